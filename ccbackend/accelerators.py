@@ -208,7 +208,8 @@ def _differences(site: AcceleratorMap, node: str, server_ids: Iterable[str]) -> 
             for one in sorted(ours.keys() - known)
         ),
         *(
-            f"accelerator {known[one]} of {hosts_like(node)} is only in cc-backend's cluster.json"
+            f"accelerator {known[one]} of {hosts_like(node)} is in cc-backend's cluster.json, but"
+            " not in the configuration"
             for one in sorted(known.keys() - ours)
         ),
     ]

@@ -106,7 +106,8 @@ def sharing_problem(job: JobFacts) -> str | None:
     return (
         None
         if _sharing_by_cores(job)
-        else "whether the job shares its nodes is unknown: it is reported without this"
+        else "it is unknown whether the job shares its nodes: the job is reported without this"
+        " information"
     )
 
 

@@ -60,27 +60,27 @@ class Reason(Enum):
     )
     QUEUED = (
         Outcome.CONFIRM,
-        "accepted by cc-backend 1.4; the drain waits until its job list shows the job",
+        "accepted by cc-backend 1.4; the drain waits until cc-backend's job list shows the job",
     )
     PUBLISHED = (
         Outcome.CONFIRM,
-        "published by NATS; the drain waits until cc-backend's job list shows the job",
+        "published over NATS; the drain waits until cc-backend's job list shows the job",
     )
     WRONG_DIALECT = (
         Outcome.AMEND,
-        "cc-backend has another field for node sharing; the start is sent again with that field",
+        "cc-backend's field for node sharing differs; the start is sent again with the other one",
     )
     END_BEFORE_START = (
         Outcome.AMEND,
-        "cc-backend rejects this stop: its end time must be after its start time",
+        "cc-backend rejects this stop: the end time must be after the run's start time",
     )
     STATE_UNKNOWN = (
         Outcome.AMEND,
-        "cc-backend does not know this end state; the state failed is sent instead",
+        "cc-backend does not know this end state; the stop is sent again with state failed",
     )
     METADATA_TOO_LARGE = (
         Outcome.AMEND,
-        "the request is too large for cc-backend; it is sent again with shorter texts",
+        "the request is too large; it is sent again with a shorter script and description",
     )
     UNKNOWN_RUN = (
         Outcome.NEEDS_START,
@@ -109,9 +109,8 @@ class Reason(Enum):
     SWALLOWED = (
         Outcome.LATER,
         (
-            "rejected, and cc-backend gave no reason; often it does not know the host or"
-            " cluster, or"
-            " a value is invalid: see cc-backend's log"
+            "rejected, and cc-backend gave no reason; often it does not know the host or cluster,"
+            " or a value is invalid: see cc-backend's log"
         ),
     )
     # An empty 500 may also come from a proxy. So PANIC and UNEXPECTED count as failures of unknown
@@ -126,7 +125,7 @@ class Reason(Enum):
         Outcome.LATER,
         "no known version of cc-backend answers like this: check proxies in front of cc-backend",
     )
-    DATABASE = Outcome.RETRY, "cc-backend's database is locked or fails: see cc-backend's log"
+    DATABASE = Outcome.RETRY, "cc-backend's database is locked or failing: see cc-backend's log"
     BUSY = (
         Outcome.RETRY,
         "cc-backend or a proxy in front of it is not ready; the request is retried",
@@ -160,11 +159,17 @@ class Reason(Enum):
     BAD_REQUEST = Outcome.REJECTED, "cc-backend rejects this request"
     PAYLOAD_TOO_LARGE = (
         Outcome.REJECTED,
-        "the job is too large for the NATS broker, even without script: raise its max_payload",
+        (
+            "the job is too large for the NATS broker, even without its script: raise the"
+            " broker's max_payload"
+        ),
     )
     FEATURE_ABSENT = (
         Outcome.REJECTED,
-        "this version of cc-backend does not support this request: update cc-backend to use it",
+        (
+            "this version of cc-backend does not support this request: update cc-backend if you"
+            " need it"
+        ),
     )
     TOKEN_EXPIRED = Outcome.HALT, "the token has expired: write a new one to the token file"
     TOKEN_EARLY = Outcome.HALT, "the token is not valid yet: compare the clocks of both hosts"
@@ -193,7 +198,10 @@ class Reason(Enum):
     )
     REST_MODE = (
         Outcome.HALT,
-        "cc-backend accepts jobs by REST: remove nats.mode here, or set main.api-subjects there",
+        (
+            "cc-backend accepts jobs only by REST: remove nats.mode here, or set"
+            " main.api-subjects there"
+        ),
     )
     BROKER_REFUSED = (
         Outcome.HALT,
@@ -205,11 +213,17 @@ class Reason(Enum):
     )
     BROKER_TLS = (
         Outcome.HALT,
-        "TLS with the NATS broker failed: check nats.ca_file, cert_file, key_file, the host names",
+        (
+            "TLS with the NATS broker failed: check nats.ca_file, nats.cert_file, nats.key_file"
+            " and the host names"
+        ),
     )
     NATS_FILE = (
         Outcome.HALT,
-        "a file in section nats of the configuration cannot be used: correct path or contents",
+        (
+            "a file named in section nats of the configuration cannot be used: correct its path"
+            " or contents"
+        ),
     )
     # All runs have the same name. Where partitions are clusters of their own, it is adjusted to
     # UNKNOWN_CLUSTER_ALONE (`spool.deliver.request_builder`).

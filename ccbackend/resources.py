@@ -99,7 +99,7 @@ def _topology(cluster: Cluster | None, host: str, warn: Warn) -> NodeTopology | 
     subcluster = cluster.subcluster(host)
     # The host is sent all the same: only the server knows whether it accepts the job.
     if subcluster is None:
-        warn(f"host {host} is not in cc-backend's cluster.json of cluster {cluster.name}")
+        warn(f"host {host} is not in cc-backend's cluster.json for cluster {cluster.name}")
         return None
     return subcluster.topology
 

@@ -132,7 +132,7 @@ class ProcessRunner:
         with self._lock:
             if self._stopped:
                 raise SlurmError(
-                    f"{argv[0]} was not started, because the program ends",
+                    f"{argv[0]} was not started, because this program is stopping",
                     reason=FailureReason.CANCELLED,
                 )
             try:

@@ -91,6 +91,6 @@ SAME_IN_EVERY_RELEASE = (
     ("all jobs, their states and start times", "text of `squeue -o`"),
     ("ended and earlier runs", "text of `sacct -X -D -P` with start and end time"),
     ("script", "the file in StateSaveLocation, or `scontrol write batch_script`"),
-    ("description", "`scontrol show job ID`, or its text if it was just read"),
+    ("description", "`scontrol show job ID`, or its output if it was already read for this job"),
 )
 """The commands that are the same in every release."""

@@ -38,7 +38,7 @@ CC_SPOOL = Program(
         Subcommand(
             name="list",
             module="spool.commands.list",
-            help="list the files in the spool and why each one waits, one per line",
+            help="list the files in the spool, one per line, with the reason why each one waits",
             examples=(
                 (
                     "cc-spool list todo --older 2h",
@@ -66,13 +66,14 @@ CC_SPOOL = Program(
         Subcommand(
             name="discard",
             module="spool.commands.discard",
-            help="remove dead letters permanently; they are not reported",
+            help="remove dead letters permanently, without reporting them",
             examples=(("cc-spool discard 4711 --dry-run", "show what would be removed"),),
         ),
         Subcommand(
             name="replay",
             module="spool.commands.replay",
-            help="import events and runs of another spool or of the archive to deliver them again",
+            help="import events and runs of another spool or of an archive; the drain delivers"
+            " them",
             examples=(
                 ("cc-spool replay /var/lib/cc-slurm-sync/delivered", "deliver the archive again"),
             ),
@@ -94,7 +95,7 @@ CC_SPOOL = Program(
                 ),
                 (
                     "cc-spool check --full",
-                    "verify the complete setup, even before the first start",
+                    "verify the complete setup, even before the service is first started",
                 ),
             ),
             exit_codes={
@@ -120,12 +121,15 @@ CC_SPOOL = Program(
         Subcommand(
             name="import-config",
             module="spool.commands.import_config",
-            help="convert a configuration of cc-slurm-adapter or of the script cc-slurm-sync",
+            help="convert a configuration of cc-slurm-adapter or of the older script cc-slurm-sync",
             reads_own_config=True,
             examples=(
                 (
                     "cc-spool import-config /etc/cc-slurm-adapter/config.json >config.json",
-                    "convert a file; for each key, stderr says what was done with it",
+                    (
+                        "convert an old configuration (to stdout); report on stderr what was done"
+                        " with each key"
+                    ),
                 ),
             ),
         ),
@@ -137,7 +141,8 @@ CC_SPOOL = Program(
         Subcommand(
             name="draft-gpus",
             module="spool.commands.draft_gpus",
-            help="print the key gpuPciAddrs, made from the output of nvidia-smi or rocm-smi",
+            help="print the key gpuPciAddrs of the configuration, made from the output of"
+            " nvidia-smi or rocm-smi",
             reads_own_config=True,
         ),
     ),

@@ -27,7 +27,11 @@ CC_SWEEP = Program(
                 ("cc-sweep plan -j 4711", "compare only job 4711"),
                 ("cc-sweep plan --direction stop", "show only missing stops"),
             ),
-            exit_codes={0: "no differences", 10: MEANINGS[10], 11: MEANINGS[11]},
+            exit_codes={
+                0: "no differences",
+                10: MEANINGS[10],
+                11: "a safety check refuses the repairs",
+            },
         ),
         Subcommand(
             name="apply",
@@ -47,7 +51,7 @@ CC_SWEEP = Program(
         Subcommand(
             name="backfill",
             module="sweeper.commands.backfill",
-            help="report jobs that ended in a given time, from Slurm accounting",
+            help="report jobs that ended in a given period, from Slurm accounting",
             needs_delivery=True,
             examples=(
                 (

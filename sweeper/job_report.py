@@ -101,7 +101,7 @@ def _verdicts(job_report: JobReport) -> Iterator[str]:
     for guard in job_report.plan.guards:
         yield f"cannot be judged now: {guard.text}"
     for change in job_report.plan.changes:
-        yield f"to be repaired ({type(change).__name__.lower()}): {change.why}"
+        yield f"to be repaired by a sweep ({type(change).__name__.lower()}): {change.why}"
     for report in job_report.plan.reports:
         yield f"needs an administrator: {report.why}"
     words = [
@@ -121,10 +121,12 @@ _VERDICT_OF_STATUS = {
     "queued": "pending: it is in the spool, and the drain will deliver it",
     "unreported": "excluded by its opt-out flag, by a filter, or by drain.requeue",
     "dead": "rejected: it is a dead letter, see `cc-spool show`",
-    "young": "pending: cc-backend may have accepted it, and not list it yet",
+    "young": "pending: cc-backend may have accepted it, but does not list it yet",
     "confirming": "pending: the last sweep reported its end, and the next one checks it",
     "moved": "nothing to do: Slurm changed its start time after it was delivered",
-    "requeued": "nothing to do: cc-backend keeps one run of a job id a day, and has the other one",
+    "requeued": (
+        "nothing to do: cc-backend keeps only one run of a job id per day, and has another one"
+    ),
 }
 
 

@@ -68,7 +68,7 @@ def test_missing_nodes_are_taken_from_the_hook() -> None:
     [
         (replace(JOB, user=None), "Slurm does not show whose job it is"),
         (replace(JOB, nodes=()), "Slurm lists no nodes of the job"),
-        (replace(JOB, start_time=None), "Slurm shows no start time of the job"),
+        (replace(JOB, start_time=None), "Slurm shows no start time for the job"),
     ],
 )
 def test_a_run_that_cannot_be_reported_says_what_is_missing(job: Job, missing: str) -> None:

@@ -151,8 +151,8 @@ TWO = {"socket": [[0]], "core": [[0]], "accelerators": [{"id": f"A{i}"} for i in
             (
                 "accelerator B1 of hosts n is not in cc-backend's cluster.json",
                 (
-                    "accelerator A1 of hosts named nN (N: a number) is only in cc-backend's"
-                    " cluster.json"
+                    "accelerator A1 of hosts named nN (N: a number) is in cc-backend's"
+                    " cluster.json, but not in the configuration"
                 ),
             ),
         ),

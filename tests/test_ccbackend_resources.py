@@ -103,8 +103,8 @@ def test_an_address_that_the_server_does_not_know_is_sent_in_the_usual_form() ->
     assert (
         "accelerator 00000000:0B:00.0 of hosts ^g1$ is not in cc-backend's cluster.json",
         (
-            "accelerator 0000:0a:00.0 of hosts named gN (N: a number) is only in cc-backend's"
-            " cluster.json"
+            "accelerator 0000:0a:00.0 of hosts named gN (N: a number) is in cc-backend's"
+            " cluster.json, but not in the configuration"
         ),
     ) == map_problems(site, {"g1": "g1"}, mapping.clusters["lab"])
 

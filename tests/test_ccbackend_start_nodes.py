@@ -41,7 +41,7 @@ def test_a_host_that_the_server_knows_comes_first() -> None:
     document, warnings = warned(job, site(clusters=server()))
 
     assert [host["hostname"] for host in document["resources"]] == ["n2", "x1", "x3", "n4"]
-    assert warnings[0] == "host x1 is not in cc-backend's cluster.json of cluster lab"
+    assert warnings[0] == "host x1 is not in cc-backend's cluster.json for cluster lab"
 
 
 @pytest.mark.parametrize("nodes", [("n1", "x2"), ("x1", "x2")])

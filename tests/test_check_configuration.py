@@ -66,7 +66,7 @@ def test_problems_are_critical_but_for_what_we_may_not_see() -> None:
         (
             ["a: b"],
             False,
-            [(CheckStatus.OK, "c.json has no problems, 1 warning: see `check --full`")],
+            [(CheckStatus.OK, "c.json has no problems, 1 warning: see `cc-spool check --full`")],
         ),
         (["a: b"], True, [(CheckStatus.WARNING, "a: b")]),
     ],

@@ -86,7 +86,7 @@ def test_slurm_user_must_be_able_to_leave_events(place: Path) -> None:
     )
     (place / "spool" / "new").chmod(0o2777)
     found = directories(place, STRANGER)
-    assert "other users may list" in texts(found, CheckStatus.WARNING)
+    assert "other users can list" in texts(found, CheckStatus.WARNING)
     assert "" == texts(found, CheckStatus.CRITICAL)
 
 
@@ -124,6 +124,6 @@ def test_nobody_else_should_work_there(place: Path) -> None:
     (spool / "dead").chmod(0o755)
     state.chmod(0o770)
     told = texts(directories(place), CheckStatus.WARNING)
-    assert 2 == told.count("other users may read or write in")
+    assert 2 == told.count("other users can read or write in")
     assert str(spool / "dead") in told
     assert str(state) in told

@@ -57,7 +57,7 @@ def test_healthy_drain_is_well() -> None:
     found = worker(HEALTHY)
     assert {CheckStatus.OK} == {result.status for result in found.values()}
     assert "process 7 has been running for 3d 00h" == found["drain"].text
-    assert "version 1.5.4 (field for node sharing: shared)" == found["cc-backend"].text
+    assert "version 1.5.4 (API field for node sharing: 'shared')" == found["cc-backend"].text
     assert "340 in the last hour; the last delivery was 12s ago" == found["deliveries"].text
     assert "answers" == found["slurm"].text
     assert "answers (release 25.05.1)" == worker(healthy(slurm_release="25.05.1"))["slurm"].text
@@ -67,7 +67,7 @@ def test_healthy_drain_is_well() -> None:
     ("version", "dialect", "text"),
     [
         (None, None, "not queried yet"),
-        (None, "exclusive", "version unknown (field for node sharing: exclusive)"),
+        (None, "exclusive", "version unknown (API field for node sharing: 'exclusive')"),
     ],
 )
 def test_server_may_not_be_known(version: str | None, dialect: str | None, text: str) -> None:
@@ -253,5 +253,8 @@ def test_warnings_of_the_drain_warn() -> None:
     "state", [DrainState(), healthy(updated=None), healthy(health=HealthReport())]
 )
 def test_strange_state_is_unknown(state: DrainState) -> None:
-    """State of another program version is no proof of health."""
-    assert CheckStatus.UNKNOWN is worker(state)["drain"].status
+    """State of another program version is no proof of health; a restart writes it anew."""
+    found = worker(state)["drain"]
+
+    assert CheckStatus.UNKNOWN is found.status
+    assert "`systemctl restart cc-spool`: the drain then writes drain.json anew" == found.hint

@@ -101,14 +101,14 @@ def test_full_look_asks_both_sides(site: CommandSite) -> None:
     found = full(site)
     assert {
         *("server", "server token", "server job API", "server listing", "server cluster"),
-        *("slurm commands", "slurm release", "slurm json", "controller", "slurm memory"),
+        *("slurm commands", "slurm release", "slurm json", "controller", "job retention"),
         *("PrologSlurmctld", "EpilogSlurmctld", "spool", "hook time limit", "accounting"),
         "last event",
         *("gres tracking", "jobs seen", "accounting seen", "scripts"),
         *("hosts", "cores", "accelerators"),
     } == {name for name in found if not name.startswith("source of ")}
     assert "sacct shows job 7 of alice" in found["accounting seen"].text
-    assert "are read by scontrol" in found["scripts"].text
+    assert "scontrol reads them" in found["scripts"].text
     assert CheckStatus.WARNING is found["cores"].status  # 4 cores there, 8 in Slurm
     assert "gpuPciAddrs has no addresses" in found["accelerators"].text
 

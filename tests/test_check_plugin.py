@@ -34,8 +34,8 @@ def test_healthy_site_is_one_line_with_figures(site: CommandSite) -> None:
     said = site.call("check")
     first, *rest = said.out.splitlines()
     text = (
-        "CC_SLURM_SYNC OK - runs: 0 pending; cc-backend: version 1.5.4 (field for node sharing:"
-        " shared)"
+        "CC_SLURM_SYNC OK - runs: 0 pending; cc-backend: version 1.5.4 (API field for node sharing:"
+        " 'shared')"
     )
     text += "; deliveries: 0 since the drain was started "
     assert re.match(re.escape(text) + r"1m \d\ds ago \| ", first)

@@ -95,8 +95,8 @@ def test_account_without_rights_is_told_and_an_operator_is_well(site: Site) -> N
     assert ("OK", "OK", "OK") == tuple(
         shown[name]["verdict"] for name in ("jobs seen", "accounting seen", "scripts")
     )
-    assert f"sacct shows job {job} of alice; bob is Operator" == shown["accounting seen"]["text"]
-    assert "read by scontrol" in shown["scripts"]["text"]
+    assert f"sacct shows job {job} of alice (bob is Operator)" == shown["accounting seen"]["text"]
+    assert "scontrol reads them" in shown["scripts"]["text"]
     assert ("OK", "OK", "OK", "OK") == tuple(
         shown[name]["verdict"]
         for name in ("spool", "PrologSlurmctld", "EpilogSlurmctld", "controller")

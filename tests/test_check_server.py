@@ -33,7 +33,7 @@ def test_server_that_takes_all_is_well() -> None:
     """Version, token, API, job list and cluster are shown."""
     found = asked(Scripted(), token=Token("x", roles=("api",)))
     assert {CheckStatus.OK} == {result.status for result in found.values()}
-    assert "cc-backend 1.5.4 (field for node sharing: shared)" == found["server"].text
+    assert "cc-backend 1.5.4 (API field for node sharing: 'shared')" == found["server"].text
     assert "is accepted; roles of the token: api" == found["server token"].text
     assert "cc-backend lists 0 running jobs of lab" == found["server listing"].text
     assert "cc-backend has the cluster lab" == found["server cluster"].text
@@ -46,7 +46,7 @@ def test_refused_token_is_the_only_news() -> None:
     )
     (found,) = results
     assert (CheckStatus.CRITICAL, None) == (found.status, known)
-    assert "cc-backend 1.5.4 (field for node sharing: shared): 400: its words" == found.text
+    assert "cc-backend 1.5.4 (API field for node sharing: 'shared'): 400: its words" == found.text
     assert "must have the role api, and no other role" in found.hint
     assert found.hint.endswith("roles of the token: none")
 
@@ -57,7 +57,8 @@ def test_server_of_unknown_version_may_be_well() -> None:
     server.server = ServerInfo(None, Dialect.EXCLUSIVE)
     found = asked(server)
     assert (
-        "cc-backend of unknown version (field for node sharing: exclusive)" == found["server"].text
+        "cc-backend of unknown version (API field for node sharing: 'exclusive')"
+        == found["server"].text
     )
     assert "is accepted" == found["server token"].text
 
@@ -122,7 +123,7 @@ def test_answer_without_status_or_words_shows_its_hint() -> None:
     lost = ApiReply(call=ApiCall.LISTING, verdict=ReplyVerdict(Reason.UNREACHABLE), sent=False)
     server.probe = lambda: Probe(server.server, lost)  # type: ignore[method-assign]
     assert asked(server)["server"].text.endswith(
-        "shared): cannot connect to cc-backend: check cc-backend.host, and that cc-backend"
+        "shared'): cannot connect to cc-backend: check cc-backend.host, and that cc-backend"
         " is running"
     )
 
@@ -213,8 +214,8 @@ def test_accelerators_must_be_those_of_the_server(config: Config) -> None:
     assert [
         "accelerator 00000000:0B:00.0 of hosts ^n[12]$ is not in cc-backend's cluster.json",
         (
-            "accelerator 00000000:0A:00.0 of hosts named nN (N: a number) is only in cc-backend's"
-            " cluster.json"
+            "accelerator 00000000:0A:00.0 of hosts named nN (N: a number) is in cc-backend's"
+            " cluster.json, but not in the configuration"
         ),
     ] == [result.text for result in told if result.name == "accelerators"]
     right = dataclasses.replace(config, gpu_pci_addrs={"^n[12]$": ("00000000:0A:00.0",)})

@@ -39,7 +39,7 @@ def test_every_server_is_known_and_well(version: str) -> None:
     """Version and dialect by itself; up to 1.2 the clusters cannot be asked for."""
     found = asked(Model(version=version, clusters=[LAB]))
     dialect = "shared" if version in NEW else "exclusive"
-    assert f"cc-backend {version} (field for node sharing: {dialect})" == found["server"].text
+    assert f"cc-backend {version} (API field for node sharing: '{dialect}')" == found["server"].text
     odd = {name for name, result in found.items() if result.status is not CheckStatus.OK}
     assert ({"server cluster"} if version in WITHOUT_CLUSTERS else set()) == odd
 

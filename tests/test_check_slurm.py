@@ -43,7 +43,7 @@ def test_commands_of_one_release_are_well() -> None:
     found = commands({"squeue": OLD, "sacct": OLD})
     assert {CheckStatus.OK} == {result.status for result in found.values()}
     assert "squeue, sacct: 22.05.8" == found["slurm commands"].text
-    assert "slurmctld has release 22.05.8" == found["slurm release"].text
+    assert "slurmctld runs release 22.05.8" == found["slurm release"].text
 
 
 def test_commands_may_differ_from_each_other_and_from_the_controller() -> None:
@@ -125,10 +125,10 @@ def test_controller_must_remember_for_long_enough(
 @pytest.mark.parametrize(
     ("config", "verdict", "text"),
     [
-        ({"PrologEpilogTimeout": ("65534",)}, CheckStatus.OK, "none"),
+        ({"PrologEpilogTimeout": ("65534",)}, CheckStatus.OK, "no limit is set"),
         ({"PrologEpilogTimeout": ("60 sec",)}, CheckStatus.OK, "PrologEpilogTimeout 60 s"),
         ({"PrologTimeout": ("4 sec",)}, CheckStatus.WARNING, "PrologTimeout is 4 s"),
-        ({}, CheckStatus.OK, "none"),
+        ({}, CheckStatus.OK, "no limit is set"),
     ],
 )
 def test_hooks_must_have_time(

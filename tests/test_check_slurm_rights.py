@@ -71,7 +71,7 @@ def test_account_that_sees_all_jobs_says_why(fields: dict[str, Any], why: str) -
         rights(**fields), [node("n1", 2)], [job(), job(8, user="bob", nodes="")]
     )
     assert CheckStatus.OK is found.status
-    assert found.text.endswith(f"of other users; {why}")
+    assert found.text.endswith(f"of other users ({why})")
 
 
 def test_account_without_rights_is_told() -> None:
@@ -93,7 +93,7 @@ def test_nodes_prove_hidden_jobs_whatever_the_settings_say() -> None:
 def test_accounting_is_judged_by_rights_and_by_a_job() -> None:
     """A job that squeue shows and sacct does not is hidden, or late."""
     shown = check_accounting_visibility(rights(), job())
-    assert (CheckStatus.OK, "sacct shows job 7 of alice; PrivateData hides no jobs") == (
+    assert (CheckStatus.OK, "sacct shows job 7 of alice (PrivateData hides no jobs)") == (
         shown.status,
         shown.text,
     )
@@ -117,7 +117,7 @@ def test_accounting_is_judged_by_rights_and_by_a_job() -> None:
             {},
             {"denied": False},
             CheckStatus.OK,
-            "are read by scontrol, because /ctld is unreadable,",
+            "scontrol reads them, because /ctld is unreadable",
         ),
         ({"admin_level": "Operator"}, {}, CheckStatus.OK, "they can contain secrets"),
         ({"admin_level": "Operator"}, {"denied": True}, CheckStatus.WARNING, "may not read"),

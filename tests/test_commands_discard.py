@@ -30,7 +30,7 @@ def test_a_dry_run_does_nothing(site: CommandSite) -> None:
     dry = site.call("discard", "ALL", "--dry-run")
 
     assert [*sorted([*DEAD, EVENT, f"{EVENT}.why"])] == site.names("dead")
-    assert "dry run, nothing was changed: 4 would be done, 0 would be refused" in dry.err
+    assert "dry run, nothing was changed: 4 would succeed, 0 would be refused" in dry.err
 
 
 @pytest.mark.parametrize("options", [(), ("--json",)])
@@ -72,5 +72,5 @@ def test_a_live_run_is_discarded_with_a_mark(site: CommandSite) -> None:
     run = site.put(Directory.DEAD, run_of(8, last_error=REFUSED))
     said = site.call("discard", "8", "--yes")
 
-    assert "it left a mark in open/, so that no sweep reports the job" in said.out
+    assert "a mark in open/ keeps sweeps from reporting the job again" in said.out
     assert [run.name] == site.names("todo")

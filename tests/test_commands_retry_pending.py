@@ -26,7 +26,7 @@ def test_pending_runs_are_delivered_now(site: CommandSite) -> None:
     said = site.call("retry", "20")
 
     assert [
-        f"20-{NOON}.json is delivered when the drain is started; it is not running"
+        f"20-{NOON}.json is delivered when the drain runs (see `cc-spool status`)"
     ] == said.out.splitlines()[:1]
     assert [f"1-retry-20-0-0-{os.getpid()}"] == site.names("new")
     assert (0, 2) == (said.code, len(said.out.splitlines()))
@@ -40,7 +40,7 @@ def test_all_means_dead_letters_and_pending_runs(site: CommandSite) -> None:
 
     assert f"1-retry-0-0-0-{os.getpid()}" in site.names("new")
     assert (
-        "1 run in todo/: each is delivered when the drain is started; it is not running"
+        "1 run in todo/: each is delivered when the drain runs (see `cc-spool status`)"
         in said.out.splitlines()
     )
 
@@ -63,7 +63,7 @@ def test_a_dry_run_writes_no_event(site: CommandSite, wanted: str) -> None:
     said = site.call("retry", wanted, "--dry-run")
 
     assert [] == site.names("new")
-    assert "would be delivered when the drain is started; it is not running" in said.out
+    assert "would be delivered when the drain runs (see `cc-spool status`)" in said.out
 
 
 def test_what_is_no_run_in_todo_is_not_retried(site: CommandSite) -> None:

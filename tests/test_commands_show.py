@@ -42,6 +42,7 @@ def test_show_of_a_refused_run(site: CommandSite) -> None:
     assert out.startswith(f"dead/{run.name}\n")
     assert "run of job 9, user anna, account physics, partition main" in out
     assert "rejected: bad request: no such subcluster" in out
+    assert "  delivered nothing; 1 attempt of the next request\n" in out
     assert '  sent      {"jobId": 5}' in out
     assert out.endswith("  to do     correct cluster.json, then retry\n")
 
@@ -98,7 +99,7 @@ def test_show_of_a_job_shows_all_its_files(site: CommandSite) -> None:
         line for line in out.splitlines() if line and not line.startswith(" ")
     )
     assert "stop event of job 5, start 1970-01-01 " in out
-    assert "a file that is neither event nor run" in out
+    assert "a file that is neither an event nor a run" in out
 
 
 @pytest.mark.parametrize("wanted", ["99", "9" * 5000, "None", "", "\udcff"])
@@ -130,20 +131,20 @@ NOTHING = "nothing; it is retried automatically"
             run_of(5),
             (
                 "remove the cause of the halt; the drain then resumes by itself within a minute,"
-                " after a change of token or configuration at once"
+                " or at once after a change of token or configuration"
             ),
         ),
         ({}, run_of(5), NOTHING),
         (
             {"waiting": (N1,)},
             run_of(5, not_before=NOON * 2),
-            "remove the cause (host n1 is unknown to cc-backend), then wait, or type `cc-spool",
+            "remove the cause (host n1 is unknown to cc-backend), then wait for the next attempt,",
         ),
         ({"waiting": (N1,)}, replace(DONE, job=replace(DONE.job, job_id=5)), NOTHING),
         (
             {},
             run_of(5, not_before=NOON * 2, last_error=REFUSED),
-            "correct cluster.json, then retry, then wait, or type `cc-spool retry ID`",
+            "correct cluster.json, then retry, then wait for the next attempt, or type",
         ),
         ({}, run_of(5, last_error=replace(REFUSED, hint="")), NOTHING),
     ],

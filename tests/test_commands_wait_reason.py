@@ -79,7 +79,7 @@ PENDING: list[tuple[Run, DrainView, str]] = [
     (
         PARKED,
         running(waiting=(N1,)),
-        f"start is pending; waits because {N1.cause}, since {format_time(NOON)}",
+        f"start is pending; waits because {N1.cause} (since {format_time(NOON)})",
     ),
     (
         PARKED,
@@ -89,7 +89,7 @@ PENDING: list[tuple[Run, DrainView, str]] = [
     (
         replace(PARKED, cluster="alex"),
         running(waiting=(replace(N1, cause="cluster alex is unknown", since=None),)),
-        "start is pending; waits because cluster alex is unknown, since -",
+        "start is pending; waits because cluster alex is unknown",
     ),
     (DONE, running(waiting=(N1,)), "stop is pending; cc-backend may need some time"),
 ]
@@ -143,7 +143,7 @@ def test_a_retry_event_says_what_it_is_for(drained: CommandSite) -> None:
     drained.put_event("1-retry-0-0-0-7")
     (found,) = drained.call("list", "--json").json
 
-    assert (None, "the drain will deliver the pending runs at once") == (
+    assert (None, "the drain is about to process it") == (
         found["job_id"],
         found["waits"],
     )

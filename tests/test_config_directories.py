@@ -91,8 +91,8 @@ def test_a_trial_in_a_temporary_place_is_warned_of(tmp_path: Path) -> None:
     config = load_checked(written(tmp_path, site(tmp_path)), temporary=[tmp_path, Path("/other")])
 
     assert [
-        f"spool.directory: is in {tmp_path}; use this only for a trial",
-        f"spool.state_directory: is in {tmp_path}; use this only for a trial",
+        f"spool.directory: the path is in {tmp_path}; use such a path only for a trial",
+        f"spool.state_directory: the path is in {tmp_path}; use such a path only for a trial",
     ] == list(config.warnings)
 
 

@@ -54,7 +54,10 @@ def test_the_start_of_a_job_can_be_followed(world: World, caplog: pytest.LogCapt
         f"slurmctld: RUNNING, started {format_time(NOON)}, 1 node",
         f"concluded: new run {start}; 1 event settled",
         f"{start} call=start waits 5.0 s: its texts are read",
-        f"{start} texts were read from Slurm, in characters: script {len(SCRIPT)}, description 7",
+        (
+            f"{start} texts were read from Slurm (lengths in characters: script {len(SCRIPT)},"
+            " description 7)"
+        ),
         f"{start} cluster=alex call=start: sending the request",
         f"{start} cluster=alex call=start outcome=delivered: status None, created",
         f"cluster=alex {start} call=start outcome=delivered",
@@ -172,9 +175,8 @@ def test_every_conclusion_is_said(caplog: pytest.LogCaptureFixture, world: World
     assert [
         (
             f"job=7 concluded: run start=5 ended FAILED at {format_time(NOON)} (accounting);"
-            " start=6 is sent again; 1 event not yet explained by Slurm;"
-            " 1 event of a job that Slurm does not know; run start=8 is not shown by Slurm;"
-            " accounting is asked"
+            " start=6 is sent again; 1 event whose job Slurm does not show yet; 1 event of a job"
+            " that Slurm does not know; run start=8 is not shown by Slurm; accounting is asked"
         ),
         "job=7 concluded: nothing new",
     ] == [record.getMessage() for record in caplog.records]

@@ -82,7 +82,7 @@ def test_a_run_that_our_own_code_cannot_map_is_left_alone_for_an_hour(
         NAME: ("internal error of cc-slurm-sync (TypeError); please report it with the log")
     } == alarms(world)
     assert (
-        f"no request can be made from {NAME}, internal error of cc-slurm-sync (TypeError"
+        f"no request can be made from {NAME}: internal error of cc-slurm-sync (TypeError"
         in caplog.text
     )
     world.now += HOUR

@@ -154,7 +154,7 @@ def test_fish_completes_subcommands_and_options(completions: Path) -> None:
             check=True,
         ).stdout
 
-    assert "discard\tremove dead letters permanently; they are not reported\n" == found(
+    assert "discard\tremove dead letters permanently, without reporting them\n" == found(
         "cc-spool di"
     )
     assert found("cc-spool list --lim").startswith("--limit\tlist at most N files")

@@ -57,7 +57,7 @@ def test_slurms_order_can_be_given() -> None:
     [
         ("", (), "there is no GPU"),
         (NVIDIA + "0, 00000000:0F:00.0\n", (), "GPU 0 occurs twice"),
-        (NVIDIA, (0, 2), "must have each of the GPU numbers"),
+        (NVIDIA, (0, 2), "must contain each of the GPU numbers"),
         (MIG, (), "there is no GPU"),
     ],
 )

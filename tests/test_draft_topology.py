@@ -77,7 +77,9 @@ def test_hosts_that_no_list_can_hold_are_named() -> None:
     """Underscores, and a dash in front."""
     notes = drafted(*map(node, ("n1", "n_1", "-n2", "N-2"))).notes
 
-    assert 1 == sum("digits and dashes in a host name, not 'n_1' (2 in all)" in n for n in notes)
+    assert 1 == sum(
+        "digits and dashes in a host name, not 'n_1' (2 such names)" in n for n in notes
+    )
 
 
 @pytest.mark.parametrize("series", ["21.08", "24.11", "26.05"])
@@ -161,7 +163,7 @@ def test_what_must_be_filled_in_is_noted() -> None:
 
     assert "flopRateScalar" in notes
     assert "lscpu -e" in notes
-    assert "'n_1' (1 in all)" in notes
+    assert "'n_1' (1 such name)" in notes
 
 
 @pytest.fixture

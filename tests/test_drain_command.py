@@ -76,8 +76,8 @@ def test_warnings_of_the_configuration_are_told_at_the_start(site: CommandSite) 
     """Each with its key."""
     err = site.call("drain", "--once").err
 
-    assert "warning: spool.directory: is in" in err
-    assert "warning: spool.state_directory: is in" in err
+    assert "warning: spool.directory: the path is in" in err
+    assert "warning: spool.state_directory: the path is in" in err
 
 
 def test_a_second_drain_names_the_holder(site: CommandSite) -> None:

@@ -103,7 +103,7 @@ def test_a_configuration_with_problems_is_told_and_not_used(
 
     assert (True, True, None) == (changed, gone, watch.new_config)
     assert ["unknown: unknown key", "the file: cannot be read"] == [
-        record.getMessage().partition("is not used: ")[2].partition(";")[0][: len(text)]
+        record.getMessage().partition("stays in use: ")[2].partition(";")[0][: len(text)]
         for record, text in zip(
             caplog.records, ("unknown: unknown key", "the file: cannot be read"), strict=True
         )

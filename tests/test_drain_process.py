@@ -60,7 +60,7 @@ def test_one_refused_run_holds_up_nobody(drain: DrainProcess, server: StubServer
         sent = json.loads(error["request"])["jobId"]
         assert (42, 400, True) == (sent, error["status"], bool(error["hint"]))
         shown = drain.site.call("show", "42").out
-        assert "rejected, bad_request (HTTP 400)" in shown
+        assert "outcome rejected, reason bad_request (HTTP 400)" in shown
         assert "retry" in shown
 
         server.model.poison.clear()

@@ -82,8 +82,8 @@ def test_cores_seen_while_configuring_are_kept(world: World) -> None:
 @pytest.mark.parametrize(
     ("next_run", "said"),
     [
-        (False, f"reported as CANCELLED at {format_time(NOON + 1)} according to its epilog"),
-        (True, f"reported as CANCELLED at {format_time(NOON + 3601)} according to its next run"),
+        (False, f"CANCELLED at {format_time(NOON + 1)}, according to its epilog"),
+        (True, f"CANCELLED at {format_time(NOON + 3601)}, according to its next run"),
     ],
 )
 def test_an_end_that_slurm_does_not_prove_is_told_with_a_warning(
@@ -108,7 +108,7 @@ def test_an_end_that_slurm_does_not_prove_is_told_with_a_warning(
     world.run(2)
 
     assert [said] == [
-        found.getMessage().partition("known to Slurm: ")[2]
+        found.getMessage().partition("to have ended as ")[2]
         for found in caplog.records
         if "is no longer known to Slurm" in found.getMessage()
     ]

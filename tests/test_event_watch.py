@@ -148,12 +148,12 @@ def test_without_inotify_the_reason_is_known(layout: Layout, queue: Queue[Any]) 
 
 
 def test_a_directory_that_cannot_be_watched_leaves_nothing_open(tmp_path: Path) -> None:
-    """A kernel without /proc has no such path; the collector may close those of other tests."""
+    """A kernel without /proc has no such path."""
     before = descriptors()
     with pytest.raises(FileNotFoundError):
         new_descriptor(bytes(tmp_path / "missing"))
 
-    assert set() == descriptors() - before
+    assert set() == descriptors() - before  # the collector may close those of other tests
 
 
 def test_a_limit_on_descriptors_is_a_problem(tmp_path: Path) -> None:

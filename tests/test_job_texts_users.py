@@ -53,9 +53,8 @@ def test_an_error_of_our_own_ends_no_worker(
     assert TextsReply() == texts(Commands()).ask(TextsQuery(jobs=(JOB, JOB)))
     expected = [
         (
-            "texts of 2 jobs were not read, internal error of cc-slurm-sync (KeyError('odd'));"
-            " please report it"
-            " with the log"
+            "scripts and descriptions of 2 jobs were not read, internal error of cc-slurm-sync"
+            " (KeyError('odd')); please report it with the log"
         )
     ]
     assert expected == [record.message for record in caplog.records]

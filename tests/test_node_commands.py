@@ -180,7 +180,7 @@ def test_status_shows_the_last_round(monkeypatch: pytest.MonkeyPatch) -> None:
 
     assert [
         "node states of 3 nodes reported 2025-12-31 23:54:00 +0000 (6m 00s ago): down 1, idle 2",
-        "node states not reported: 3 unknown to cc-backend",
+        "left out of the node states: 3 unknown to cc-backend",
         "node states: 1 failed report, the last at 2025-12-31 23:59:00 +0000: Slurm did not answer",
     ] == list(node_lines(last, NOW, 300))
 
@@ -234,7 +234,7 @@ def test_a_recent_round_is_well() -> None:
     """Up to five intervals; ignored hosts are meant to be left out."""
     last = accepted(1500, left_out={"ignored": 3, "future": 1})
 
-    assert [(CheckStatus.OK, "2 nodes, 25m 00s ago")] == checked(last)
+    assert [(CheckStatus.OK, "2 nodes, reported 25m 00s ago")] == checked(last)
 
 
 def test_an_old_round_is_a_warning() -> None:
@@ -251,7 +251,7 @@ def test_left_out_nodes_are_a_warning() -> None:
     """The hint says which commands name them."""
     last = accepted(10, left_out={"unknown": 2})
 
-    assert [(CheckStatus.WARNING, "not reported: 2 unknown to cc-backend")] == checked(last)
+    assert [(CheckStatus.WARNING, "left out: 2 unknown to cc-backend")] == checked(last)
 
 
 def test_very_many_nodes_are_a_warning() -> None:

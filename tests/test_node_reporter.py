@@ -246,7 +246,7 @@ def test_only_the_active_controller_reports(site: Site) -> None:
     site.put("n1")
     site.slurm.machines = TWO
 
-    assert "slurmctld is active on other-host; the drain there reports nodes" == (
+    assert "slurmctld is active on other-host; the drain there reports the nodes" == (
         site.reporter.run(NodeRound()).problem
     )
     assert [] == site.sent()

@@ -146,7 +146,7 @@ def test_runs_of_another_cluster_are_refused(site: CommandSite, other: CommandSi
     said = site.call("replay", other.spool, "--json")
 
     assert (11, (1, 0, 2)) == (said.code, counts(said))
-    assert {"it belongs to Slurm's cluster alex, but this spool is for fritz"} == {
+    assert {"it belongs to the Slurm cluster alex, but this spool is for fritz"} == {
         each["reason"] for each in said.json["refused"]
     }
 

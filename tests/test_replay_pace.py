@@ -143,7 +143,7 @@ def test_a_nearly_full_disk_ends_the_replay(site: CommandSite) -> None:
     said = site.call("replay", archived(site, TOLD), "--json")
 
     assert (75, (0, 0, 0), False) == (said.code, counts(said), said.json["complete"])
-    assert "less than spool.min_free_bytes free" in said.err
+    assert "free space is below spool.min_free_bytes" in said.err
 
 
 def test_the_disk_is_looked_at_now_and_then(

@@ -10,7 +10,7 @@ import pytest
 from command_site import NOON, REFUSED, CommandSite, run_of
 from letters import discard, retry
 
-from spool.errors import BadFileError
+from spool.errors import BadFileError, UnusableFileError
 from spool.files import codec, dead_letters
 from spool.files.codec import load_run
 from spool.files.layout import Directory, Layout
@@ -91,7 +91,7 @@ def test_a_run_that_cannot_be_read_is_not_retried(
     """It would only come back; the letter stays as it is."""
     site.bury(DEAD.name, contents, origin="todo")
 
-    with pytest.raises(BadFileError, match=reason):
+    with pytest.raises(UnusableFileError, match=reason):
         retry(layout, DEAD.name)
 
     assert {"dead": [DEAD.name, f"{DEAD.name}.why"]} == inside(site)
@@ -128,7 +128,7 @@ def test_a_file_of_unknown_origin_is_not_retried(site: CommandSite, layout: Layo
     """Nobody knows where it belongs."""
     (site.spool / "dead" / "odd").touch()
 
-    with pytest.raises(BadFileError, match="its directory is not known"):
+    with pytest.raises(BadFileError, match="the directory that it came from is not known"):
         retry(layout, "odd")
 
 

@@ -203,7 +203,7 @@ def test_what_cannot_be_set_aside_stays(layout: Layout, loader: RunLoader) -> No
     (layout.root / "dead" / "odd").write_text("in the way")
     loader.move_to_dead(Directory.TODO, "odd", "strange", NOW)
 
-    assert "strange, and cannot be moved to dead/" in loader.unreadable["odd"]
+    assert "strange, and the file cannot be moved to dead/" in loader.unreadable["odd"]
     assert [] == loader.unreadable_starts(1)
     assert [(Directory.TODO, "odd")] == loader.take_due(later(READ_AGAIN_SECONDS))
     (layout.root / "dead" / "odd").unlink()

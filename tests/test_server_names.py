@@ -154,9 +154,12 @@ def test_the_alarm_is_one_line_for_each_name(
     refused(hosts, schedule, 3, "n\x1b[2J")
 
     assert [
-        "cc-backend does not have host n1; add it to its cluster.json, or map it (host_map): no node n1",
         (
-            "cc-backend does not have host n\\x1b[2J; add it to its cluster.json, or map it (host_map):"
-            " no node n1"
+            "cc-backend does not have host n1; add it to its cluster.json, or map it (host_map): no"
+            " node n1"
+        ),
+        (
+            "cc-backend does not have host n\\x1b[2J; add it to its cluster.json, or map it"
+            " (host_map): no node n1"
         ),
     ] == [record.getMessage() for record in caplog.records]

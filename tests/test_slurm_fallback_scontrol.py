@@ -168,7 +168,7 @@ def test_a_job_that_squeue_leaves_out_is_found(
     }
 
     assert expected(recorded) == facts(recorded, recorded.slurm())
-    assert "not in squeue's list, read from scontrol" in caplog.text
+    assert "jobs missing from squeue were read from scontrol" in caplog.text
 
 
 @pytest.mark.parametrize("series", SERIES)

@@ -53,7 +53,7 @@ def test_expansion_keeps_slurms_order(text: str, hosts: tuple[str, ...]) -> None
         ("n[1 ]", 2, "expected a number or a range such as 1-4, got '1'"),
         ("n[²]", 2, "expected a number or a range such as 1-4, got '\\\\xb2'"),
         ("n[1-65537]", 2, "more than 65536 entries"),
-        ("n[1-9999999999999999999]", 2, "number of more than 18 digits"),
+        ("n[1-9999999999999999999]", 2, "a number with more than 18 digits"),
         ("r[1-300]n[1-300]", 16, "more than 65536 hosts"),
         ("n[1-65536],x", 12, "more than 65536 hosts"),
     ],

@@ -113,7 +113,7 @@ def test_what_the_drain_cannot_tell_yet_waits(tmp_path: Path) -> None:
             said = made.sweep("apply", "--wait", 0)
 
         assert said.code == 75
-        assert "changes pending in the spool: 2" in said.err
+        assert "not delivered yet: 2" in said.err
         assert len(made.names("new")) == 2
         assert "nothing to do for: 2 runs already in the spool" in made.sweep("plan").out
 

@@ -74,7 +74,9 @@ def test_a_drift_names_the_command_that_repairs_it(tmp_path: Path) -> None:
 
         page = made.sweep("explain", 7, "--json").json
         assert page["command"] == "cc-sweep apply -j 7"
-        assert page["verdict"].startswith("to be repaired (stop): FAILED according to accounting")
+        assert page["verdict"].startswith(
+            "to be repaired by a sweep (stop): FAILED according to accounting"
+        )
         assert made.sweep(*page["command"].split()[1:]).code == 0
         after = made.sweep("explain", 7, "--json").json
 
@@ -189,12 +191,12 @@ def test_who_does_not_answer_is_named(tmp_path: Path) -> None:
         ),
         (
             replace(EMPTY, plan=Plan(changes=(start(7), stop(7)))),
-            "to be repaired (start): missing; to be repaired (stop): over",
+            "to be repaired by a sweep (start): missing; to be repaired by a sweep (stop): over",
             "cc-sweep apply -j 7",
         ),
         (
             replace(EMPTY, plan=Plan(changes=(start(7),), guards=(GUARD,))),
-            "cannot be judged now: up for 3 s; to be repaired (start): missing",
+            "cannot be judged now: up for 3 s; to be repaired by a sweep (start): missing",
             None,
         ),
         (

@@ -65,7 +65,7 @@ class Notifier:
             if verdict.reason not in _TAKEN:
                 self._count_lost(verdict.message or verdict.hint)
             elif self._lost:
-                _log.warning("NATS notifications are published again; %d were lost", self._lost)
+                _log.warning("NATS notifications work again; %d were lost", self._lost)
                 self._lost = 0
 
     def _count_lost(self, cause: str) -> None:
@@ -74,7 +74,9 @@ class Notifier:
             self._lost += 1
             is_first = self._lost == 1
         if is_first:
-            _log.warning("NATS notifications are lost, but jobs are still delivered: %s", cause)
+            _log.warning(
+                "NATS notifications are being lost, but jobs are still delivered: %s", cause
+            )
 
 
 class NotifyingClient(BackendClient):

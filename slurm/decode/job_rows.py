@@ -110,7 +110,7 @@ def parse_job_line(line: bytes) -> SqueueRow:
             nodes=field["nodes"],
         )
     except ValueError as error:
-        message = f"a line of squeue cannot be read, {error}: {shown(line)}"
+        message = f"a line of squeue cannot be read ({error}): {shown(line)}"
         raise SlurmError(message, reason=FailureReason.MALFORMED) from error
 
 

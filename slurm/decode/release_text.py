@@ -31,7 +31,7 @@ def parse_release(stdout: bytes) -> Release:
     releases = whole or [found for line in lines if (found := _IN_A_LINE.search(line))]
     if not releases:
         said = excerpt(text) or "(nothing)"
-        message = f"expected `slurm 24.11.7` or such from --version, got: {said}"
+        message = f"expected output such as `slurm 24.11.7` from --version, got: {said}"
         raise SlurmError(message, reason=FailureReason.MALFORMED)
     return _release(releases[-1])
 

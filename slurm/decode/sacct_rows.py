@@ -73,7 +73,7 @@ def parse_sacct_rows(
             jobs.append(_parse_row(field))
         except ValueError as error:
             row = excerpt("|".join(values))
-            message = f"a line of sacct cannot be read, {error}: {row!r}"
+            message = f"a line of sacct cannot be read ({error}): {row!r}"
             raise SlurmError(message, reason=FailureReason.MALFORMED) from error
     return tuple(jobs)
 

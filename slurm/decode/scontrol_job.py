@@ -119,7 +119,7 @@ def _trusted_lines(stdout: str, job_id: int) -> _TrustedLines:
     end = next(place for place, line in enumerate(lines) if line.lstrip().startswith("JOB_GRES="))
     if not all(KEY.match(line) for line in lines[1 : end + 1]):
         raise UntrustedTextError(
-            "scontrol's output has a line that is no KEY=VALUE before its node lines"
+            "scontrol's output has a line that is not KEY=VALUE before its node lines"
         )
     nodes = tuple(line for line in lines if _ANY_NODES.match(line))
     # All lines that look like nodes must be here: one further down comes from a comment or a path.

@@ -113,7 +113,7 @@ def parse_job_columns(stdout: bytes, columns: tuple[str, ...], *, cluster: str) 
     for record in _split_records(answer):
         job_id = digits(record.partition(SEPARATOR)[0]) if _ROW_START.match(record) else None
         if job_id is None:
-            problems.append(f"expected a line of squeue, got {excerpt(record)!r}")
+            problems.append(f"expected a line of squeue's output, got {excerpt(record)!r}")
             continue
         if job_id in rows:
             doubtful[job_id] = f"squeue lists the job twice: {excerpt(record)!r}"

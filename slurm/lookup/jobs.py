@@ -296,5 +296,5 @@ class JobLookup:
             job_id: job for job_id, job in other.jobs.items() if isinstance(job, Job)
         }
         if shown:
-            _log.warning("not in squeue's list, read from scontrol: jobs %s", sorted(shown))
+            _log.warning("jobs missing from squeue were read from scontrol: %s", sorted(shown))
         found.add(replace(other, jobs=shown))

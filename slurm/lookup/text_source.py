@@ -128,7 +128,7 @@ def scontrol_id(job: Job) -> str:
 
 
 def _unreadable(job_id: int, why: str) -> SlurmError:
-    message = f"squeue's line about job {job_id} cannot be read, {why}"
+    message = f"squeue's line about job {job_id} cannot be read: {why}"
     return SlurmError(message[:300], reason=FailureReason.MALFORMED)
 
 

@@ -74,7 +74,7 @@ def check_backlog(
     yield _check_age("runs", backlog.runs, backlog.oldest_run, now=now, limits=limits)
     yield passed(
         "open runs",
-        f"{backlog.open} with a delivered start and no delivered stop;"
+        f"{pluralize(backlog.open, 'run')} in open/ (started, or excluded until the job ends);"
         f" {pluralize(held_stops, 'stop')} held until cc-backend has stored the start",
         PerfData(label="open", value=backlog.open),
         PerfData(label="held", value=held_stops),
@@ -122,10 +122,13 @@ def _disk_space(free_bytes: int, min_free_bytes: int) -> CheckResult:
     )
     text = f"{free_bytes // 2**20} MiB free for the spool"
     if free_bytes < MIN_EVENT_BYTES:
-        hint = "free space on the spool's file system: the hooks cannot write events"
+        hint = "make room on the spool's file system: the hooks cannot write events"
         return finding(CheckStatus.CRITICAL, "disk space", text, hint, figure)
     if free_bytes < min_free_bytes:
-        hint = "free space: below spool.min_free_bytes, scripts and descriptions are not stored"
+        hint = (
+            "make room there: while less than spool.min_free_bytes is free, scripts and"
+            " descriptions are not stored"
+        )
         return finding(CheckStatus.WARNING, "disk space", text, hint, figure)
     return passed("disk space", text, figure)
 

@@ -41,12 +41,14 @@ def check_config_warnings(
         for warning in found:
             yield finding(CheckStatus.WARNING, "configuration", warning, _WARNING_HINT)
     if not (strict and found):
-        note = f", {pluralize(len(found), 'warning')}: see `check --full`" if found else ""
+        note = f", {pluralize(len(found), 'warning')}: see `cc-spool check --full`" if found else ""
         yield passed("configuration", f"{path} has no problems{note}")
 
 
 WARNING_SECONDS = 14 * 86400.0
-_RENEW_HINT = "create a new token on cc-backend and write it to the token file, without a restart"
+_RENEW_HINT = (
+    "create a new token on cc-backend and write it to the token file; no restart is needed"
+)
 
 
 def check_token(token: Token, now: float) -> CheckResult:

@@ -20,6 +20,7 @@ from spool.checks.result import (
 from spool.checks.waiting import STUCK_SECONDS, recent_deliveries, server_text, waiting_line
 from spool.errors import ACCESS_HINT, BadFileError
 from spool.files.drain_state import (
+    HALT_HINT,
     DrainState,
     HealthReport,
     HealthState,
@@ -93,7 +94,7 @@ def _state_results(
     if state.updated is None or state.health.state is None:
         hint = f"`systemctl restart cc-spool`: the drain then writes {DRAIN_STATE_FILE} anew"
         text = f"the content of its state file {DRAIN_STATE_FILE} is not valid"
-        yield finding(CheckStatus.UNKNOWN, "drain", text, ACCESS_HINT)
+        yield finding(CheckStatus.UNKNOWN, "drain", text, hint)
         return
     yield life
     yield _cc_backend(state, now, limits)
@@ -107,7 +108,7 @@ def _state_results(
     if state.unreadable_count:
         yield _unreadable_files(state)
     for warning in state.warnings:
-        hint = "the drain continues; correct the cause that the message names"
+        hint = "correct the cause that the message names"
         yield finding(CheckStatus.WARNING, "drain warning", warning, hint)
 
 
@@ -116,7 +117,9 @@ def _last_once(state: DrainState, now: float, limits: AgeLimits) -> CheckResult:
     age = now - (state.updated or 0.0)
     status = limits.status_at(age)
     hint = (
-        "" if status is CheckStatus.OK else "check cron and its line with `cc-spool drain --once`"
+        ""
+        if status is CheckStatus.OK
+        else "check cron, and the crontab line that runs `cc-spool drain --once`"
     )
     return finding(
         status, "drain", f"`cc-spool drain --once` last ended {format_duration(age)} ago", hint
@@ -135,7 +138,9 @@ def _heartbeat(state: DrainState, now: float) -> CheckResult:
     status = _HEARTBEAT_LIMITS.status_at(age)
     if status is not CheckStatus.OK:
         text = f"process {state.pid} has not updated its state file for {format_duration(age)}"
-        hint = "a Slurm command or the disk may hang; if it does not recover, restart cc-spool"
+        hint = (
+            "a Slurm command or the disk may be hanging; if it does not recover, restart cc-spool"
+        )
         return finding(status, "drain", text, hint, figure)
     age_text = format_age(state.started, now)
     return passed("drain", f"process {state.pid} has been running for {age_text}", figure)
@@ -146,8 +151,7 @@ def _cc_backend(state: DrainState, now: float, limits: AgeLimits) -> CheckResult
     halted = PerfData(label="halted", value=float(health.state is HealthState.HALTED), critical=1)
     if health.state is HealthState.HALTED:
         text = f"deliveries have been halted for {format_age(health.since, now)}: {health.reason}"
-        hint = "remove the cause; the drain retries every minute, and at once with a new token"
-        return finding(CheckStatus.CRITICAL, "cc-backend", text, hint, halted)
+        return finding(CheckStatus.CRITICAL, "cc-backend", text, HALT_HINT, halted)
     if health.state is HealthState.DOWN:
         return _down("cc-backend", health, now, limits, halted)
     is_known = state.server_version or state.server_dialect
@@ -197,9 +201,9 @@ def _slurm(state: DrainState, now: float, limits: AgeLimits) -> CheckResult:
         if since is not None:
             why = f": {state.slurm_reason}" if state.slurm_reason else ""
             status = limits.status_at(now - since)
-            hint = "" if status is CheckStatus.OK else f"check {daemon}, and slurm.* in config.json"
+            hint = f"check {daemon} and the slurm section of the configuration"
             text = f"{what} for {format_age(since, now)}{why}"
-            return finding(status, "slurm", text, hint)
+            return finding(status, "slurm", text, "" if status is CheckStatus.OK else hint)
     release = f" (release {state.slurm_release})" if state.slurm_release else ""
     return passed("slurm", f"answers{release}")
 
@@ -207,7 +211,7 @@ def _slurm(state: DrainState, now: float, limits: AgeLimits) -> CheckResult:
 def _disk(state: DrainState) -> CheckResult:
     if state.disk_full:
         why = f": {state.disk_reason}" if state.disk_reason else ""
-        hint = "free space on the spool's file system; until then nothing can be stored"
+        hint = "make room on the spool's file system; until then nothing can be stored"
         return finding(
             CheckStatus.CRITICAL, "disk", f"the drain cannot write to the spool{why}", hint
         )
@@ -222,7 +226,7 @@ def _blocked_runs(waiting: tuple[WaitingCause, ...], now: float) -> CheckResult:
         return passed("waiting runs", "none", figure)
     named = "; ".join(waiting_line(cause, now) for cause in old[:MAX_NAMED])
     more = f"; and {len(old) - MAX_NAMED} more causes" if len(old) > MAX_NAMED else ""
-    hint = "remove the cause; then wait, or type `cc-spool retry ALL` to deliver the runs now"
+    hint = "remove the cause; then wait for the next attempt, or type `cc-spool retry ALL`"
     return finding(CheckStatus.WARNING, "waiting runs", named + more, hint, figure)
 
 

@@ -26,7 +26,7 @@ AGE_SECONDS = 1800.0  # three periods of the timer
 CRITICAL_FACTOR = 8
 _HARMLESS_GUARDS = frozenset({"boot", "first"})
 _PLAN_HINT = "`cc-sweep plan` shows the reason; the next sweep checks again"
-_TIMER_HINT = "`systemctl enable --now cc-sweep.timer`, or add the cron line of docs/install.md"
+_TIMER_HINT = "run `systemctl enable --now cc-sweep.timer`, or add the cron line of docs/install.md"
 
 
 def check_sweep_file(

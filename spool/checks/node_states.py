@@ -49,14 +49,14 @@ def check_nodes(
         yield finding(CheckStatus.WARNING, _NAME, text, _hint(interval), *figures)
     elif last.nodes > MAX_NODES:
         text = f"a report of {last.nodes} nodes may exceed the 20 s that cc-backend allows"
-        hint = "set a longer nodes.interval_seconds, or 0 to report no node states"
+        hint = "if these reports fail, set nodes.interval_seconds to 0: no node states"
         yield finding(CheckStatus.WARNING, _NAME, text, hint)
     elif left_out:
-        text = f"not reported: {', '.join(left_out_texts(left_out))}"
+        text = f"left out: {', '.join(left_out_texts(left_out))}"
         hint = "`cc-sweep nodes --plan` and `cc-spool check --full` show these nodes"
         yield finding(CheckStatus.WARNING, _NAME, text, hint, *figures)
     else:
-        text = f"{pluralize(last.nodes, 'node')}, {format_age(last.accepted, now)} ago"
+        text = f"{pluralize(last.nodes, 'node')}, reported {format_age(last.accepted, now)} ago"
         yield passed(_NAME, text, *figures)
 
 

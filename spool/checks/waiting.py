@@ -18,7 +18,8 @@ def waiting_line(cause: WaitingCause, now: float) -> str:
 
 def server_text(state: DrainState) -> str:
     """Return the version of cc-backend, and the name that it has for the field of node sharing."""
-    field = f" (field for node sharing: {state.server_dialect})" if state.server_dialect else ""
+    dialect = state.server_dialect
+    field = f" (API field for node sharing: '{dialect}')" if dialect else ""
     return f"version {state.server_version or 'unknown'}{field}"
 
 

@@ -53,7 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=_seconds,
         metavar="SECONDS",
         default=usual.warning_seconds,
-        help="warn if a run is pending, or Slurm or cc-backend is down, for this long "
+        help="warn if a run has been pending, or Slurm or cc-backend down, for this long "
         "(default: %(default)g)",
     )
     parser.add_argument(
@@ -71,7 +71,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=_seconds,
         metavar="SECONDS",
         default=AGE_SECONDS,
-        help="warn if the last sweep ended longer ago than this (default: %(default)g)",
+        help="warn if the last sweep ended more than so many seconds ago (default: %(default)g)",
     )
     parser.add_argument(
         "--full", action="store_true", help="also verify Slurm, cc-backend and the hooks"

@@ -49,7 +49,10 @@ class ConfigWatcher:
             found = load_checked(self._config.path, credentials=credentials_directory())
         except ConfigError as error:
             for problem in error.problems:
-                _log.error("the changed configuration has an error and is not used: %s", problem)
+                _log.error(
+                    "the changed configuration has an error; the previous one stays in use: %s",
+                    problem,
+                )
             return
         if _directories(found) != _directories(self._config):
             _log.error(

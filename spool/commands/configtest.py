@@ -16,7 +16,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="?",
         type=Path,
         metavar="FILE",
-        help="configuration file to check (default: the file of -c)",
+        help="configuration file to check (default: the file given with -c)",
     )
 
 

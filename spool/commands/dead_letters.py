@@ -9,7 +9,7 @@ from typing import Any
 
 from spool.commands.entries import ALL, job_id_of, matching_names
 from spool.console import print_json, print_line
-from spool.errors import BadFileError
+from spool.errors import BadFileError, UnusableFileError
 from spool.escaping import escape
 from spool.exit_codes import OK, REFUSED, USAGE
 from spool.files.dead_letters import (
@@ -29,7 +29,11 @@ _log = logging.getLogger(__name__)
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of a subcommand that changes dead letters."""
-    parser.add_argument("id", metavar="ID|ALL", help="a file name, a job id (all its runs), or ALL")
+    parser.add_argument(
+        "id",
+        metavar="ID|ALL",
+        help="an id that `cc-spool list` shows, a job id (all its runs), or ALL",
+    )
     parser.add_argument(
         "--dry-run", action="store_true", help="show what would be done, change nothing"
     )
@@ -97,7 +101,7 @@ def summarize(done: list[dict[str, Any]], *, args: argparse.Namespace) -> int:
         print_json(done)
     refused = sum(not each["done"] for each in done)
     if args.dry_run:
-        words = "dry run, nothing was changed: %d would be done, %d would be refused"
+        words = "dry run, nothing was changed: %d would succeed, %d would be refused"
     else:
         words = "%d done, %d refused"
     _log.info(words, len(done) - refused, refused)
@@ -106,9 +110,9 @@ def summarize(done: list[dict[str, Any]], *, args: argparse.Namespace) -> int:
 
 def _groups(
     layout: Layout, names: list[str], plan: LetterPlan
-) -> Iterator[list[LetterChange | BadFileError]]:
+) -> Iterator[list[LetterChange | UnusableFileError]]:
     """Yield the changes of some dead letters at a time, or a refusal; runs may be large."""
-    group: list[LetterChange | BadFileError] = []
+    group: list[LetterChange | UnusableFileError] = []
     size_bytes = 0
     for name in names:
         planned = _planned(layout, name, plan)
@@ -121,26 +125,28 @@ def _groups(
     yield group
 
 
-def _planned(layout: Layout, name: str, plan: LetterPlan) -> LetterChange | BadFileError | None:
+def _planned(
+    layout: Layout, name: str, plan: LetterPlan
+) -> LetterChange | UnusableFileError | None:
     """Return the change of a dead letter or its refusal; None if it vanished meanwhile."""
     try:
         return plan(layout, name)
     except FileNotFoundError:
         return None
-    except BadFileError as error:
+    except UnusableFileError as error:
         return error
     except OSError as error:
         return BadFileError(name, error.strerror or str(error))
 
 
 def _result(
-    planned: LetterChange | BadFileError,
-    refused: dict[str, BadFileError | FileNotFoundError],
+    planned: LetterChange | UnusableFileError,
+    refused: dict[str, UnusableFileError | FileNotFoundError],
     *,
     dry_run: bool,
 ) -> dict[str, Any] | None:
     """Return the result for a dead letter; None if it vanished meanwhile."""
-    if isinstance(planned, BadFileError):
+    if isinstance(planned, UnusableFileError):
         return _document(planned.path, escape(planned.reason), done=False)
     problem = refused.get(planned.name)
     if isinstance(problem, FileNotFoundError):

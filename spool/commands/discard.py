@@ -40,7 +40,7 @@ def run(config: Config, args: argparse.Namespace) -> int:
         if not (args.yes or args.dry_run):
             if not sys.stdin.isatty():
                 _log.error(
-                    "not run on a terminal: add --yes, or --dry-run to see what would be done"
+                    "this is not a terminal: add --yes, or --dry-run to see what would be done"
                 )
                 return USAGE
             if not _confirm(len(names)):

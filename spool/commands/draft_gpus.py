@@ -20,7 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "hosts",
         nargs="+",
         metavar="HOST",
-        help="NodeName in Slurm of each host with the GPUs that are read",
+        help="NodeName in Slurm of each host that has the GPUs listed by nvidia-smi or rocm-smi",
     )
     parser.add_argument(
         "-f",
@@ -35,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=_numbers,
         default=(),
         metavar="N,N...",
-        help="GPU numbers of that output in the order in which Slurm counts them, such as 0,2,1,3"
+        help="numbers that nvidia-smi or rocm-smi gives the GPUs, in Slurm's order, such as 0,2,1,3"
         " (default: ascending)",
     )
 

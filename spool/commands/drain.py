@@ -29,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--once",
         action="store_true",
-        help="exit when nothing more can be delivered now (exit code 75: runs are pending)",
+        help="exit when nothing more can be delivered now (with exit code 75 if runs are pending)",
     )
 
 

@@ -134,7 +134,8 @@ def _pending_reason(run: Run, view: DrainView, now: float) -> str:
     if (reason := _stop_reason(view)) is not None:
         return reason
     if run.started is None and (cause := cause_of(run, view)) is not None:
-        return f"waits because {cause.cause}, since {format_time(cause.since)}"
+        since = f" (since {format_time(cause.since)})" if cause.since is not None else ""
+        return f"waits because {cause.cause}{since}"
     after = f"; last error: {_error_text(run.last_error)}" if run.last_error else ""
     if run.not_before > now:
         return f"next attempt {format_time(run.not_before)}{after}"
@@ -160,7 +161,7 @@ def _event_reason(entry: EventFile, view: DrainView) -> str:
     if not view.is_running:
         return "no drain is running"
     if entry.event.kind is EventKind.RETRY:
-        return "the drain will deliver the pending runs at once"
+        return "the drain is about to process it"
     if view.state.slurm_silent_since is not None:
         why = f": {view.state.slurm_reason}" if view.state.slurm_reason else ""
         return f"Slurm has not answered since {format_time(view.state.slurm_silent_since)}{why}"

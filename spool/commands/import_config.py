@@ -31,8 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         metavar="DIR",
         default=SETTINGS,
-        help="directory to write token and password to, each to its own file"
-        " (default: %(default)s)",
+        help="directory for a file with the token and one with the password (default: %(default)s)",
     )
 
 

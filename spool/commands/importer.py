@@ -68,7 +68,8 @@ class Throttle:
         if self._runs_left <= 0:
             if self._layout.free_bytes() < self._min_free_bytes:
                 _log.error(
-                    "less than spool.min_free_bytes free: free space, then repeat this command"
+                    "free space is below spool.min_free_bytes: make room on the spool's disk,"
+                    " then repeat this command"
                 )
                 return False
             self._runs_left = RUNS_PER_SPACE_CHECK
@@ -119,7 +120,7 @@ class Importer:
         cluster = item.extras.get("cluster") if isinstance(item, Event) else item.job.cluster
         if cluster and self._cluster and cluster != self._cluster:
             reason = (
-                f"it belongs to Slurm's cluster {cluster}, but this spool is for {self._cluster}"
+                f"it belongs to the Slurm cluster {cluster}, but this spool is for {self._cluster}"
             )
             raise BadFileError(item.name, reason)
         self._cluster = self._cluster or cluster

@@ -29,7 +29,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "directory",
         nargs="?",
         choices=[str(each) for each in LISTED],
-        help="list only the files in this directory of the spool",
+        help="list only the files in one directory of the spool: new (events), todo (pending),"
+        " open (started), dead (dead letters)",
     )
     parser.add_argument(
         "--limit",

@@ -31,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         metavar="FILE|DIR",
         help="event or run files, archives of delivered runs (*.jsonl), a directory of them, "
-        "another spool, or a state directory",
+        "another spool, or a state directory (spool.state_directory)",
     )
     parser.add_argument(
         "--dry-run", action="store_true", help="show what would be done, change nothing"

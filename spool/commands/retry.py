@@ -20,7 +20,7 @@ from spool.files.state_files import DRAIN_LOCK_FILE
 from spool.formatting import pluralize
 
 _NOW = "{} delivered now: the drain is running"
-_LATER = "{} delivered when the drain is started; it is not running"
+_LATER = "{} delivered when the drain runs (see `cc-spool status`)"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -22,14 +22,15 @@ from spool.escaping import escape
 from spool.exit_codes import OK, USAGE
 from spool.files import codec
 from spool.files.dead_letter_reason import REPAIR_HINT
+from spool.files.drain_state import HALT_HINT
 from spool.files.inventory import BadFile, EventFile, RunFile
 from spool.files.layout import Directory, Layout
 from spool.files.run import Run
-from spool.formatting import format_age, format_time
+from spool.formatting import format_age, format_time, pluralize
 
 _TEXT_CHARACTERS = 2000
 _LINE_CHARACTERS = 10_000
-_RETRY_STEP = "then wait, or type `cc-spool retry ID` to deliver it now"
+_RETRY_STEP = "then wait for the next attempt, or type `cc-spool retry ID`"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -79,7 +80,8 @@ def _entry_lines(entry: Entry, view: DrainView, now: float) -> Iterator[str]:
     shown = entry_document(entry, view, now)
     yield f"{entry.directory}/{escape(entry.name)}"
     yield f"  what      {escape(_description(entry))}"
-    yield f"  since     {format_time(shown['since'])} ({format_age(entry.time, now)})"
+    since = f"{format_time(shown['since'])} ({format_age(entry.time, now)})"
+    yield f"  since     {since}, in {entry.directory}/"
     yield f"  why       {escape(shown['waits'], _TEXT_CHARACTERS)}"
     if isinstance(entry, RunFile):
         yield from _delivery_lines(entry.run)
@@ -92,8 +94,8 @@ def _delivery_lines(run: Run) -> Iterator[str]:
     error = run.last_error
     if error is not None:
         status = f" (HTTP {error.status})" if error.status is not None else ""
-        why = f"{error.outcome}, {error.reason}{status}"
-        yield f"  request   {error.call} at {format_time(error.time)}: {why}"
+        why = f"outcome {error.outcome}, reason {error.reason}{status}"
+        yield f"  request   {error.call}, attempted {format_time(error.time)}: {why}"
         yield f"  answer    {escape(error.message, _TEXT_CHARACTERS)}"
     if error is not None and error.request is not None:
         yield f"  sent      {escape(error.request, _LINE_CHARACTERS)}"
@@ -103,7 +105,8 @@ def _delivery_lines(run: Run) -> Iterator[str]:
 def _delivery_state(run: Run) -> str:
     start = f"start {format_time(run.started)}" if run.started else "nothing"
     under = f" under cluster {escape(run.cluster)}" if run.cluster else ""
-    return f"{start}{under}; failed attempts of the next request: {run.attempts}"
+    tried = f"; {pluralize(run.attempts, 'attempt')} of the next request" if run.attempts else ""
+    return f"{start}{under}{tried}"
 
 
 def _description(entry: Entry) -> str:
@@ -120,7 +123,7 @@ def _description(entry: Entry) -> str:
         when = f"start {format_time(event.start)}, end {format_time(event.end)}"
         what = f"{event.kind} event of job {event.job_id}" if event.job_id else "retry of all runs"
         return f"{what}, {when}, written {format_time(event.time)}"
-    return "a file that is neither event nor run"
+    return "a file that is neither an event nor a run"
 
 
 def next_step(entry: Entry, view: DrainView) -> str:
@@ -134,10 +137,7 @@ def next_step(entry: Entry, view: DrainView) -> str:
     if not view.is_running:
         return "start the drain: `systemctl start cc-spool`"
     if view.is_halted:
-        return (
-            "remove the cause of the halt; the drain then resumes by itself within a minute,"
-            " after a change of token or configuration at once"
-        )
+        return HALT_HINT
     return _pending_step(entry, view)
 
 

@@ -35,7 +35,7 @@ OLDER = "older"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the subcommand's arguments."""
     parser.add_argument(
-        "--json", action="store_true", help="write one JSON object, whose keys stay the same"
+        "--json", action="store_true", help="write one JSON object with stable keys, for scripts"
     )
 
 

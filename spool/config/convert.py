@@ -20,7 +20,7 @@ NOT_NEEDED = {
     "slurmPollInterval": _NO_INTERVALS,
     "slurmQueryDelay": _NO_INTERVALS,
     "slurmQueryMaxSpan": "not needed: `cc-sweep backfill` reports older jobs",
-    "slurmMaxRetries": "not needed: runs are retried until cc-backend has accepted them",
+    "slurmMaxRetries": "not needed: runs are retried until cc-backend accepts or rejects them",
     "ccPollInterval": "not needed: cc-sweep.timer starts the sweeps",
     "node_regex": "not needed: node lists are expanded without it",
     "natsServer": "left out: it has no value",
@@ -109,7 +109,7 @@ class _Conversion:
         """Take a secret into a file of its own."""
         if secret.contents:
             self.secrets.append(secret)
-            self.notes.append(f"{old}: moved to a file of its own, named by {secret.key}")
+            self.notes.append(f"{old}: written to a file of its own, named by {secret.key}")
         else:
             self.notes.append(f"{old}: left out: it has no value")
 

@@ -34,7 +34,7 @@ def listen_address(value: Any, location: Location) -> tuple[str, int]:
             raise InvalidValueError("not a port or HOST:PORT", _LISTEN_HINT)
         host, port = found[1].strip("[]"), int(found[2])
     if not _MIN_PORT <= port <= _MAX_PORT:
-        raise InvalidValueError("the service may not use this port", _LISTEN_HINT)
+        raise InvalidValueError("the service is not permitted to use this port", _LISTEN_HINT)
     return host, port
 
 

@@ -11,6 +11,8 @@ from spool.config.readers import InvalidValueError, Location, list_of, text
 _SUBJECT = r"[^\s.*>]+(\.[^\s.*>]+)*"
 _URL_HINT = "write nats://HOST[:PORT] or tls://HOST[:PORT]"
 
+SUBJECT_HINT = "set it to the value that subject-job-event has in main.api-subjects of cc-backend"
+
 
 def broker_urls(value: Any, location: Location) -> tuple[str, ...]:
     """Read the URL of one broker, or a list of those of a cluster."""
@@ -23,8 +25,7 @@ def nats_subject(value: Any, location: Location) -> str:
     """Read a subject to publish on: words with dots between them, no wildcards."""
     found = text(value, location)
     if re.fullmatch(_SUBJECT, found) is None:
-        hint = "write the value of subject-job-event in cc-backend's main.api-subjects"
-        raise InvalidValueError("expected a NATS subject without wildcards", hint)
+        raise InvalidValueError("expected a NATS subject without wildcards", SUBJECT_HINT)
     return found
 
 

@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 from ccbackend.errors import TokenError
 from ccbackend.token import is_loopback, read_secret
+from spool.config.nats_readers import SUBJECT_HINT
 from spool.config.sections import NatsKeys
 from spool.errors import ConfigProblem
 
@@ -14,9 +15,8 @@ from spool.errors import ConfigProblem
 def nats_conflicts(nats: NatsKeys) -> Iterator[ConfigProblem]:
     """Yield the contradictions between the keys of the section."""
     if nats.servers and nats.subject is None:
-        hint = "write the value of subject-job-event in cc-backend's main.api-subjects"
         yield ConfigProblem(
-            path="nats.subject", problem="missing, but nats.servers is set", hint=hint
+            path="nats.subject", problem="missing, but nats.servers is set", hint=SUBJECT_HINT
         )
     if nats.mode == "transport" and not nats.servers:
         hint = "write the URLs of the brokers, or remove nats.mode"
@@ -34,9 +34,9 @@ def nats_conflicts(nats: NatsKeys) -> Iterator[ConfigProblem]:
             path="nats.creds_file", problem="cannot be used together with nats.user", hint=hint
         )
     if nats.key_file is not None and nats.cert_file is None:
-        hint = "set nats.cert_file to the certificate of this key"
+        hint = "set nats.cert_file to the certificate of this private key"
         yield ConfigProblem(
-            path="nats.key_file", problem="there is no certificate for this key", hint=hint
+            path="nats.key_file", problem="is set, but nats.cert_file is not", hint=hint
         )
 
 

@@ -135,7 +135,9 @@ def _check_temporary(check: _DirectoryCheck, temporary: tuple[Path, ...], config
         if place not in above:
             continue
         if place in _with_parents(config):
-            check.warnings.append(f"{check.key}: is in {place}; use this only for a trial")
+            check.warnings.append(
+                f"{check.key}: the path is in {place}; use such a path only for a trial"
+            )
         else:
             hint = "choose a permanent directory, such as the default"
             check.add_problem(f"is in {place}, which is temporary", hint)

@@ -116,7 +116,7 @@ def flag(value: Any, location: Location) -> str:
     """Read a word of an admin comment, whose words are separated by commas."""
     found = text(value, location)
     if "," in found:
-        raise InvalidValueError("contains a comma", "write one word; a comma ends a word")
+        raise InvalidValueError("contains a comma", "write one word, without a comma")
     return found
 
 
@@ -210,7 +210,7 @@ def pattern(value: Any, _location: Location) -> re.Pattern[str]:
             problem = f"not a regular expression: {error.msg} at position {error.pos}"
             raise InvalidValueError(problem, hint) from None
         except (FutureWarning, OverflowError, RecursionError):
-            problem = "a regular expression whose nesting or repeat count is too large"
+            problem = "a regular expression with too deep nesting or too large a repeat count"
             raise InvalidValueError(problem, hint) from None
 
 

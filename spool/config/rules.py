@@ -150,8 +150,7 @@ def warnings_of(config: Config) -> Iterator[str]:
     if config.drain.stop_hold_seconds < CC_COMMIT_SECONDS:
         yield (
             f"drain.stop_hold_seconds: set {CC_COMMIT_SECONDS} or more: with less, a stop can"
-            " close the"
-            " wrong job at cc-backend 1.5 and later"
+            " close the wrong job at cc-backend 1.5 and later"
         )
     after = config.sweep.close_unknown_after
     if after is not None and after < DAY_SECONDS:
@@ -193,7 +192,7 @@ def _directory_conflicts(config: Config) -> Iterator[ConfigProblem]:
 def _deprecated_keys(config: Config) -> Iterator[str]:
     backend = config.cc_backend
     if backend.apikey is not None:
-        used = "not used, because cc-backend.token_file is set; remove it"
+        used = "not used, because cc-backend.token_file is set; remove this key"
         better = "a token is safer in its own file; set cc-backend.token_file"
         yield f"cc-backend.apikey: {better if backend.token_file is None else used}"
     if config.node_regex is not None:

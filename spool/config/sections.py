@@ -38,7 +38,8 @@ class SlurmKeys:
     conf: Path | None = key(
         optional(absolute_path),
         None,
-        about="path of slurm.conf for these commands (SLURM_CONF), if it is not in the usual place",
+        about="path of slurm.conf for Slurm's commands (SLURM_CONF), if it is not in the usual"
+        " place",
     )
     state_save_location: Path | None = key(
         optional(absolute_path),
@@ -149,8 +150,8 @@ class SweepKeys:
     require_force: bool = key(
         boolean,
         default=False,
-        about="whether an unusual number of stops waits for `cc-sweep apply --force`. If false, "
-        "the next sweep sends them if it confirms them",
+        about="whether an unusually large number of stops waits for `cc-sweep apply --force`. If"
+        " false, the next sweep sends those that it confirms to have ended",
     )
 
 

@@ -139,7 +139,7 @@ class BackendHealth:
     def _set_server(self, server: ServerInfo) -> None:
         if server != self.server:
             version = server.version or "of unknown version"
-            _log.info("cc-backend %s (field for node sharing: %s)", version, server.dialect)
+            _log.info("cc-backend %s (API field for node sharing: '%s')", version, server.dialect)
         self.server = server
 
     def _observe(self, observation: Observation, now: Moment) -> None:

@@ -18,7 +18,7 @@ from spool.escaping import escape
 from spool.files.run import LastError, Run
 from spool.moment import Moment
 
-_HINT = "correct the cause, then `cc-spool retry ID`; or `cc-spool discard ID`"
+_HINT = "correct the cause and type `cc-spool retry ID`, or give it up with `cc-spool discard ID`"
 _log = logging.getLogger(__name__)
 
 
@@ -56,5 +56,6 @@ def _own_error(call: str, reason: str, now: Moment) -> LastError:
         outcome="rejected",
         reason="incomplete",
         message=escape(reason),
-        hint="correct what is missing, then `cc-spool retry ID`; or `cc-spool discard ID`",
+        hint="add what is missing and type `cc-spool retry ID`, or give it up with `cc-spool"
+        " discard ID`",
     )

@@ -87,7 +87,7 @@ class RequestBuilder:
             self._set_aside(entry, error.strerror or str(error), READ_AGAIN_SECONDS, now)
         except Exception as error:  # noqa: BLE001 - a border: one run in a pass; the others go on
             _log.error(
-                "no request can be made from %s, internal error of cc-slurm-sync (%r)",
+                "no request can be made from %s: internal error of cc-slurm-sync (%r)",
                 entry.name,
                 error,
             )

@@ -80,7 +80,7 @@ class RunLoader:
             self._forget(name)
             return
         except OSError as error:
-            text = f"{reason}, and cannot be moved to dead/: {error.strerror}"
+            text = f"{reason}, and the file cannot be moved to dead/: {error.strerror}"
             self._set_aside(directory, name, text, now, seconds=READ_AGAIN_SECONDS)
             return
         self._forget(name)

@@ -29,12 +29,13 @@ from spool.moment import Moment
 DAY_SECONDS = 24 * HOUR_SECONDS
 PROOF_SECONDS = 300  # accounting does not answer: the run is settled later
 OUT_OF_ORDER = (
-    "cc-backend accepts the runs of a job id only in order, and it has a later one: delete that run"
-    " at cc-backend, then `cc-spool retry ID`"
+    "cc-backend accepts the runs of a job id only in order, and it has a later one: to keep that"
+    " one, type `cc-spool discard ID`; else delete it at cc-backend, then `cc-spool retry ID`"
 )
 UNPROVEN = (
-    "cc-backend has a run of this job id that began within the day before, and nothing proves that"
-    " it is of the same job: delete that run at cc-backend, then `cc-spool retry ID`"
+    "cc-backend has a run of this job id that began less than a day before, perhaps of another job:"
+    " to keep that one, type `cc-spool discard ID`; else delete it at cc-backend, then `cc-spool"
+    " retry ID`"
 )
 ProveSameJob = Callable[[Run, Iterable[int], Callable[[set[int] | None], None]], None]
 

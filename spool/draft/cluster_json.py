@@ -15,6 +15,7 @@ from typing import Any
 from ccbackend.site_map import SiteMap
 from slurm.decode.scontrol_nodes import Node
 from slurm.light_dataclass import light_dataclass
+from spool.formatting import pluralize
 
 TO_FILL_IN = "TO BE FILLED IN"
 PLACEHOLDER = 1.0  # cc-backend draws with a logarithm of the rates: 0 would break the plot
@@ -72,7 +73,7 @@ def draft_cluster(cluster: str, nodes: Sequence[Node], site: SiteMap) -> Drafted
     if bad:
         notes.append(
             f"cc-backend accepts only letters, digits and dashes in a host name, not {bad[0]!r}"
-            f" ({len(bad)} in all): rename them by host_map"
+            f" ({pluralize(len(bad), 'such name')}): map them with host_map"
         )
     threads = [each.sockets * each.cores * each.threads for each in kinds]
     document = {
@@ -86,8 +87,8 @@ def draft_cluster(cluster: str, nodes: Sequence[Node], site: SiteMap) -> Drafted
             " and memoryBandwidth, which Slurm does not know"
         ),
         (
-            "topology: threads are numbered as Linux usually does (first all cores, then second"
-            " threads); compare with `lscpu -e` on one node of each kind"
+            "topology: threads have the usual Linux order (first one thread of each core, then"
+            " their second threads); compare with `lscpu -e` on one node of each kind"
         ),
         "topology: memoryDomain is the socket; correct it where a socket has several NUMA nodes",
         "metricConfig: has only cpu_load; add the metrics of your collectors",

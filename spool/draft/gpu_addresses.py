@@ -51,7 +51,9 @@ def read_gpu_addresses(text: str, order: Sequence[int] = ()) -> GpuAddresses:
     instances = _instances(text)
     addresses: list[str] = []
     if order and sorted(order) != sorted(gpus):
-        raise ValueError(f"--order must have each of the GPU numbers {sorted(gpus)} once")
+        raise ValueError(
+            f"--order must contain each of the GPU numbers {sorted(gpus)} exactly once"
+        )
     for number in order or sorted(gpus):
         addresses += instances.get(number) or [gpus[number]]
     notes = [] if order else [ORDER_NOTE]

@@ -202,7 +202,7 @@ class TextCollector:
             entry.retry_at, entry.waits_for = 0.0, ""
         sizes = [f"{name} {len(text or '')}" for name, text in found.items()]
         _log.debug(
-            "job=%d start=%d texts were read from Slurm, in characters: %s",
+            "job=%d start=%d texts were read from Slurm (lengths in characters: %s)",
             *entry.key,
             ", ".join(sizes),
         )

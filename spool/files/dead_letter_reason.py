@@ -15,7 +15,9 @@ from spool.files.file_times import WHY_SUFFIX
 from spool.files.layout import Directory, Layout
 
 WHY_LIMIT_BYTES = 64 * 1024
-REPAIR_HINT = "repair the file, then `cc-spool retry ID`; or `cc-spool discard ID`"
+REPAIR_HINT = (
+    "repair the file and type `cc-spool retry ID`, or give it up with `cc-spool discard ID`"
+)
 _PARSE_ERRORS = (ValueError, LookupError, TypeError, OverflowError, RecursionError)
 
 

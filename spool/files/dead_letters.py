@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import replace
 
 from slurm.light_dataclass import light_dataclass
-from spool.errors import BadFileError, NewerFormatError, UnusableFileError
+from spool.errors import BadFileError, UnusableFileError
 from spool.files import codec
 from spool.files.codec import load_run
 from spool.files.dead_letter_reason import DeadLetterReason, encode_why, read_why
@@ -101,7 +101,7 @@ def plan_retry(layout: Layout, name: str) -> LetterChange:
     """Return the change that requeues a dead letter with its original times.
 
     Raises:
-        BadFileError: it cannot be requeued as it is.
+        UnusableFileError: it cannot be requeued as it is.
         OSError: it cannot be read, or vanished (FileNotFoundError).
     """
     if not is_run_name(name):
@@ -122,14 +122,14 @@ def plan_discard(layout: Layout, name: str) -> LetterChange:
             run = load_run(layout, Directory.DEAD, name)
     if run is not None and run.reported and run.end is None:
         mark = replace(reset_delivery(run), reported=False, reason=DISCARDED)
-        words = "{} discarded; it left a mark in open/, so that no sweep reports the job"
+        words = "{} discarded; a mark in open/ keeps sweeps from reporting the job again"
         return _plan_requeue(layout, mark, words)
     return _change(name, "{} discarded")
 
 
 def apply_changes(
     layout: Layout, changes: Sequence[LetterChange]
-) -> dict[str, BadFileError | FileNotFoundError]:
+) -> dict[str, UnusableFileError | FileNotFoundError]:
     """Apply changes of dead letters, durably as a group; return the refusals by name.
 
     Raises:
@@ -137,13 +137,13 @@ def apply_changes(
     """
     if files := [change.file for change in changes if change.file is not None]:
         create_files(layout, Directory.TODO, files)
-    refused: dict[str, BadFileError | FileNotFoundError] = {}
+    refused: dict[str, UnusableFileError | FileNotFoundError] = {}
     for change in changes:
         try:
             if change.back is not None:
                 layout.rename(Directory.DEAD, change.name, change.back.directory, change.back.name)
             _remove_letter(layout, change.name)
-        except (BadFileError, FileNotFoundError) as error:
+        except (UnusableFileError, FileNotFoundError) as error:
             refused[change.name] = error
     for directory in {change.back.directory for change in changes if change.back is not None}:
         layout.fsync(directory)
@@ -186,7 +186,10 @@ def _plan_return(layout: Layout, name: str) -> LetterChange:
     if not layout.exists(Directory.DEAD, name):
         raise FileNotFoundError(2, os.strerror(2), f"dead/{name}")
     if layout.exists(why.directory, why.name):
-        text = f"{why.directory}/ already has a file of this name; type `cc-spool discard ID`"
+        text = (
+            f"{why.directory}/ already has a file of this name, so that it cannot be put back;"
+            " type `cc-spool discard ID`"
+        )
         raise BadFileError(name, text)
     return replace(_change(name, f"{{}} put back into {why.directory}/"), back=why)
 
@@ -196,7 +199,10 @@ def _reason_from_name(name: str) -> DeadLetterReason:
     try:
         parse_event_name(name, time=0)
     except UnusableFileError as error:
-        reason = "its directory is not known (no .why file); type `cc-spool discard ID`"
+        reason = (
+            "the directory that it came from is not known (no .why file); type `cc-spool"
+            " discard ID`"
+        )
         raise BadFileError(name, reason) from error
     return DeadLetterReason(name=name, directory=Directory.NEW, time=0, reason="", hint="")
 
@@ -207,8 +213,6 @@ def _load_dead_run(layout: Layout, name: str) -> Run:
     except BadFileError as error:
         reason = f"{error.reason}; repair the file, or type `cc-spool discard ID`"
         raise BadFileError(name, reason) from error
-    except NewerFormatError as error:
-        raise BadFileError(name, error.reason) from error
 
 
 def _remove_letter(layout: Layout, name: str) -> None:

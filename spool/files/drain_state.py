@@ -27,6 +27,10 @@ if TYPE_CHECKING:
 REFRESH_SECONDS = 10.0
 FIGURES_SECONDS = 1.0
 MAX_UNREADABLE = 20
+HALT_HINT = (
+    "remove the cause of the halt; the drain then resumes by itself within a minute, or at once"
+    " after a change of token or configuration"
+)
 _MAX_INSTANT = 1e12
 _FIGURE = {"is_figure": True}
 

@@ -71,7 +71,7 @@ def read_json(path: Path) -> dict[str, Any]:
         return {}
     if not isinstance(value, dict):
         logging.getLogger(__name__).warning(
-            "state file %s is ignored: it is not a JSON object", path
+            "state file %s is not a JSON object: it is ignored, and written anew", path
         )
         return {}
     return value

@@ -48,7 +48,7 @@ def _program(snapshot: MetricsSnapshot) -> Iterator[Metric]:
     }
     build.add_metric([], versions)
     yield build
-    yield gauge("metrics_timestamp_seconds", "Time of writing these metrics.", snapshot.time)
+    yield gauge("metrics_timestamp_seconds", "When these metrics were written.", snapshot.time)
     yield gauges(
         "check_status",
         "Result of each check of `cc-spool check`: 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN.",
@@ -77,7 +77,7 @@ def _spool(snapshot: MetricsSnapshot) -> Iterator[Metric]:
     )
     yield gauges(
         "spool_oldest_timestamp_seconds",
-        "Time since which the oldest file of each directory has been waiting.",
+        "When the oldest file of each directory began to wait.",
         ["directory"],
         {(name,): each.oldest for name, each in figures.items() if each.oldest is not None},
     )
@@ -113,7 +113,7 @@ def _runs(snapshot: MetricsSnapshot) -> Iterator[Metric]:
     waiting = sum(cause.count for cause in state.waiting)
     yield gauge(
         "waiting_runs",
-        "Runs that wait until a cause, such as an unknown host, is removed.",
+        "Runs that wait until a problem, such as a host unknown to cc-backend, is solved.",
         waiting if current else None,
     )
     yield gauge(
@@ -133,7 +133,7 @@ def _runs(snapshot: MetricsSnapshot) -> Iterator[Metric]:
     )
     yield gauge(
         "due_since_timestamp_seconds",
-        "Time since which requests have been due and none was delivered; absent if none is due.",
+        "Since when requests have been due without any delivery; absent if none is due.",
         current.due_since if current else None,
     )
     yield gauge(
@@ -159,7 +159,7 @@ def _requests(snapshot: MetricsSnapshot) -> Iterator[Metric]:
     )
     yield counters(
         "deliveries",
-        "Answers to requests for runs, by request and outcome (delivered, retry, rejected ...).",
+        "Answers to requests about runs, by request and outcome (delivered, retry, rejected ...).",
         ["request", "outcome"],
         {
             (str(kind), str(outcome)): counted.answers.get(kind, {}).get(outcome, 0)
@@ -276,7 +276,7 @@ def _node_states(snapshot: MetricsSnapshot) -> Iterator[Metric]:
     )
     yield gauges(
         "nodes_left_out",
-        "Nodes that are missing in the last accepted report of node states, by reason.",
+        "Nodes that are missing from the last accepted report of node states, by reason.",
         ["reason"],
         {(reason,): float(count) for reason, count in last.left_out.items()},
     )

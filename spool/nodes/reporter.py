@@ -175,7 +175,9 @@ class NodeReporter:
             return
         other = active_elsewhere(self._slurm.controllers())
         if other is not None:
-            raise NodeStatesError(f"slurmctld is active on {other}; the drain there reports nodes")
+            raise NodeStatesError(
+                f"slurmctld is active on {other}; the drain there reports the nodes"
+            )
 
     def _send(self, report: NodeReport) -> None:
         for name, nodes in report.clusters.items():

@@ -100,7 +100,10 @@ def _hosts(matched: Sequence[_MatchedNode]) -> CheckResult:
     if not unknown:
         return passed("hosts", f"cc-backend has all nodes ({len(matched)})")
     text = f"cc-backend does not have {abbreviated(unknown)}: jobs there are not delivered"
-    hint = "add them to cc-backend's cluster.json, rename them by host_map, or set ignoreHosts"
+    hint = (
+        "add them to cluster.json and restart cc-backend, map their names with host_map, or"
+        " exclude them with ignoreHosts"
+    )
     status = CheckStatus.CRITICAL if len(unknown) == len(matched) else CheckStatus.WARNING
     return finding(status, "hosts", text, hint)
 
@@ -113,7 +116,10 @@ def _same_names(names: Mapping[str, str], mapping: SiteMap) -> Iterator[CheckRes
     nodes = [node for node, host in names.items() if host != mapping.host(node)]
     if nodes:
         text = f"{abbreviated(nodes)} have the same short name, so they are reported as one host"
-        hint = "give each node its own name by host_map, whose patterns see the full name"
+        hint = (
+            "give each node its own name with host_map, whose patterns are matched against the"
+            " full name"
+        )
         yield finding(CheckStatus.WARNING, "hosts", text, hint)
 
 
@@ -136,7 +142,7 @@ def _cores(matched: Sequence[_MatchedNode]) -> Iterator[CheckResult]:
         hint = "correct the topology in cc-backend's cluster.json, or the nodes in slurm.conf"
         yield finding(CheckStatus.WARNING, "cores", text_with_hosts, hint)
     if not found and any(match.subcluster for match in matched):
-        yield passed("cores", "Slurm and cc-backend have the same numbers of cores")
+        yield passed("cores", "Slurm and cc-backend agree on the number of cores of each node")
 
 
 def _accelerators(mapping: SiteMap, matched: Sequence[_MatchedNode]) -> Iterator[CheckResult]:

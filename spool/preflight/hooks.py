@@ -10,13 +10,13 @@ import re
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from slurm.decode.job_rows import SqueueRow
 from slurm.decode.release_text import parse_release_number
 from slurm.decode.scontrol_config import AS_OF, config_time
 from slurm.errors import SlurmError
-from slurm.light_dataclass import light_dataclass
 from slurm.release import Release
 from spool.checks.result import CheckResult, CheckStatus, finding, passed
 from spool.config.sections import SpoolKeys
@@ -38,7 +38,7 @@ GRACE_SECONDS = 60.0
 _HOOK_EVENTS = ("1-start-", "1-stop-")
 
 
-@light_dataclass
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SeenEvents:
     """The time of the last event (None: not known); no event since `watched_since` was missed."""
 
@@ -80,7 +80,7 @@ def check_last_event(
         )
     start_age = format_duration(now - (youngest.start_time or 0))
     came = f"the last event arrived {age} ago" if age else "no event has arrived"
-    text = f"job {youngest.job_id} started {start_age} ago, but {came}: no hook has run"
+    text = f"job {youngest.job_id} started {start_age} ago, but {came}: no hook wrote an event"
     hint = f"{activation(config)}; check slurmctld's log, and the permissions of new/"
     return finding(CheckStatus.WARNING, "last event", text, hint)
 
@@ -124,7 +124,7 @@ _COMMAND = re.compile(r"^[^#\n]*?(/[\w./+-]*/(?:prolog|epilog)_slurmctld)\b", re
 _SOURCED_NAME = "spool_event"
 
 
-@light_dataclass
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Hook:
     """One hook: its option in slurm.conf, the kind of its events, and the loss without it."""
 
@@ -223,13 +223,13 @@ def _check_stub(
 ) -> CheckResult:
     kind = _KIND.search(text)
     if kind is None or kind[1] != hook.kind:
-        hint = f"set {hook.option} in slurm.conf to the stub that has its name"
+        hint = f"set {hook.option} in slurm.conf to the other stub, which has the option's name"
         message = f"{path} is the stub of the other hook"
         return finding(CheckStatus.CRITICAL, hook.option, message, hint)
     target = _SPOOL.search(text)
     if Path(target[1] if target else DEFAULT_SPOOL) != spool:
         where = target[1] if target else DEFAULT_SPOOL
-        hint = "write the same directory to CC_SLURM_SYNC_SPOOL in the stub and to spool.directory"
+        hint = "set CC_SLURM_SYNC_SPOOL in the stub and spool.directory to the same directory"
         message = f"{path} writes events to {where}, but cc-spool reads {spool}"
         return finding(CheckStatus.CRITICAL, hook.option, message, hint)
     sourced = _SOURCED.search(text)

@@ -174,7 +174,9 @@ def check_directories(
     if not found:
         where = f"{spool} on {file_system(spool) or 'an unknown file system'}"
         writer = slurm_user.name if slurm_user else "SlurmUser"
-        found = [passed(_SPOOL, f"{where}: {writer} can write events, {service.name} read them")]
+        found = [
+            passed(_SPOOL, f"{where}: {writer} can write events, and {service.name} can read them")
+        ]
     yield from found
 
 
@@ -192,14 +194,17 @@ def _check_new(
             CheckStatus.CRITICAL, _SPOOL, f"the hooks cannot write events: {blocked}", hint
         )
     if not service.has_permission(status, _ALL):
-        text = f"{service.name} cannot read and remove events in {new} ({owner_and_mode(status)})"
+        text = (
+            f"{service.name} lacks the permission to read or to remove events in {new}"
+            f" ({owner_and_mode(status)})"
+        )
         yield finding(CheckStatus.CRITICAL, _SPOOL, text, hint)
     is_foreign = slurm_user is not None and service.uid not in (slurm_user.uid, 0)
     if is_foreign and not (status.st_mode & stat.S_ISGID and status.st_gid in service.gids):
         text = f"{new} ({owner_and_mode(status)}) has no setgid bit: the service cannot read events"
         yield finding(CheckStatus.CRITICAL, _SPOOL, text, hint)
     if status.st_mode & stat.S_IRWXO:
-        text = f"other users may list {new} ({owner_and_mode(status)})"
+        text = f"other users can list {new} ({owner_and_mode(status)})"
         yield finding(CheckStatus.WARNING, _SPOOL, text, f"chmod o= {new}")
 
 
@@ -209,11 +214,14 @@ def _check_service_directories(
     for name in (Directory.TODO, Directory.OPEN, Directory.DEAD, Directory.TMP):
         path, status = spool / name, modes[name]
         if not service.has_permission(status, _ALL):
-            text = f"{service.name} cannot read and write in {path} ({owner_and_mode(status)})"
+            text = (
+                f"{service.name} lacks the permission to read or to write in {path}"
+                f" ({owner_and_mode(status)})"
+            )
             hint = f"chown {service.name}: {path}; chmod 0750 {path}"
             yield finding(CheckStatus.CRITICAL, _SPOOL, text, hint)
         if status.st_mode & (stat.S_IRWXO | stat.S_IWGRP):
-            text = f"other users may read or write in {path} ({owner_and_mode(status)})"
+            text = f"other users can read or write in {path} ({owner_and_mode(status)})"
             yield finding(CheckStatus.WARNING, _SPOOL, text, f"chmod 0750 {path}")
 
 
@@ -225,5 +233,5 @@ def _check_state(state: Path, service: SystemUser) -> Iterator[CheckResult]:
         return
     status = state.stat()
     if status.st_mode & (stat.S_IRWXO | stat.S_IWGRP):
-        text = f"other users may read or write in {state} ({owner_and_mode(status)})"
+        text = f"other users can read or write in {state} ({owner_and_mode(status)})"
         yield finding(CheckStatus.WARNING, _SPOOL, text, f"chmod 0750 {state}")

@@ -109,11 +109,14 @@ def _jobs(reply: ApiReply) -> CheckResult:
     if reason is Reason.JOB_API_ON:
         return passed("server job API", "accepts jobs by REST")
     if reason is Reason.API_OFF:
-        hint = "set nats.servers, nats.subject and `nats.mode: transport`, or enable the REST API"
+        hint = (
+            "set nats.servers, nats.subject, and nats.mode to transport; or enable"
+            " cc-backend's REST API"
+        )
         return finding(
             CheckStatus.CRITICAL, "server job API", "is off: cc-backend is in NATS mode", hint
         )
-    text = f"it is unknown whether it is on: {_reply_text(reply)}"
+    text = f"it is unknown whether it is enabled: {_reply_text(reply)}"
     return finding(CheckStatus.UNKNOWN, "server job API", text, reply.verdict.hint)
 
 
@@ -128,7 +131,7 @@ def _listing(listing: JobList, cluster: str) -> CheckResult:
 
 def _server_text(probe: Probe) -> str:
     version = probe.server.version or "of unknown version"
-    return f"cc-backend {version} (field for node sharing: {probe.server.dialect})"
+    return f"cc-backend {version} (API field for node sharing: '{probe.server.dialect}')"
 
 
 def _roles_text(token: Token | None) -> str:

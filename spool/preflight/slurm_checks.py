@@ -43,7 +43,7 @@ from spool.preflight.visibility import (
 
 T = TypeVar("T")
 COMMANDS = ("squeue", "scontrol", "sacct", "sacctmgr")
-_SLURM_HINT = "check slurmctld, and slurm.scontrol and slurm.conf in the configuration"
+_SLURM_HINT = "check that slurmctld runs, and the configuration keys slurm.scontrol and slurm.conf"
 
 
 class SlurmChecks:
@@ -77,7 +77,10 @@ class SlurmChecks:
 
     def _messages(self) -> Iterator[CheckResult]:
         """Yield a warning for each error line that Slurm's commands print next to their answers."""
-        hint = "Slurm's answers are used all the same; correct what this message names"
+        hint = (
+            "Slurm's answers are used nevertheless; correct the problem that Slurm's message"
+            " reports"
+        )
         for line in self._survey.warnings(self._slurm.warnings()):
             yield finding(CheckStatus.WARNING, "slurm messages", line, hint)
 

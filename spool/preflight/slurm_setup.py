@@ -66,20 +66,20 @@ def check_min_job_age(config: SlurmSettings) -> CheckResult:
     seconds = setting_seconds(config, "MinJobAge")
     text = f"MinJobAge is {seconds} s"
     if seconds is None or seconds == 0 or seconds >= SWEEP_PERIOD_SECONDS:
-        return passed("slurm memory", text if seconds else "slurmctld never forgets ended jobs")
+        return passed("job retention", text if seconds else "slurmctld never forgets ended jobs")
     if seconds < SHORT_MIN_JOB_AGE_SECONDS:
         hint = (
-            "set MinJobAge to 300 or more in slurm.conf: cores and scripts of jobs that end"
+            "set MinJobAge to 300 or more in slurm.conf: core lists and scripts of jobs that end"
             " while cc-spool is stopped can then still be read"
         )
-        return finding(CheckStatus.WARNING, "slurm memory", text, hint)
+        return finding(CheckStatus.WARNING, "job retention", text, hint)
     if not has_accounting(config):
         hint = (
             f"set MinJobAge above {SWEEP_PERIOD_SECONDS}, the sweep's interval: without accounting"
             " a job that ends between two sweeps cannot be found"
         )
-        return finding(CheckStatus.WARNING, "slurm memory", text, hint)
-    return passed("slurm memory", f"{text}; accounting has older jobs")
+        return finding(CheckStatus.WARNING, "job retention", text, hint)
+    return passed("job retention", f"{text}; older jobs are read from accounting")
 
 
 def check_hook_timeouts(config: SlurmSettings) -> CheckResult:
@@ -95,7 +95,9 @@ def check_hook_timeouts(config: SlurmSettings) -> CheckResult:
         hint = "set 60 s or more: if Slurm kills a prolog, it requeues the job (from 22.05 on)"
         return finding(CheckStatus.WARNING, "hook time limit", text, hint)
     known = {n: s for n, s in limits.items() if s is not None and s < NO_TIMEOUT}
-    return passed("hook time limit", ", ".join(f"{n} {s} s" for n, s in known.items()) or "none")
+    return passed(
+        "hook time limit", ", ".join(f"{n} {s} s" for n, s in known.items()) or "no limit is set"
+    )
 
 
 def check_accounting(config: SlurmSettings) -> CheckResult:
@@ -117,9 +119,15 @@ def check_gres(config: SlurmSettings, nodes: Sequence[Node], kinds: tuple[str, .
     if missing:
         wanted = ",".join(f"gres/{kind}" for kind in missing)
         text = f"accounting does not track {', '.join(missing)}"
-        hint = f"add {wanted} to AccountingStorageTRES; else jobs reported late have no such count"
+        hint = (
+            f"add {wanted} to AccountingStorageTRES; otherwise jobs reported late have no such"
+            " count"
+        )
         return finding(CheckStatus.WARNING, "gres tracking", text, hint)
-    return passed("gres tracking", f"tracks {', '.join(present)}" if present else "no accelerators")
+    if not present:
+        return passed("gres tracking", "no accelerators")
+    tracks = ", ".join(f"gres/{kind}" for kind in present)
+    return passed("gres tracking", f"AccountingStorageTRES contains {tracks}")
 
 
 def _check_controller_release(release: Release, config: SlurmSettings) -> CheckResult:
@@ -129,7 +137,7 @@ def _check_controller_release(release: Release, config: SlurmSettings) -> CheckR
     except SlurmError:
         return finding(CheckStatus.UNKNOWN, "slurm release", "not shown by scontrol", _SLURM_HINT)
     if controller.series == release.series:
-        return passed("slurm release", f"slurmctld has release {controller}")
+        return passed("slurm release", f"slurmctld runs release {controller}")
     text = f"the commands have release {release}, slurmctld has {controller}"
     hint = "install the commands of slurmctld's release: not all releases work together"
     return finding(CheckStatus.WARNING, "slurm release", text, hint)

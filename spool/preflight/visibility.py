@@ -43,7 +43,7 @@ def check_job_visibility(
         return finding(CheckStatus.CRITICAL, name, text, _SEE_ALL)
     others = sum(job.user != rights.user for job in jobs)
     return passed(
-        name, f"squeue shows {len(jobs)} jobs, {others} of other users; {_access_reason(rights)}"
+        name, f"squeue shows {len(jobs)} jobs, {others} of other users ({_access_reason(rights)})"
     )
 
 
@@ -60,14 +60,17 @@ def check_accounting_visibility(
         text = f"slurmdbd's PrivateData hides other users' jobs from {rights.user}"
         return finding(CheckStatus.CRITICAL, name, text, _SEE_ALL)
     if other_job is None:
-        return passed(name, _access_reason(rights))
+        return passed(name, f"may see the jobs of all users ({_access_reason(rights)})")
     job = f"job {other_job.job_id} of {other_job.user}"
     if not is_shown:
         text = f"sacct does not show {job}, but squeue does"
         return finding(
-            CheckStatus.WARNING, name, text, f"accounting may be late; if not, {_SEE_ALL}"
+            CheckStatus.WARNING,
+            name,
+            text,
+            f"accounting may be late, so repeat the check later; if it still fails, {_SEE_ALL}",
         )
-    return passed(name, f"sacct shows {job}; {_access_reason(rights)}")
+    return passed(name, f"sacct shows {job} ({_access_reason(rights)})")
 
 
 def check_script_access(
@@ -95,7 +98,7 @@ def check_script_access(
     way = (
         f"job scripts are read from {state_save} and sent"
         if can_open
-        else f"job scripts are read by scontrol, because {state_save} is unreadable, and sent"
+        else f"job scripts are sent; scontrol reads them, because {state_save} is unreadable"
     )
     advice = (
         "they can contain secrets: to mask these, set metadata.secret_patterns; to send no"

@@ -63,7 +63,8 @@ def _warn_unproven_end(run: Run, end: End) -> None:
     """Log that Slurm does not prove an end, only an event or the next run does."""
     if end.source in {EndSource.EVENT, EndSource.NEXT_RUN}:
         _log.warning(
-            "job=%d start=%d is no longer known to Slurm: reported as %s at %s according to its %s",
+            "job=%d start=%d is no longer known to Slurm: it is assumed to have ended as %s at"
+            " %s, according to its %s",
             run.job_id,
             run.start_time,
             end.state,

@@ -95,7 +95,8 @@ class EventScanner:
             directory=Directory.NEW,
             time=int(now.wall),
             reason="unknown to Slurm",
-            hint="neither slurmctld nor accounting has this job; check slurmctld's log",
+            hint="neither slurmctld nor accounting has this job: check slurmctld's log, then"
+            " `cc-spool retry ID` or `cc-spool discard ID`",
         )
         try:
             move_file_to_dead(self._layout, why)

@@ -53,9 +53,8 @@ class FinalDescriptions:
             return self._read(jobs)
         except Exception as error:  # noqa: BLE001 - a border: one query; the worker goes on
             _log.error(
-                "final descriptions of %d jobs not read, internal error of cc-slurm-sync (%r);"
-                " please report it with"
-                " the log",
+                "final descriptions of %d jobs were not read, internal error of cc-slurm-sync"
+                " (%r); please report it with the log",
                 len(jobs),
                 error,
             )

@@ -54,7 +54,7 @@ def log_resolution(query: JobQuery, result: Resolution) -> None:
     parts += [f"start={start} is sent again" for start in result.starts_to_resend]
     for events, what in (
         (result.settled_events, "settled"),
-        (result.pending_events, "not yet explained by Slurm"),
+        (result.pending_events, "whose job Slurm does not show yet"),
         (result.unknown_events, "of a job that Slurm does not know"),
     ):
         if events:

@@ -145,8 +145,8 @@ class JobTexts:
             return TextsReply(texts=texts, users=self.resolve_users(query.uids))
         except Exception as error:  # noqa: BLE001 - a border: one query; the worker goes on
             text = (
-                "texts of %d jobs were not read, internal error of cc-slurm-sync (%r); please"
-                " report it with the log"
+                "scripts and descriptions of %d jobs were not read, internal error of"
+                " cc-slurm-sync (%r); please report it with the log"
             )
             _log.error(text, len(query.jobs), error)
             return TextsReply()

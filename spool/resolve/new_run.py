@@ -135,7 +135,7 @@ def _missing_fields(run: Run) -> str:
     lacks = {
         "Slurm does not show whose job it is": not run.job.user and run.job.uid is None,
         "Slurm lists no nodes of the job": not run.job.nodes,
-        "Slurm shows no start time of the job": not run.start_time,
+        "Slurm shows no start time for the job": not run.start_time,
     }
     return "; ".join(what for what, is_missing in lacks.items() if is_missing)
 

@@ -53,7 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=int,
         default=WAIT_SECONDS,
         metavar="SECONDS",
-        help=f"how long to wait for the drain to deliver (default: {WAIT_SECONDS})",
+        help=f"seconds to wait for the drain to deliver (default: {WAIT_SECONDS})",
     )
 
 
@@ -163,6 +163,6 @@ def _finish(
             pending = wait_for_drain(context.sources.layout, written, wait)
     left = len(plan.changes) - len(written) + plan.over_limit if result.decision.may_apply else 0
     if pending or left:
-        text = "changes pending in the spool: %d, left for the next sweep: %d"
+        text = "not delivered yet: %d; not written, left for the next sweep: %d"
         _log.warning(text, pending, left)
     return apply_code(plan, applied=len(written), pending=pending)

@@ -29,13 +29,13 @@ def add_selection_arguments(parser: argparse.ArgumentParser) -> None:
         type=positive_number,
         default=MAX_CHANGES,
         metavar="N",
-        help=f"repair at most N starts and N stops in one sweep (default: {MAX_CHANGES})",
+        help=f"at most N starts and N stops in one sweep (default: {MAX_CHANGES})",
     )
     parser.add_argument(
         "--direction",
         choices=("start", "stop", "both"),
         default="both",
-        help="repair only missing starts, or only missing stops (default: both)",
+        help="only missing starts, or only missing stops (default: both)",
     )
     parser.add_argument("--json", action="store_true", help="write the plan as JSON")
 
@@ -61,7 +61,9 @@ def positive_number(text: str) -> int:
 _EPOCH = re.compile(r"@?([0-9]{9,11})")
 _AGO = re.compile(r"([0-9]{1,6})([smhdw])")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
-DATE_FORMS = "2026-03-29, 2026-03-29T14:05[:30][Z|+01:00], @1774793100, 36h or 7d ago, now"
+DATE_FORMS = (
+    "2026-03-29, 2026-03-29T14:05[:30][Z|+01:00], @1774793100, now, or 36h or 7d for so long ago"
+)
 
 
 def parse_instant(text: str, *, now: float) -> int:

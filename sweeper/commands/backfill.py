@@ -59,8 +59,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--monitoring-status",
         type=int,
         choices=(0, 1),
-        help="what cc-backend assumes about metrics of these jobs: 0: there are none, 1: there are"
-        " some",
+        help="whether cc-backend has metrics of these jobs: 0 = no, 1 = yes",
     )
     parser.add_argument(
         "--dry-run", action="store_true", help="only count the runs that would be reported"

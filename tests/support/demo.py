@@ -17,10 +17,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from demo_stage import Cluster, Stage, StandIn
+from demo_stage import REJECTION, Cluster, Stage, StandIn
 
 HEAD = ("job", "user", "state", "hosts", "threads", "GPUs")
-REFUSAL = "bad walltime: the project's time is used up"
 
 
 class Demo:
@@ -132,7 +131,7 @@ class Demo:
 
     def _refused(self) -> int:
         job = self.cluster.plan("refused")
-        self.stage.refuse(job, REFUSAL)
+        self.stage.refuse(job, REJECTION)
         self.cluster.start(job)
         self.stage.wait("a dead letter", lambda: bool(self.stage.in_spool("dead")))
         self.cluster.end(job)
@@ -161,7 +160,7 @@ class Demo:
         wrong += [f"job {i} is too many" for i in found.keys() - self.expected.keys()]
         if len(self.stage.rows()) != len(found):
             wrong.append("a job has several rows")
-        if REFUSAL not in answer.stdout:
+        if REJECTION not in answer.stdout:
             wrong.append(f"the dead letter of job {refused} is not shown: {answer.stderr}")
         print("\n" + "\n".join(wrong or ["All is as expected."]))
         return not wrong

@@ -16,6 +16,7 @@ from standin_slurm.controller import Controller
 from stub_server import Answer, Model, StubServer
 
 TOKEN = "TOKEN:api"
+REJECTION = "parsing request body failed: unexpected EOF"  # of cc-backend, if a proxy cuts the body
 SPOOL_DIRECTORIES = ("new", "todo", "open", "dead", "tmp")
 GPUS = ["00000000:0A:00.0", "00000000:1B:00.0", "00000000:2C:00.0", "00000000:3D:00.0"]
 TOPOLOGY = {

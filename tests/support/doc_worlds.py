@@ -20,11 +20,10 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from demo_stage import CLUSTERS, GPUS, Stage, StandIn
+from demo_stage import CLUSTERS, GPUS, REJECTION, Stage, StandIn
 from stub_server import DAY_SECONDS
 
 SERVER, RELEASE = "1.5.4", "24.11"
-REJECTION = "bad walltime: the project's time is used up"
 FILES: Mapping[str, Any] = {
     "new.json": {
         "clustername": "fritz",
@@ -126,8 +125,11 @@ class DocStage(Stage):
                 f"{host} is a controller (SlurmctldHost: {host})",
                 "ctl01 is a controller (SlurmctldHost: ctl01)",
             ),
-            (f"as {user}\n", "as cc-slurm-sync\n"),
-            (f"{user} can write events, {user} read", "slurm can write events, cc-slurm-sync read"),
+            (f"(as {user})\n", "(as cc-slurm-sync)\n"),
+            (
+                f"{user} can write events, and {user} can read",
+                "slurm can write events, and cc-slurm-sync can read",
+            ),
         ):
             text = text.replace(str(here), str(there))
         return text

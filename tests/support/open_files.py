@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+CRASH_MARKER = "handling"
+
 
 def open_files(root: Path) -> dict[int, Path]:
     """Return the descriptors of the files that this process has open below a directory."""
@@ -18,7 +20,7 @@ def open_files(root: Path) -> dict[int, Path]:
 def close_spools(root: Path) -> None:
     """Close the spools of drains that died in a test; their directories belong to no object."""
     for fd, target in open_files(root).items():
-        if target.is_dir() or target.name == "handling":
+        if target.is_dir() or target.name == CRASH_MARKER:
             os.close(fd)
 
 

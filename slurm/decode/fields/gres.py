@@ -107,7 +107,7 @@ def _parse_piece(piece: str) -> Gres:
     if detail and detail.startswith("CNT:") and found["closed"]:
         count = _count(detail[4:], piece)
     elif found["count"] is None:
-        raise GresError(f"GRES without a count: {excerpt(piece)!r}")
+        raise GresError(f"a GRES has no count: {excerpt(piece)!r}")
     indices = _indices(name, count, detail) if detail and found["closed"] else None
     type_name = None if found["type"] in NO_GRES else found["type"]
     return Gres(name=name, type=type_name, count=count, indices=indices)
@@ -115,7 +115,7 @@ def _parse_piece(piece: str) -> Gres:
 
 def _count(digits: str, piece: str) -> int:
     if not (digits.isascii() and digits.isdigit() and len(digits) <= MAX_DIGITS):
-        raise GresError(f"GRES without a count: {excerpt(piece)!r}")
+        raise GresError(f"a GRES has no count: {excerpt(piece)!r}")
     return int(digits)
 
 

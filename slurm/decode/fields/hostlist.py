@@ -103,7 +103,7 @@ def _expand_ranges(text: str, position: int, ranges: str) -> list[str]:
         # No site has such numbers. Python itself has a limit, and would report it without the
         # position.
         if max(len(low), len(high)) > MAX_DIGITS:
-            raise HostlistError(text, position, f"number of more than {MAX_DIGITS} digits")
+            raise HostlistError(text, position, f"a number with more than {MAX_DIGITS} digits")
         if int(high) < int(low):
             raise HostlistError(text, position, f"the range {piece} ends before it begins")
         # Before `range` is expanded: a forged range must not take the memory of the drain.

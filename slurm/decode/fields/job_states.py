@@ -61,5 +61,8 @@ def split_state(value: Any) -> tuple[str | None, tuple[str, ...]]:
 
 @lru_cache(maxsize=64)
 def _unknown_word(word: str) -> None:
-    text = "job state %s is unknown to this program: such jobs are neither running nor ended"
+    text = (
+        "job state %s is unknown to this program: such jobs are treated as neither running"
+        " nor ended"
+    )
     _log.warning(text, excerpt(word))
