@@ -150,7 +150,7 @@ class Reason(Enum):
     )
     NO_SUBSCRIBER = (
         Outcome.RETRY,
-        "cc-backend does not subscribe to nats.subject: restart cc-backend",
+        "cc-backend is not subscribed to nats.subject: restart cc-backend",
     )
     BAD_VALUE = (
         Outcome.REJECTED,

@@ -86,7 +86,7 @@ CC_SPOOL = Program(
         Subcommand(
             name="check",
             module="spool.commands.check",
-            help="check as a monitoring plugin; --full also verifies Slurm, cc-backend and hooks",
+            help="run as a monitoring plugin; --full also verifies Slurm, cc-backend and hooks",
             reads_own_config=True,
             examples=(
                 (

@@ -106,7 +106,7 @@ def decide(plan_input: PlanInput) -> Decision:
     if options.force_stops is not None:
         if options.force_stops < len(ends):
             raise SweepUsageError(
-                f"--stops {options.force_stops} is too low, {len(ends)} stops are planned: look at"
+                f"--stops {options.force_stops} is too low: the plan has {len(ends)} stops; look at"
                 f" `cc-sweep plan`, then type `cc-sweep apply --force --stops {len(ends)}`"
             )
         guards = ()

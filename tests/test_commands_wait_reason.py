@@ -66,7 +66,7 @@ PENDING: list[tuple[Run, DrainView, str]] = [
     (
         run_of(replaces=(1,)),
         RUNNING,
-        "deletion of the replaced run, then start is pending; it will be delivered next",
+        "start (after deletion of the replaced run) is pending; it will be delivered next",
     ),
     (DONE, RUNNING, "stop is pending; cc-backend may need some time before it accepts the stop"),
     (

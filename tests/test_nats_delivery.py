@@ -131,7 +131,7 @@ def test_a_server_that_does_not_subscribe_costs_no_attempt(
     """As an outage: `status` says what to do, and all goes on when the server is back."""
     put_ended(drain, range(1, 4))
     with drain:
-        until(lambda: "does not subscribe" in drain.site.call("status").out, 30)
+        until(lambda: "is not subscribed" in drain.site.call("status").out, 30)
         attempts = [run["attempts"] for run in json.loads(drain.site.call("list", "--json").out)]
         with Subscriber(broker.url, server):
             until(lambda: not drain.site.names("todo"), 60)

@@ -73,7 +73,7 @@ def test_a_forced_number_that_is_too_small_is_refused(tmp_path: Path) -> None:
         said = made.sweep("apply", "--force", "--stops", 29)
 
         assert said.code == 2
-        assert "--stops 29 is too low, 30 stops are planned" in said.err
+        assert "--stops 29 is too low: the plan has 30 stops" in said.err
         assert set(made.server.rows().values()) == {"running"}
 
 

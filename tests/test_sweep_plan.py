@@ -232,7 +232,7 @@ def test_require_force_waits_for_a_person() -> None:
         "stops wait for `cc-sweep apply --force --stops 30` (sweep.require_force)"
     )
     assert len(decided(drift, sizes(stops=30), options=forced).plan.changes) == 30
-    with pytest.raises(SweepUsageError, match="--stops 29 is too low, 30 stops are planned"):
+    with pytest.raises(SweepUsageError, match="--stops 29 is too low: the plan has 30 stops"):
         decided(drift, sizes(stops=30), options=SweepOptions(force_stops=29))
 
 

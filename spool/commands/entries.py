@@ -113,7 +113,7 @@ def wait_reason(entry: Entry, view: DrainView, now: float) -> str:
 def next_delivery(run: Run) -> str:
     """Return the next delivery of a run."""
     if run.started is None:
-        return "deletion of the replaced run, then start" if run.replaces else "start"
+        return "start (after deletion of the replaced run)" if run.replaces else "start"
     return "stop" if run.end is not None else "nothing"
 
 

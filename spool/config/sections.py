@@ -119,7 +119,7 @@ class DrainKeys:
         number(0, DAY_SECONDS, "seconds"),
         180,
         about="how long a stop waits after cc-backend 1.5 or later has accepted the start. If this "
-        "is shorter than cc-backend's commit interval (120), a stop can close the wrong job",
+        "is shorter than cc-backend's commit interval (120 s), a stop can close the wrong job",
     )
     requeue: str = key(
         choice("replace", "keep"),

@@ -72,8 +72,8 @@ def draft_cluster(cluster: str, nodes: Sequence[Node], site: SiteMap) -> Drafted
     bad = [host for hosts in kinds.values() for host in hosts if not _HOST.fullmatch(host)]
     if bad:
         notes.append(
-            f"cc-backend accepts only letters, digits and dashes in a host name, not {bad[0]!r}"
-            f" ({pluralize(len(bad), 'such name')}): map them with host_map"
+            f"host name {bad[0]!r} has a character that cc-backend does not accept (only letters,"
+            f" digits and dashes; {pluralize(len(bad), 'such name')}): map it with host_map"
         )
     threads = [each.sockets * each.cores * each.threads for each in kinds]
     document = {

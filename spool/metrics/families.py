@@ -97,7 +97,7 @@ def _spool(snapshot: MetricsSnapshot) -> Iterator[Metric]:
     is_current = snapshot.is_current
     yield gauge(
         "spool_writable",
-        "Whether the drain can write the spool.",
+        "Whether the drain can write to the spool.",
         float(not state.disk_full) if is_current else None,
     )
     yield gauge(

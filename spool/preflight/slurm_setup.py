@@ -75,7 +75,7 @@ def check_min_job_age(config: SlurmSettings) -> CheckResult:
         return finding(CheckStatus.WARNING, "job retention", text, hint)
     if not has_accounting(config):
         hint = (
-            f"set MinJobAge above {SWEEP_PERIOD_SECONDS}, the sweep's interval: without accounting"
+            f"set MinJobAge above {SWEEP_PERIOD_SECONDS}, the sweep's interval: without accounting,"
             " a job that ends between two sweeps cannot be found"
         )
         return finding(CheckStatus.WARNING, "job retention", text, hint)
