@@ -111,10 +111,10 @@ def test_service_must_be_able_to_work(place: Path) -> None:
     """In all directories, those of the state too."""
     spool, state = make_spool(place)
     found = directories(place, service=STRANGER)
-    told = texts(found, CheckStatus.CRITICAL)
+    shown = texts(found, CheckStatus.CRITICAL)
     for path in (spool / "new", spool / "todo", spool / "open", spool / "dead", spool / "tmp"):
-        assert str(path) in told
-    assert f"the state cannot be written: slurm may not read and write in {state}" in told
+        assert str(path) in shown
+    assert f"the state cannot be written: slurm may not read and write in {state}" in shown
     assert all(result.hint for result in found)
 
 
@@ -123,7 +123,7 @@ def test_nobody_else_should_work_there(place: Path) -> None:
     spool, state = make_spool(place)
     (spool / "dead").chmod(0o755)
     state.chmod(0o770)
-    told = texts(directories(place), CheckStatus.WARNING)
-    assert 2 == told.count("other users can read or write in")
-    assert str(spool / "dead") in told
-    assert str(state) in told
+    shown = texts(directories(place), CheckStatus.WARNING)
+    assert 2 == shown.count("other users can read or write in")
+    assert str(spool / "dead") in shown
+    assert str(state) in shown

@@ -15,6 +15,7 @@ from run_store_site import (
     START,
     event,
     files,
+    new_loader,
     new_store,
     noted,
     run,
@@ -29,7 +30,6 @@ from spool.deliver.run_store import RunStore
 from spool.files import codec
 from spool.files.codec import load_run
 from spool.files.layout import Directory, Layout
-from spool.files.state_files import CrashMarker
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ def layout(tmp_path: Path) -> Iterator[Layout]:
 @pytest.fixture
 def loader(layout: Layout) -> RunLoader:
     """Return the store's loader."""
-    return RunLoader(layout, CrashMarker(layout.root / "handling"))
+    return new_loader(layout)
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ from run_store_site import (
     event,
     files,
     later,
+    new_loader,
     run,
     working_store,
 )
@@ -25,7 +26,6 @@ from spool.deliver.run_loader import RunLoader
 from spool.deliver.run_store import RunStore
 from spool.files.codec import load_run
 from spool.files.layout import Directory, Layout
-from spool.files.state_files import CrashMarker
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ def layout(tmp_path: Path) -> Iterator[Layout]:
 @pytest.fixture
 def loader(layout: Layout) -> RunLoader:
     """Return the store's loader."""
-    return RunLoader(layout, CrashMarker(layout.root / "handling"))
+    return new_loader(layout)
 
 
 @pytest.fixture

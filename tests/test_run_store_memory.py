@@ -15,6 +15,7 @@ from run_store_site import (
     files,
     later,
     loaded,
+    new_loader,
     noted,
     run,
     working_store,
@@ -26,7 +27,6 @@ from spool.deliver.run_loader import RunLoader
 from spool.deliver.run_store import LOW_WATER, ROTATE_SECONDS, RunStore
 from spool.files.codec import load_run
 from spool.files.layout import Directory, Layout
-from spool.files.state_files import CrashMarker
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ def layout(tmp_path: Path) -> Iterator[Layout]:
 @pytest.fixture
 def loader(layout: Layout) -> RunLoader:
     """Return the store's loader."""
-    return RunLoader(layout, CrashMarker(layout.root / "handling"))
+    return new_loader(layout)
 
 
 @pytest.fixture

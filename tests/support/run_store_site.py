@@ -17,6 +17,7 @@ from spool.files.archive import DeliveredArchive
 from spool.files.durable_files import WriteBatch
 from spool.files.layout import Directory, Layout
 from spool.files.run import End, EndSource, LastError, Run
+from spool.files.state_files import CrashMarker
 from spool.moment import Moment
 
 NOON = 1_767_225_600
@@ -38,6 +39,11 @@ class Disk(WriteBatch):
         if Disk.put_error is not None:
             raise Disk.put_error
         super().put(directory, name, contents, mtime=mtime)
+
+
+def new_loader(layout: Layout) -> RunLoader:
+    """Return a reader of run files as a drain's start makes it."""
+    return RunLoader(layout, CrashMarker(layout.root / "handling"))
 
 
 def new_store(layout: Layout, loader: RunLoader) -> RunStore:
