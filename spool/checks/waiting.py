@@ -18,9 +18,12 @@ def waiting_line(cause: WaitingCause, now: float) -> str:
 
 def server_text(state: DrainState) -> str:
     """Return the version of cc-backend, and the name that it has for the field of node sharing."""
-    dialect = state.server_dialect
-    field = f" (API field for node sharing: '{dialect}')" if dialect else ""
-    return f"version {state.server_version or 'unknown'}{field}"
+    return f"version {state.server_version or 'unknown'}{dialect_text(state.server_dialect)}"
+
+
+def dialect_text(dialect: str | None) -> str:
+    """Return the name of the field of node sharing, to stand behind a version; "" if not known."""
+    return f" (API field for node sharing: '{dialect}')" if dialect else ""
 
 
 def recent_deliveries(state: DrainState, now: float) -> str:

@@ -11,6 +11,7 @@ from ccbackend.token import Token
 from ccbackend.topology import Cluster
 from ccbackend.version import FIRST_WITH_CLUSTERS
 from spool.checks.result import CheckResult, CheckStatus, finding, passed
+from spool.checks.waiting import dialect_text
 from spool.formatting import pluralize
 
 MIN_SIMILARITY = 0.5
@@ -131,7 +132,7 @@ def _listing(listing: JobList, cluster: str) -> CheckResult:
 
 def _server_text(probe: Probe) -> str:
     version = probe.server.version or "of unknown version"
-    return f"cc-backend {version} (API field for node sharing: '{probe.server.dialect}')"
+    return f"cc-backend {version}{dialect_text(probe.server.dialect)}"
 
 
 def _roles_text(token: Token | None) -> str:
