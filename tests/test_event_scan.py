@@ -10,7 +10,7 @@ import pytest
 from event_reader import MOMENT, NAME, NOW, OTHER, Reader, at, reader_of
 
 from spool.files.layout import FileContents
-from spool.resolve.event_scanner import LARGE_BACKLOG, RESCAN_SECONDS
+from spool.resolve.event_scanner import CONTENTS_WAIT_SECONDS, LARGE_BACKLOG, RESCAN_SECONDS
 
 EMPTY = FileContents(contents=b"", size_bytes=0, time=NOW)
 
@@ -28,6 +28,36 @@ def test_an_event_is_handed_out_with_its_extras(reader: Reader) -> None:
     (event,) = reader.event_scanner.scan(MOMENT)
 
     assert (5, NOW - 0.5, {"user": "ada"}) == (event.job_id, event.time, event.extras)
+
+
+def test_an_event_waits_until_its_hook_has_written_it(reader: Reader) -> None:
+    """The drain may look between the open and the write of a hook."""
+    path = reader.event(extras="")
+    before = reader.scan()
+    path.write_text("exit_code=0:0\nend\n")
+    (event,) = reader.event_scanner.scan(at(NOW + 0.01))
+
+    assert ([], {"exit_code": "0:0"}) == (before, event.extras)
+
+
+def test_a_look_is_due_while_a_hook_writes(reader: Reader) -> None:
+    """The write does not change the mtime of `new/`, and the drain's clock may differ from it."""
+    reader.event(extras="")
+    reader.scan()
+
+    assert reader.event_scanner.is_due(at(NOW + 0.01))
+
+
+@pytest.mark.parametrize("contents", ["", "exit_code=0:0\n", "friend\n"])
+def test_an_event_without_its_last_line_counts_after_a_second(
+    reader: Reader, contents: str
+) -> None:
+    """Its hook was killed, or the disk is full: the name says what is needed."""
+    reader.event(extras=contents)
+    early = reader.scan(), [event.name for event in reader.event_scanner.scan(at(NOW + 0.9))]
+    (event,) = reader.event_scanner.scan(at(NOW + CONTENTS_WAIT_SECONDS))
+
+    assert (([], []), NAME, {}) == (early, event.name, event.extras)
 
 
 def test_events_come_oldest_first(reader: Reader) -> None:

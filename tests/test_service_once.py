@@ -91,6 +91,16 @@ def test_once_waits_for_what_is_due_within_a_second(site: Site) -> None:
     assert [1] == [job_id for job_id, _ in site.world.backend.rows]
 
 
+def test_once_waits_for_the_contents_of_an_event(site: Site) -> None:
+    """Its hook was killed before it wrote them: a second later the name alone counts."""
+    site.world.begin(1)
+    (event,) = (site.world.root / "new").iterdir()
+    event.write_bytes(b"")
+
+    assert site.world.service.run_once()
+    assert [1] == [job_id for job_id, _ in site.world.backend.rows]
+
+
 def test_once_asks_about_a_held_stop_before_it_ends(site: Site) -> None:
     """It cannot wait for the time of the next query: cc-backend may list the run by now."""
     site.world.tick, site.world.backend.version = 0.002, Version(1, 5, 4)

@@ -169,6 +169,7 @@ class Service:
         is_asking = any(worker.outstanding for worker in self.workers)
         return (
             not is_asking
+            and not parts.scanner.is_waiting
             and not len(parts.texts)
             and not is_soon
             and parts.health.is_up

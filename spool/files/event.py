@@ -100,9 +100,14 @@ def event_name(
     return f"{FORMAT}-{kind}-{job_id}-{start or 0}-{end or 0}-{pid}"
 
 
+def is_complete(contents: bytes) -> bool:
+    """Return whether contents have their last line; a hook may still be writing it."""
+    return contents == b"end\n" or contents.endswith(b"\nend\n")
+
+
 def parse_extras(contents: bytes) -> Mapping[str, str]:
     """Return the extras of an event; truncated or invalid contents give fewer or none."""
-    if len(contents) > EXTRAS_LIMIT_BYTES or not contents.endswith(b"\nend\n"):
+    if len(contents) > EXTRAS_LIMIT_BYTES or not is_complete(contents):
         return {}
     pairs = (re.fullmatch(_EXTRA, line) for line in contents.splitlines())
     return {pair[1].decode(): pair[2].decode() for pair in pairs if pair and pair[2]}

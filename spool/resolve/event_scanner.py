@@ -13,7 +13,13 @@ from spool.errors import BadFileError, NewerFormatError
 from spool.escaping import escape
 from spool.files.dead_letter_reason import DeadLetterReason
 from spool.files.dead_letters import move_file_to_dead
-from spool.files.event import EXTRAS_LIMIT_BYTES, Event, parse_event_name, parse_extras
+from spool.files.event import (
+    EXTRAS_LIMIT_BYTES,
+    Event,
+    is_complete,
+    parse_event_name,
+    parse_extras,
+)
 from spool.files.layout import Directory, Layout
 from spool.files.state_files import CrashMarker
 from spool.moment import Moment
@@ -22,6 +28,9 @@ from spool.moment import Moment
 RESCAN_SECONDS = 5.0
 MTIME_RESOLUTION_SECONDS = 1.0  # a directory's mtime may be that coarse
 LARGE_BACKLOG = 10_000
+# A hook creates its file and writes into it a moment later. Without the last line the writer may
+# have been killed or the disk is full, so that it is not waited for any longer.
+CONTENTS_WAIT_SECONDS = 1.0
 _HINT = "only hooks and cc-sweep may write into new/; check the file, then `cc-spool discard ID`"
 _log = logging.getLogger(__name__)
 
@@ -34,11 +43,18 @@ class EventScanner:
         self._crash_marker = crash_marker
         self._handed_out: set[str] = set()
         self._ignored: set[str] = set()
+        self._incomplete: dict[str, float] = {}
+        """When a file without its last line was first seen, by the steady clock."""
         self._modified_ns = -1
         self._scanned_at = float("-inf")
 
     def __len__(self) -> int:
         return len(self._handed_out) + len(self._ignored)
+
+    @property
+    def is_waiting(self) -> bool:
+        """Return whether an event lacks its contents yet."""
+        return bool(self._incomplete)
 
     def is_due(self, now: Moment) -> bool:
         """Return whether `new/` may have new names; costs one stat."""
@@ -47,8 +63,11 @@ class EventScanner:
             return True
         # To list a directory of many thousand events 25 times a second would take all the CPU time
         # that the backlog needs.
-        if len(self._handed_out) > LARGE_BACKLOG and since < MTIME_RESOLUTION_SECONDS:
+        listed = len(self._handed_out) + len(self._incomplete)
+        if listed > LARGE_BACKLOG and since < MTIME_RESOLUTION_SECONDS:
             return False
+        if self._incomplete:  # to write into a file does not change the directory's mtime
+            return True
         modified_ns = self._layout.directory_mtime_ns(Directory.NEW)
         # A file may be created in the same tick of the clock after a scan: then the directory's
         # mtime does not change again. So a young mtime counts as changed.
@@ -71,7 +90,12 @@ class EventScanner:
                 fresh.append(name)
         if known < len(self):
             self._drop_gone()
-        events = [event for name in fresh if (event := self._read(name, now)) is not None]
+        waited_for, self._incomplete = self._incomplete, {}
+        events = []
+        for name in fresh:
+            event = self._read(name, now, waited_for.get(name, now.steady))
+            if event is not None:
+                events.append(event)
         for event in events:
             self._handed_out.add(event.name)
             _log.debug("job=%d %s event is in new/%s", event.job_id, event.kind, event.name)
@@ -105,17 +129,16 @@ class EventScanner:
         # In any case: a file that could not be moved is found by the next scan and looked up anew.
         self.forget([event.name])
 
-    def _read(self, name: str, now: Moment) -> Event | None:
-        """Return the event of a name; move an invalid file to `dead/`."""
+    def _read(self, name: str, now: Moment, first_seen: float) -> Event | None:
+        """Return the event of a name, None if it is incomplete; move an invalid file to `dead/`."""
         if self._crash_marker.is_poison(name):
             reason = "the drain crashed three times while reading this file"
             return self._read_name_only(name, reason, now)
         try:
             with self._crash_marker(name):
                 found = self._layout.read(Directory.NEW, name, EXTRAS_LIMIT_BYTES)
-                return parse_event_name(
-                    name, time=found.time, extras=parse_extras(found.contents or b"")
-                )
+                contents = b"" if found.contents is None else found.contents
+                event = parse_event_name(name, time=found.time, extras=parse_extras(contents))
         except FileNotFoundError:
             return None
         # It stays for the newer version, which was installed before and may come back.
@@ -128,6 +151,12 @@ class EventScanner:
             # The name alone is the event. Its extras only save a look-up, so that a disk error in
             # them must not cost the event.
             return self._read_name_only(name, error.strerror or str(error), now)
+        else:
+            is_too_large = found.contents is None
+            waited_seconds = now.steady - first_seen
+            if is_too_large or is_complete(contents) or waited_seconds >= CONTENTS_WAIT_SECONDS:
+                return event
+            self._incomplete[name] = first_seen
         return None
 
     def _read_name_only(self, name: str, reason: str, now: Moment) -> Event | None:

@@ -25,7 +25,7 @@ from chaos.notify import NotifySocket
 from chaos.processes import has_children
 from chaos.server import Backend
 from chaos.slurm import NEW, Slurm
-from chaos.slurm_hooks import call_hook
+from chaos.slurm_hooks import call_hook, move_event
 from chaos.traffic import Shapes
 
 CLOCK = Path(__file__).resolve().parent / "clock"
@@ -250,21 +250,20 @@ class World:
         """Let some jobs start."""
         return [self.begin(**wishes) for _ in range(count)]
 
-    def call_hook(self, name: str, run: Run) -> None:
-        """Run the real hook as slurmctld does.
+    def call_hook(self, name: str, run: Run, *, pause: float = 0.0) -> None:
+        """Run the real hook as slurmctld does; it may pause between open and write of its file.
 
         Where time has been made to pass, the event gets its time before the drain can see it.
         """
-        spool = self.root / "spool"
-        if not self._passed:
-            call_hook(name, run, spool, is_old=self.slurm.is_old)
+        new = self.root / "spool" / "new"
+        if not self._passed and not pause:
+            call_hook(name, run, new.parent, is_old=self.slurm.is_old)
             return
         aside = self.root / "aside"
         (aside / "new").mkdir(parents=True, exist_ok=True)
         call_hook(name, run, aside, is_old=self.slurm.is_old)
         for path in (aside / "new").iterdir():
-            os.utime(path, (self.now(), self.now()))
-            path.rename(spool / "new" / path.name)
+            move_event(path, new, self.now(), pause)
 
     # what is seen
 

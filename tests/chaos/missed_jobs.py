@@ -13,6 +13,7 @@ from chaos.oracle import Verdict
 PASSING_SECONDS = 60.0
 CLOSED_SECONDS = 140.0
 CAPTURED_SECONDS = 20.0
+SLOW_SECONDS = 0.5
 
 
 def unseen_short_job(world: World) -> Verdict:
@@ -47,6 +48,16 @@ def end_without_accounting(world: World) -> Verdict:
     runs = world.several(3)
     world.wait_delivered(runs, 20)
     world.end(runs[0])
+    return _settled(world, 30)
+
+
+def slow_epilog(world: World) -> Verdict:
+    """Let an epilog that alone knows an end be held up before it writes into its file."""
+    world.start_drain()
+    runs = world.several(3)
+    world.wait_delivered(runs, 20)
+    world.end(runs[0], hook=False)
+    world.call_hook("epilog_slurmctld", runs[0], pause=SLOW_SECONDS)
     return _settled(world, 30)
 
 

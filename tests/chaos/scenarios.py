@@ -16,7 +16,12 @@ from typing import Any
 from chaos.backlog import large_backlog
 from chaos.harness import World, installed
 from chaos.injection import Kind, ServerFault, SlurmFault, wait_for
-from chaos.missed_jobs import end_without_accounting, missed_without_accounting, unseen_short_job
+from chaos.missed_jobs import (
+    end_without_accounting,
+    missed_without_accounting,
+    slow_epilog,
+    unseen_short_job,
+)
 from chaos.oracle import Verdict
 
 HOUR = 3600.0
@@ -221,6 +226,11 @@ SCENARIOS = (
     Scenario(
         name="P17 end without accounting",
         run=end_without_accounting,
+        options=FORGETFUL | {"has_accounting": False},
+    ),
+    Scenario(
+        name="P17 slow epilog",
+        run=slow_epilog,
         options=FORGETFUL | {"has_accounting": False},
     ),
     Scenario(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
+import time
 from pathlib import Path
 
 from chaos import site_facts
@@ -22,6 +24,18 @@ def call_hook(name: str, run: Run, spool: Path, *, is_old: bool) -> None:
         [str(HOOKS / name)], env=variables, cwd="/", stdin=subprocess.DEVNULL, check=False
     )
     assert done.returncode == 0, f"{name} ended with {done.returncode}"
+
+
+def move_event(event: Path, new: Path, now: float, pause: float) -> None:
+    """Move an event into `new/`: complete, or as by a hook that pauses after the open."""
+    if not pause:
+        os.utime(event, (now, now))
+        event.rename(new / event.name)
+        return
+    with (new / event.name).open("xb") as file:
+        time.sleep(pause)
+        file.write(event.read_bytes())
+    event.unlink()
 
 
 def hook_environment(name: str, run: Run, *, is_old: bool) -> dict[str, str]:

@@ -49,6 +49,14 @@ class DiskTree:
         self.unsynced.append(inode)
         self.change(None, (directory, name, inode))
 
+    def write_late(self, path: Path, name: str, contents: bytes) -> None:
+        """Write into a file as the process does that created it; it may be gone meanwhile."""
+        inode = self.directories[str(path)].entries.get(name)
+        if inode is not None:
+            inode.data = contents
+            inode.time_ns = self.now_ns()
+            self.unsynced.append(inode)
+
     def write_back(self) -> None:
         """Make everything durable, as the kernel does some seconds later."""
         for change in self.pending:

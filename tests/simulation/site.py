@@ -25,6 +25,7 @@ from simulation.truth import Run
 from slurm.job import Job
 
 TRUTH_SECONDS = 0.035  # until the controller shows what a hook was started for
+SLOW_HOOK_SHARE, SLOW_HOOK_SECONDS = 0.2, 0.002  # between the open and the write of its file
 _ENDS = ("COMPLETED",) * 6 + ("FAILED", "CANCELLED", "TIMEOUT", "OUT_OF_MEMORY", "NODE_FAIL")
 _REQUEUES = ("PREEMPTED", "NODE_FAIL", "REQUEUED")
 
@@ -205,8 +206,16 @@ class Site:
         last = self.by_job.get(job_id, [None])[-1]
         is_good = last is None or last.was_requeued or last.state == "COMPLETED"
         code = "exit_code=0:0\n" if is_good else "exit_code=1:0\n"
-        self._disk.create(self._new, name, f"{self._extras[job_id]}{code}end\n".encode())
+        contents = f"{self._extras[job_id]}{code}end\n".encode()
+        is_slow = self._random.random() < SLOW_HOOK_SHARE
+        self._disk.create(self._new, name, b"" if is_slow else contents)
         self.say(f"event {name}")
+        self.on_event()
+        if is_slow:  # a drain that looks now sees the name alone
+            self._scheduler.after(SLOW_HOOK_SECONDS, lambda: self._write_late(name, contents))
+
+    def _write_late(self, name: str, contents: bytes) -> None:
+        self._disk.write_late(self._new, name, contents)
         self.on_event()
 
     def _wall(self) -> int:
