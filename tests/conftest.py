@@ -7,9 +7,13 @@ import os
 import signal
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+from empty_spool import empty_spool
 from open_files import close_spools
+
+from spool.files.layout import Layout
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
@@ -37,6 +41,13 @@ def spools_closed(request: pytest.FixtureRequest) -> Iterator[None]:
     root = getattr(request.node, "funcargs", {}).get("tmp_path")
     if root is not None:
         close_spools(root)
+
+
+@pytest.fixture
+def layout(tmp_path: Path) -> Iterator[Layout]:
+    """Return an empty spool, open."""
+    with empty_spool(tmp_path) as made:
+        yield made
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

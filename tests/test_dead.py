@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from empty_spool import empty_spool
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -27,13 +25,6 @@ RUN = Run(job=Job(job_id=5), start_time=100)
 REFUSED = LastError(
     time=150, call="start", outcome="rejected", reason="bad", message="no such cluster"
 )
-
-
-@pytest.fixture
-def layout(tmp_path: Path) -> Iterator[Layout]:
-    """Return an empty spool."""
-    with empty_spool(tmp_path) as made:
-        yield made
 
 
 def names(layout: Layout) -> dict[str, set[str]]:

@@ -2,23 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 from durable_batch import Journal, busy, files, losses
-from empty_spool import empty_spool
 from open_files import open_files
 
 from spool.files.durable_files import WriteBatch
 from spool.files.layout import Directory, Layout
-
-
-@pytest.fixture
-def layout(tmp_path: Path) -> Iterator[Layout]:
-    """Return an empty spool."""
-    with empty_spool(tmp_path) as made:
-        yield made
 
 
 def calls_of(layout: Layout) -> int:

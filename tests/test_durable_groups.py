@@ -4,26 +4,16 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
 from durable_batch import CHANGED, ENDED, NEW, POISON, REFUSED, TOLD, busy, files, run
-from empty_spool import empty_spool
 from real_calls import RealCalls
 
 from spool.files import codec
 from spool.files.durable_files import NewFile, WriteBatch, create_files
 from spool.files.layout import Directory, Layout
-
-
-@pytest.fixture
-def layout(tmp_path: Path) -> Iterator[Layout]:
-    """Return an empty spool."""
-    with empty_spool(tmp_path) as made:
-        yield made
 
 
 class CountingCalls(RealCalls):

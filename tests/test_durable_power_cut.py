@@ -5,22 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Container, Iterator
 from itertools import product
-from pathlib import Path
 
 import pytest
 from durable_batch import KNOWN, NEW, Call, Files, Journal, busy, loss
-from empty_spool import empty_spool
 
 from spool.files import codec
 from spool.files.durable_files import WriteBatch
 from spool.files.layout import Directory, Layout
-
-
-@pytest.fixture
-def layout(tmp_path: Path) -> Iterator[Layout]:
-    """Return an empty spool."""
-    with empty_spool(tmp_path) as made:
-        yield made
 
 
 def after_power_cut(

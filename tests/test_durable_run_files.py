@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from durable_batch import ENDED, NEW, TOLD, create_file, files
-from empty_spool import empty_spool
 
 from spool.errors import BadFileError, NewerFormatError
 from spool.files import codec
@@ -18,13 +17,6 @@ from spool.files.durable_files import NewFile, WriteBatch
 from spool.files.durable_files import create_file as place_free
 from spool.files.layout import Directory, Layout
 from spool.files.run import Run, waiting_since
-
-
-@pytest.fixture
-def layout(tmp_path: Path) -> Iterator[Layout]:
-    """Return an empty spool."""
-    with empty_spool(tmp_path) as made:
-        yield made
 
 
 @pytest.mark.parametrize("value", [NEW, *ENDED])

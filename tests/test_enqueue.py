@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
-from empty_spool import empty_spool
 
 from spool.errors import BadFileError, NewerFormatError
 from spool.files.event import EventKind
@@ -16,13 +13,6 @@ from spool.files.layout import Directory, Layout
 from spool.files.new_events import enqueue, put_event
 
 NAME = "1-start-5-100-0-77"
-
-
-@pytest.fixture
-def layout(tmp_path: Path) -> Iterator[Layout]:
-    """Return an empty spool."""
-    with empty_spool(tmp_path) as made:
-        yield made
 
 
 def events(layout: Layout) -> list[EventFile]:

@@ -5,24 +5,17 @@ from __future__ import annotations
 import os
 import socket
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
-from empty_spool import empty_spool, make_directories
+from empty_spool import make_directories
 from open_files import open_files
 from real_calls import RealCalls
 
 from spool.errors import SpoolError
 from spool.files.layout import Directory, FileContents, Layout, NotRegularError
-
-
-@pytest.fixture
-def layout(tmp_path: Path) -> Iterator[Layout]:
-    """Return an empty spool."""
-    with empty_spool(tmp_path) as made:
-        yield made
 
 
 def test_a_missing_directory_is_named(tmp_path: Path) -> None:

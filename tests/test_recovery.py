@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from empty_spool import empty_spool
 
 from slurm.job import Job
 from spool.deliver.pending_run import PendingRun
@@ -24,13 +22,6 @@ from spool.moment import Moment
 
 NOW = Moment(wall=1_767_225_700.0, steady=50.0)
 BEGAN = 1_767_225_600
-
-
-@pytest.fixture
-def layout(tmp_path: Path) -> Iterator[Layout]:
-    """Return an empty spool."""
-    with empty_spool(tmp_path) as made:
-        yield made
 
 
 @pytest.fixture

@@ -7,7 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from empty_spool import empty_spool
 from run_store_site import (
     NOW,
     OVER,
@@ -30,13 +29,6 @@ from spool.deliver.run_store import RunStore
 from spool.files import codec
 from spool.files.codec import load_run
 from spool.files.layout import Directory, Layout
-
-
-@pytest.fixture
-def layout(tmp_path: Path) -> Iterator[Layout]:
-    """Return an empty spool."""
-    with empty_spool(tmp_path) as made:
-        yield made
 
 
 @pytest.fixture

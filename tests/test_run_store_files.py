@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
-from empty_spool import empty_spool
 from run_store_site import (
     NOW,
     OVER,
@@ -27,13 +25,6 @@ from spool.deliver.run_loader import READ_AGAIN_SECONDS, RunLoader
 from spool.deliver.run_store import RunStore
 from spool.errors import BadFileError
 from spool.files.layout import Directory, Layout
-
-
-@pytest.fixture
-def layout(tmp_path: Path) -> Iterator[Layout]:
-    """Return an empty spool."""
-    with empty_spool(tmp_path) as made:
-        yield made
 
 
 @pytest.fixture

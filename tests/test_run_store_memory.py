@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
-from empty_spool import empty_spool
 from run_store_site import (
     NOW,
     OVER,
@@ -27,13 +25,6 @@ from spool.deliver.run_loader import RunLoader
 from spool.deliver.run_store import LOW_WATER, ROTATE_SECONDS, RunStore
 from spool.files.codec import load_run
 from spool.files.layout import Directory, Layout
-
-
-@pytest.fixture
-def layout(tmp_path: Path) -> Iterator[Layout]:
-    """Return an empty spool."""
-    with empty_spool(tmp_path) as made:
-        yield made
 
 
 @pytest.fixture
