@@ -11,10 +11,11 @@ from spool.config import Config
 from spool.console import print_line
 from spool.escaping import escape
 from spool.files.dead_letters import plan_retry
+from spool.files.durable_files import create_file
 from spool.files.event import EventKind
 from spool.files.layout import Directory, Layout
 from spool.files.lock import LockState, lock_state
-from spool.files.new_events import enqueue
+from spool.files.new_events import new_event
 from spool.files.run import is_run_name
 from spool.files.state_files import DRAIN_LOCK_FILE
 from spool.formatting import pluralize
@@ -65,7 +66,7 @@ def _retry_pending(
     """Write events that ask the drain to deliver runs now: one for each job, or one for all."""
     job_ids = {0} if args.id == ALL else {job_id_of(name) or 0 for name in names}
     for job_id in () if args.dry_run else sorted(job_ids):
-        enqueue(layout, EventKind.RETRY, job_id)
+        create_file(layout, Directory.NEW, new_event(EventKind.RETRY, job_id), durable=False)
     if args.id == ALL and not args.json:
         print_line(f"{pluralize(len(names), 'run')} in todo/: each {words}")
     elif not args.json:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
-from typing import TypedDict, Unpack
 
 from spool.errors import BadFileError
 from spool.files.durable_files import NewFile, create_file
@@ -16,46 +15,28 @@ _KEY = r"[a-z_]{1,40}"
 _VALUE = r"[A-Za-z0-9_.,:()\[\]@%+=/-]+"  # as `event` reads it
 
 
-class EventFields(TypedDict, total=False):
-    """The optional facts of an event besides kind and job id; instants in Unix seconds.
-
-    `now` becomes the event's time, the present by default.
-    """
-
-    start: int | None
-    end: int | None
-    extras: Mapping[str, str]
-    now: float | None
-
-
-def new_event(kind: EventKind, job_id: int, **fields: Unpack[EventFields]) -> NewFile:
-    """Return the file of an event.
+def new_event(
+    kind: EventKind,
+    job_id: int,
+    *,
+    start: int | None = None,
+    end: int | None = None,
+    extras: Mapping[str, str] = NO_EXTRAS,
+) -> NewFile:
+    """Return the file of an event; instants in Unix seconds.
 
     Raises:
         BadFileError: these facts cannot be written as an event.
     """
-    start, end = fields.get("start"), fields.get("end")
     name = event_name(kind, job_id, start=start, end=end, pid=os.getpid())
-    return _event_file(name, fields.get("extras", NO_EXTRAS), fields.get("now"))
-
-
-def enqueue(layout: Layout, kind: EventKind, job_id: int, **fields: Unpack[EventFields]) -> str:
-    """Put an event into `new/`; return its name. Safe to repeat.
-
-    It appears there complete, so that a drain never reads it without its extras. A file of the same
-    name is the same event: then nothing is written. It is not durable: a power cut may lose it.
-
-    Raises:
-        BadFileError: these facts cannot be written as an event.
-        OSError: it cannot be written; nothing is left of it.
-    """
-    event = new_event(kind, job_id, **fields)
-    create_file(layout, Directory.NEW, event, durable=False)
-    return event.name
+    return _event_file(name, extras, None)
 
 
 def put_event(layout: Layout, name: str, extras: Mapping[str, str], time: float | None) -> bool:
     """Put an event of this name into `new/`; return False if it waits there already.
+
+    It appears there complete, so that a drain never reads it without its extras. It is not durable:
+    a power cut may lose it.
 
     Raises:
         BadFileError: that is not an event.

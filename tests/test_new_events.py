@@ -7,10 +7,11 @@ import os
 import pytest
 
 from spool.errors import BadFileError, NewerFormatError
+from spool.files.durable_files import NewFile, create_file
 from spool.files.event import EventKind
 from spool.files.inventory import EventFile, read_events
 from spool.files.layout import Directory, Layout
-from spool.files.new_events import enqueue, put_event
+from spool.files.new_events import new_event, put_event
 
 NAME = "1-start-5-100-0-77"
 
@@ -20,13 +21,19 @@ def events(layout: Layout) -> list[EventFile]:
     return [event for event in read_events(layout) if isinstance(event, EventFile)]
 
 
+def put(layout: Layout, event: NewFile) -> str:
+    """Put an event into `new/`; return its name."""
+    create_file(layout, Directory.NEW, event, durable=False)
+    return event.name
+
+
 def test_an_event_is_read_as_it_was_written(layout: Layout) -> None:
-    """Kind, id, times, extras and its own time."""
+    """Kind, id, times and extras."""
     extras = {"monitoring_status": "0", "user": "anna"}
-    name = enqueue(layout, EventKind.CLOSE, 5, start=100, end=200, extras=extras, now=150.5)
+    name = put(layout, new_event(EventKind.CLOSE, 5, start=100, end=200, extras=extras))
     (found,) = events(layout)
 
-    assert (f"1-close-5-100-200-{os.getpid()}", 150.5) == (name, found.time)
+    assert f"1-close-5-100-200-{os.getpid()}" == name
     assert (5, 100, 200, extras) == (
         found.event.job_id,
         found.event.start,
@@ -35,15 +42,15 @@ def test_an_event_is_read_as_it_was_written(layout: Layout) -> None:
     )
 
 
-def test_times_need_not_be_known(layout: Layout) -> None:
+def test_times_need_not_be_known() -> None:
     """The drain asks Slurm for them."""
-    assert f"1-stop-5-0-0-{os.getpid()}" == enqueue(layout, EventKind.STOP, 5)
+    assert f"1-stop-5-0-0-{os.getpid()}" == new_event(EventKind.STOP, 5).name
 
 
 def test_nothing_is_left_in_tmp(layout: Layout) -> None:
     """Neither after success nor when the name is taken."""
-    enqueue(layout, EventKind.STOP, 5)
-    enqueue(layout, EventKind.STOP, 5)
+    put(layout, new_event(EventKind.STOP, 5))
+    put(layout, new_event(EventKind.STOP, 5))
 
     assert [] == list(layout.names(Directory.TMP))
 
@@ -67,9 +74,15 @@ def test_an_event_is_as_private_as_a_run(layout: Layout) -> None:
 def test_extras_that_would_not_be_read_are_refused(layout: Layout, extras: dict[str, str]) -> None:
     """Nothing is written."""
     with pytest.raises(BadFileError, match="cannot contain"):
-        enqueue(layout, EventKind.START, 5, extras=extras)
+        put_event(layout, NAME, extras, None)
 
     assert [] == list(layout.names(Directory.NEW))
+
+
+def test_a_new_event_has_no_extras_that_would_not_be_read() -> None:
+    """No file is made of them."""
+    with pytest.raises(BadFileError, match="cannot contain"):
+        new_event(EventKind.START, 5, extras={"job name": "x"})
 
 
 @pytest.mark.parametrize(("name", "error"), [("odd", BadFileError), ("2-x", NewerFormatError)])
