@@ -27,6 +27,7 @@ from slurm.decode.job_rows import (
     parse_job_list,
     parse_queue_snapshot,
 )
+from slurm.decode.node_states import NodeListing, NodeListingReader
 from slurm.decode.scontrol_config import has_accounting, parse_config, parse_controllers
 from slurm.decode.scontrol_job import job_record_text
 from slurm.errors import FailureReason, SlurmError, UnknownJob
@@ -155,6 +156,17 @@ class Slurm:
             SlurmError: the answer is incomplete.
         """
         return self._listing(parse_queue_snapshot)
+
+    def node_listing(self) -> NodeListing:
+        """Return the states of all nodes, hidden ones too; the text is read as it arrives.
+
+        Raises:
+            SlurmError: the answer is not complete, or our account may not see the nodes.
+        """
+        reader = NodeListingReader()
+        argv = [self._commands.scontrol, "-a", "-d", "-o", "show", "node"]
+        self._commands.run(argv, limit_bytes=MAX_LISTING_BYTES, sink=reader.feed)
+        return reader.finish()
 
     def jobs(
         self, ids: Iterable[int], *, states_only: Container[int] = ()

@@ -13,7 +13,6 @@ from ccbackend.version import SharedServerInfo
 from ccbackend.wire.transport import ExchangeLimits, Transport, new_session
 from slurm.client import Slurm
 from slurm.commands import TIMEOUT_SECONDS, CommandPaths
-from slurm.node_client import NodeClient
 from slurm.process import ProcessRunner
 from spool.config import Config
 from spool.config.backend_settings import job_filters, site_map
@@ -138,7 +137,7 @@ def node_reporter(
         filters=job_filters(config),
         jobs=lambda: read_node_jobs(state, time.time()),
     )
-    return NodeReporter(NodeClient(slurm_commands(config), runner), backend, site)
+    return NodeReporter(slurm_client(config, runner), backend, site)
 
 
 EDIT_LIMITS = ExchangeLimits(connect_seconds=1.0, read_seconds=3.0, deadline_seconds=4.0)

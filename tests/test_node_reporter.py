@@ -38,14 +38,14 @@ class Nodes:
     silent: bool = False
     asked: int = 0
 
-    def listing(self) -> NodeListing:
+    def node_listing(self) -> NodeListing:
         """Return all nodes."""
         self.asked += 1
         if self.silent:
             raise SlurmError("scontrol timed out", reason=FailureReason.TIMEOUT)
         return NodeListing(nodes=tuple(self.records))
 
-    def controllers(self) -> tuple[tuple[str, str, bool], ...]:
+    def ping(self) -> tuple[tuple[str, str, bool], ...]:
         """Return the controllers."""
         return self.machines
 

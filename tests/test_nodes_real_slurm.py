@@ -9,9 +9,9 @@ import pytest
 from slurm_lab import RELEASES, Lab, Settings, require_slurm, require_tree, wait_until
 
 from ccbackend.node_states import node_condition
+from slurm.client import Slurm
 from slurm.commands import CommandPaths
 from slurm.decode.node_states import NodeRecord
-from slurm.node_client import NodeClient
 from slurm.process import ProcessRunner
 
 pytestmark = pytest.mark.slurm
@@ -28,11 +28,11 @@ class Site:
             scontrol=lab.command("scontrol"),
             conf=Path(lab.conf),
         )
-        self.client = NodeClient(paths, ProcessRunner())
+        self.client = Slurm(paths, ProcessRunner())
 
     def node(self, name: str) -> NodeRecord:
         """Return a node as it is now."""
-        (found,) = (each for each in self.client.listing().nodes if each.name == name)
+        (found,) = (each for each in self.client.node_listing().nodes if each.name == name)
         return found
 
     def condition(self, name: str) -> str | None:
@@ -59,7 +59,7 @@ def site(request: pytest.FixtureRequest) -> Iterator[Site]:
 
 def test_every_node_of_a_new_cluster_is_idle(site: Site) -> None:
     """All six of them, with their partitions."""
-    listing = site.client.listing()
+    listing = site.client.node_listing()
 
     assert {"idle"} == {node_condition(node.words) for node in listing.nodes}
     assert (6, (), 0) == (len(listing.nodes), listing.duplicates, listing.bad_lines)
@@ -137,6 +137,6 @@ def test_a_comment_with_a_forged_record_reports_nothing_forged(site: Site) -> No
     forged = line.replace("State=IDLE", "State=DOWN")
     site.lab.run("scontrol", "update", "nodename=n2cn002", f"comment=x\n{forged}")
 
-    listing = site.client.listing()
+    listing = site.client.node_listing()
     assert "n2cn001" not in {node.name for node in listing.nodes}
     assert ("n2cn001",) == listing.duplicates

@@ -22,11 +22,11 @@ from ccbackend.job_filters import JobFilters
 from ccbackend.site_map import SiteMap
 from ccbackend.version import SharedServerInfo
 from ccbackend.wire.transport import Transport
+from slurm.client import Slurm
 from slurm.commands import CommandPaths
 from slurm.decode.job_rows import parse_queue_snapshot
 from slurm.decode.node_states import NodeListing
 from slurm.decode.scontrol_nodes import Node, parse_nodes
-from slurm.node_client import NodeClient
 from slurm.process import ProcessRunner
 from spool.checks.result import CheckStatus
 from spool.config import load
@@ -55,11 +55,11 @@ class Recorded:
     def __init__(self, situation: str) -> None:
         self.files = node_situations()[situation]
 
-    def listing(self) -> NodeListing:
+    def node_listing(self) -> NodeListing:
         """Return the nodes."""
         return read_listing(self.files["scontrol-do.txt"])
 
-    def controllers(self) -> tuple[tuple[str, str, bool], ...]:
+    def ping(self) -> tuple[tuple[str, str, bool], ...]:
         """Return the one controller."""
         return (("primary", "ctl01", True),)
 
@@ -135,7 +135,7 @@ def test_states_of_a_real_slurm_are_read_back(tmp_path: Path, release: str) -> N
             if not backend.detect_server().takes_node_states:
                 pytest.skip("node states came with 1.5.0")
             commands = {name: lab.command(name) for name in ("squeue", "sacct", "scontrol")}
-            source = NodeClient(CommandPaths(**commands, conf=Path(lab.conf)), ProcessRunner())
+            source = Slurm(CommandPaths(**commands, conf=Path(lab.conf)), ProcessRunner())
             wait_until(lambda: report(backend, source, {}) == WANTED, "the states")
             found = states(server, admin)
 

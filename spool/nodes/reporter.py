@@ -37,12 +37,12 @@ _log = logging.getLogger(__name__)
 
 
 class NodeSlurm(Protocol):
-    """The queries to Slurm; `slurm.node_client.NodeClient` implements them."""
+    """The queries to Slurm; `slurm.client.Slurm` implements them."""
 
-    def listing(self) -> NodeListing:
+    def node_listing(self) -> NodeListing:
         """Return all nodes; raise `SlurmError` if the answer is not complete."""
 
-    def controllers(self) -> tuple[tuple[str, str, bool], ...]:
+    def ping(self) -> tuple[tuple[str, str, bool], ...]:
         """Return role, host and whether it is up of each controller."""
 
 
@@ -140,7 +140,7 @@ class NodeReporter:
         try:
             site = self._site_map()
             self._check_controller()
-            listing = self._slurm.listing()
+            listing = self._slurm.node_listing()
         except SlurmError as error:
             raise NodeStatesError(f"Slurm did not answer: {escape(str(error))}") from error
         self._warn_words(listing)
@@ -166,14 +166,14 @@ class NodeReporter:
             raise NodeStatesError(f"cc-backend cannot list its clusters: {_said(found.reply)}")
         self._map = self._site.site_of(found.clusters)
         self._map_until = self._steady() + CLUSTERS_SECONDS
-        self._has_several_controllers = len(self._slurm.controllers()) > 1
+        self._has_several_controllers = len(self._slurm.ping()) > 1
         return self._map
 
     def _check_controller(self) -> None:
         """Refuse if another host's controller is active: its own installation reports the nodes."""
         if not self._has_several_controllers:
             return
-        other = active_elsewhere(self._slurm.controllers())
+        other = active_elsewhere(self._slurm.ping())
         if other is not None:
             raise NodeStatesError(
                 f"slurmctld is active on {other}; the drain there reports the nodes"
