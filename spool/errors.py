@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 from slurm.light_dataclass import light_dataclass
+from slurm.type_names import TYPE_CHECKING
 from spool.escaping import escape
+
+if TYPE_CHECKING:
+    from logging import Logger
 
 ACCESS_HINT = "run the command as root or as the service user"
 
@@ -87,3 +91,9 @@ def internal_error(error: Exception) -> str:
     return (
         f"internal error of cc-slurm-sync ({type(error).__name__}); please report it with the log"
     )
+
+
+def log_internal_error(log: Logger, error: Exception, what: str, *args: object) -> None:
+    """Log an exception that no caller expects; `what` failed, with its arguments."""
+    text = f"{what}, internal error of cc-slurm-sync (%r); please report it with the log"
+    log.error(text, *args, error)

@@ -20,7 +20,7 @@ from ccbackend.topology import Cluster
 from ccbackend.version import ServerInfo
 from slurm.light_dataclass import light_dataclass
 from spool.deliver.pending_run import RequestKind
-from spool.errors import internal_error
+from spool.errors import internal_error, log_internal_error
 from spool.escaping import escape
 
 # One repetition within a second bridges a lost connection or a proxy that restarts. All longer
@@ -161,13 +161,8 @@ class BackendSender:
                 self._edit(request)
             reply = self._call(request) if request.is_trial else self._retrying(self._call, request)
         except Exception as error:  # noqa: BLE001 - a border: one request; the worker goes on
-            _log.error(
-                "job=%d request %s failed, internal error of cc-slurm-sync (%r); please report"
-                " it with the log",
-                request.job_id,
-                request.kind,
-                error,
-            )
+            what = "job=%d request %s failed"
+            log_internal_error(_log, error, what, request.job_id, request.kind)
             reply = own_failure(error)
         reason = reply.verdict.reason.name.lower()
         text = "job=%d start=%d cluster=%s call=%s outcome=%s: status %s, %s"
@@ -179,12 +174,7 @@ class BackendSender:
         try:
             return self._ask(query)
         except Exception as error:  # noqa: BLE001 - a border: one query; the worker goes on
-            _log.error(
-                "the query of %s failed, internal error of cc-slurm-sync (%r); please report it"
-                " with the log",
-                query.topic,
-                error,
-            )
+            log_internal_error(_log, error, "the query of %s failed", query.topic)
             return ServerReply(verdict=own_failure(error).verdict, server=self._backend.server)
 
     def _edit(self, request: SendRequest) -> None:
@@ -201,12 +191,7 @@ class BackendSender:
                 for each in request.edits  # none follows one that was not answered
             )
         except Exception as error:  # noqa: BLE001 - a border: the stop must be sent
-            _log.error(
-                "job=%d request edit_meta failed, internal error of cc-slurm-sync (%r); please"
-                " report it with the log",
-                request.job_id,
-                error,
-            )
+            log_internal_error(_log, error, "job=%d request edit_meta failed", request.job_id)
             is_answered = False
         if not is_answered:
             self._no_edits_until = self._steady() + NO_EDITS_SECONDS

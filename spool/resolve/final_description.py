@@ -15,6 +15,7 @@ from typing import Protocol
 from slurm.decode.fields.job_states import END_STATES
 from slurm.errors import FailureReason, SlurmError
 from slurm.job import Job
+from spool.errors import log_internal_error
 from spool.escaping import escape
 from spool.files.run import Run
 from spool.resolve.job_texts import ASIDE_SECONDS, MAX_DESCRIBED_JOBS, MIN_COMMAND_SECONDS
@@ -52,12 +53,8 @@ class FinalDescriptions:
         try:
             return self._read(jobs)
         except Exception as error:  # noqa: BLE001 - a border: one query; the worker goes on
-            _log.error(
-                "final descriptions of %d jobs were not read, internal error of cc-slurm-sync"
-                " (%r); please report it with the log",
-                len(jobs),
-                error,
-            )
+            what = "final descriptions of %d jobs were not read"
+            log_internal_error(_log, error, what, len(jobs))
             return {}
 
     def _read(self, jobs: Sequence[Job]) -> Mapping[tuple[int, int | None], str]:

@@ -21,6 +21,7 @@ from slurm.errors import FailureReason, SlurmError
 from slurm.job import Job
 from slurm.light_dataclass import light_dataclass
 from spool.backoff import backoff
+from spool.errors import log_internal_error
 from spool.escaping import escape
 from spool.resolve.render_description import render_description
 from spool.resolve.script_files import Script, cut_script, read_script_file, script_owner
@@ -144,11 +145,8 @@ class JobTexts:
             texts = self.read(query.jobs, budget_seconds=BUDGET_SECONDS)
             return TextsReply(texts=texts, users=self.resolve_users(query.uids))
         except Exception as error:  # noqa: BLE001 - a border: one query; the worker goes on
-            text = (
-                "scripts and descriptions of %d jobs were not read, internal error of"
-                " cc-slurm-sync (%r); please report it with the log"
-            )
-            _log.error(text, len(query.jobs), error)
+            what = "scripts and descriptions of %d jobs were not read"
+            log_internal_error(_log, error, what, len(query.jobs))
             return TextsReply()
 
     def read(

@@ -14,7 +14,7 @@ from typing import Protocol
 from slurm.errors import SlurmError
 from slurm.job import Job
 from slurm.light_dataclass import light_dataclass
-from spool.errors import internal_error
+from spool.errors import internal_error, log_internal_error
 from spool.escaping import escape
 from spool.resolve.job_log import log_records, log_rows
 
@@ -149,10 +149,6 @@ def _ids(job_ids: Iterable[int]) -> str:
 
 def _text(error: Exception) -> str:
     if not isinstance(error, SlurmError):
-        _log.error(
-            "a query to Slurm failed, internal error of cc-slurm-sync (%r); please report it"
-            " with the log",
-            error,
-        )
+        log_internal_error(_log, error, "a query to Slurm failed")
         return internal_error(error)
     return escape(str(error))
