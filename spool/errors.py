@@ -66,6 +66,10 @@ class NewerFormatError(UnusableFileError):
         super().__init__(path, f"{reason} version")
 
 
+class UsageError(CcSyncError):
+    """What the operator asked for cannot be done; the text says why, and what to type."""
+
+
 class OutputError(CcSyncError):
     """The result of a command could not be written to stdout."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ccbackend.errors import TokenError
-from spool.errors import ConfigError, OutputError, SpoolError, SpoolLockedError
+from spool.errors import ConfigError, OutputError, SpoolError, SpoolLockedError, UsageError
 
 OK = 0
 INTERNAL = 1
@@ -43,6 +43,7 @@ def exit_code_of(error: Exception) -> int:
     from slurm.errors import SlurmError  # noqa: PLC0415 - needed only after an error
 
     codes: dict[type[Exception], int] = {
+        UsageError: USAGE,
         ConfigError: CONFIG,
         SpoolError: CONFIG,
         SpoolLockedError: TRY_AGAIN,

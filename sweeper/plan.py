@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import field, replace
 
 from slurm.light_dataclass import light_dataclass
+from spool.errors import UsageError
 from spool.files.sweep_state import FIRST_SWEEP, HeldBackStops
 from sweeper.guard import MANY_STOPS, RUNNING_GUARDS, SizeCheckInput, check_sizes
 from sweeper.values import (
@@ -23,7 +24,6 @@ from sweeper.values import (
     Plan,
     Start,
     Stop,
-    SweepUsageError,
 )
 
 # A wrong plan does bounded harm, and the rest comes ten minutes later (the timer of the sweep).
@@ -82,7 +82,7 @@ def decide(plan_input: PlanInput) -> Decision:
     """Return what will be done.
 
     Raises:
-        SweepUsageError: more stops are planned than the operator meant with --force.
+        UsageError: more stops are planned than the operator meant with --force.
     """
     drift, options, sizes = plan_input.drift, plan_input.options, plan_input.sizes
     starts: list[Start] = drift.starts if options.direction != "stop" else []
@@ -105,7 +105,7 @@ def decide(plan_input: PlanInput) -> Decision:
     # option overrides them.
     if options.force_stops is not None:
         if options.force_stops < len(ends):
-            raise SweepUsageError(
+            raise UsageError(
                 f"--stops {options.force_stops} is too low: the plan has {len(ends)} stops; look at"
                 f" `cc-sweep plan`, then type `cc-sweep apply --force --stops {len(ends)}`"
             )

@@ -45,7 +45,7 @@ def observe(context: SweepContext, state: SweepState, ids: Sequence[int]) -> Obs
     """Look at everything, or at some job ids alone. Asks Slurm and cc-backend, reads the spool.
 
     Raises:
-        SweepUsageError: one of the ids is unknown to all sides.
+        UsageError: one of the ids is unknown to all sides.
     """
     if ids:
         return observe_single_jobs(context.sources, state, ids)
@@ -58,7 +58,7 @@ def plan_repairs(
     """Return what is to be done about what was observed. Pure.
 
     Raises:
-        SweepUsageError: more stops are planned than the operator meant with --force.
+        UsageError: more stops are planned than the operator meant with --force.
     """
     # Whoever names a job wants it now: the grace protects only those that nobody looked at.
     is_named = observation.only_single_jobs

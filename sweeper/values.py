@@ -17,10 +17,6 @@ from slurm.light_dataclass import light_dataclass
 from spool.files.run_id import RunId
 
 
-class SweepUsageError(Exception):
-    """What the operator asked for cannot be done; the text says why, and what to type."""
-
-
 def key_of_row(row: BackendRow) -> RunId:
     """Return the name of the run that a row of cc-backend is about."""
     return RunId(row.job_id, row.start_time)

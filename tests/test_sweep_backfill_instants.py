@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from spool.errors import UsageError
 from sweeper.commands.arguments import parse_instant
 
 HOUR, DAY = 3600, 86400
@@ -49,5 +50,5 @@ def test_an_instant_may_be_written_in_several_ways(text: str, instant: int) -> N
 @pytest.mark.parametrize("text", ["", "soon", "2026-13-01", "7", "7y", "-3d", "12:00", "1-1-1"])
 def test_what_is_no_instant_is_told_with_examples(text: str) -> None:
     """Nothing is guessed."""
-    with pytest.raises(ValueError, match="expected a time such as 2026-03-29"):
+    with pytest.raises(UsageError, match="expected a time such as 2026-03-29"):
         parse_instant(text, now=NOON)

@@ -10,8 +10,8 @@ from sweep_values import keys
 from sweep_world import SweptWorld
 
 from slurm.errors import FailureReason, SlurmError
+from spool.errors import UsageError
 from spool.files.run_id import RunId
-from sweeper.values import SweepUsageError
 
 
 @pytest.fixture
@@ -72,7 +72,7 @@ def test_one_job_without_an_answer_is_not_judged(world: SweptWorld, what: str) -
 
 def test_a_job_that_nobody_knows_is_said_so(world: SweptWorld) -> None:
     """Unless something of it lies in the spool."""
-    with pytest.raises(SweepUsageError, match="job 99 is unknown"):
+    with pytest.raises(UsageError, match="job 99 is unknown"):
         world.plan(1, 99)
     world.world.hook("stop", 99)
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from sweep_values import NOON, OLD, keys, sizes, start, stop
 
+from spool.errors import UsageError
 from spool.exit_codes import DRIFT, OK, REFUSED
 from spool.files.run_id import RunId
 from spool.files.sweep_state import HeldBackStops
@@ -24,7 +25,6 @@ from sweeper.values import (
     Plan,
     Report,
     Stop,
-    SweepUsageError,
 )
 
 CLOSE = Close(key=RunId(3, OLD), end_time=OLD + 1, why="unknown")
@@ -232,7 +232,7 @@ def test_require_force_waits_for_a_person() -> None:
         "stops wait for `cc-sweep apply --force --stops 30` (sweep.require_force)"
     )
     assert len(decided(drift, sizes(stops=30), options=forced).plan.changes) == 30
-    with pytest.raises(SweepUsageError, match="--stops 29 is too low: the plan has 30 stops"):
+    with pytest.raises(UsageError, match="--stops 29 is too low: the plan has 30 stops"):
         decided(drift, sizes(stops=30), options=SweepOptions(force_stops=29))
 
 

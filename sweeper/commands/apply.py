@@ -13,6 +13,7 @@ from slurm.decode.scontrol_config import active_elsewhere
 from slurm.errors import SlurmError
 from spool.commands.metrics import write_metrics
 from spool.config import Config
+from spool.errors import UsageError
 from spool.exit_codes import OK, UNAVAILABLE
 from spool.files.lock import take_lock
 from spool.files.state_files import SWEEP_STATE_FILE
@@ -26,9 +27,8 @@ from spool.files.sweep_state import (
 from sweeper.apply import WrittenEvent, wait_for_drain, write_events
 from sweeper.commands.arguments import add_selection_arguments, positive_number, sweep_options
 from sweeper.commands.assembly import drain_wait, open_context
-from sweeper.commands.output import apply_code, print_plan, report_usage_error, show_remaining
+from sweeper.commands.output import apply_code, print_plan, show_remaining
 from sweeper.sweep import SweepContext, SweepResult, next_state, observe, plan_repairs
-from sweeper.values import SweepUsageError
 
 WAIT_SECONDS = 60
 _log = logging.getLogger(__name__)
@@ -61,18 +61,17 @@ def run(config: Config, args: argparse.Namespace) -> int:
     """Sweep; return the exit code.
 
     Raises:
+        UsageError: the arguments cannot be followed.
         SpoolLockedError: another sweep is running.
         SpoolError, OSError: the spool or the state directory cannot be used.
     """
     if args.force != (args.stops is not None):
-        return report_usage_error(ValueError("give --force and --stops N together, or neither"))
+        raise UsageError("give --force and --stops N together, or neither")
     directory = config.spool.state_directory
     lock = take_lock(directory / "sweep.lock", directory / SWEEP_STATE_FILE)
     try:
         with open_context(config, args, stores_node_jobs=True) as context:
             return _sweep(config, args, context)
-    except SweepUsageError as error:
-        return report_usage_error(error)
     finally:
         lock.release()
         write_metrics(config, args.token)

@@ -7,6 +7,7 @@ import re
 from datetime import datetime
 
 from spool.config import Config
+from spool.errors import UsageError
 from sweeper.plan import MAX_CHANGES, SweepOptions
 
 _MAX_DIGITS = 12
@@ -70,7 +71,7 @@ def parse_instant(text: str, *, now: float) -> int:
     """Return Unix seconds; a date without an offset is in this machine's time zone.
 
     Raises:
-        ValueError: it has none of the forms.
+        UsageError: it has none of the forms.
     """
     if text == "now":
         return int(now)
@@ -81,4 +82,4 @@ def parse_instant(text: str, *, now: float) -> int:
     try:
         return int(datetime.fromisoformat(text).timestamp())
     except (ValueError, OverflowError, OSError) as error:
-        raise ValueError(f"expected a time such as {DATE_FORMS}, got {text!r}") from error
+        raise UsageError(f"expected a time such as {DATE_FORMS}, got {text!r}") from error

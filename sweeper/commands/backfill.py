@@ -16,6 +16,7 @@ from typing import Any
 
 from spool.config import Config
 from spool.console import print_json, print_line
+from spool.errors import UsageError
 from spool.exit_codes import OK, TRY_AGAIN
 from spool.files.lock import take_lock
 from spool.files.state_files import read_json, write_json
@@ -31,7 +32,7 @@ from sweeper.backfill import (
 )
 from sweeper.commands.arguments import DATE_FORMS, parse_instant
 from sweeper.commands.assembly import drain_wait, open_context
-from sweeper.commands.output import failure_code, report_usage_error, show_steps
+from sweeper.commands.output import failure_code, show_steps
 from sweeper.sweep import SweepContext
 
 PROGRESS_FILE = "backfill.json"
@@ -71,13 +72,11 @@ def run(config: Config, args: argparse.Namespace) -> int:
     """Report past jobs; return the exit code.
 
     Raises:
+        UsageError: the times name no window.
         SpoolLockedError: another backfill is running.
         SpoolError, OSError: the spool or the state directory cannot be used.
     """
-    try:
-        window = window_of(args, now=time.time())
-    except ValueError as error:
-        return report_usage_error(error)
+    window = window_of(args, now=time.time())
     if args.dry_run:
         with open_context(config, args) as context:
             control = BackfillControl(
@@ -97,13 +96,13 @@ def window_of(args: argparse.Namespace, *, now: float) -> BackfillWindow:
     """Return the window that the arguments name.
 
     Raises:
-        ValueError: a time that cannot be read, or an empty window.
+        UsageError: a time that cannot be read, or an empty window.
     """
     since, until = parse_instant(args.since, now=now), parse_instant(args.until, now=now)
     until = min(until, int(now))
     if since >= until:
         wanted = f"must be in the past and before --until {args.until}"
-        raise ValueError(f"--since {args.since} {wanted}")
+        raise UsageError(f"--since {args.since} {wanted}")
     return BackfillWindow(since=since, until=until, monitoring_status=args.monitoring_status)
 
 

@@ -11,12 +11,10 @@ from spool.files.state_files import DELIVERED_DIRECTORY
 from spool.files.sweep_state import read_sweep_state
 from sweeper.commands.arguments import positive_number
 from sweeper.commands.assembly import open_context
-from sweeper.commands.output import report_usage_error
 from sweeper.formats import job_report_document, job_report_lines
 from sweeper.job_report import build_job_report
 from sweeper.plan import SweepOptions
 from sweeper.sweep import observe, plan_repairs
-from sweeper.values import SweepUsageError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -31,14 +29,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(config: Config, args: argparse.Namespace) -> int:
-    """Write the report; return the exit code."""
+    """Write the report; return the exit code.
+
+    Raises:
+        UsageError: the job is unknown to all sides.
+    """
     directory = config.spool.state_directory
     state = read_sweep_state(directory)
     with open_context(config, args) as context:
-        try:
-            observation = observe(context, state, [args.jobid])
-        except SweepUsageError as error:
-            return report_usage_error(error)
+        observation = observe(context, state, [args.jobid])
         job_report = build_job_report(
             context.sources,
             directory / DELIVERED_DIRECTORY,

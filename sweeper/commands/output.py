@@ -16,7 +16,6 @@ from spool.exit_codes import (
     REFUSED,
     TRY_AGAIN,
     UNAVAILABLE,
-    USAGE,
 )
 from sweeper.formats import plan_document, plan_lines
 from sweeper.values import FailureCause, GuardFinding, GuardKind, Plan
@@ -34,12 +33,6 @@ def print_plan(plan: Plan, *, as_json: bool) -> None:
     for guard in plan.guards:
         level = logging.INFO if guard.kind is GuardKind.FIRST else logging.ERROR
         _log.log(level, "%s", guard.text)
-
-
-def report_usage_error(error: Exception) -> int:
-    """Log what is wrong with the arguments; return the exit code."""
-    _log.error("%s", error)
-    return USAGE
 
 
 QUIET_SECONDS = 1.0  # steps are shown for what takes longer

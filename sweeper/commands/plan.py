@@ -8,9 +8,8 @@ from spool.config import Config
 from spool.files.sweep_state import read_sweep_state
 from sweeper.commands.arguments import add_selection_arguments, sweep_options
 from sweeper.commands.assembly import open_context
-from sweeper.commands.output import plan_code, print_plan, report_usage_error
+from sweeper.commands.output import plan_code, print_plan
 from sweeper.sweep import observe, plan_repairs
-from sweeper.values import SweepUsageError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -19,13 +18,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(config: Config, args: argparse.Namespace) -> int:
-    """Show the plan; return its exit code."""
+    """Show the plan; return its exit code.
+
+    Raises:
+        UsageError: a job is unknown to all sides.
+    """
     state = read_sweep_state(config.spool.state_directory)
     with open_context(config, args) as context:
-        try:
-            observation = observe(context, state, args.jobid)
-        except SweepUsageError as error:
-            return report_usage_error(error)
+        observation = observe(context, state, args.jobid)
     plan = plan_repairs(context, state, observation, sweep_options(config, args)).decision.plan
     print_plan(plan, as_json=args.json)
     return plan_code(plan)

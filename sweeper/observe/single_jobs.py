@@ -9,6 +9,7 @@ from dataclasses import replace
 from ccbackend.replies import BackendRow
 from slurm.errors import SlurmError
 from slurm.job import Job
+from spool.errors import UsageError
 from spool.files.run_id import RunId
 from spool.files.sweep_state import SweepState
 from spool.resolve.slurm_runs import RunStage, run_stage, same_start
@@ -21,7 +22,6 @@ from sweeper.values import (
     SlurmRun,
     SpoolEntry,
     SpoolStatus,
-    SweepUsageError,
     key_of_row,
 )
 
@@ -34,7 +34,7 @@ def observe_single_jobs(
     """Look at some jobs: at their rows in any state, their records, and their last week.
 
     Raises:
-        SweepUsageError: one of them is unknown to all sides.
+        UsageError: one of them is unknown to all sides.
     """
     collector = Collector(sources, state.cluster)
     rows = _rows(collector, ids)
@@ -116,7 +116,7 @@ def _check_known(
     for job_id in ids:
         seen = any(answer.get(job_id) for answer in answers)
         if not seen and not spool_has_job(sources.layout, job_id):
-            raise SweepUsageError(
+            raise UsageError(
                 f"job {job_id} is unknown to slurmctld, to accounting (last {HISTORY_DAYS} days),"
                 " to the spool and to cc-backend"
             )
