@@ -10,7 +10,6 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum, StrEnum, auto
-from types import MappingProxyType
 
 from ccbackend.replies import BackendRow
 from slurm.light_dataclass import light_dataclass
@@ -160,7 +159,7 @@ class Plan:
     reports: tuple[Report, ...] = ()
     held_back: tuple[Stop | Close, ...] = ()
     guards: tuple[GuardFinding, ...] = ()
-    skipped: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
+    skipped: Mapping[str, int] = field(default_factory=dict)
     over_limit: int = 0
     running_counts: tuple[int | None, int | None] = (None, None)
 
@@ -222,13 +221,11 @@ class Differences:
     missing: tuple[SlurmRun, ...] = ()
     ended: tuple[SlurmRun, ...] = ()
     orphans: tuple[BackendRow, ...] = ()
-    backend_rows: Mapping[int, tuple[BackendRow, ...]] = field(
-        default_factory=lambda: MappingProxyType({})
-    )
-    controller_runs: Mapping[int, SlurmRun] = field(default_factory=lambda: MappingProxyType({}))
+    backend_rows: Mapping[int, tuple[BackendRow, ...]] = field(default_factory=dict)
+    controller_runs: Mapping[int, SlurmRun] = field(default_factory=dict)
     accounting_runs: Mapping[int, tuple[SlurmRun, ...]] | None = None
-    running_starts: Mapping[int, int] = field(default_factory=lambda: MappingProxyType({}))
-    spool_entries: Mapping[RunId, SpoolEntry] = field(default_factory=lambda: MappingProxyType({}))
+    running_starts: Mapping[int, int] = field(default_factory=dict)
+    spool_entries: Mapping[RunId, SpoolEntry] = field(default_factory=dict)
     delivered: frozenset[RunId] = frozenset()
 
     def spool_entry(self, key: RunId) -> SpoolEntry:

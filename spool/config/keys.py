@@ -6,9 +6,8 @@ the table in docs/configuration.md and the manual page are made.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import MISSING, field
-from types import MappingProxyType
 
 from slurm.type_names import Any
 from spool.config.readers import Reader
@@ -40,8 +39,3 @@ def section(
     if required:
         return field(metadata=metadata)
     return field(default_factory=of, metadata=metadata)
-
-
-def no_entries() -> Mapping[str, Any]:
-    """Return an empty map, the default of keys that are maps."""
-    return MappingProxyType({})

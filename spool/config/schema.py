@@ -12,7 +12,7 @@ from pathlib import Path
 
 from slurm.light_dataclass import light_dataclass
 from spool.config.job_sections import FilterKeys, MetadataKeys
-from spool.config.keys import key, no_entries, section
+from spool.config.keys import key, section
 from spool.config.readers import (
     absolute_path,
     boolean,
@@ -55,14 +55,14 @@ class Config:
     )
     accelerators: Mapping[str, Mapping[str, str]] = key(
         map_of(map_of(text, keys=device_index)),
-        factory=no_entries,
+        factory=dict,
         about="PCI addresses of the accelerators by host name prefix and Slurm's device index, "
         "see below",
     )
     gpu_pci_addrs: Mapping[str, tuple[str, ...]] = key(
         map_of(list_of(text), keys=pattern),
         name="gpuPciAddrs",
-        factory=no_entries,
+        factory=dict,
         about="PCI addresses of the accelerators by a pattern of the host name, see below",
     )
     accelerator_kinds: tuple[str, ...] = key(
@@ -92,7 +92,7 @@ class Config:
     )
     partition_clusters: Mapping[str, str] = key(
         map_of(text, keys=text),
-        factory=no_entries,
+        factory=dict,
         about='partitions that cc-backend has as separate clusters: `{"PARTITION": "CLUSTER"}`',
     )
     ignore_hosts: re.Pattern[str] | None = key(

@@ -18,7 +18,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import field
 from enum import StrEnum
 from pathlib import Path
-from types import MappingProxyType
 
 from slurm.light_dataclass import light_dataclass
 from slurm.type_names import TYPE_CHECKING, Any, TypeVar
@@ -58,10 +57,6 @@ REASONS = {
 """Why nodes are left out, for people."""
 
 
-def _nothing() -> Mapping[str, Any]:
-    return MappingProxyType({})
-
-
 @light_dataclass
 class NodeRound:
     """The last round of node states.
@@ -77,13 +72,13 @@ class NodeRound:
     tried: float = 0.0
     accepted: float | None = None
     seconds: float = 0.0
-    states: Mapping[str, int] = field(default_factory=_nothing)
-    left_out: Mapping[str, int] = field(default_factory=_nothing)
+    states: Mapping[str, int] = field(default_factory=dict)
+    left_out: Mapping[str, int] = field(default_factory=dict)
     failures: int = 0
     problem: str = ""
     is_refused: bool = False
     unsupported: str = ""
-    hosts: Mapping[str, tuple[str, ...]] = field(default_factory=_nothing)
+    hosts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def nodes(self) -> int:

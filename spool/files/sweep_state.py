@@ -18,7 +18,6 @@ import logging
 from collections.abc import Mapping
 from dataclasses import field, replace
 from pathlib import Path
-from types import MappingProxyType
 
 from slurm.light_dataclass import light_dataclass
 from slurm.type_names import TYPE_CHECKING, Any
@@ -38,10 +37,6 @@ _KEYS_OF_0_1 = {
 _PARSE_ERRORS = (TypeError, ValueError, AttributeError, KeyError, OverflowError)
 
 
-def _no_numbers() -> Mapping[Any, int]:
-    return MappingProxyType({})
-
-
 @light_dataclass
 class SweepSummary:
     """The result of the last sweep, for people and monitoring.
@@ -58,11 +53,11 @@ class SweepSummary:
     pid: int
     refused: bool = False
     guards: tuple[str, ...] = ()
-    drift: Mapping[str, int] = field(default_factory=_no_numbers)
+    drift: Mapping[str, int] = field(default_factory=dict)
     held_stops: int = 0
     held_guards: tuple[str, ...] = ()
     succeeded: float | None = None
-    refusals: Mapping[str, int] = field(default_factory=_no_numbers)
+    refusals: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def duration_seconds(self) -> float | None:
@@ -91,9 +86,9 @@ class SweepMemory:
 
     sweep: int = 0
     young_stops: frozenset[RunId] = frozenset()
-    unproven_since: Mapping[RunId, int] = field(default_factory=_no_numbers)
-    stops_queued: Mapping[RunId, int] = field(default_factory=_no_numbers)
-    starts_queued: Mapping[RunId, int] = field(default_factory=_no_numbers)
+    unproven_since: Mapping[RunId, int] = field(default_factory=dict)
+    stops_queued: Mapping[RunId, int] = field(default_factory=dict)
+    starts_queued: Mapping[RunId, int] = field(default_factory=dict)
 
 
 @light_dataclass
