@@ -66,7 +66,6 @@ def test_worst_verdict_counts(results: list[CheckResult], verdict: CheckStatus) 
     ("figure", "shown"),
     [
         (PerfData(label="a", value=1.26, unit="s", warning=2, critical=3), "'a'=1.3s;2;3;0;"),
-        (PerfData(label="a", value=None), "'a'=U;;;0;"),
         (PerfData(label="a", value=5, unit="B", warning=9, lower_is_worse=True), "'a'=5B;9:;;;"),
     ],
 )

@@ -31,11 +31,10 @@ from spool.files.lock import LockState, lock_state
 from spool.files.state_files import DRAIN_LOCK_FILE, DRAIN_STATE_FILE
 from spool.formatting import format_age, format_duration, pluralize
 
-HEARTBEAT_WARNING_SECONDS = 60.0
-HEARTBEAT_CRITICAL_SECONDS = 300.0  # longer than systemd's watchdog allows
 MAX_NAMED = 3
 _HEARTBEAT_LIMITS = AgeLimits(
-    warning_seconds=HEARTBEAT_WARNING_SECONDS, critical_seconds=HEARTBEAT_CRITICAL_SECONDS
+    warning_seconds=60.0,
+    critical_seconds=300.0,  # longer than systemd's watchdog allows
 )
 _START_HINT = "type `systemctl start cc-spool`; `journalctl -u cc-spool` shows why it ended"
 
@@ -128,13 +127,7 @@ def _last_once(state: DrainState, now: float, limits: AgeLimits) -> CheckResult:
 
 def _heartbeat(state: DrainState, now: float) -> CheckResult:
     age = now - (state.updated or 0.0)
-    figure = PerfData(
-        label="heartbeat_age",
-        value=max(0.0, age),
-        unit="s",
-        warning=HEARTBEAT_WARNING_SECONDS,
-        critical=HEARTBEAT_CRITICAL_SECONDS,
-    )
+    figure = _HEARTBEAT_LIMITS.figure("heartbeat_age", age)
     status = _HEARTBEAT_LIMITS.status_at(age)
     if status is not CheckStatus.OK:
         text = f"process {state.pid} has not updated its state file for {format_duration(age)}"

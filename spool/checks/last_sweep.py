@@ -57,13 +57,7 @@ def check_sweep(
     age = now - (summary.started if summary.finished is None else summary.finished)
     limits = AgeLimits(warning_seconds=age_seconds, critical_seconds=CRITICAL_FACTOR * age_seconds)
     perfdata = (
-        PerfData(
-            label="sweep_age",
-            value=max(0.0, age),
-            unit="s",
-            warning=limits.warning_seconds,
-            critical=limits.critical_seconds,
-        ),
+        limits.figure("sweep_age", age),
         PerfData(label="drift", value=sum(summary.drift.values())),
     )
     if (status := limits.status_at(age)) is not CheckStatus.OK:

@@ -33,13 +33,13 @@ _SEVERITY = (CheckStatus.OK, CheckStatus.WARNING, CheckStatus.UNKNOWN, CheckStat
 
 @light_dataclass
 class PerfData:
-    """One number of a result; `unit` is `s`, `B` or nothing, `value` None is not known.
+    """One number of a result; `unit` is `s`, `B` or nothing.
 
     Values from a limit on are bad; where `lower_is_worse` is set, values below it.
     """
 
     label: str
-    value: float | None
+    value: float
     unit: str = ""
     warning: float | None = None
     critical: float | None = None
@@ -74,6 +74,16 @@ class AgeLimits:
         if seconds >= self.critical_seconds:
             return CheckStatus.CRITICAL
         return CheckStatus.WARNING if seconds >= self.warning_seconds else CheckStatus.OK
+
+    def figure(self, label: str, seconds: float) -> PerfData:
+        """Return an age with these limits as a number of a result."""
+        return PerfData(
+            label=label,
+            value=max(0.0, seconds),
+            unit="s",
+            warning=self.warning_seconds,
+            critical=self.critical_seconds,
+        )
 
 
 def passed(name: str, text: str, *perfdata: PerfData) -> CheckResult:
@@ -170,7 +180,7 @@ def _result_document(result: CheckResult) -> dict[str, Any]:
 
 
 def _perfdata_text(figure: PerfData) -> str:
-    value = "U" if figure.value is None else f"{_number(figure.value)}{figure.unit}"
+    value = f"{_number(figure.value)}{figure.unit}"
     range_ends = ":" if figure.lower_is_worse else ""
     limits = [
         "" if limit is None else _number(limit) + range_ends
