@@ -9,7 +9,8 @@ from delivery_steps import HOUR, calls, entry_of, held
 from drain_world import NOON, World
 
 from ccbackend.outcomes import Reason
-from spool.deliver.health_rules import Channel, Health
+from spool.deliver.health_rules import Channel
+from spool.files.drain_state import HealthState
 
 
 @pytest.fixture
@@ -26,7 +27,7 @@ def test_nobody_is_charged_while_no_other_run_is_accepted(world: World) -> None:
     world.run(400)
 
     assert (0, 0) == tuple(world.stored("todo", i).attempts for i in (1, 2))
-    assert Health.DOWN is world.health.state.channels[Channel.STARTS].condition.health
+    assert HealthState.DOWN is world.health.state.channels[Channel.STARTS].condition.health
 
 
 def test_a_run_that_fails_alone_is_charged(world: World) -> None:

@@ -10,8 +10,8 @@ from drain_world import NOON, World
 
 from ccbackend.outcomes import Reason
 from slurm.job import NodeAllocation
-from spool.deliver.health_rules import Health
 from spool.deliver.server_names import TOPOLOGY_PATIENCE_SECONDS, ServerTopology
+from spool.files.drain_state import HealthState
 
 
 @pytest.fixture
@@ -43,7 +43,7 @@ def test_a_refused_query_of_the_topology_halts(world: World) -> None:
     world.backend.everything = Reason.TOKEN_EXPIRED
     world.run(120)
 
-    assert Health.HALTED is world.health.state.server.health
+    assert HealthState.HALTED is world.health.state.server.health
 
 
 def test_a_start_does_not_wait_for_the_topology_for_ever(world: World) -> None:

@@ -10,7 +10,8 @@ from delivery_steps import running
 from drain_world import NOON, World
 
 from ccbackend.outcomes import Reason
-from spool.deliver.health_rules import Channel, Health
+from spool.deliver.health_rules import Channel
+from spool.files.drain_state import HealthState
 from spool.files.layout import Directory, Layout
 
 
@@ -70,7 +71,7 @@ def test_an_endpoint_that_fails_for_all_buries_nothing(world: World) -> None:
 
     world.run(70)
 
-    assert (Health.DOWN, [], set(range(1, 11))) == (state, buried, running(world))
+    assert (HealthState.DOWN, [], set(range(1, 11))) == (state, buried, running(world))
 
 
 @pytest.mark.parametrize("step", [-3600, 3600])

@@ -16,13 +16,13 @@ from spool.deliver.health_rules import (
     CauseChanged,
     Channel,
     Condition,
-    Health,
     Observation,
     ProbeAnswered,
     RunAnswered,
     Sign,
     observe,
 )
+from spool.files.drain_state import HealthState
 
 NOW = 1000.0
 
@@ -71,9 +71,9 @@ def test_one_failed_run_asks_for_the_probe_and_changes_nothing_else(sign: Sign) 
 
 @pytest.mark.parametrize(
     ("sign", "health", "delay"),
-    [(Sign.FAILED, Health.DOWN, 0.5), (Sign.HALTED, Health.HALTED, HALT_PROBE_SECONDS)],
+    [(Sign.FAILED, HealthState.DOWN, 0.5), (Sign.HALTED, HealthState.HALTED, HALT_PROBE_SECONDS)],
 )
-def test_a_failed_probe_makes_it_the_server(sign: Sign, health: Health, delay: float) -> None:
+def test_a_failed_probe_makes_it_the_server(sign: Sign, health: HealthState, delay: float) -> None:
     """Then one probe after the other, and nothing else, is sent."""
     state = after(answered(1, Sign.FAILED), ProbeAnswered(sign=sign, reason="gone"))
 
@@ -119,7 +119,7 @@ def test_a_second_failing_run_makes_it_the_channel() -> None:
     """The probe succeeds, yet two different runs fail: all requests of this kind may."""
     state = after(answered(1, Sign.FAILED), ProbeAnswered(sign=Sign.WELL), answered(2, Sign.FAILED))
 
-    assert (Health.DOWN, "run 2: failed") == (starts(state).health, starts(state).reason)
+    assert (HealthState.DOWN, "run 2: failed") == (starts(state).health, starts(state).reason)
     assert state.channels[Channel.STOPS].condition.is_up
     assert state.server.is_up
 
@@ -164,7 +164,7 @@ def test_an_accepted_run_ends_every_outage() -> None:
 
     state = after(*down)
 
-    assert (Health.UP, Health.UP) == (state.server.health, starts(state).health)
+    assert (HealthState.UP, HealthState.UP) == (state.server.health, starts(state).health)
     assert (NOW, 1) == (state.server.since, state.channels[Channel.STARTS].accepted)
 
 
@@ -213,7 +213,7 @@ def test_channels_fail_alone() -> None:
     state = after(*[answered(run, Sign.FAILED, channel=Channel.STOPS) for run in (1, 2)])
 
     stops = state.channels[Channel.STOPS].condition
-    assert (True, Health.DOWN) == (starts(state).is_up, stops.health)
+    assert (True, HealthState.DOWN) == (starts(state).is_up, stops.health)
 
 
 @pytest.mark.parametrize(

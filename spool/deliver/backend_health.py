@@ -17,7 +17,6 @@ from spool.deliver.health_rules import (
     CauseChanged,
     Channel,
     Condition,
-    Health,
     Observation,
     ProbeAnswered,
     RunAnswered,
@@ -26,6 +25,7 @@ from spool.deliver.health_rules import (
     sign_of,
 )
 from spool.escaping import escape
+from spool.files.drain_state import HealthState
 from spool.moment import Moment
 
 VERSION_CHECK_SECONDS = 3600.0
@@ -146,7 +146,7 @@ class BackendHealth:
         old = self.state
         self.state = observe(old, observation, now.steady, random=self._random())
         _log_change("cc-backend", old.server, self.state.server, now)
-        if old.server.health is not Health.UP and self.state.server.is_up:
+        if old.server.health is not HealthState.UP and self.state.server.is_up:
             self._version_due_at = now.steady  # it may have been upgraded
         for channel, each in self.state.channels.items():
             _log_change(channel, old.channels[channel].condition, each.condition, now)
@@ -156,9 +156,9 @@ def _log_change(name: str, old: Condition, new: Condition, now: Moment) -> None:
     """Log an outage once when it begins and once when it ends."""
     if new.health is old.health:
         return
-    if new.health is Health.HALTED:
+    if new.health is HealthState.HALTED:
         _log.error("deliveries are halted (%s): %s", name, new.reason)
-    elif new.health is Health.DOWN:
+    elif new.health is HealthState.DOWN:
         _log.warning("requests fail (%s): %s", name, new.reason)
     else:
         seconds = now.steady - old.since

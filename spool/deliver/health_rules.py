@@ -21,6 +21,7 @@ from enum import StrEnum
 from ccbackend.outcomes import Outcome, Reason, ReplyVerdict
 from slurm.light_dataclass import light_dataclass
 from spool.backoff import spread_backoff
+from spool.files.drain_state import HealthState
 
 # A probe takes a random part of d/2 to d, d doubling to a minute: an outage of ten minutes costs
 # about 19 probes for 5000 waiting runs, a timer in each run 30 000 requests or more (simulated).
@@ -36,14 +37,6 @@ MAX_RETRY_AFTER_SECONDS = 15 * 60.0
 _UNKNOWN_ANSWERS = frozenset(
     {Reason.PANIC, Reason.UNEXPECTED, Reason.QUERY_FAILED, Reason.NO_TOKENS}
 )
-
-
-class Health(StrEnum):
-    """The health of the server or of a channel."""
-
-    UP = "up"
-    DOWN = "down"
-    HALTED = "halted"
 
 
 class Channel(StrEnum):
@@ -78,7 +71,7 @@ class Condition:
     the failed tries since then; `retry_at` is when the next try may be made.
     """
 
-    health: Health = Health.UP
+    health: HealthState = HealthState.UP
     since: float = 0.0
     reason: str = ""
     code: str = ""
@@ -88,7 +81,7 @@ class Condition:
     @property
     def is_up(self) -> bool:
         """Return whether requests may be sent freely."""
-        return self.health is Health.UP
+        return self.health is HealthState.UP
 
 
 @light_dataclass
@@ -263,7 +256,7 @@ def _outage(condition: Condition, sign: Sign, now: float) -> Condition:
 
     A change from down to halted, or back, is a new outage with its own beginning and backoff.
     """
-    health = Health.HALTED if sign is Sign.HALTED else Health.DOWN
+    health = HealthState.HALTED if sign is Sign.HALTED else HealthState.DOWN
     return condition if condition.health is health else Condition(health=health, since=now)
 
 

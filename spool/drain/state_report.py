@@ -16,7 +16,6 @@ from spool.files.codec import load_run
 from spool.files.drain_state import (
     DrainState,
     HealthReport,
-    HealthState,
     UnreadableFile,
     WaitingCause,
 )
@@ -193,7 +192,7 @@ def _unreadable_files(reasons: Mapping[str, str]) -> tuple[UnreadableFile, ...]:
 def _report(condition: Condition, now: Moment) -> HealthReport:
     """Return the report of a condition, with times of the wall clock."""
     return HealthReport(
-        state=HealthState(condition.health),
+        state=condition.health,
         since=_wall_time(condition.since, now) if condition.since else None,
         reason=condition.reason,
         code=condition.code,
