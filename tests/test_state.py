@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from spool.errors import BadFileError
-from spool.files.state_files import CrashMarker, read_json, replace_file, write_json
+from spool.files.state_files import CrashMarker, read_json, write_json
 
 
 def files(tmp_path: Path) -> dict[str, bytes]:
@@ -19,15 +19,15 @@ def files(tmp_path: Path) -> dict[str, bytes]:
 @pytest.mark.parametrize("durable", [True, False])
 def test_a_file_is_replaced_whole(tmp_path: Path, *, durable: bool) -> None:
     """Nothing else stays in the directory."""
-    replace_file(tmp_path / "a", b"old and long", durable=durable)
-    replace_file(tmp_path / "a", b"new", durable=durable)
+    write_json(tmp_path / "a", {"is": "old and long"}, durable=durable)
+    write_json(tmp_path / "a", {"is": "new"}, durable=durable)
 
-    assert {"a": b"new"} == files(tmp_path)
+    assert {"a": b'{"is": "new"}\n'} == files(tmp_path)
 
 
 def test_a_state_file_is_not_for_everybody(tmp_path: Path) -> None:
     """Others need not read it."""
-    replace_file(tmp_path / "a", b"x")
+    write_json(tmp_path / "a", {})
 
     assert 0 == (tmp_path / "a").stat().st_mode & 0o027
 
@@ -37,16 +37,16 @@ def test_the_old_file_stays_when_the_disk_fails(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str
 ) -> None:
     """Readers never see half a file."""
-    replace_file(tmp_path / "a", b"old")
+    write_json(tmp_path / "a", {"is": "old"})
 
     def fail(*_: object) -> None:
         raise OSError(call)
 
     monkeypatch.setattr(call, fail)
     with pytest.raises(OSError, match=call):
-        replace_file(tmp_path / "a", b"new")
+        write_json(tmp_path / "a", {"is": "new"})
 
-    assert b"old" == (tmp_path / "a").read_bytes()
+    assert b'{"is": "old"}\n' == (tmp_path / "a").read_bytes()
 
 
 def test_contents_are_durable_before_the_name_and_the_name_before_the_return(
@@ -66,7 +66,7 @@ def test_contents_are_durable_before_the_name_and_the_name_before_the_return(
 
     monkeypatch.setattr(os, "fsync", traced_fsync)
     monkeypatch.setattr(os, "rename", traced_rename)
-    replace_file(tmp_path / "a", b"new")
+    write_json(tmp_path / "a", {"is": "new"})
 
     assert ["fsync .a.tmp", "rename", f"fsync {tmp_path.name}"] == calls
 
@@ -76,7 +76,7 @@ def test_a_link_in_the_place_of_the_new_file_is_not_followed(tmp_path: Path) -> 
     (tmp_path / "victim").write_bytes(b"precious")
     (tmp_path / ".a.tmp").symlink_to(tmp_path / "victim")
     with pytest.raises(OSError, match="symbolic"):
-        replace_file(tmp_path / "a", b"new")
+        write_json(tmp_path / "a", {"is": "new"})
 
     assert b"precious" == (tmp_path / "victim").read_bytes()
 

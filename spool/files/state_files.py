@@ -28,16 +28,17 @@ _REPLACE = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
 _WIDTH = 512
 
 
-def replace_file(
-    path: Path, contents: bytes, *, durable: bool = True, system_calls: SystemCalls = os
+def write_json(
+    path: Path, value: dict[str, Any], *, durable: bool = True, system_calls: SystemCalls = os
 ) -> None:
-    """Replace a file: tmp file next to it, fsync, rename, fsync of the directory.
+    """Replace a state file by an object: tmp file, fsync, rename, fsync of the directory.
 
     Raises:
         OSError: the old file is still there.
     """
     from spool.files.system_calls import write_all  # noqa: PLC0415 - most commands only read
 
+    contents = json.dumps(value).encode() + b"\n"
     tmp = path.with_name(f".{path.name}.tmp")
     fd = system_calls.open(tmp, _REPLACE, FILE_MODE)
     try:
@@ -75,18 +76,6 @@ def read_json(path: Path) -> dict[str, Any]:
         )
         return {}
     return value
-
-
-def write_json(
-    path: Path, value: dict[str, Any], *, durable: bool = True, system_calls: SystemCalls = os
-) -> None:
-    """Replace a state file by an object.
-
-    Raises:
-        OSError: the old file is still there.
-    """
-    contents = json.dumps(value).encode() + b"\n"
-    replace_file(path, contents, durable=durable, system_calls=system_calls)
 
 
 class CrashMarker:
