@@ -65,7 +65,7 @@ def print_json(value: Any) -> None:
         write_output(without_secrets(line) + "\n")
 
 
-def write_output(text: str) -> None:
+def write_output(text: str, *, flush: bool = False) -> None:
     """Write text that is already safe to stdout.
 
     Raises:
@@ -74,10 +74,14 @@ def write_output(text: str) -> None:
     """
     try:
         sys.stdout.write(text)
+        if flush:
+            sys.stdout.flush()
     except BrokenPipeError:
         raise
     except OSError as error:
-        raise _output_error(error) from error
+        _drop(sys.stdout)
+        text = f"the output could not be written to stdout: {error.strerror}"
+        raise OutputError(text) from error
 
 
 def is_terminal(stream: TextIO) -> bool:
@@ -111,7 +115,7 @@ def run_command(work: Callable[[], int]) -> int:
     os.umask(0o027)
     try:
         code = _exit_code(work)
-        _flush_output()
+        write_output("", flush=True)
     except BrokenPipeError:  # `cc-spool list | head`: the reader has ended
         _drop(sys.stdout)
         return exit_codes.OK
@@ -132,20 +136,6 @@ def _exit_code(work: Callable[[], int]) -> int:
         return work()
     except SystemExit as end:  # argparse, after a help text or wrong arguments
         return end.code if isinstance(end.code, int) else exit_codes.OK
-
-
-def _flush_output() -> None:
-    try:
-        sys.stdout.flush()
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        raise _output_error(error) from error
-
-
-def _output_error(error: OSError) -> OutputError:
-    _drop(sys.stdout)
-    return OutputError(f"the output could not be written to stdout: {error.strerror}")
 
 
 def _drop_unwritten_log() -> None:
