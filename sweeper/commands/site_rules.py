@@ -6,7 +6,6 @@ import dataclasses
 import functools
 import logging
 import os
-import pwd
 from collections.abc import Callable
 from typing import Any
 
@@ -18,6 +17,7 @@ from slurm.process import ProcessRunner
 from spool.config import Config
 from spool.config.backend_settings import job_filters, site_map
 from spool.connections import slurm_commands
+from spool.preflight.permissions import user_name
 from sweeper.observe.sources import Settings
 from sweeper.values import Policy, SlurmRun
 
@@ -69,8 +69,9 @@ def _filters_of_known_facts(filters: JobFilters, run: SlurmRun) -> JobFilters:
 def slurm_questions(config: Config) -> tuple[Callable[[Settings], bool], Callable[[int], bool]]:
     """Return `sees_all_jobs` and `was_reconfigured` of `SweepSources`, by Slurm's commands."""
     survey = ClusterSurvey(slurm_commands(config), config.slurm.sacctmgr, ProcessRunner())
+    user = (user_name(os.geteuid()), os.geteuid())
     return (
-        functools.partial(sees_all_jobs, user=_own_user(), admin_level=survey.admin_level),
+        functools.partial(sees_all_jobs, user=user, admin_level=survey.admin_level),
         functools.partial(was_reconfigured, survey.was_reconfigured),
     )
 
@@ -108,11 +109,3 @@ def was_reconfigured(ask: Callable[[int], bool], boot_time: int) -> bool:
     except SlurmError as error:
         _log.debug("the start times of the nodes' slurmd are unknown: %s", error)
         return False
-
-
-def _own_user() -> tuple[str, int]:
-    uid = os.geteuid()
-    try:
-        return pwd.getpwuid(uid).pw_name, uid
-    except KeyError:  # a container without this user
-        return str(uid), uid
