@@ -28,7 +28,12 @@ from slurm.decode.job_rows import (
     parse_queue_snapshot,
 )
 from slurm.decode.node_states import NodeListing, NodeListingReader
-from slurm.decode.scontrol_config import has_accounting, parse_config, parse_controllers
+from slurm.decode.scontrol_config import (
+    SlurmSettings,
+    has_accounting,
+    parse_config,
+    parse_controllers,
+)
 from slurm.decode.scontrol_job import job_record_text
 from slurm.errors import FailureReason, SlurmError, UnknownJob
 from slurm.job import Job
@@ -111,7 +116,7 @@ class Slurm:
         """
         return (*self._lookup.warnings(), *self._commands.error_lines.current())
 
-    def config(self, *, timeout_seconds: float | None = None) -> Mapping[str, tuple[str, ...]]:
+    def config(self, *, timeout_seconds: float | None = None) -> SlurmSettings:
         """Return slurm.conf as the controller sees it: name to values, () for `(null)`.
 
         Raises:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -11,7 +10,7 @@ from slurm_lab import Lab, Settings, require_slurm
 
 from slurm.client import Slurm
 from slurm.decode.job_rows import SqueueRow
-from slurm.decode.scontrol_config import active_elsewhere
+from slurm.decode.scontrol_config import SlurmSettings, active_elsewhere
 from slurm.process import ProcessRunner
 from spool.checks.result import CheckResult, CheckStatus
 from spool.config import load
@@ -26,7 +25,7 @@ from spool.preflight.hooks import (
 
 HOOKS = Path(__file__).resolve().parent.parent / "hooks"
 AS_OF = "Configuration data as of"
-CONFIG: Mapping[str, Sequence[str]] = {
+CONFIG: SlurmSettings = {
     AS_OF: (str(NOON),),
     "BOOT_TIME": (str(NOON - 9000),),
     "SLURM_VERSION": ("22.05.8",),
@@ -49,9 +48,7 @@ def job(age: int, job_id: int = 7, *, nodes: str = "n1") -> SqueueRow:
     )
 
 
-def check(
-    events: SeenEvents, *jobs: SqueueRow, config: Mapping[str, Sequence[str]] = CONFIG
-) -> CheckResult:
+def check(events: SeenEvents, *jobs: SqueueRow, config: SlurmSettings = CONFIG) -> CheckResult:
     """Return the verdict."""
     return check_last_event(events, jobs, config)
 

@@ -44,15 +44,15 @@ def prolog(
     paths: list[Path], spool: Path = DEFAULT_SPOOL, user: SystemUser | None = STRANGER
 ) -> CheckResult:
     """Return the verdict on the prolog's line."""
-    return next(check_hooks({"PrologSlurmctld": [str(path) for path in paths]}, spool, user))
+    return next(check_hooks({"PrologSlurmctld": tuple(map(str, paths))}, spool, user))
 
 
 def test_installed_hooks_are_well(place: Path) -> None:
     """Both lines name the stub of their own name."""
     hooks = install(place, place / "spool")
     config = {
-        "PrologSlurmctld": [str(hooks / "prolog_slurmctld")],
-        "EpilogSlurmctld": [str(hooks / "epilog_slurmctld")],
+        "PrologSlurmctld": (str(hooks / "prolog_slurmctld"),),
+        "EpilogSlurmctld": (str(hooks / "epilog_slurmctld"),),
     }
     found = [*check_hooks(config, place / "spool", STRANGER)]
     assert [CheckStatus.OK, CheckStatus.OK] == [result.status for result in found]

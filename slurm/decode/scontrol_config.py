@@ -16,8 +16,11 @@ _PING_END = "Slurmctld("
 _AS_OF = re.compile(r"^Configuration data as of (\S+)", re.MULTILINE)
 AS_OF = "Configuration data as of"
 
+SlurmSettings = Mapping[str, tuple[str, ...]]
+"""slurm.conf as the controller sees it: name to values, () for `(null)`."""
 
-def parse_config(stdout: bytes) -> Mapping[str, tuple[str, ...]]:
+
+def parse_config(stdout: bytes) -> SlurmSettings:
     """Return every setting with its values: several where it may be repeated (`[0]`, `[1]`).
 
     Names and values are as printed, `(null)` is not a value; `AS_OF` is the controller's clock. The
@@ -40,7 +43,7 @@ def parse_config(stdout: bytes) -> Mapping[str, tuple[str, ...]]:
     return settings
 
 
-def config_time(settings: Mapping[str, tuple[str, ...]], name: str) -> int | None:
+def config_time(settings: SlurmSettings, name: str) -> int | None:
     """Return a time of the configuration (`AS_OF`, `BOOT_TIME`) in Unix seconds; None without it.
 
     It is epoch seconds where SLURM_TIME_FORMAT works, else ISO 8601 in UTC, as we set TZ.
@@ -66,20 +69,20 @@ def active_elsewhere(
     return None if active is None or active.partition(".")[0] == own else active
 
 
-def has_accounting(config: Mapping[str, Sequence[str]]) -> bool:
+def has_accounting(config: SlurmSettings) -> bool:
     """Return whether the cluster has accounting (AccountingStorageType)."""
     kind = next(iter(config.get("AccountingStorageType", ())), "none")
     return not kind.endswith("none")
 
 
-def slurm_user_of(config: Mapping[str, Sequence[str]]) -> str:
+def slurm_user_of(config: SlurmSettings) -> str:
     """Return SlurmUser's name (`slurm(64030)` in the configuration)."""
     value = next(iter(config.get("SlurmUser", ())), "root")
     found = _USER.fullmatch(value)
     return found[1] if found else value
 
 
-def private_data_of(config: Mapping[str, Sequence[str]]) -> frozenset[str]:
+def private_data_of(config: SlurmSettings) -> frozenset[str]:
     """Return the values of `PrivateData`."""
     return words_of(next(iter(config.get("PrivateData", ())), ""))
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from slurm.decode.job_rows import SqueueRow
 from slurm.decode.release_text import parse_release_number
-from slurm.decode.scontrol_config import AS_OF, config_time
+from slurm.decode.scontrol_config import AS_OF, SlurmSettings, config_time
 from slurm.errors import SlurmError
 from slurm.release import Release
 from spool.checks.result import CheckResult, CheckStatus, finding, passed
@@ -27,7 +27,7 @@ from spool.files.state_files import DRAIN_STATE_FILE
 from spool.formatting import format_duration
 from spool.installation import HOOKS as HOOKS_DIRECTORY
 from spool.preflight.permissions import EXECUTE, READ, SystemUser, access_problem
-from spool.preflight.slurm_setup import SlurmSettings, setting_seconds
+from spool.preflight.slurm_setup import setting_seconds
 
 # Up to Slurm 23.02 slurmctld takes PrologSlurmctld and EpilogSlurmctld into its configuration at
 # `scontrol reconfigure`, but runs them only if they were set when it started.
@@ -65,8 +65,8 @@ def check_last_event(
 
     `jobs` are all in the controller's memory; `config` is `scontrol show config` with its clock.
     """
-    now = _time(config, AS_OF) or time.time()
-    since: float = _time(config, "BOOT_TIME") or 0
+    now = config_time(config, AS_OF) or time.time()
+    since: float = config_time(config, "BOOT_TIME") or 0
     if events.last is None:
         since = max(since, events.watched_since)
     started = [job for job in jobs if job.nodes and since < (job.start_time or 0)]
@@ -101,10 +101,6 @@ def _is_seen(job: SqueueRow, events: SeenEvents, config: SlurmSettings) -> bool:
         return False
     slack = GRACE_SECONDS + (setting_seconds(config, "ResumeTimeout") or 0)
     return events.last >= (job.start_time or 0) - slack
-
-
-def _time(config: SlurmSettings, name: str) -> int | None:
-    return config_time({name: tuple(config.get(name, ()))}, name)
 
 
 def _event_times(layout: Layout) -> Iterator[float]:

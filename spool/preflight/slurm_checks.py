@@ -10,6 +10,7 @@ from slurm.client import Slurm
 from slurm.cluster_survey import ClusterSurvey, Rights
 from slurm.decode.job_rows import SqueueRow
 from slurm.decode.scontrol_config import (
+    SlurmSettings,
     active_elsewhere,
     has_accounting,
     private_data_of,
@@ -25,7 +26,6 @@ from spool.connections import slurm_commands
 from spool.preflight.hooks import check_hooks, check_last_event, seen_events
 from spool.preflight.permissions import SystemUser, can_read_scripts, check_directories, system_user
 from spool.preflight.slurm_setup import (
-    SlurmSettings,
     check_accounting,
     check_commands,
     check_controller_host,

@@ -7,7 +7,7 @@ import socket
 from collections.abc import Iterator, Mapping, Sequence
 
 from slurm.decode.release_text import parse_release_number
-from slurm.decode.scontrol_config import has_accounting
+from slurm.decode.scontrol_config import SlurmSettings, has_accounting
 from slurm.decode.scontrol_nodes import Node
 from slurm.errors import SlurmError
 from slurm.release import SAME_IN_EVERY_RELEASE, Release, features_of
@@ -20,8 +20,6 @@ NO_TIMEOUT = 65534
 _TIMEOUTS = ("PrologTimeout", "EpilogTimeout", "PrologEpilogTimeout")
 _SLURM_HINT = "check the output of `scontrol show config` and `squeue --json`"
 _HOST_NAME = re.compile(r"([^(,\s]+)")
-
-SlurmSettings = Mapping[str, Sequence[str]]
 
 
 def check_commands(

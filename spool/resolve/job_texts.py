@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Protocol
 
 from slurm.decode.fields.user_names import is_user_name
+from slurm.decode.scontrol_config import SlurmSettings
 from slurm.errors import FailureReason, SlurmError
 from slurm.job import Job
 from slurm.light_dataclass import light_dataclass
@@ -54,7 +55,7 @@ class SlurmTexts(Protocol):
     def description(self, job_id: int, *, timeout_seconds: float | None = None) -> str | None:
         """Return the text of `scontrol show job` about exactly this job."""
 
-    def config(self, *, timeout_seconds: float | None = None) -> Mapping[str, tuple[str, ...]]:
+    def config(self, *, timeout_seconds: float | None = None) -> SlurmSettings:
         """Return slurm.conf as the controller sees it."""
 
 

@@ -11,14 +11,13 @@ from typing import Any
 
 from ccbackend.job_filters import JobFilters, NameFilter, exclusion_reason
 from slurm.cluster_survey import ClusterSurvey, Rights
-from slurm.decode.scontrol_config import private_data_of, slurm_user_of
+from slurm.decode.scontrol_config import SlurmSettings, private_data_of, slurm_user_of
 from slurm.errors import SlurmError
 from slurm.process import ProcessRunner
 from spool.config import Config
 from spool.config.backend_settings import job_filters, site_map
 from spool.connections import slurm_commands
 from spool.preflight.permissions import user_name
-from sweeper.observe.sources import Settings
 from sweeper.values import Policy, SlurmRun
 
 _log = logging.getLogger(__name__)
@@ -66,7 +65,9 @@ def _filters_of_known_facts(filters: JobFilters, run: SlurmRun) -> JobFilters:
     return dataclasses.replace(filters, **unknown)
 
 
-def slurm_questions(config: Config) -> tuple[Callable[[Settings], bool], Callable[[int], bool]]:
+def slurm_questions(
+    config: Config,
+) -> tuple[Callable[[SlurmSettings], bool], Callable[[int], bool]]:
     """Return `sees_all_jobs` and `was_reconfigured` of `SweepSources`, by Slurm's commands."""
     survey = ClusterSurvey(slurm_commands(config), config.slurm.sacctmgr, ProcessRunner())
     user = (user_name(os.geteuid()), os.geteuid())
@@ -77,7 +78,7 @@ def slurm_questions(config: Config) -> tuple[Callable[[Settings], bool], Callabl
 
 
 def sees_all_jobs(
-    settings: Settings,
+    settings: SlurmSettings,
     *,
     user: tuple[str, int],
     admin_level: Callable[[str], str | None],

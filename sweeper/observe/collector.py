@@ -14,7 +14,7 @@ from types import MappingProxyType
 from ccbackend.lookups import lookup_runs
 from ccbackend.replies import BackendRow
 from slurm.decode.job_rows import QueueSnapshot
-from slurm.decode.scontrol_config import AS_OF, config_time, has_accounting
+from slurm.decode.scontrol_config import AS_OF, SlurmSettings, config_time, has_accounting
 from slurm.errors import SlurmError
 from slurm.job import REQUEUED, Job
 from slurm.light_dataclass import light_dataclass
@@ -23,7 +23,7 @@ from spool.files.sweep_state import SweepState
 from spool.resolve.slurm_runs import own_ends, runs_of_accounting
 from sweeper.diff import is_over
 from sweeper.guard import AnswerCheckInput, is_fresh
-from sweeper.observe.sources import Settings, SweepSources, backend_failure, slurm_failure
+from sweeper.observe.sources import SweepSources, backend_failure, slurm_failure
 from sweeper.values import Differences, GuardFinding, SlurmRun, key_of_row
 
 SLACK_SECONDS = 60
@@ -63,7 +63,7 @@ class Collector:
         self.has_accounting = True
         self._known_cluster = known_cluster
         self._failed: dict[str, GuardFinding] = {}
-        self._settings: Settings = {}
+        self._settings: SlurmSettings = {}
         self._clock = self.now
         self._foreign_cluster: str | None = None
 

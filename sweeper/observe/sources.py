@@ -9,6 +9,7 @@ from ccbackend.lookups import RunLookup
 from ccbackend.outcomes import Outcome, Reason
 from ccbackend.replies import ApiReply, JobList
 from slurm.decode.job_rows import QueueSnapshot
+from slurm.decode.scontrol_config import SlurmSettings
 from slurm.errors import FailureReason, SlurmError
 from slurm.job import Job
 from slurm.light_dataclass import light_dataclass
@@ -16,8 +17,6 @@ from spool.escaping import escape
 from spool.files.layout import Layout
 from spool.files.run_id import RunId
 from sweeper.values import FailureCause, GuardFinding, GuardKind
-
-Settings = Mapping[str, tuple[str, ...]]
 
 
 class SweepSlurm(Protocol):
@@ -27,7 +26,7 @@ class SweepSlurm(Protocol):
     def cluster(self) -> str:
         """Return Slurm's own name of the cluster."""
 
-    def config(self) -> Settings:
+    def config(self) -> SlurmSettings:
         """Return the configuration as the controller sees it."""
 
     def ping(self) -> tuple[tuple[str, str, bool], ...]:
@@ -67,7 +66,7 @@ class SweepSources:
     backend: SweepBackend
     clusters: tuple[str, ...]
     layout: Layout
-    sees_all_jobs: Callable[[Settings], bool]
+    sees_all_jobs: Callable[[SlurmSettings], bool]
     find_delivered: Callable[[Iterable[RunId]], frozenset[RunId]]
     clock: Callable[[], float]
     was_reconfigured: Callable[[int], bool] = lambda _boot_time: False
