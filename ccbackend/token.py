@@ -86,10 +86,6 @@ class TokenFile:
             self._token, self._fingerprint = _read(self._path)
         return self._token
 
-    def __call__(self) -> str:
-        """Return the token's text, for a header."""
-        return self.current().value
-
     def fingerprint(self) -> tuple[int, ...] | None:
         """Return what distinguishes one state of the file from another; None if it is not there."""
         try:

@@ -84,8 +84,7 @@ class _CapturedOutput:
 class ProcessRunner:
     """The real runner. `stop()` may be called from any thread or signal handler."""
 
-    def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
+    def __init__(self) -> None:
         self._lock = threading.RLock()  # a signal handler may interrupt its own thread
         self._running: set[subprocess.Popen[bytes]] = set()
         self._stopped = False
@@ -107,13 +106,13 @@ class ProcessRunner:
         sink: Sink | None = None,
     ) -> CommandResult:
         """Run `argv` (absolute path first); see `Runner`."""
-        deadline = self._clock() + timeout_seconds
+        deadline = time.monotonic() + timeout_seconds
         process = self._start(argv, environment)
         try:
             output = _CapturedOutput(limit_bytes, sink)
             self._read_output(process, deadline, output)
             # A process may close its outputs and go on: its end has the same deadline.
-            status = process.wait(max(0.0, deadline - self._clock()))
+            status = process.wait(max(0.0, deadline - time.monotonic()))
         except (TimeoutError, subprocess.TimeoutExpired) as error:
             message = f"{argv[0]} timed out after {timeout_seconds:g} s"
             raise SlurmError(message, reason=FailureReason.TIMEOUT) from error
@@ -164,7 +163,7 @@ class ProcessRunner:
             selector.register(stdout, selectors.EVENT_READ, output.add_stdout)
             selector.register(stderr, selectors.EVENT_READ, output.add_stderr)
             while selector.get_map():
-                ready = selector.select(max(0.0, deadline - self._clock()))
+                ready = selector.select(max(0.0, deadline - time.monotonic()))
                 if not ready:
                     raise TimeoutError
                 for key, _ in ready:

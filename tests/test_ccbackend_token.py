@@ -161,8 +161,8 @@ def test_a_replaced_file_is_read_again(tmp_path: Path) -> None:
     path = written(tmp_path, "one")
     file = TokenFile(path)
     before = file.fingerprint()
-    first = file()
-    unchanged = (file.fingerprint(), file()) == (before, first)
+    first = file.current().value
+    unchanged = (file.fingerprint(), file.current().value) == (before, first)
     fresh = tmp_path / "fresh"
     fresh.write_text("second")
     fresh.chmod(0o600)

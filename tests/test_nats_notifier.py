@@ -48,9 +48,6 @@ class Bus:
         self.answered.release()
         return ReplyVerdict(self.reasons.pop(0) if self.reasons else Reason.PUBLISHED)
 
-    def close(self) -> None:
-        """Do nothing."""
-
 
 @pytest.fixture
 def server() -> Iterator[StubServer]:

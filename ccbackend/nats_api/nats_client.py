@@ -35,9 +35,6 @@ class Publisher(Protocol):
     def publish(self, message: bytes) -> ReplyVerdict:
         """Publish a message; `PUBLISHED` if a subscriber got it."""
 
-    def close(self) -> None:
-        """Close the connection."""
-
 
 class NatsClient:
     """One server in NATS mode: by one broker, and by one REST client; for one thread."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -70,14 +70,8 @@ class _Connection:
 class Broker:
     """The brokers of a cluster, one of them connected; safe to share between threads."""
 
-    def __init__(
-        self,
-        settings: BrokerSettings,
-        *,
-        new_loop: Callable[[], asyncio.AbstractEventLoop] = asyncio.new_event_loop,
-    ) -> None:
+    def __init__(self, settings: BrokerSettings) -> None:
         self._settings = settings
-        self._new_loop = new_loop
         self._lock = threading.Lock()  # one message at a time: then every error belongs to it
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
@@ -101,7 +95,7 @@ class Broker:
 
     def _run(self, work: Coroutine[Any, Any, T]) -> T:
         if self._loop is None:
-            self._loop = self._new_loop()
+            self._loop = asyncio.new_event_loop()
             self._thread = threading.Thread(target=self._loop.run_forever, name="nats", daemon=True)
             self._thread.start()
         return asyncio.run_coroutine_threadsafe(work, self._loop).result()

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Container, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Protocol
 
 from slurm.commands import SlurmCommands
@@ -297,4 +297,4 @@ class JobLookup:
         }
         if shown:
             _log.warning("jobs missing from squeue were read from scontrol: %s", sorted(shown))
-        found.add(replace(other, jobs=shown))
+        found.jobs |= shown

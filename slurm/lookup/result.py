@@ -19,18 +19,13 @@ UNREADABLE = frozenset({FailureReason.INCOMPLETE, FailureReason.MALFORMED})
 
 @dataclass(slots=True)
 class LookupResult:
-    """Records by id; `unknown` are the ids that the controller itself says are unknown.
-
-    A record that cannot be read is an error only for its own id.
-    """
+    """Records by id; a record that cannot be read is an error only for its own id."""
 
     jobs: dict[int, Job | SlurmError] = field(default_factory=dict)
-    unknown: set[int] = field(default_factory=set)
 
     def add(self, other: LookupResult) -> None:
         """Merge another result into this one; its records win."""
         self.jobs |= other.jobs
-        self.unknown |= other.unknown
 
     def failed(self) -> list[int]:
         """Return the ids whose records cannot be understood."""

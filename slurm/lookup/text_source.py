@@ -166,15 +166,14 @@ class SingleSource:
         self._timeout_seconds = min(timeout_seconds, self._tools.commands.timeout_seconds)
         found = LookupResult()
         deadline = self._tools.clock() + MAX_SINGLE_SECONDS
-        for job_id in wanted:
-            asked = len(found.jobs) + len(found.unknown)
+        for asked, job_id in enumerate(wanted):
             if asked >= MAX_JOBS or self._tools.clock() > deadline:
                 found.jobs[job_id] = not_asked
                 continue
             try:
                 found.jobs[job_id] = self._job(job_id, cluster)
             except UnknownJob:
-                found.unknown.add(job_id)
+                continue
             except UntrustedTextError as error:
                 message = f"scontrol's output about job {job_id} cannot be trusted: {error}"
                 found.jobs[job_id] = SlurmError(message, reason=FailureReason.MALFORMED)

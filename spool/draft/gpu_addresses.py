@@ -9,7 +9,7 @@ are ignored), `nvidia-smi -L` behind it for MIG (each instance is an accelerator
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from ccbackend.accelerators import normal_address
 from slurm.light_dataclass import light_dataclass
@@ -79,18 +79,13 @@ def _gpus(text: str) -> dict[int, str]:
 def _instances(text: str) -> dict[int, list[str]]:
     """Return the MIG instances of each GPU, from `nvidia-smi -L`."""
     found: dict[int, list[str]] = {}
-    for number, uuid in _listed(text):
-        found.setdefault(number, []).append(uuid)
-    return found
-
-
-def _listed(text: str) -> Iterator[tuple[int, str]]:
     number = None
     for line in text.splitlines():
         if (gpu := _LISTED.match(line)) is not None:
             number = int(gpu[1])
         elif number is not None and (instance := _MIG.match(line)) is not None:
-            yield number, instance[2]
+            found.setdefault(number, []).append(instance[2])
+    return found
 
 
 def host_pattern_of(hosts: Sequence[str]) -> str:

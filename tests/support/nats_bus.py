@@ -38,9 +38,6 @@ class Bus:
             self.server.take_message(message.decode())
         return ReplyVerdict(Reason.PUBLISHED)
 
-    def close(self) -> None:
-        """Do nothing."""
-
 
 @contextmanager
 def client_of(server: StubServer, bus: Bus, time: list[float]) -> Iterator[NatsClient]:
