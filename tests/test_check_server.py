@@ -208,9 +208,9 @@ def test_core_counts_must_agree(config: Config) -> None:
 
 def test_accelerators_must_be_those_of_the_server(config: Config) -> None:
     """Both directions; hosts that the server does not know are passed over."""
-    gpus = (("gpu", 1),)
+    gpus = (("gpu", "", 1),)
     wrong = dataclasses.replace(config, gpu_pci_addrs={"^n[12]$": ("00000000:0B:00.0",)})
-    told = compared(wrong, node("n1", gres=gpus), node("x9", gres=gpus))
+    told = compared(wrong, node("n1", devices=gpus), node("x9", devices=gpus))
     assert [
         "accelerator 00000000:0B:00.0 of hosts ^n[12]$ is not in cc-backend's cluster.json",
         (
@@ -220,7 +220,7 @@ def test_accelerators_must_be_those_of_the_server(config: Config) -> None:
     ] == [result.text for result in told if result.name == "accelerators"]
     right = dataclasses.replace(config, gpu_pci_addrs={"^n[12]$": ("00000000:0A:00.0",)})
     assert "the accelerators' addresses match cc-backend's cluster.json (nodes: 2)" == (
-        compared(right, node("n1", gres=gpus), node("n2", gres=gpus))[-1].text
+        compared(right, node("n1", devices=gpus), node("n2", devices=gpus))[-1].text
     )
 
 

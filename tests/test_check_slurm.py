@@ -23,7 +23,9 @@ from spool.preflight.slurm_setup import (
 OLD, NEW = Release(22, 5, 8), Release(24, 11, 5)
 DBD = {"AccountingStorageType": ("accounting_storage/slurmdbd",)}
 NONE = {"AccountingStorageType": ("accounting_storage/none",)}
-GPU_NODE = Node(name="g1", sockets=1, cores_per_socket=8, gres=(("gpu", 4), ("shard", 8)))
+GPU_NODE = Node(
+    name="g1", sockets=1, cores_per_socket=8, devices=(("gpu", "", 4), ("shard", "", 8))
+)
 
 
 def told(results: Any) -> list[tuple[str, CheckStatus]]:

@@ -85,7 +85,7 @@ def live_through(lab: Lab, site: RealSite) -> Story:
     names = ("squeue", "sacct", "scontrol")
     paths = CommandPaths(**{name: lab.command(name) for name in names}, conf=lab.conf)
     survey = ClusterSurvey(paths, lab.command("sacctmgr"), ProcessRunner())
-    story.node_gres = {gres for node in survey.nodes() for gres in node.gres}
+    story.node_gres = {(kind, n) for node in survey.nodes() for kind, _, n in node.devices}
     return story
 
 

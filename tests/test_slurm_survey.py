@@ -70,17 +70,16 @@ def test_nodes_of_old_and_new_releases_are_read() -> None:
         threads_per_core=2,
         cpus=16,
         partitions=("cpu", "low"),
-        gres=(),
         arch="x86_64",
     )
-    assert (8, 6, (("gpu", 4),)) == (new.cores, new.allocated_cpus, new.gres)
-    assert [("gpu", 4)] == [(kind, count) for kind, _, count in new.devices]
+    assert (8, 6) == (new.cores, new.allocated_cpus)
+    assert (("gpu", "a100", 4),) == new.devices
 
 
 def test_node_without_partition_or_with_odd_gres_is_read() -> None:
     """What a check does not need may be missing or strange."""
     (node,) = parse_nodes(b"NodeName=a Gres=(( \n   CoresPerSocket=1 Sockets=2 ThreadsPerCore=1\n")
-    assert (("",), ()) == (node.partitions, node.gres)
+    assert (("",), ()) == (node.partitions, node.devices)
 
 
 def test_cluster_without_nodes_has_none() -> None:
@@ -103,7 +102,8 @@ def test_node_with_odd_gres_keeps_the_others() -> None:
     text = NODE_26.replace(b"gpu:a100:4(S:0-1)", gres).replace(b"CPUEfctv=16", b"CPUEfctv=14")
     (node,) = parse_nodes(text)
 
-    assert (("gpu", 4), ("bandwidth", 4 << 30), ("scratch", 1)) == node.gres
+    kinds = [(kind, count) for kind, _, count in node.devices]
+    assert [("gpu", 4), ("bandwidth", 4 << 30), ("scratch", 1)] == kinds
     assert (14, 2) == (node.cpus, node.threads_per_core)
 
 

@@ -23,8 +23,8 @@ class Node:
     """A node as configured in Slurm.
 
     `cpus` are those available to jobs (without specialized cores), None where Slurm does not say;
-    `allocated_cpus` are allocated to jobs now. `gres` holds kinds and counts, `devices` the same
-    with their type ("" without one).
+    `allocated_cpus` are allocated to jobs now. `devices` holds the kind, type ("" without one) and
+    count of each GRES.
     """
 
     name: str
@@ -34,7 +34,6 @@ class Node:
     cpus: int | None = None
     allocated_cpus: int = 0
     partitions: tuple[str, ...] = ()
-    gres: tuple[tuple[str, int], ...] = ()
     devices: tuple[tuple[str, str, int], ...] = ()
     arch: str = ""
 
@@ -88,7 +87,6 @@ def _node(name: str, record: str) -> Node | None:
         cpus=_number(record, "CPUEfctv") or _number(record, "CPUTot"),
         allocated_cpus=_number(record, "CPUAlloc") or 0,
         partitions=tuple((_word(record, "Partitions") or "").split(",")),
-        gres=tuple((gres.name, gres.count) for gres in found),
         devices=tuple((gres.name, gres.type or "", gres.count) for gres in found),
         arch=_word(record, "Arch") or "",
     )

@@ -150,7 +150,7 @@ def _accelerators(mapping: SiteMap, matched: Sequence[_MatchedNode]) -> Iterator
         match
         for match in matched
         if mapping.accelerators.accelerator_kinds(
-            match.node.name, (kind for kind, _ in match.node.gres)
+            match.node.name, (kind for kind, _, _ in match.node.devices)
         )
     ]
     problems = [

@@ -111,7 +111,7 @@ def check_accounting(config: SlurmSettings) -> CheckResult:
 
 def check_gres(config: SlurmSettings, nodes: Sequence[Node], kinds: tuple[str, ...]) -> CheckResult:
     """Return whether accounting counts the accelerators that the nodes have."""
-    present = sorted({kind for node in nodes for kind, _ in node.gres if kind in kinds})
+    present = sorted({kind for node in nodes for kind, _, _ in node.devices if kind in kinds})
     tracked = ",".join(config.get("AccountingStorageTRES", ())).split(",")
     missing = [kind for kind in present if f"gres/{kind}" not in tracked]
     if missing:
