@@ -10,7 +10,6 @@ from itertools import islice
 
 from ccbackend.errors import TokenError
 from ccbackend.outcomes import Reason
-from spool.checks.last_sweep import needs_attention
 from spool.checks.local import CheckContext, local_results
 from spool.checks.result import AgeLimits, CheckStatus, worst_status
 from spool.commands.drain_view import read_drain_view
@@ -40,7 +39,6 @@ class SnapshotReader:
         """Return a snapshot of this moment; values that cannot be read are not known."""
         config, now = self._config, time.time()
         view = read_drain_view(config.spool.state_directory)
-        sweep = self._sweep()
         token_expires_at = None
         with suppress(TokenError):
             token_expires_at = self._token.current().expires_at
@@ -49,8 +47,7 @@ class SnapshotReader:
             is_running=view.is_running,
             pid=view.pid,
             drain=view.state,
-            sweep=sweep,
-            sweep_needs_attention=sweep is not None and needs_attention(sweep),
+            sweep=self._sweep(),
             nodes=read_node_round(config.spool.state_directory),
             min_free_bytes=config.spool.min_free_bytes,
             token_expires_at=token_expires_at,

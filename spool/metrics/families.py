@@ -13,6 +13,7 @@ from prometheus_client.core import HistogramMetricFamily, InfoMetricFamily, Metr
 
 from ccbackend.outcomes import Outcome
 from spool import __version__
+from spool.checks.last_sweep import needs_attention
 from spool.deliver.pending_run import RequestKind
 from spool.files.drain_counters import LATENCY_BOUNDS, LatencyCounts
 from spool.files.drain_state import HealthState
@@ -226,7 +227,6 @@ def _sweep(snapshot: MetricsSnapshot) -> Iterator[Metric]:
     last = snapshot.sweep
     drift = last.drift if last else {}
     refusals = last.refusals if last else {}
-    refused = float(snapshot.sweep_needs_attention)
     yield gauge(
         "sweep_started_timestamp_seconds",
         "Start of the last sweep.",
@@ -245,7 +245,7 @@ def _sweep(snapshot: MetricsSnapshot) -> Iterator[Metric]:
     yield gauge(
         "sweep_refused",
         "Whether the last sweep refused to act or held back stops; `cc-sweep plan` shows why.",
-        refused if last else None,
+        float(needs_attention(last)) if last else None,
     )
     yield gauge(
         "sweep_held_stops",

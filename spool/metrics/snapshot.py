@@ -35,7 +35,6 @@ class MetricsSnapshot:
     pid: int | None = None
     drain: DrainState = field(default=DrainState())
     sweep: SweepSummary | None = None
-    sweep_needs_attention: bool = False
     nodes: NodeRound | None = None
     directories: Mapping[Directory, DirectoryFigures] = field(default_factory=dict)
     dead_letters: Mapping[str, int] = field(default_factory=dict)

@@ -53,7 +53,6 @@ FULL = MetricsSnapshot(
         succeeded=NOON - 55,
         refusals=MappingProxyType({"fewer": 2}),
     ),
-    sweep_needs_attention=True,
     nodes=NodeRound(
         tried=NOON - 20,
         accepted=NOON - 320,
