@@ -241,7 +241,7 @@ def _connect(parts: DrainParts, workers: dict[str, Worker[Any, Any]]) -> None:
     slurm = parts.slurm
     slurm.controller.on_answer = lambda query, reply: slurm.take_controller(query, reply, now())
     slurm.accounting.on_answer = lambda query, reply: slurm.take_accounting(query, reply, now())
-    workers["texts"].on_answer = lambda query, reply: parts.texts.take(query, reply, now())
+    workers["texts"].on_answer = lambda _, reply: parts.texts.take(reply, now())
     if "nodes" in workers:
         workers["nodes"].on_answer = lambda _last, answer: parts.nodes.take(answer, now())
     if "final-texts" in workers:

@@ -13,6 +13,7 @@ from collections import deque
 from dataclasses import dataclass, replace
 
 from slurm.job import Job
+from spool.backoff import backoff
 from spool.deliver.pending_run import PendingRun
 from spool.deliver.request_builder import RequestBuilder
 from spool.deliver.run_store import RunStore
@@ -132,7 +133,7 @@ class TextCollector:
             return 0.0
         return min((wanted.ask_at for wanted in self._later), default=None)
 
-    def take(self, _query: TextsQuery, reply: TextsReply | None, now: Moment) -> None:
+    def take(self, reply: TextsReply | None, now: Moment) -> None:
         """Add the texts to the runs; query missing ones again."""
         asked, self._asked = self._asked, {}
         self._note_silence(reply, now)
@@ -170,8 +171,10 @@ class TextCollector:
         is_over = wanted.questions >= MAX_QUESTIONS or len(self._later) >= MAX_ASKED_AGAIN
         if texts.is_final or is_over:
             return None
-        doublings = min(wanted.questions - 2, 10)  # the first repetition is immediate
-        return 0.0 if doublings < 0 else min(FIRST_AGAIN_SECONDS * 2**doublings, MAX_AGAIN_SECONDS)
+        doublings = wanted.questions - 2  # the first repetition is immediate
+        if doublings < 0:
+            return 0.0
+        return backoff(doublings, first=FIRST_AGAIN_SECONDS, longest=MAX_AGAIN_SECONDS)
 
     def _hold_start(self, wanted: _Wanted, now: Moment) -> None:
         """Let the start of a run wait for the answer to a repeated query."""

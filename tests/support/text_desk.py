@@ -55,7 +55,7 @@ class Desk:
     def answer(self, reply: TextsReply | None) -> None:
         """Give the worker's answer to the question under way, and ask what is due."""
         self.worker.outstanding -= 1
-        self.collector.take(self.worker.asked[-1], reply, self.world.moment)
+        self.collector.take(reply, self.world.moment)
         self.collector.fill(self.world.moment)
 
     def find(self, texts: Texts, job_id: int = 1) -> None:
