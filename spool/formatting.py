@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 
 _STEPS = ((86400, "d"), (3600, "h"), (60, "m"), (1, "s"))
-_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
+UNIT_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 _DURATION = r"(?:[0-9]{1,9}[smhdw] *)+|[0-9]{1,12}"
 _PART = r"([0-9]+)([smhdw]?)"
 NO_TIME = "-"
@@ -52,7 +52,9 @@ def parse_duration(text: str) -> float:
     """
     if not re.fullmatch(_DURATION, text.strip()):
         raise ValueError(f"expected a duration such as 90, 45s, 2h 05m or 3d, got {text!r}")
-    return float(sum(int(number) * _UNITS[unit or "s"] for number, unit in re.findall(_PART, text)))
+    return float(
+        sum(int(number) * UNIT_SECONDS[unit or "s"] for number, unit in re.findall(_PART, text))
+    )
 
 
 def format_table(rows: Iterable[Sequence[object]]) -> list[str]:

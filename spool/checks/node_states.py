@@ -9,12 +9,11 @@ from collections.abc import Iterator
 
 from spool.checks.result import CheckResult, CheckStatus, PerfData, finding, passed
 from spool.files.drain_state import DrainState
-from spool.files.node_round import LeftOut, NodeRound, left_out_texts
+from spool.files.node_round import EXPECTED, NodeRound, left_out_texts
 from spool.formatting import format_age, pluralize
 
 MAX_INTERVALS = 5
 MAX_NODES = 50_000  # more take longer than the server's own limit of an answer (20 s)
-_EXPECTED = frozenset({LeftOut.IGNORED, LeftOut.FUTURE})
 _NAME = "node states"
 
 
@@ -42,7 +41,7 @@ def check_nodes(
         PerfData(label="node_states_age", value=max(0.0, age), unit="s"),
         PerfData(label="nodes_left_out", value=sum(last.left_out.values())),
     )
-    left_out = {key: n for key, n in last.left_out.items() if key not in _EXPECTED}
+    left_out = {key: n for key, n in last.left_out.items() if key not in EXPECTED}
     if age > MAX_INTERVALS * interval:
         why = f": {last.problem}" if last.problem else ""
         text = f"were last reported {format_age(last.accepted, now)} ago{why}"

@@ -16,13 +16,13 @@ from typing import BinaryIO
 
 from spool.errors import BadFileError, UnusableFileError
 from spool.files import codec
+from spool.files.archive import ARCHIVE_SUFFIX
 from spool.files.event import EXTRAS_LIMIT_BYTES, Event, parse_event_name, parse_extras
 from spool.files.file_times import WHY_SUFFIX
 from spool.files.layout import Directory
 from spool.files.run import Run
 from spool.files.state_files import DELIVERED_DIRECTORY
 
-ARCHIVE_SUFFIX = ".jsonl"
 _OPEN = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _SOURCE_DIRECTORIES = (Directory.NEW, Directory.TODO, Directory.OPEN, Directory.DEAD)
 

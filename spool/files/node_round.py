@@ -55,6 +55,8 @@ REASONS = {
     LeftOut.UNREADABLE: "Slurm's record of the node cannot be parsed",
 }
 """Why nodes are left out, for people."""
+EXPECTED = frozenset({LeftOut.IGNORED, LeftOut.FUTURE})
+"""The reasons that need no attention: the site excludes the node, or it does not exist yet."""
 
 
 @light_dataclass

@@ -27,12 +27,11 @@ from slurm.errors import SlurmError
 from slurm.light_dataclass import light_dataclass
 from spool.errors import internal_error
 from spool.escaping import escape
-from spool.files.node_round import REASONS, LeftOut, NodeRound, left_out_texts
+from spool.files.node_round import EXPECTED, REASONS, NodeRound, left_out_texts
 from spool.nodes.report import NodeReport, node_report
 
 CLUSTERS_SECONDS = 3600.0
 MAX_NAMED = 5
-_EXPECTED = frozenset({LeftOut.IGNORED, LeftOut.FUTURE})
 _log = logging.getLogger(__name__)
 
 
@@ -211,7 +210,7 @@ class NodeReporter:
     def _warn_left_out(self, report: NodeReport) -> None:
         """Warn once of nodes that are not reported and should be."""
         for reason, names in report.left_out.items():
-            if reason not in _EXPECTED:
+            if reason not in EXPECTED:
                 more = f" and {len(names) - MAX_NAMED} more" if len(names) > MAX_NAMED else ""
                 shown = ", ".join(names[:MAX_NAMED])
                 self._warn(f"not reported ({REASONS[reason]}): {shown}{more}")

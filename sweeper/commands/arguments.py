@@ -8,6 +8,7 @@ from datetime import datetime
 
 from spool.config import Config
 from spool.errors import UsageError
+from spool.formatting import UNIT_SECONDS
 from sweeper.plan import MAX_CHANGES, SweepOptions
 
 _MAX_DIGITS = 12
@@ -61,7 +62,6 @@ def positive_number(text: str) -> int:
 
 _EPOCH = re.compile(r"@?([0-9]{9,11})")
 _AGO = re.compile(r"([0-9]{1,6})([smhdw])")
-_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 DATE_FORMS = (
     "2026-03-29, 2026-03-29T14:05[:30][Z|+01:00], @1774793100, now, or 36h or 7d for so long ago"
 )
@@ -78,7 +78,7 @@ def parse_instant(text: str, *, now: float) -> int:
     if (found := _EPOCH.fullmatch(text)) is not None:
         return int(found[1])
     if (found := _AGO.fullmatch(text)) is not None:
-        return int(now) - int(found[1]) * _SECONDS[found[2]]
+        return int(now) - int(found[1]) * UNIT_SECONDS[found[2]]
     try:
         return int(datetime.fromisoformat(text).timestamp())
     except (ValueError, OverflowError, OSError) as error:

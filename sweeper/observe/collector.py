@@ -225,7 +225,7 @@ class Collector:
         asked = bool(self._settings)
         boot_time = config_time(self._settings, "BOOT_TIME")
         clock = config_time(self._settings, AS_OF)
-        is_fresh_boot = boot_time is not None and is_fresh(boot_time, clock)
+        is_fresh_boot = is_fresh(boot_time, clock)
         return AnswerCheckInput(
             failed=tuple(self._failed.values()),
             # Without an answer nothing is known about rights: the failed question is a finding

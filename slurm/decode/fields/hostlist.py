@@ -13,10 +13,10 @@ import math
 import re
 from collections.abc import Sequence
 
+from slurm.decode.fields.scalars import MAX_DIGITS
 from slurm.errors import excerpt
 
 MAX_HOSTS = 65536
-MAX_DIGITS = 18
 
 NO_HOSTS = frozenset({"", "(null)", "None assigned", "None"})
 """What the commands print for a job without nodes."""
