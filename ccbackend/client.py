@@ -73,7 +73,8 @@ class BackendClient:
             )
         reply = self._requests.verify_token()
         if reply.outcome is Outcome.DELIVERED:
-            job_api = self.check_job_api()
+            # by REST, whatever a subclass asks: `NatsClient` asks its broker as well
+            job_api = BackendClient.check_job_api(self)
             reply = job_api if job_api.verdict.reason is Reason.API_OFF else reply
         return Probe(server, reply)
 

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 from ccbackend.client import BackendClient
 from ccbackend.version import SharedServerInfo
@@ -20,11 +20,7 @@ from spool.files.node_round import read_node_jobs
 from spool.nodes.reporter import NodeReporter, NodeSite
 
 if TYPE_CHECKING:
-    from ccbackend.nats_api.nats_client import NatsClient
     from ccbackend.nats_api.publish import Broker
-
-JobClient: TypeAlias = "BackendClient | NatsClient"
-"""A client that delivers runs."""
 
 
 def slurm_commands(config: Config) -> CommandPaths:
@@ -76,7 +72,7 @@ def broker(config: Config) -> Broker:
 
 def job_clients(
     config: Config, token: Callable[[], str], shared: SharedServerInfo, stack: ExitStack
-) -> Callable[[], JobClient]:
+) -> Callable[[], BackendClient]:
     """Return what makes a client for each worker that delivers runs.
 
     Args:
@@ -87,7 +83,7 @@ def job_clients(
     """
     make = _job_client_maker(config, token, shared, stack)
 
-    def new_client() -> JobClient:
+    def new_client() -> BackendClient:
         client = make()
         stack.callback(client.close)
         return client
@@ -97,7 +93,7 @@ def job_clients(
 
 def _job_client_maker(
     config: Config, token: Callable[[], str], shared: SharedServerInfo, stack: ExitStack
-) -> Callable[[], JobClient]:
+) -> Callable[[], BackendClient]:
     if not config.nats.servers:
         return lambda: backend_client(config, token, shared)
     from ccbackend.nats_api.nats_client import NatsClient  # noqa: PLC0415 - as in `broker`
@@ -106,7 +102,7 @@ def _job_client_maker(
     connection = broker(config)
     stack.callback(connection.close)
     if config.nats.mode == "transport":
-        return lambda: NatsClient(backend_client(config, token, shared), connection)
+        return lambda: NatsClient(_transport(config, token), shared, connection)
     notifier = Notifier(connection)
     stack.callback(notifier.close)
     return lambda: NotifyingClient(_transport(config, token), shared, notifier)

@@ -9,7 +9,7 @@ message is safe: the server drops the start of a run that it has and the stop of
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Protocol
 
@@ -17,9 +17,10 @@ from ccbackend.client import BackendClient
 from ccbackend.nats_api.event_lines import PROBE, event_line
 from ccbackend.outcomes import NATS_FAILURES, ApiCall, Outcome, Reason, ReplyVerdict
 from ccbackend.payload import Document, amend, key_of
-from ccbackend.replies import ApiReply, BackendRow, ClusterList, JobList, Probe, unsent_reply
+from ccbackend.replies import ApiReply, BackendRow, Probe, unsent_reply
 from ccbackend.topology import Cluster
-from ccbackend.version import ServerInfo
+from ccbackend.version import SharedServerInfo
+from ccbackend.wire.transport import Transport
 
 _DAY_SECONDS = 24 * 3600  # runs of a job id that began within a day exclude each other
 # As often as a start on an unknown host is tried: each try sees a newer list.
@@ -36,19 +37,20 @@ class Publisher(Protocol):
         """Publish a message; `PUBLISHED` if a subscriber got it."""
 
 
-class NatsClient:
-    """One server in NATS mode: by one broker, and by one REST client; for one thread."""
+class NatsClient(BackendClient):
+    """A client of a server in NATS mode: jobs by one broker, the rest by REST; for one thread."""
 
     def __init__(
         self,
-        rest: BackendClient,
+        transport: Transport,
+        shared: SharedServerInfo,
         broker: Publisher,
         *,
         clock_ns: Callable[[], int] = time.time_ns,
         sleep: Callable[[float], None] = time.sleep,
         steady: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._rest = rest
+        super().__init__(transport, shared)
         self._broker = broker
         self._clock_ns = clock_ns
         self._sleep = sleep
@@ -56,23 +58,14 @@ class NatsClient:
         self._clusters: tuple[Cluster, ...] | None = None
         self._clusters_until = float("-inf")
 
-    def close(self) -> None:
-        """Close the connection to the REST API; the broker's is shared."""
-        self._rest.close()
-
-    @property
-    def server(self) -> ServerInfo:
-        """What is known of the server."""
-        return self._rest.server
-
     def probe(self) -> Probe:
         """Detect the server, check its token, that it is in NATS mode, and that it subscribes."""
-        probe = self._rest.probe()
+        probe = super().probe()
         return Probe(probe.server, self._by_nats(probe.reply))
 
     def check_job_api(self) -> ApiReply:
         """Ask whether the server takes jobs by NATS and subscribes to the subject: `NATS_ON`."""
-        return self._by_nats(self._rest.check_job_api())
+        return self._by_nats(super().check_job_api())
 
     def _by_nats(self, reply: ApiReply) -> ApiReply:
         """Return what the answer of a client by REST means here."""
@@ -127,26 +120,6 @@ class NatsClient:
                 return replace(reply, verdict=ReplyVerdict(Reason.STOPPED))
         return reply
 
-    def delete(self, document: Document) -> ApiReply:
-        """Delete one run, by REST."""
-        return self._rest.delete(document)
-
-    def edit_meta(self, document: Document) -> ApiReply:
-        """Set one key of a stored run's metadata, by REST."""
-        return self._rest.edit_meta(document)
-
-    def list_runs(self, job_ids: Iterable[int], cluster: str) -> JobList:
-        """List the runs of some job ids, by REST."""
-        return self._rest.list_runs(job_ids, cluster)
-
-    def running_jobs(self, cluster: str) -> JobList:
-        """List all running jobs of a cluster, by REST."""
-        return self._rest.running_jobs(cluster)
-
-    def clusters(self) -> ClusterList:
-        """Ask for the clusters, by REST."""
-        return self._rest.clusters()
-
     def _publish(self, call: ApiCall, document: Document) -> ApiReply:
         verdict = self._broker.publish(event_line(call, document, self._clock_ns()))
         was_sent = verdict.reason not in _UNSENT
@@ -158,7 +131,7 @@ class NatsClient:
         None if the server has the first host, which alone counts, or its clusters are not known.
         """
         if self._steady() >= self._clusters_until:
-            self._clusters = self._rest.clusters().clusters or self._clusters
+            self._clusters = self.clusters().clusters or self._clusters
             self._clusters_until = self._steady() + CLUSTERS_SECONDS
         name, host = document["cluster"], document["resources"][0]["hostname"]
         found = [each for each in self._clusters or () if each.name == name]
@@ -171,7 +144,7 @@ class NatsClient:
     def _listed(self, document: Document) -> ApiReply | None:
         """Return the reply to a start that must not be sent again; None if it must be sent."""
         key = key_of(document)
-        listing = self._rest.lookup(key.job_id, key.cluster)
+        listing = self.lookup(key.job_id, key.cluster)
         if listing.rows is None:
             return replace(listing.reply, document=document)
         starts = [row.start_time for row in listing.rows]
@@ -187,7 +160,7 @@ class NatsClient:
     def _row(self, document: Document) -> BackendRow | ApiReply:
         """Return the row of a run; or the reply to its stop, if there is none or none is known."""
         key = key_of(document)
-        listing = self._rest.lookup(key.job_id, key.cluster, key.start_time)
+        listing = self.lookup(key.job_id, key.cluster, key.start_time)
         if listing.rows is None:
             return replace(listing.reply, document=document)
         if not listing.rows:

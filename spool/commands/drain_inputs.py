@@ -16,7 +16,6 @@ from spool.config.backend_settings import job_filters, metadata_policy, site_map
 from spool.connections import (
     EDIT_LIMITS,
     NODE_STATES_LIMITS,
-    JobClient,
     backend_client,
     job_clients,
     node_reporter,
@@ -58,7 +57,7 @@ class DrainClients:
         self._token = token
         self._shared = SharedServerInfo()
         self._stack = ExitStack()
-        self._new_backend: Callable[[], JobClient] = job_clients(
+        self._new_backend: Callable[[], BackendClient] = job_clients(
             config, token, self._shared, self._stack
         )
 

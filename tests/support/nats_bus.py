@@ -9,10 +9,10 @@ from typing import Any
 import requests
 from stub_server import StubServer
 
-from ccbackend.client import BackendClient
 from ccbackend.nats_api.nats_client import NatsClient
 from ccbackend.outcomes import Reason, ReplyVerdict
 from ccbackend.replies import ApiReply
+from ccbackend.version import SharedServerInfo
 from ccbackend.wire.transport import Transport
 
 NOON = 1_767_225_600
@@ -42,9 +42,13 @@ class Bus:
 @contextmanager
 def client_of(server: StubServer, bus: Bus, time: list[float]) -> Iterator[NatsClient]:
     """Return a client that knows the server."""
-    rest = BackendClient(Transport(requests.Session(), server.url, token=lambda: TOKEN))
     made = NatsClient(
-        rest, bus, clock_ns=lambda: NOON * 10**9, sleep=lambda _: None, steady=lambda: time[0]
+        Transport(requests.Session(), server.url, token=lambda: TOKEN),
+        SharedServerInfo(),
+        bus,
+        clock_ns=lambda: NOON * 10**9,
+        sleep=lambda _: None,
+        steady=lambda: time[0],
     )
     made.probe()
     bus.messages.clear()
