@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import stat
@@ -103,6 +104,33 @@ def test_a_file_that_has_grown_is_read_completely(
     monkeypatch.setattr(os, "fstat", lambda _fd: os.stat_result(status))
 
     assert contents == layout.read(Directory.TODO, "a", 1 << 21).contents
+
+
+def test_a_bad_block_in_a_file_is_an_error(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Linux returns the bytes before it, and the error at the next read."""
+    (layout.root / "todo" / "a").write_bytes(b"x" * 9000)
+
+    def read(fd: int, length: int) -> bytes:
+        if os.lseek(fd, 0, os.SEEK_CUR) >= 4096:
+            raise OSError(errno.EIO, "Input/output error")
+        return read_all(fd, min(length, 4096))
+
+    read_all = os.read
+    monkeypatch.setattr(os, "read", read)
+    with pytest.raises(OSError, match="Input/output error"):
+        layout.read(Directory.TODO, "a", 1 << 21)
+
+
+def test_a_file_that_was_cut_is_read_up_to_its_end(
+    layout: Layout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its size was right when it was opened."""
+    (layout.root / "todo" / "a").write_bytes(b"x")
+    status = list((layout.root / "todo" / "a").stat())
+    status[stat.ST_SIZE] = 2
+    monkeypatch.setattr(os, "fstat", lambda _fd: os.stat_result(status))
+
+    assert b"x" == layout.read(Directory.TODO, "a", 10).contents
 
 
 def test_a_file_over_the_limit_has_no_contents(layout: Layout) -> None:

@@ -162,11 +162,7 @@ class Layout:
             if not stat.S_ISREG(status.st_mode):
                 raise NotRegularError(name)
             is_small = status.st_size <= limit_bytes
-            contents = (
-                self._read_up_to(fd, limit_bytes, status.st_size + _SPARE_BYTES)
-                if is_small
-                else None
-            )
+            contents = self._read_up_to(fd, limit_bytes, status.st_size) if is_small else None
             return FileContents(contents=contents, size_bytes=status.st_size, time=status.st_mtime)
         finally:
             self.system_calls.close(fd)
@@ -205,19 +201,21 @@ class Layout:
     def _stat(self, directory: Directory, name: str) -> os.stat_result:
         return self.system_calls.stat(name, dir_fd=self._fds[directory], follow_symlinks=False)
 
-    def _read_up_to(self, fd: int, limit_bytes: int, piece_bytes: int) -> bytes | None:
-        """Read a complete file in pieces of a size; None if it grew over the limit meanwhile.
+    def _read_up_to(self, fd: int, limit_bytes: int, size_bytes: int) -> bytes | None:
+        """Read a complete file of a size; None if it grew over the limit meanwhile.
 
         The pieces are larger than the file was, so that one short read is enough.
         """
         pieces: list[bytes] = []
-        size = 0
+        count, piece_bytes = 0, size_bytes + _SPARE_BYTES
         while piece := self.system_calls.read(fd, piece_bytes):
-            size += len(piece)
-            if size > limit_bytes:
+            count += len(piece)
+            if count > limit_bytes:
                 return None
             pieces.append(piece)
-            if len(piece) < piece_bytes:  # of a regular file a short read is the last one (read(2))
+            # A short read before the end is that of a bad block: Linux returns the bytes before it,
+            # and EIO at the next read (filemap_read in mm/filemap.c).
+            if len(piece) < piece_bytes and count >= size_bytes:
                 break
         return b"".join(pieces)
 
