@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
-from event_reader import MOMENT, NAME, NOW, OTHER, Reader, reader_of
+from event_reader import MOMENT, NAME, NOW, OTHER, Reader, at, reader_of
 
 from spool.files.layout import Directory, FileContents
 from spool.files.state_files import CrashMarker
-from spool.resolve.event_scanner import EventScanner
+from spool.resolve.event_scanner import CONTENTS_WAIT_SECONDS, EventScanner
 
 EMPTY = FileContents(contents=b"", size_bytes=0, time=NOW)
 
@@ -92,6 +94,64 @@ def test_an_event_whose_extras_cannot_be_read_is_an_event(
 
     assert (NAME, {}, NOW - 3) == (event.name, event.extras, event.time)
     assert "is used without its contents: Permission denied" in caplog.text
+
+
+def _fail(number: int) -> Callable[..., Any]:
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    return fail
+
+
+@pytest.mark.parametrize("number", [errno.ENFILE, errno.ENOMEM, errno.EIO, errno.ESTALE])
+def test_an_event_that_cannot_be_read_for_a_moment_keeps_its_contents(
+    reader: Reader, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    """Without accounting they alone know how the job ended."""
+    reader.event(extras="exit_code=0:0\nend\n")
+    with monkeypatch.context() as patched:
+        patched.setattr(reader.spool, "read", _fail(number))
+        before = reader.scan()
+    (event,) = reader.event_scanner.scan(at(NOW + 9))
+
+    assert ([], {"exit_code": "0:0"}) == (before, event.extras)
+
+
+def test_an_event_on_a_bad_block_is_used_by_its_name_after_ten_seconds(
+    reader: Reader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its job must not wait until Slurm has forgotten it."""
+    reader.event(time=NOW - 3)
+    monkeypatch.setattr(reader.spool, "read", _fail(errno.EIO))
+    before = reader.scan()
+    (event,) = reader.event_scanner.scan(at(NOW + CONTENTS_WAIT_SECONDS))
+
+    assert ([], NAME, NOW - 3) == (before, event.name, event.time)
+
+
+def test_an_event_on_a_disk_that_fails_altogether_is_read_again(
+    reader: Reader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not even its file's kind can be seen."""
+    reader.event(extras="user=ada\nend\n")
+    with monkeypatch.context() as patched:
+        for call in ("read", "mtime", "is_regular"):
+            patched.setattr(reader.spool, call, _fail(errno.EIO))
+        before = reader.scan(), reader.event_scanner.scan(at(NOW + CONTENTS_WAIT_SECONDS))
+    (event,) = reader.event_scanner.scan(at(NOW + 60))
+
+    assert (([], []), {"user": "ada"}) == (before, event.extras)
+
+
+def test_an_event_is_read_completely_though_the_state_directory_is_full(
+    reader: Reader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its name cannot be written into the crash marker: no fault of its file."""
+    reader.event(extras="exit_code=0:0\nend\n")
+    monkeypatch.setattr(os, "pwrite", _fail(errno.ENOSPC))
+    (event,) = reader.event_scanner.scan(MOMENT)
+
+    assert {"exit_code": "0:0"} == event.extras
 
 
 @pytest.mark.parametrize("make", [_link, os.mkfifo, Path.mkdir])

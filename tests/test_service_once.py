@@ -92,7 +92,7 @@ def test_once_waits_for_what_is_due_within_a_second(site: Site) -> None:
 
 
 def test_once_waits_for_the_contents_of_an_event(site: Site) -> None:
-    """Its hook was killed before it wrote them: a second later the name alone counts."""
+    """Its hook was killed before it wrote them: ten seconds later the name alone counts."""
     site.world.begin(1)
     (event,) = (site.world.root / "new").iterdir()
     event.write_bytes(b"")

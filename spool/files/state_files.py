@@ -78,6 +78,10 @@ def read_json(path: Path) -> dict[str, Any]:
     return value
 
 
+class CrashMarkerError(OSError):
+    """The crash marker cannot be written; the file that it names is not at fault."""
+
+
 class CrashMarker:
     """A marker on disk of the name being processed: `with crash_marker(name): ...`.
 
@@ -107,7 +111,11 @@ class CrashMarker:
         return True
 
     def __call__(self, name: str) -> Self:
-        """Set the name for the block that follows."""
+        """Set the name for the block that follows.
+
+        Raises:
+            CrashMarkerError: it cannot be written, here or at the end of the block.
+        """
         crashes = self._crashes if name == self._suspect_name else 0
         self._write(b"%d %b" % (min(crashes + 1, MAX_CRASHES), os.fsencode(name)))
         return self
@@ -124,7 +132,10 @@ class CrashMarker:
         self._system_calls.close(self._fd)
 
     def _write(self, line: bytes) -> None:
-        self._system_calls.pwrite(self._fd, line[:_WIDTH].ljust(_WIDTH, b"\0"), 0)
+        try:
+            self._system_calls.pwrite(self._fd, line[:_WIDTH].ljust(_WIDTH, b"\0"), 0)
+        except OSError as error:
+            raise CrashMarkerError(error.errno, error.strerror) from error
 
 
 def _is_bug(error: BaseException | None) -> bool:

@@ -21,16 +21,18 @@ from spool.files.event import (
     parse_extras,
 )
 from spool.files.layout import Directory, Layout
-from spool.files.state_files import CrashMarker
+from spool.files.state_files import CrashMarker, CrashMarkerError
 from spool.moment import Moment
 
 # In case the mtime does not show a new file: directory times are coarse on some systems.
 RESCAN_SECONDS = 5.0
 MTIME_RESOLUTION_SECONDS = 1.0  # a directory's mtime may be that coarse
 LARGE_BACKLOG = 10_000
-# A hook creates its file and writes into it a moment later. Without the last line the writer may
-# have been killed or the disk is full, so that it is not waited for any longer.
-CONTENTS_WAIT_SECONDS = 1.0
+# A hook creates its file and writes into it a moment later, or seconds later where the kernel holds
+# back its write. Without accounting the contents alone may know how a job ended. If they do not
+# come, the hook was killed or the disk is full: the name is used before Slurm forgets the job
+# (slurm.conf, MinJobAge).
+CONTENTS_WAIT_SECONDS = 10.0
 _HINT = "only hooks and cc-sweep may write into new/; check the file, then `cc-spool discard ID`"
 _log = logging.getLogger(__name__)
 
@@ -44,7 +46,7 @@ class EventScanner:
         self._handed_out: set[str] = set()
         self._ignored: set[str] = set()
         self._incomplete: dict[str, float] = {}
-        """When a file without its last line was first seen, by the steady clock."""
+        """When a file that lacks its last line or cannot be read was first seen, steady clock."""
         self._modified_ns = -1
         self._scanned_at = float("-inf")
 
@@ -135,10 +137,7 @@ class EventScanner:
             reason = "the drain crashed three times while reading this file"
             return self._read_name_only(name, reason, now)
         try:
-            with self._crash_marker(name):
-                found = self._layout.read(Directory.NEW, name, EXTRAS_LIMIT_BYTES)
-                contents = b"" if found.contents is None else found.contents
-                event = parse_event_name(name, time=found.time, extras=parse_extras(contents))
+            event, is_whole = self._parse_marked(name)
         except FileNotFoundError:
             return None
         # It stays for the newer version, which was installed before and may come back.
@@ -148,16 +147,36 @@ class EventScanner:
         except BadFileError as error:
             self._set_aside(name, error.reason, now)
         except OSError as error:
-            # The name alone is the event. Its extras only save a look-up, so that a disk error in
-            # them must not cost the event.
-            return self._read_name_only(name, error.strerror or str(error), now)
+            # A temporary error (ENFILE, ENOMEM, ESTALE) must not cost the contents, a lasting one
+            # must not cost the event: after the wait the name alone is the event.
+            if isinstance(error, PermissionError) or not self._waits(name, now, first_seen):
+                return self._read_name_only(name, error.strerror or str(error), now)
         else:
-            is_too_large = found.contents is None
-            waited_seconds = now.steady - first_seen
-            if is_too_large or is_complete(contents) or waited_seconds >= CONTENTS_WAIT_SECONDS:
-                return event
-            self._incomplete[name] = first_seen
+            return event if is_whole or not self._waits(name, now, first_seen) else None
         return None
+
+    def _waits(self, name: str, now: Moment, first_seen: float) -> bool:
+        """Return whether contents are still waited for; then the next scan reads the file again."""
+        if now.steady - first_seen >= CONTENTS_WAIT_SECONDS:
+            return False
+        self._incomplete[name] = first_seen
+        return True
+
+    def _parse_marked(self, name: str) -> tuple[Event, bool]:
+        """Parse a file, with its name in the crash marker where that can be written."""
+        try:
+            with self._crash_marker(name):
+                return self._parse(name)
+        except CrashMarkerError:
+            # The state directory is full or fails. That is no reason to lose what the file says.
+            return self._parse(name)
+
+    def _parse(self, name: str) -> tuple[Event, bool]:
+        """Return the event in a file, and whether no more contents can be expected."""
+        found = self._layout.read(Directory.NEW, name, EXTRAS_LIMIT_BYTES)
+        contents = b"" if found.contents is None else found.contents
+        event = parse_event_name(name, time=found.time, extras=parse_extras(contents))
+        return event, found.contents is None or is_complete(contents)
 
     def _read_name_only(self, name: str, reason: str, now: Moment) -> Event | None:
         """Return the event of a file whose extras cannot be read, from its name alone.
@@ -173,6 +192,8 @@ class EventScanner:
             self._ignored.add(name)
         except BadFileError as refusal:
             self._set_aside(name, f"{refusal.reason}; cannot be read: {reason}", now)
+        except OSError:  # not even its kind can be seen now
+            self._incomplete[name] = now.steady
         else:
             if not is_regular:
                 self._set_aside(name, "not a regular file", now)

@@ -13,7 +13,7 @@ from chaos.oracle import Verdict
 PASSING_SECONDS = 60.0
 CLOSED_SECONDS = 140.0
 CAPTURED_SECONDS = 20.0
-SLOW_SECONDS = 0.5
+SLOW_SECONDS = 3.0
 
 
 def unseen_short_job(world: World) -> Verdict:
