@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -89,6 +91,11 @@ def test_half_a_line_is_taken_back(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert [[codec.encode(RUN).decode().strip()] * 2] == list(kept(tmp_path).values())
 
 
+def refuse(*_: object, **__: object) -> None:
+    """Fail as a file system that was made immutable."""
+    raise PermissionError(errno.EPERM, "Operation not permitted")
+
+
 def old_file(tmp_path: Path, name: str, *, age: float, size: int = 1) -> None:
     """Write a (sparse) file of an age into the archive."""
     directory = tmp_path / "delivered"
@@ -129,6 +136,61 @@ def test_an_archive_that_is_not_there_expires_in_peace(tmp_path: Path) -> None:
     archive(tmp_path).expire(NOW)
 
     assert [] == list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("obstacle", [Path.mkdir, lambda path: path.symlink_to("nowhere")])
+def test_a_file_that_cannot_expire_keeps_no_other(
+    tmp_path: Path, obstacle: Callable[[Path], None]
+) -> None:
+    """An administrator left something odd there."""
+    old_file(tmp_path, "20251201T00.jsonl", age=4 * DAY)
+    odd = tmp_path / "delivered" / "20251202T00.jsonl"
+    obstacle(odd)
+    os.utime(odd, (NOW - 4 * DAY, NOW - 4 * DAY), follow_symlinks=False)
+    archive(tmp_path).expire(NOW)
+
+    assert not (tmp_path / "delivered" / "20251201T00.jsonl").exists()
+
+
+def test_files_that_cannot_expire_cost_one_warning(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a file system that has become read-only."""
+    for name in ("20251201T00.jsonl", "20251201T01.jsonl"):
+        old_file(tmp_path, name, age=4 * DAY)
+    monkeypatch.setattr(os, "unlink", refuse)
+    archive(tmp_path).expire(NOW)
+
+    assert [
+        "the archive of delivered runs is not cleaned up: [Errno 1] Operation not permitted"
+    ] == [record.message for record in caplog.records]
+
+
+def test_a_file_that_was_removed_meanwhile_is_no_problem(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The administrator needed the space."""
+    old_file(tmp_path, "20251201T00.jsonl", age=4 * DAY)
+
+    def vanish(path: Path) -> None:
+        raise FileNotFoundError(path)
+
+    monkeypatch.setattr(os, "unlink", vanish)
+    archive(tmp_path).expire(NOW)
+
+    assert "" == caplog.text
+
+
+def test_an_archive_that_cannot_be_listed_is_no_error(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is only a copy; the drain starts and goes on."""
+    archive(tmp_path).add(RUN, NOW)
+    monkeypatch.setattr(os, "open", refuse)
+    archive(tmp_path).expire(NOW)
+
+    assert [] == archive(tmp_path).recent_runs()
+    assert f"{tmp_path}/delivered cannot be read: Operation not permitted" in caplog.text
 
 
 def test_what_was_delivered_last_is_known_without_lines_that_cannot_be_read(

@@ -63,13 +63,22 @@ class DeliveredArchive:
         return found
 
     def expire(self, now: float) -> None:
-        """Remove the files that are too old, and the oldest ones above the size limit."""
-        total = 0
+        """Remove the files that are too old, and the oldest ones above the size limit.
+
+        A failure is one warning: the next hour tries again.
+        """
+        total, problem = 0, ""
         for name, status in sorted(self._files().items(), reverse=True):
             total += status.st_size
             if status.st_mtime < now - self._keep_days * _DAY_SECONDS or total > LIMIT_BYTES:
-                with suppress(FileNotFoundError):
+                try:
                     self._system_calls.unlink(self.directory / name)
+                except FileNotFoundError:
+                    continue
+                except OSError as error:
+                    problem = problem or str(error)
+        if problem:
+            _log.warning("the archive of delivered runs is not cleaned up: %s", problem)
 
     def _append(self, name: str, line: bytes) -> None:
         calls = self._system_calls
@@ -84,15 +93,29 @@ class DeliveredArchive:
             calls.close(fd)
 
     def _files(self) -> dict[str, os.stat_result]:
-        """Return the archive's files by name; none if no run was ever archived."""
-        calls = self._system_calls
+        """Return the archive's files by name; none if no run was ever archived.
+
+        None also, with a warning, if they cannot be listed: a copy is no reason to end the drain.
+        """
         try:
-            fd = calls.open(self.directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            return self._list_files()
         except (FileNotFoundError, NotADirectoryError):
             return {}
+        except OSError as error:
+            text = "archive of delivered runs %s cannot be read: %s"
+            _log.warning(text, self.directory, error.strerror)
+            return {}
+
+    def _list_files(self) -> dict[str, os.stat_result]:
+        calls = self._system_calls
+        fd = calls.open(self.directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             with calls.scandir(fd) as entries:
-                return {e.name: e.stat() for e in entries if e.name.endswith(ARCHIVE_SUFFIX)}
+                return {
+                    entry.name: entry.stat(follow_symlinks=False)
+                    for entry in entries
+                    if entry.name.endswith(ARCHIVE_SUFFIX)
+                }
         finally:
             calls.close(fd)
 
