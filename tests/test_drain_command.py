@@ -18,6 +18,7 @@ from spool.commands import drain
 from spool.drain import service
 from spool.drain.assembly import BACKEND_WORKERS, assemble
 from spool.files.lock import take_lock
+from spool.log_output import set_log
 
 
 @pytest.fixture(autouse=True)
@@ -153,6 +154,30 @@ def test_sighup_looks_at_once(site: CommandSite, server: StubServer) -> None:
 
     assert 0 == said.code
     assert "the configuration was reloaded" in said.err
+
+
+@pytest.mark.parametrize("is_edited", [True, False], ids=["edited", "requested"])
+def test_a_reload_while_a_configuration_is_put_to_use_is_not_lost(
+    site: CommandSite, server: StubServer, monkeypatch: pytest.MonkeyPatch, *, is_edited: bool
+) -> None:
+    """The drain that works until then may need seconds to end its requests."""
+    used: list[str] = []
+
+    def act(level: str, form: str) -> None:
+        used.append(level)
+        if len(used) == 2 and is_edited:
+            site.document["drain"] = {"stop_hold_seconds": 200}
+            site.write()
+        elif len(used) == 2:
+            os.kill(os.getpid(), signal.SIGHUP)
+        elif len(used) == 3:
+            os.kill(os.getpid(), signal.SIGTERM)
+        set_log(level, form)
+
+    monkeypatch.setattr(drain, "set_log", act)
+    on_start(server, lambda: os.kill(os.getpid(), signal.SIGHUP))
+
+    assert (0, 3) == (site.call("drain").code, len(used))
 
 
 def test_systemd_hears_of_the_end_alone(

@@ -45,6 +45,15 @@ def test_nothing_changed_is_no_news(site: CommandSite) -> None:
     assert [False, False] == [watch(), watch()]
 
 
+def test_an_edit_before_the_first_call_is_news(site: CommandSite) -> None:
+    """The file was read earlier than the watch began."""
+    loaded = config.load(site.config)
+    site.document["drain"] = {"stop_hold_seconds": 200}
+    site.write()
+
+    assert ConfigWatcher(loaded, MaskedToken(loaded))()
+
+
 def replace_token(site: CommandSite, text: str | None) -> None:
     """Write a token, or remove the file."""
     if text is None:

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable
 from pathlib import Path
 
-from spool.config import Config, load_checked
+from spool.config import Config, file_stamp, load_checked
 from spool.errors import ConfigError
 from spool.identity import MaskedToken, credentials_directory
 
@@ -15,6 +15,9 @@ _log = logging.getLogger(__name__)
 
 class ConfigWatcher:
     """The watcher of token and configuration; `new_config` is a changed configuration.
+
+    There is one for the life of the process: what changes, or is requested, while a new
+    configuration is put to use must not be lost.
 
     Called at every pass, it returns whether the cause of a halt may be repaired: each time that the
     token file has changed since the last call, whether it could be read or not.
@@ -25,7 +28,7 @@ class ConfigWatcher:
         self.new_config: Config | None = None
         self.on_new_config: Callable[[], None] = lambda: None
         self._config = config
-        self._file_stamp = _file_stamp(config.path)
+        self._file_stamp = config.stamp
         self._token_stamp = token.fingerprint()
         self._reload_requested = False
 
@@ -33,9 +36,15 @@ class ConfigWatcher:
         """Make the next call reload the configuration; safe in a signal handler."""
         self._reload_requested = True
 
+    def use_new_config(self, config: Config) -> MaskedToken:
+        """Watch a changed configuration from now on; return its token."""
+        self._config, self.new_config = config, None
+        self.token = token_for(config, self.token)
+        return self.token
+
     def __call__(self) -> bool:
         """Return whether token or configuration changed since the last call."""
-        stamp = _file_stamp(self._config.path)
+        stamp = file_stamp(self._config.path)
         requested, self._reload_requested = self._reload_requested, False
         if stamp != self._file_stamp or requested:
             self._file_stamp = stamp
@@ -74,11 +83,3 @@ def token_for(config: Config, token: MaskedToken) -> MaskedToken:
 def _directories(config: Config) -> tuple[Path, Path]:
     """Return the directories of the lock and of the open spool."""
     return config.spool.directory, config.spool.state_directory
-
-
-def _file_stamp(path: Path) -> tuple[int, int] | None:
-    try:
-        status = path.stat()
-    except OSError:
-        return None
-    return status.st_mtime_ns, status.st_ino

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from slurm.process import ProcessRunner
 from spool import __version__
-from spool.commands.config_watcher import ConfigWatcher, token_for
+from spool.commands.config_watcher import ConfigWatcher
 from spool.commands.drain_inputs import DrainClients, composer, drain_settings
 from spool.commands.metrics import publish_metrics, write_metrics
 from spool.config import Config
@@ -47,10 +47,10 @@ def run(config: Config, args: argparse.Namespace) -> int:
     lock = take_lock(state / DRAIN_LOCK_FILE, state / DRAIN_STATE_FILE)
     _log.info("cc-slurm-sync %s started", __version__)
     current, token, stopping = config, args.token, threading.Event()
+    watch = ConfigWatcher(current, token)
     try:
         while True:
             set_log(args.log_level or current.log.level, current.log.format)
-            watch = ConfigWatcher(current, token)
             with (
                 Layout(current.spool.directory) as layout,
                 publish_metrics(current, token) as lines,
@@ -58,7 +58,8 @@ def run(config: Config, args: argparse.Namespace) -> int:
                 code = _drain(current, layout, watch, stopping, once=args.once, warnings=lines)
             if watch.new_config is None or stopping.is_set():
                 return code
-            current, token = watch.new_config, token_for(watch.new_config, token)
+            current = watch.new_config
+            token = watch.use_new_config(current)
     finally:
         lock.release()
         write_metrics(current, token)  # nobody else will say that the drain has ended

@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from spool.config.paths import TEMPORARY_DIRECTORIES, check_paths, token_source
-from spool.config.read import Document, read_config, read_document
+from spool.config.read import Document, file_stamp, read_config, read_document
 from spool.config.rules import conflicts_of, warnings_of
 from spool.config.schema import Config
 from spool.errors import ConfigError, ConfigProblem
@@ -21,6 +21,7 @@ __all__ = [
     "DEFAULT_PATH",
     "TEMPORARY_DIRECTORIES",
     "Config",
+    "file_stamp",
     "load",
     "load_checked",
     "token_source",
@@ -70,6 +71,7 @@ def load_checked(
 
 def _read(path: Path, problems: list[ConfigProblem]) -> Config:
     """Return the configuration; it must not be used if problems were appended."""
+    stamp = file_stamp(path)  # first: an edit while the file is read must be seen as a change
     document = read_document(path)
     config = _with_one_token(read_config(document, problems), document)
     refused = {problem.path for problem in problems}
@@ -79,7 +81,7 @@ def _read(path: Path, problems: list[ConfigProblem]) -> Config:
         if problem.path not in refused or not problem.path.startswith("spool.")
     )
     warnings = () if problems else tuple(warnings_of(config))
-    return replace(config, path=path, warnings=warnings)
+    return replace(config, path=path, stamp=stamp, warnings=warnings)
 
 
 def _with_one_token(config: Config, document: Document) -> Config:

@@ -42,6 +42,15 @@ class _Object(dict[str, Any]):
     duplicates: tuple[str, ...] = ()
 
 
+def file_stamp(path: Path) -> tuple[int, int] | None:
+    """Return values that change when a file is edited or replaced; None if it is missing."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_mtime_ns, status.st_ino
+
+
 def read_document(path: Path) -> Document:
     """Read the file.
 

@@ -114,4 +114,6 @@ class Config:
     filters: FilterKeys = section(FilterKeys)
     metadata: MetadataKeys = section(MetadataKeys)
     path: Path = Path()
+    stamp: tuple[int, int] | None = None
+    """That of the file, taken before it was read; see `file_stamp`."""
     warnings: tuple[str, ...] = ()
