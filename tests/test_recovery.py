@@ -46,11 +46,11 @@ def put(layout: Layout, directory: Directory, job_id: int, *, ended: bool = Fals
 class Taken:
     """A spool that was taken up, and what is known of it then."""
 
-    def __init__(self, layout: Layout, crash_marker: CrashMarker) -> None:
+    def __init__(self, layout: Layout, crash_marker: CrashMarker, now: Moment = NOW) -> None:
         self.loader = RunLoader(layout, crash_marker)
         archive = DeliveredArchive(layout.root / "delivered", keep_days=0)
         self.store = RunStore(layout, Schedule(), archive, loader=self.loader)
-        recover(layout, self.store, self.loader, NOW)
+        recover(layout, self.store, self.loader, now)
 
     def runs(self, *job_ids: int) -> dict[int, PendingRun]:
         """Return the runs of some job ids, loading them."""
@@ -167,11 +167,23 @@ def test_what_was_half_written_an_hour_ago_is_removed(
     """A younger file may belong to a command that writes just now."""
     path = layout.root / "tmp" / "x.json"
     path.touch()
-    os.utime(path, (NOW.wall - age, NOW.wall - age))
 
-    Taken(layout, crash_marker)
+    Taken(layout, crash_marker, Moment(wall=path.stat().st_ctime + age, steady=50.0))
 
     assert stays is path.exists()
+
+
+def test_what_is_being_written_with_the_time_of_an_old_run_stays(
+    layout: Layout, crash_marker: CrashMarker
+) -> None:
+    """`retry` and `replay` give a file the run's time before its name."""
+    path = layout.root / "tmp" / "5-100.json"
+    path.touch()
+    os.utime(path, (100, 100))
+
+    Taken(layout, crash_marker, Moment(wall=path.stat().st_ctime, steady=50.0))
+
+    assert path.exists()
 
 
 def test_rubbish_that_cannot_be_removed_is_logged(
@@ -180,9 +192,8 @@ def test_rubbish_that_cannot_be_removed_is_logged(
     """A directory in tmp/ stops nothing."""
     path = layout.root / "tmp" / "d"
     path.mkdir()
-    os.utime(path, (0, 0))
 
-    Taken(layout, crash_marker)
+    Taken(layout, crash_marker, Moment(wall=path.stat().st_ctime + 3700, steady=50.0))
 
     assert "cannot be removed" in caplog.text
 

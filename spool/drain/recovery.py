@@ -49,8 +49,9 @@ def clean_tmp(layout: Layout, now: Moment) -> None:
     """Remove incomplete files of dead writers that are older than an hour."""
     for name in list(layout.names(Directory.TMP)):
         try:
-            # A younger file may belong to a hook or to a command that is writing it now.
-            if now.wall - layout.mtime(Directory.TMP, name) > STALE_SECONDS:
+            # A younger file may belong to a command that is writing it now. Its mtime may be old
+            # nevertheless: that of a run is when the run began to wait.
+            if now.wall - layout.ctime(Directory.TMP, name) > STALE_SECONDS:
                 layout.unlink(Directory.TMP, name)
         except OSError as error:
             _log.warning("tmp/%s cannot be removed: %s", escape(name), error.strerror)

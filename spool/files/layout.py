@@ -126,6 +126,13 @@ class Layout:
         """Return the mtime of a name itself, Unix seconds."""
         return self._stat(directory, name).st_mtime
 
+    def ctime(self, directory: Directory, name: str) -> float:
+        """Return when a name was last written to, linked or renamed, Unix seconds.
+
+        Unlike the mtime, no writer can set it.
+        """
+        return self._stat(directory, name).st_ctime
+
     def exists(self, directory: Directory, name: str) -> bool:
         """Return whether a name exists, of any file type."""
         try:

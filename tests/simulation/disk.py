@@ -87,7 +87,7 @@ class VirtualDisk(DiskTree):
         inode.data = inode.data[:at] + bytes(data) + inode.data[at + len(data) :]
         if offset >= 0:
             self._offsets[fd] = at + len(data)
-        inode.time_ns = self.now_ns()
+        inode.time_ns = inode.changed_ns = self.now_ns()
         self.unsynced.append(inode)
         return len(data)
 
@@ -164,7 +164,8 @@ class VirtualDisk(DiskTree):
     def utime(self, path: int, times: tuple[float, float]) -> None:
         """Set the time of an open file."""
         self._gate("write", self._open[path][1])
-        self._open[path][0].time_ns = int(times[1] * 1e9)
+        inode = self._open[path][0]
+        inode.time_ns, inode.changed_ns = int(times[1] * 1e9), self.now_ns()
 
     def rename(
         self,

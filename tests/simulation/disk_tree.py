@@ -54,7 +54,7 @@ class DiskTree:
         inode = self.directories[str(path)].entries.get(name)
         if inode is not None:
             inode.data = contents
-            inode.time_ns = self.now_ns()
+            inode.time_ns = inode.changed_ns = self.now_ns()
             self.unsynced.append(inode)
 
     def write_back(self) -> None:

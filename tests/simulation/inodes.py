@@ -14,15 +14,15 @@ class Inode:
         self.is_directory = is_directory
         self.data = b""
         self.synced: bytes | None = None
-        self.time_ns = time_ns
+        self.time_ns = self.changed_ns = time_ns
         self.entries: dict[str, Inode] = {}
         self.durable: dict[str, Inode] = {}
 
     def status(self) -> os.stat_result:
         """Return what `stat` says."""
         kind = stat.S_IFDIR if self.is_directory else stat.S_IFREG
-        seconds = self.time_ns // 1_000_000_000
-        plain = (kind | 0o640, id(self) & 0xFFFF, 1, 1, 0, 0, len(self.data), 0, seconds, seconds)
+        seconds, changed = self.time_ns // 1_000_000_000, self.changed_ns // 1_000_000_000
+        plain = (kind | 0o640, id(self) & 0xFFFF, 1, 1, 0, 0, len(self.data), 0, seconds, changed)
         times = {"st_mtime": self.time_ns / 1e9, "st_mtime_ns": self.time_ns}
         return os.stat_result(plain, times)
 
