@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import signal
 import time
 from collections.abc import Iterator
@@ -138,6 +139,25 @@ def test_a_run_put_into_todo_is_told(world: World) -> None:
     (world.root / "todo" / run.name).write_bytes(codec.encode(run))
 
     world.run(3)
+
+    assert {(1, NOON): "running"} == world.backend.rows
+
+
+def test_a_run_put_into_todo_in_the_second_of_a_look_is_told(world: World) -> None:
+    """Where directory times are that coarse, the mtime of `todo/` does not change."""
+    world.backend.answers[1] = Reason.BAD_REQUEST
+    world.begin(1)
+    world.run()
+    world.backend.answers.clear()
+    run = replace(world.stored("dead", 1), last_error=None)
+    todo, second = world.root / "todo", int(world.now) + 5
+    os.utime(todo, (second, second))
+    world.now = second + 0.5
+    world.run(0.1)
+    (todo / run.name).write_bytes(codec.encode(run))
+    os.utime(todo, (second, second))
+
+    world.run(5)
 
     assert {(1, NOON): "running"} == world.backend.rows
 

@@ -26,7 +26,7 @@ from spool.files.event import Event, EventKind
 from spool.files.layout import Directory, Layout
 from spool.files.state_files import CrashMarker
 from spool.moment import Clocks, Moment
-from spool.resolve.event_scanner import EventScanner
+from spool.resolve.event_scanner import MTIME_RESOLUTION_SECONDS, EventScanner
 from spool.resolve.resolver import Resolver
 from spool.worker import AnswerQueue
 
@@ -34,6 +34,9 @@ IDLE_SECONDS = 0.04  # no event is resolved earlier after its hook began
 FULL_RETRY_SECONDS = 10.0
 SPACE_CHECK_SECONDS = 1.0
 TODO_CHECK_SECONDS = 1.0
+# While its mtime is younger, a directory may change without a new mtime: by the tick of a file
+# system whose times are coarse, and the time until the next look.
+TODO_SETTLING_SECONDS = MTIME_RESOLUTION_SECONDS + TODO_CHECK_SECONDS
 LARGE_TODO = 2_000
 LARGE_TODO_CHECK_SECONDS = 30.0
 _log = logging.getLogger(__name__)
@@ -157,10 +160,10 @@ class Drain:
         is_large = len(store) > LARGE_TODO
         self._todo_at = now.steady + (LARGE_TODO_CHECK_SECONDS if is_large else TODO_CHECK_SECONDS)
         modified_ns = layout.directory_mtime_ns(Directory.TODO)
-        is_old = abs(now.wall - modified_ns / 1e9) > TODO_CHECK_SECONDS
-        if modified_ns == self._todo_ns and is_old:
+        if modified_ns == self._todo_ns:
             return
-        self._todo_ns = modified_ns
+        is_settled = abs(now.wall - modified_ns / 1e9) > TODO_SETTLING_SECONDS
+        self._todo_ns = modified_ns if is_settled else -1  # -1: the next look lists it once more
         loader = self._parts.loader
         for name in list(layout.names(Directory.TODO)):
             if name not in loader.unreadable and not store.knows(name):
