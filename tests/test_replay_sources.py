@@ -55,6 +55,18 @@ def test_another_spool_is_taken_in_whole(site: CommandSite, other: CommandSite) 
     assert before == other.everything()
 
 
+@pytest.mark.parametrize(("age", "is_refused"), [(59.0, True), (61.0, False), (-61.0, False)])
+def test_an_event_that_a_hook_may_be_writing_is_refused(
+    other: CommandSite, age: float, *, is_refused: bool
+) -> None:
+    """A live spool is read; an older event has all the contents that it will ever have."""
+    other.put_event(EVENT, "", time=NOON)
+    (found,) = read_import_items(other.spool, clock=lambda: NOON + age)
+
+    reason = "its hook may still be writing it: repeat this command in a minute"
+    assert (is_refused, reason if is_refused else "") == (found.item is None, found.reason)
+
+
 def test_dead_letters_of_another_spool_keep_their_reasons_there(
     site: CommandSite, other: CommandSite
 ) -> None:

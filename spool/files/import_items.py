@@ -2,14 +2,15 @@
 
 A source is one file, a directory of files, a spool, or a state directory (its `delivered/`). It is
 only read, up to its size at the beginning: meanwhile a drain appends what is delivered again. A
-file that is not valid is returned with the reason.
+file that is not valid, or an event that its hook may still be writing, is returned with the reason.
 """
 
 from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -17,12 +18,19 @@ from typing import BinaryIO
 from spool.errors import BadFileError, UnusableFileError
 from spool.files import codec
 from spool.files.archive import ARCHIVE_SUFFIX
-from spool.files.event import EXTRAS_LIMIT_BYTES, Event, parse_event_name, parse_extras
+from spool.files.event import (
+    EXTRAS_LIMIT_BYTES,
+    Event,
+    is_complete,
+    parse_event_name,
+    parse_extras,
+)
 from spool.files.file_times import WHY_SUFFIX
 from spool.files.layout import Directory
 from spool.files.run import Run
 from spool.files.state_files import DELIVERED_DIRECTORY
 
+WRITING_SECONDS = 60.0  # a younger event without its last line may get it yet
 _OPEN = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _SOURCE_DIRECTORIES = (Directory.NEW, Directory.TODO, Directory.OPEN, Directory.DEAD)
 
@@ -36,7 +44,9 @@ class ImportItem:
     reason: str = ""
 
 
-def read_import_items(source: Path) -> Iterator[ImportItem]:
+def read_import_items(
+    source: Path, *, clock: Callable[[], float] = time.time
+) -> Iterator[ImportItem]:
     """Yield the items of a source, one at a time because runs may be large."""
     real = Path(os.path.realpath(source))
     try:
@@ -46,7 +56,7 @@ def read_import_items(source: Path) -> Iterator[ImportItem]:
         yield _unreadable(str(source), error)
         return
     for file, size_bytes in zip(files, sizes, strict=True):
-        yield from _read_file(file, size_bytes)
+        yield from _read_file(file, size_bytes, clock)
 
 
 def _files(directory: Path) -> Iterator[Path]:
@@ -59,13 +69,13 @@ def _files(directory: Path) -> Iterator[Path]:
         yield from sorted(inside, key=lambda file: (file.lstat().st_mtime, file.name))
 
 
-def _read_file(file: Path, size_bytes: int) -> Iterator[ImportItem]:
+def _read_file(file: Path, size_bytes: int, clock: Callable[[], float]) -> Iterator[ImportItem]:
     try:
         with _open_regular(file) as stream:
             if file.suffix == ARCHIVE_SUFFIX:
                 yield from _read_archive(str(file), stream, size_bytes)
             else:
-                yield ImportItem(where=str(file), item=_parse_file(file, stream))
+                yield ImportItem(where=str(file), item=_parse_file(file, stream, clock))
     except (OSError, UnusableFileError) as error:
         yield _unreadable(str(file), error)
 
@@ -82,8 +92,8 @@ def _read_archive(where: str, stream: BinaryIO, size_bytes: int) -> Iterator[Imp
             yield _unreadable(at, error)
 
 
-def _parse_file(file: Path, stream: BinaryIO) -> Event | Run:
-    """Return the event or run in a file."""
+def _parse_file(file: Path, stream: BinaryIO, clock: Callable[[], float]) -> Event | Run:
+    """Return the event or run in a file; refuse an event that may be half-written."""
     status = os.fstat(stream.fileno())
     if file.suffix == ".json":
         if status.st_size > codec.LIMIT_BYTES:
@@ -91,7 +101,12 @@ def _parse_file(file: Path, stream: BinaryIO) -> Event | Run:
             raise BadFileError(file.name, reason)
         return codec.decode(file.name, stream.read())
     contents = stream.read(EXTRAS_LIMIT_BYTES + 1)
-    return parse_event_name(file.name, time=status.st_mtime, extras=parse_extras(contents))
+    event = parse_event_name(file.name, time=status.st_mtime, extras=parse_extras(contents))
+    # A copy gets its last line: it would count as complete, without what the hook writes later.
+    if not is_complete(contents) and abs(clock() - status.st_mtime) < WRITING_SECONDS:
+        reason = "its hook may still be writing it: repeat this command in a minute"
+        raise BadFileError(file.name, reason)
+    return event
 
 
 def _open_regular(file: Path) -> BinaryIO:
