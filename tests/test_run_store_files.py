@@ -24,7 +24,9 @@ from spool.deliver.pending_run import RequestKind
 from spool.deliver.run_loader import READ_AGAIN_SECONDS, RunLoader
 from spool.deliver.run_store import RunStore
 from spool.errors import BadFileError
+from spool.files.codec import load_run
 from spool.files.layout import Directory, Layout
+from spool.files.run import End
 
 
 @pytest.fixture
@@ -160,3 +162,31 @@ def test_a_name_in_todo_is_known_or_not(layout: Layout, store: RunStore) -> None
 
     assert [True, True, False, False] == [store.knows(name) for name in names]
     assert (False, False) == (store.knows("odd"), store.add_file(Directory.TODO, "odd"))
+
+
+@pytest.mark.parametrize("stored", [None, Directory.OPEN])
+def test_a_file_in_todo_does_not_replace_a_newer_run_in_memory(
+    layout: Layout, store: RunStore, stored: Directory | None
+) -> None:
+    """`retry` and `replay` put it there while the run's end is not written yet."""
+    if stored:
+        noted(layout, store, run(started=START))
+        store.lane(1, NOW)
+    store.stage(run(started=START, end=OVER), [], NOW)
+    put(layout, run(), Directory.TODO)
+
+    assert store.knows(run().name)
+
+
+@pytest.mark.parametrize("end", [OVER, None])
+def test_a_newer_run_in_memory_takes_the_place_of_a_file_in_todo(
+    layout: Layout, store: RunStore, end: End | None
+) -> None:
+    """Wherever it is written."""
+    newer = run(started=START, end=end)
+    store.persist(store.stage(newer, [], NOW), newer, NOW)
+    put(layout, run(), Directory.TODO)
+    store.flush(NOW)
+
+    assert {newer.directory: [newer.name]} == files(layout)
+    assert newer == load_run(layout, newer.directory, newer.name)

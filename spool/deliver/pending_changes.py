@@ -35,6 +35,14 @@ class PendingChanges:
         self.handled_events: set[str] = set()
         self._waiting_since: float | None = None
 
+    def has(self, name: str) -> bool:
+        """Return whether a run is to be written or removed: memory is newer than any file of it.
+
+        A file that a command puts into `todo/` meanwhile is replaced or removed with the change.
+        """
+        changed = (self.to_persist, self.staged, self.to_remove, self.to_dead)
+        return any(name in names for names in changed)
+
     def is_due(self, now: Moment) -> bool:
         """Return whether the waiting group is large or old enough to be written."""
         if self._waiting_since is None:

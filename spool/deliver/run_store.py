@@ -69,9 +69,8 @@ class RunStore:
         return self._index.add(name, directory)
 
     def knows(self, name: str) -> bool:
-        """Return whether a name in `todo/` is indexed, loaded, or about to be removed."""
-        changes = self._changes
-        if name in self._index or name in changes.to_remove or name in changes.to_dead:
+        """Return whether a name in `todo/` is indexed or loaded, or memory has something newer."""
+        if name in self._index or self._changes.has(name):
             return True
         loaded = self.schedule.lane(job_id_of(name))
         return any(each.name == name and each.stored is Directory.TODO for each in loaded)
