@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import errno
+import os
 from collections.abc import Iterator
 
 import pytest
 from run_store_site import (
     NOW,
     OVER,
+    REFUSED,
     START,
     Disk,
     event,
     files,
     later,
     new_loader,
+    noted,
     run,
     working_store,
 )
@@ -148,6 +151,45 @@ def test_a_disk_that_takes_nothing_loses_nothing(layout: Layout, store: RunStore
     store.flush(NOW)
 
     assert {"todo": [f"1-{START}.json"]} == files(layout)
+
+
+@pytest.mark.parametrize("call", ["write", "fsync"])
+def test_a_full_disk_delays_no_removal(
+    layout: Layout, store: RunStore, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    """What is delivered occupies the space that another run needs."""
+    for name in ("e1", "e2", "both"):
+        event(layout, name)
+    noted(layout, store, run(1, started=START, end=OVER))
+    done = store.stage(run(1, started=START, end=OVER), ["e1", "both"], NOW)
+    store.complete(done, run(1, started=START, end=OVER), NOW)
+    store.persist(store.stage(run(2), ["both"], NOW), run(2), NOW)
+    store.drop_events(["e2"], NOW, job_id=2)
+    with monkeypatch.context() as full:
+        full.setattr(os, call, fail)
+        with pytest.raises(OSError, match="No space"):
+            store.flush(NOW)
+
+    assert {"new": ["both", "e2"]} == files(layout)
+    assert {"e1"} == store.take_removed_events()
+    store.flush(NOW)
+    assert {"todo": [f"2-{START}.json"]} == files(layout)
+
+
+def test_a_full_disk_keeps_the_event_of_a_rejected_run(layout: Layout, store: RunStore) -> None:
+    """Its dead letter cannot be written."""
+    entry = store.stage(run(), [event(layout, "e")], NOW)
+    store.move_to_dead(entry, run(), REFUSED, NOW)
+    Disk.put_error = OSError(errno.ENOSPC, "No space left on device")
+    with pytest.raises(OSError, match="No space"):
+        store.flush(NOW)
+
+    assert {"new": ["e"]} == files(layout)
+
+
+def fail(*_: object) -> None:
+    """Fail as on a full disk."""
+    raise OSError(errno.ENOSPC, "No space left on device")
 
 
 def test_with_little_space_texts_are_left_out(layout: Layout, store: RunStore) -> None:

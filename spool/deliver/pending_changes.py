@@ -7,6 +7,7 @@ removed, and events are removed last, when no run that they led to is only in me
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from spool.deliver.pending_run import PendingRun
@@ -33,6 +34,7 @@ class PendingChanges:
         self.to_remove: dict[str, PendingRun] = {}
         self.to_dead: dict[str, tuple[Run, LastError, PendingRun]] = {}
         self.handled_events: set[str] = set()
+        self._removed_events: set[str] = set()
         self._waiting_since: float | None = None
 
     def has(self, name: str) -> bool:
@@ -86,30 +88,34 @@ class PendingChanges:
         """Return whether a run of a job is done and its file not durably removed yet."""
         return any(entry.job_id == job_id for entry in self.to_remove.values())
 
-    def removable_events(self) -> set[str]:
-        """Return the events that no staged run needs any more."""
-        removable = set(self.handled_events)
-        # A delivered run frees its events although its file may come back after a power cut: then
-        # the file leads to the same requests again.
-        for entry in (*self.to_persist.values(), *self.to_remove.values()):
-            removable |= entry.events
-        for _, _, entry in self.to_dead.values():
-            removable |= entry.events
-        # One event may have led to several runs (a requeue). While one of them is only in memory,
-        # the event must stay in `new/`: after a crash it is the only way back to that run.
-        for entry in self.staged.values():
-            removable -= entry.events
-        return removable
+    def take_removed_events(self) -> set[str]:
+        """Return the names of events that were removed since the last call."""
+        removed, self._removed_events = self._removed_events, set()
+        return removed
 
-    def fill(self, batch: WriteBatch, *, without_texts: bool) -> set[str]:
-        """Put all changes into a batch; return the events that it removes.
+    def write(self, new_batch: Callable[[], WriteBatch], *, without_texts: bool) -> None:
+        """Make all changes durable, except the staged ones; they are kept until `clear`.
 
         Raises:
-            OSError: the batch is rolled back.
+            OSError: nothing is lost, and what only removes files is done if that is possible.
         """
         # WriteBatch makes all writes durable before it removes anything: a crash in between leaves
         # a run in two directories or an event too many, and both are harmless. The other order
         # would lose runs: the facts must be on disk before the events that led to them are removed.
+        batch = new_batch()
+        try:
+            self._put_runs(batch, without_texts=without_texts)
+            events = self._put_removals(batch, unwritten=())
+            batch.commit()
+        except OSError:
+            # What is delivered must not wait for what is to be written: on a full disk its files
+            # are the space that the others need.
+            self._remove_delivered(new_batch())
+            raise
+        self._removed_events |= events
+
+    def _put_runs(self, batch: WriteBatch, *, without_texts: bool) -> None:
+        """Put the changed runs into a batch; if that fails, it is rolled back."""
         try:
             for entry in self.to_persist.values():
                 if entry.run is not None:
@@ -120,15 +126,42 @@ class PendingChanges:
         except OSError:
             batch.rollback()
             raise
+
+    def _put_removals(self, batch: WriteBatch, *, unwritten: Iterable[PendingRun]) -> set[str]:
+        """Put the removals into a batch; return the events that it removes."""
         # the file is in one of the directories, or in both after a crash
         for name, entry in self.to_remove.items():
             _log.debug("job=%d start=%d is done; its file is removed", *entry.key)
             batch.remove(Directory.TODO, name)
             batch.remove(Directory.OPEN, name)
-        events = self.removable_events()
+        events = self._removable_events(unwritten)
         for name in events:
             batch.remove(Directory.NEW, name)
         return events
+
+    def _remove_delivered(self, batch: WriteBatch) -> None:
+        """Remove what no run needs that is still to be written."""
+        dead = (entry for _, _, entry in self.to_dead.values())
+        events = self._put_removals(batch, unwritten=(*self.to_persist.values(), *dead))
+        batch.commit()
+        self.to_remove.clear()
+        self.handled_events -= events
+        self._removed_events |= events
+
+    def _removable_events(self, unwritten: Iterable[PendingRun]) -> set[str]:
+        """Return the events that neither a staged nor an unwritten run needs any more."""
+        removable = set(self.handled_events)
+        # A delivered run frees its events although its file may come back after a power cut: then
+        # the file leads to the same requests again.
+        for entry in (*self.to_persist.values(), *self.to_remove.values()):
+            removable |= entry.events
+        for _, _, entry in self.to_dead.values():
+            removable |= entry.events
+        # One event may have led to several runs (a requeue). While one of them is only in memory,
+        # the event must stay in `new/`: after a crash it is the only way back to that run.
+        for entry in (*self.staged.values(), *unwritten):
+            removable -= entry.events
+        return removable
 
     def clear(self) -> None:
         """Forget the changes that are durable now: all except the staged ones."""

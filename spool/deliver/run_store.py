@@ -56,7 +56,6 @@ class RunStore:
         self._new_batch = new_batch
         self._index = RunIndex()
         self._changes = PendingChanges()
-        self._removed_events: set[str] = set()
         self._delivered = DeliveredRuns(archive.recent_runs())
 
     def __len__(self) -> int:
@@ -203,7 +202,7 @@ class RunStore:
         """Remove events that need no action; not before the job's staged runs are durable."""
         # a run that only accounting has shown may be only in memory when its events come
         for entry in self.schedule.lane(job_id):
-            if entry.name in self._changes.staged:
+            if self._changes.has(entry.name):
                 entry.events |= set(names)
         self._changes.handled_events.update(names)
         self._changes.start_waiting(now)
@@ -233,18 +232,15 @@ class RunStore:
         """Make the waiting changes durable; `without_texts` saves space on a full disk.
 
         Raises:
-            OSError: nothing is lost; the next call tries all of it again.
+            OSError: nothing is lost; the next call tries again what was not done.
         """
-        batch = self._new_batch(self.layout)
-        events = self._changes.fill(batch, without_texts=without_texts)
-        batch.commit()
-        # only now: if the commit fails, all changes stay pending and their events stay in `new/`
-        self._mark_persisted(events, now)
+        self._changes.write(lambda: self._new_batch(self.layout), without_texts=without_texts)
+        # only now: if that fails, the written runs stay pending and their events stay in `new/`
+        self._mark_persisted(now)
 
     def take_removed_events(self) -> set[str]:
         """Return the names of events that were removed since the last call."""
-        removed, self._removed_events = self._removed_events, set()
-        return removed
+        return self._changes.take_removed_events()
 
     def unload(self, entry: PendingRun, now: Moment) -> None:
         """Remove a stored run from memory and index its name."""
@@ -280,7 +276,7 @@ class RunStore:
         for entry in list(islice(filter(self.schedule.is_alone, idle), ROTATED_RUNS)):
             self.unload(entry, now)
 
-    def _mark_persisted(self, events: set[str], now: Moment) -> None:
+    def _mark_persisted(self, now: Moment) -> None:
         """Mark the written changes as durable; unload runs that only wait for an event."""
         written = list(self._changes.to_persist.values())
         for entry in written:
@@ -289,7 +285,6 @@ class RunStore:
             entry.read, entry.run = entry.run if entry.in_flight else None, None
             entry.events = frozenset()
         self._changes.clear()
-        self._removed_events |= events
         is_crowded = len(self.schedule) > MAX_LOADED_RUNS
         for entry in written:
             # only memory knows that a run waits for its texts: loaded again, it would not wait
