@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import logging
+from collections import deque
 from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 from spool.commands.entries import ALL, job_id_of, matching_names
@@ -80,9 +82,12 @@ def apply_plan(
         OSError: the spool cannot be written; the rest is unchanged.
     """
     done: list[dict[str, Any]] = []
-    for group in _groups(layout, names, plan):
-        changes = [each for each in group if isinstance(each, LetterChange)]
-        refused = {} if args.dry_run else apply_changes(layout, changes)
+    waiting = deque(names)
+    while waiting:
+        with nullcontext() if args.dry_run else _lock(layout):
+            group = _next_group(layout, waiting, plan)
+            changes = [each for each in group if isinstance(each, LetterChange)]
+            refused = {} if args.dry_run else apply_changes(layout, changes)
         for planned in group:
             result = _result(planned, refused, dry_run=args.dry_run)
             if result is None:
@@ -108,21 +113,30 @@ def summarize(done: list[dict[str, Any]], *, args: argparse.Namespace) -> int:
     return REFUSED if refused else OK
 
 
-def _groups(
-    layout: Layout, names: list[str], plan: LetterPlan
-) -> Iterator[list[LetterChange | UnusableFileError]]:
-    """Yield the changes of some dead letters at a time, or a refusal; runs may be large."""
+@contextmanager
+def _lock(layout: Layout) -> Iterator[None]:
+    """Hold the lock of `dead/`."""
+    with layout.lock(Directory.DEAD, wait=False) as is_free:
+        if is_free:
+            yield
+            return
+    _log.warning("waiting for another process that is changing dead letters")
+    with layout.lock(Directory.DEAD, wait=True):
+        yield
+
+
+def _next_group(
+    layout: Layout, waiting: deque[str], plan: LetterPlan
+) -> list[LetterChange | UnusableFileError]:
+    """Take some dead letters; return the change of each or its refusal. Runs may be large."""
     group: list[LetterChange | UnusableFileError] = []
     size_bytes = 0
-    for name in names:
-        planned = _planned(layout, name, plan)
+    while waiting and len(group) < GROUP_SIZE and size_bytes < GROUP_BYTES:
+        planned = _planned(layout, waiting.popleft(), plan)
         if planned is not None:
             group.append(planned)
             size_bytes += planned.size_bytes if isinstance(planned, LetterChange) else 0
-        if len(group) >= GROUP_SIZE or size_bytes >= GROUP_BYTES:
-            yield group
-            group, size_bytes = [], 0
-    yield group
+    return group
 
 
 def _planned(

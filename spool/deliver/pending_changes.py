@@ -7,13 +7,14 @@ removed, and events are removed last, when no run that they led to is only in me
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 
 from spool.deliver.pending_run import PendingRun
 from spool.files.dead_letters import move_run_to_dead
 from spool.files.durable_files import WriteBatch
-from spool.files.layout import Directory
+from spool.files.layout import Directory, Layout
 from spool.files.run import LastError, Run
 from spool.moment import Moment
 
@@ -22,6 +23,7 @@ from spool.moment import Moment
 MAX_STAGED_SECONDS = 0.5
 GROUP_SIZE = 200  # each changed run of a group is an open file until all are written
 GROUP_SECONDS = 0.2
+_Letter = tuple[Run, LastError, PendingRun]
 _log = logging.getLogger(__name__)
 
 
@@ -32,7 +34,7 @@ class PendingChanges:
         self.to_persist: dict[str, PendingRun] = {}
         self.staged: dict[str, PendingRun] = {}
         self.to_remove: dict[str, PendingRun] = {}
-        self.to_dead: dict[str, tuple[Run, LastError, PendingRun]] = {}
+        self.to_dead: dict[str, _Letter] = {}
         self.handled_events: set[str] = set()
         self._removed_events: set[str] = set()
         self._waiting_since: float | None = None
@@ -51,8 +53,8 @@ class PendingChanges:
             return False
         # A group shares one fsync of each directory. Alone, every change would cost several
         # milliseconds on a disk without a write cache.
-        size = len(self.to_persist) + len(self.to_remove) + len(self.to_dead)
-        size += len(self.handled_events)
+        # Dead letters do not count: they may have to wait for a command.
+        size = len(self.to_persist) + len(self.to_remove) + len(self.handled_events)
         return size >= GROUP_SIZE or now.steady - self._waiting_since >= GROUP_SECONDS
 
     def next_time(self) -> float | None:
@@ -96,6 +98,8 @@ class PendingChanges:
     def write(self, new_batch: Callable[[], WriteBatch], *, without_texts: bool) -> None:
         """Make all changes durable, except the staged ones; they are kept until `clear`.
 
+        While a command changes dead letters, new ones wait for a later group.
+
         Raises:
             OSError: nothing is lost, and what only removes files is done if that is possible.
         """
@@ -103,25 +107,39 @@ class PendingChanges:
         # a run in two directories or an event too many, and both are harmless. The other order
         # would lose runs: the facts must be on disk before the events that led to them are removed.
         batch = new_batch()
-        try:
-            self._put_runs(batch, without_texts=without_texts)
-            events = self._put_removals(batch, unwritten=())
-            batch.commit()
-        except OSError:
-            # What is delivered must not wait for what is to be written: on a full disk its files
-            # are the space that the others need.
-            self._remove_delivered(new_batch())
-            raise
+        with self._letters_lock(batch.layout) as has_lock:
+            letters = self.to_dead if has_lock else {}
+            try:
+                self._put_runs(batch, letters, without_texts=without_texts)
+                events = self._put_removals(batch, unwritten=() if letters else self._dead_runs())
+                batch.commit()
+            except OSError:
+                # What is delivered must not wait for what is to be written: on a full disk its
+                # files are the space that the others need.
+                self._remove_delivered(new_batch())
+                raise
         self._removed_events |= events
+        self.to_dead = {} if has_lock else self.to_dead
 
-    def _put_runs(self, batch: WriteBatch, *, without_texts: bool) -> None:
-        """Put the changed runs into a batch; if that fails, it is rolled back."""
+    def _letters_lock(self, layout: Layout) -> AbstractContextManager[bool]:
+        """Return the lock that a group with dead letters needs; a stopped command may hold it."""
+        if not self.to_dead:
+            return nullcontext(enter_result=False)
+        return layout.lock(Directory.DEAD, wait=False)
+
+    def _dead_runs(self) -> list[PendingRun]:
+        return [entry for _, _, entry in self.to_dead.values()]
+
+    def _put_runs(
+        self, batch: WriteBatch, letters: Mapping[str, _Letter], *, without_texts: bool
+    ) -> None:
+        """Put changed runs and dead letters into a batch; if that fails, it is rolled back."""
         try:
             for entry in self.to_persist.values():
                 if entry.run is not None:
                     batch.put_run(_without_texts(entry.run) if without_texts else entry.run)
                     _log.debug("job=%d start=%d is stored in %s/", *entry.key, entry.run.directory)
-            for run, error, _ in self.to_dead.values():
+            for run, error, _ in letters.values():
                 move_run_to_dead(batch, run, error)
         except OSError:
             batch.rollback()
@@ -141,8 +159,8 @@ class PendingChanges:
 
     def _remove_delivered(self, batch: WriteBatch) -> None:
         """Remove what no run needs that is still to be written."""
-        dead = (entry for _, _, entry in self.to_dead.values())
-        events = self._put_removals(batch, unwritten=(*self.to_persist.values(), *dead))
+        unwritten = (*self.to_persist.values(), *self._dead_runs())
+        events = self._put_removals(batch, unwritten=unwritten)
         batch.commit()
         self.to_remove.clear()
         self.handled_events -= events
@@ -153,9 +171,8 @@ class PendingChanges:
         removable = set(self.handled_events)
         # A delivered run frees its events although its file may come back after a power cut: then
         # the file leads to the same requests again.
-        for entry in (*self.to_persist.values(), *self.to_remove.values()):
-            removable |= entry.events
-        for _, _, entry in self.to_dead.values():
+        changed = (*self.to_persist.values(), *self.to_remove.values(), *self._dead_runs())
+        for entry in changed:
             removable |= entry.events
         # One event may have led to several runs (a requeue). While one of them is only in memory,
         # the event must stay in `new/`: after a crash it is the only way back to that run.
@@ -163,13 +180,12 @@ class PendingChanges:
             removable -= entry.events
         return removable
 
-    def clear(self) -> None:
-        """Forget the changes that are durable now: all except the staged ones."""
+    def clear(self, now: Moment) -> None:
+        """Forget the changes that are durable now: all except staged runs and waiting letters."""
         self.to_persist.clear()
         self.to_remove.clear()
-        self.to_dead.clear()
         self.handled_events.clear()
-        self._waiting_since = None
+        self._waiting_since = now.steady if self.to_dead else None
 
 
 def _without_texts(run: Run) -> Run:

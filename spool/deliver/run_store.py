@@ -284,7 +284,7 @@ class RunStore:
             # the file has the facts now; the answer to a request in flight needs them again
             entry.read, entry.run = entry.run if entry.in_flight else None, None
             entry.events = frozenset()
-        self._changes.clear()
+        self._changes.clear(now)
         is_crowded = len(self.schedule) > MAX_LOADED_RUNS
         for entry in written:
             # only memory knows that a run waits for its texts: loaded again, it would not wait

@@ -63,12 +63,15 @@ def safe_name(name: str) -> str:
     return "strange-" + hashlib.sha256(os.fsencode(name)).hexdigest()[:20]
 
 
-# Both change only `dead/` and need no lock: a run is put into `todo/` under a free name, and is
-# removed from `dead/` when that is durable. A crash in between leaves both copies; the one in
-# `todo/` wins. Discarding a run whose job may still run leaves a mark (a run that is not
-# reported); otherwise the next sweep would report the job as missing. The mark goes through
-# `todo/`, too: only the holder of the lock may write to `open/`, and it moves the mark there at
-# once, or at its next start.
+# The caller holds the lock of `dead/` from the plan to the last removal; else it could remove a
+# newer dead letter, of a run that the drain takes up and that is rejected again meanwhile. The
+# drain never waits for this lock: its dead letters wait for a later group (`PendingChanges`).
+#
+# A run is put into `todo/` under a free name, and is removed from `dead/` when that is durable. A
+# crash in between leaves both copies; the one in `todo/` wins. Discarding a run whose job may still
+# run leaves a mark (a run that is not reported); otherwise the next sweep would report the job as
+# missing. The mark goes through `todo/`, too: only the holder of the drain's lock may write to
+# `open/`, and it moves the mark there at once, or at its next start.
 DISCARDED = "discarded by an administrator"
 GROUP_SIZE = 200
 GROUP_BYTES = 16_000_000  # only a run of about 65536 nodes is larger
@@ -132,6 +135,8 @@ def apply_changes(
 ) -> dict[str, UnusableFileError | FileNotFoundError]:
     """Apply changes of dead letters, durably as a group; return the refusals by name.
 
+    The lock of `dead/` is held, and has been since the changes were planned.
+
     Raises:
         OSError: the spool cannot be written; no dead letter is lost.
     """
@@ -140,9 +145,10 @@ def apply_changes(
     refused: dict[str, UnusableFileError | FileNotFoundError] = {}
     for change in changes:
         try:
-            if change.back is not None:
-                layout.rename(Directory.DEAD, change.name, change.back.directory, change.back.name)
-            _remove_letter(layout, change.name)
+            if change.back is None:
+                _remove_letter(layout, change.name)
+            else:
+                _put_back(layout, change.name, change.back)
         except (UnusableFileError, FileNotFoundError) as error:
             refused[change.name] = error
     for directory in {change.back.directory for change in changes if change.back is not None}:
@@ -213,6 +219,14 @@ def _load_dead_run(layout: Layout, name: str) -> Run:
     except BadFileError as error:
         reason = f"{error.reason}; repair the file, or type `cc-spool discard ID`"
         raise BadFileError(name, reason) from error
+
+
+def _put_back(layout: Layout, name: str, origin: DeadLetterReason) -> None:
+    """Move a dead letter to the directory that it came from, and remove its reason."""
+    layout.rename(Directory.DEAD, name, origin.directory, origin.name)
+    # The drain needs no lock to move it to `dead/` once more, with a new reason.
+    if not layout.exists(Directory.DEAD, name):
+        layout.unlink(Directory.DEAD, name + WHY_SUFFIX)
 
 
 def _remove_letter(layout: Layout, name: str) -> None:

@@ -7,10 +7,11 @@ lists, reads and checks, so that a link, a FIFO or a renamed parent cannot redir
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import stat
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from enum import StrEnum
 from pathlib import Path
 
@@ -62,15 +63,22 @@ class NotRegularError(BadFileError):
 
 
 class Layout:
-    """An open spool, accessed with `system_calls`.
+    """An open spool, accessed with `system_calls`, and `flock` (flock(2) by default).
 
     Raises:
         SpoolError: a directory is missing or may not be opened.
     """
 
-    def __init__(self, root: Path, system_calls: SystemCalls = os) -> None:
+    def __init__(
+        self,
+        root: Path,
+        system_calls: SystemCalls = os,
+        *,
+        flock: Callable[[int, int], None] | None = None,
+    ) -> None:
         self.root = root
         self.system_calls = system_calls
+        self._flock = flock or fcntl.flock
         self._fds: dict[Directory, int] = {}
         try:
             for directory in Directory:
@@ -191,6 +199,24 @@ class Layout:
     def fsync(self, directory: Directory) -> None:
         """Make the names in a directory durable."""
         self.system_calls.fsync(self._fds[directory])
+
+    @contextmanager
+    def lock(self, directory: Directory, *, wait: bool) -> Iterator[bool]:
+        """Hold the lock of a directory; without `wait` yield False if another process holds it.
+
+        The kernel frees it when its holder ends.
+        """
+        fd = self._fds[directory]
+        try:
+            self._flock(fd, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+            return
+        try:
+            yield True
+        finally:
+            # not left to `close`: a child that is just being started has the descriptor, too
+            self._flock(fd, fcntl.LOCK_UN)
 
     def free_bytes(self) -> int:
         """Return the bytes available to an unprivileged writer on the spool's file system."""

@@ -124,6 +124,10 @@ class VirtualDisk(DiskTree):
             change.make_durable()
             self.pending.remove(change)
 
+    def flock(self, fd: int, _operation: int) -> None:
+        """Take or free a lock; nobody else is here who could hold it."""
+        self._gate("lock", self._open[fd][1])
+
     def close(self, fd: int) -> None:
         """Close a descriptor."""
         self._open.pop(fd, None)

@@ -71,7 +71,8 @@ def start_drain(
         min_free_bytes=MIN_FREE_BYTES,
     )
     composer = PayloadComposer(_site_map, MetadataPolicy(), JobFilters())
-    return assemble(settings, composer, externals, layout=Layout(Path(ROOT), world.disk))
+    layout = Layout(Path(ROOT), world.disk, flock=world.disk.flock)
+    return assemble(settings, composer, externals, layout=layout)
 
 
 def _site_map(clusters: Iterable[Cluster] | None) -> SiteMap:

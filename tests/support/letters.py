@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from spool.files.dead_letters import LetterPlan, apply_changes, plan_discard, plan_retry
-from spool.files.layout import Layout
+from spool.files.layout import Directory, Layout
 
 
 def retry(layout: Layout, name: str, *, dry_run: bool = False) -> str:
@@ -17,7 +17,8 @@ def discard(layout: Layout, name: str, *, dry_run: bool = False) -> str:
 
 
 def _change(layout: Layout, plan: LetterPlan, name: str, *, dry_run: bool) -> str:
-    change = plan(layout, name)
-    for error in () if dry_run else apply_changes(layout, [change]).values():
-        raise error
+    with layout.lock(Directory.DEAD, wait=True):
+        change = plan(layout, name)
+        for error in () if dry_run else apply_changes(layout, [change]).values():
+            raise error
     return change.planned if dry_run else change.done

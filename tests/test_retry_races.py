@@ -1,0 +1,162 @@
+"""`retry` at the same time as a drain: nothing undelivered is ever removed."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from drain_world import NOON, World
+from real_calls import RealCalls
+
+from ccbackend.outcomes import Reason
+from spool.commands.dead_letters import apply_plan
+from spool.files.dead_letters import plan_retry
+from spool.files.durable_files import WriteBatch
+from spool.files.layout import Directory, Layout
+
+NAME = f"5-{NOON}.json"
+ARGS = argparse.Namespace(dry_run=False, json=True)
+DAY = 86400
+
+
+class Interrupted(Layout):
+    """A command's spool; something happens when it makes `todo/` durable, or moves a file."""
+
+    def __init__(self, root: Path, meanwhile: Callable[[], object]) -> None:
+        super().__init__(root)
+        self._meanwhile = meanwhile
+
+    def fsync(self, directory: Directory) -> None:
+        """Let it happen before a sync of `todo/`."""
+        if directory is Directory.TODO:
+            self._meanwhile()
+        super().fsync(directory)
+
+    def rename(self, source: Directory, name: str, target: Directory, new_name: str) -> None:
+        """Let it happen after a move."""
+        super().rename(source, name, target, new_name)
+        self._meanwhile()
+
+
+class SlowCalls(RealCalls):
+    """The drain's disk; something happens when it has synced a directory."""
+
+    rename = staticmethod(os.rename)
+    unlink = staticmethod(os.unlink)
+    watched = -1
+
+    def __init__(self, meanwhile: Callable[[], object]) -> None:
+        self._meanwhile = meanwhile
+
+    def fsync(self, fd: int, /) -> None:
+        """Sync."""
+        os.fsync(fd)
+        if fd == self.watched:
+            self._meanwhile()
+
+
+class ParallelRetry(logging.Handler):
+    """`cc-spool retry` in a thread; `start` returns when it has ended or waits for the drain."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__()
+        self._root = root
+        self._reached = threading.Event()
+        self._thread = threading.Thread(target=self._work)
+
+    def start(self) -> None:
+        """Begin, the first time."""
+        if not self._thread.ident:
+            self._thread.start()
+            assert self._reached.wait(20)
+
+    def join(self) -> None:
+        """Wait for its end."""
+        self._thread.join(20)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Note that it waits."""
+        if "waiting for another process" in record.getMessage():
+            self._reached.set()
+
+    def _work(self) -> None:
+        with Layout(self._root) as layout:
+            apply_plan(layout, [NAME], plan_retry, args=ARGS)
+        self._reached.set()
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    """Return a site whose cc-backend rejects job 5."""
+    made = World(tmp_path)
+    made.backend.answers[5] = Reason.BAD_REQUEST
+    return made
+
+
+def test_a_run_that_is_rejected_again_during_its_retry_stays_a_dead_letter(world: World) -> None:
+    """A busy disk takes seconds for the command's write; the drain has the run by then."""
+    world.begin(5)
+    world.run(10)
+    with Interrupted(world.root, lambda: world.run(3)) as layout:
+        apply_plan(layout, [NAME], plan_retry, args=ARGS)
+    asked = len(world.backend.asked)
+    world.run(5)
+
+    assert {"dead": [NAME]} == world.files()
+    assert asked == len(world.backend.asked)
+
+
+@pytest.mark.parametrize("is_stored", [False, True])
+def test_a_retry_while_the_drain_writes_the_dead_letter_loses_nothing(
+    world: World, *, is_stored: bool
+) -> None:
+    """Between the letter's write and the removal of the run from `todo/`."""
+    retry = ParallelRetry(world.root)
+    logging.getLogger("spool").addHandler(retry)
+    calls = SlowCalls(retry.start)
+    world.batch_type = lambda layout: WriteBatch(layout, calls)
+    world.boot()
+    calls.watched = world.parts.layout.fd(Directory.DEAD)
+    if is_stored:
+        world.backend.everything = Reason.UNREACHABLE
+    world.begin(5)
+    world.run(10)
+    world.backend.everything = None
+    world.run(200)
+    retry.join()
+    logging.getLogger("spool").removeHandler(retry)
+    world.run(5)
+
+    assert {"dead": [NAME]} == world.files()
+
+
+def test_an_event_that_is_moved_to_dead_again_during_its_retry_stays_there(world: World) -> None:
+    """Slurm does not have its job."""
+    world.hook("stop", 77)
+    world.run(5)
+    world.now += 2 * DAY
+    world.run(1000)
+    (event, why) = world.files()["dead"]
+    with Interrupted(world.root, lambda: world.run(20)) as layout:
+        apply_plan(layout, [event], plan_retry, args=ARGS)
+    world.run(5)
+
+    assert {"dead": [event, why]} == world.files()
+
+
+def test_a_stopped_command_delays_only_dead_letters(world: World) -> None:
+    """It holds the lock as long as its administrator wants (Ctrl-Z)."""
+    with Layout(world.root) as layout, layout.lock(Directory.DEAD, wait=True):
+        world.begin(5)
+        world.begin(6)
+        world.run(60)
+        stopped = world.files()
+    world.run(1)
+
+    assert ["1-start-5-0-0-1"] == stopped["new"]
+    assert {"open": [f"6-{NOON}.json"], "dead": [NAME]} == world.files()
