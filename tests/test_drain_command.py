@@ -17,7 +17,8 @@ from ccbackend.client import BackendClient
 from spool.commands import drain
 from spool.drain import service
 from spool.drain.assembly import BACKEND_WORKERS, assemble
-from spool.files.lock import take_lock
+from spool.files.layout import Layout
+from spool.files.lock import spool_lock, take_lock
 from spool.log_output import set_log
 
 
@@ -94,6 +95,28 @@ def test_a_second_drain_names_the_holder(site: CommandSite) -> None:
     )
     assert expected == said.err
     assert [f"5-{NOON}.json"] == site.names("todo")
+
+
+def test_a_drain_with_another_state_directory_does_not_use_the_spool(site: CommandSite) -> None:
+    """A copied configuration; exit code 75, and nothing is touched."""
+    with Layout(site.spool) as layout, spool_lock(layout):
+        said = site.call("drain", "--once")
+
+    assert 75 == said.code
+    expected = (
+        f"cc-spool: error: the lock {site.spool}/todo is held by a drain with another"
+        " spool.state_directory; stop one of the two, or give it a spool.directory of its own\n"
+    )
+    assert expected == "".join(said.err.splitlines(keepends=True)[-1:])
+    assert [f"5-{NOON}.json"] == site.names("todo")
+
+
+def test_the_lock_of_a_spool_ends_with_its_drain(site: CommandSite) -> None:
+    """The next one can take it, and a command needs none of it."""
+    site.call("drain", "--once")
+
+    with Layout(site.spool) as layout, spool_lock(layout):
+        assert 0 == site.call("retry", "ALL").code
 
 
 def test_a_token_that_cannot_be_used_is_a_problem_of_the_configuration(site: CommandSite) -> None:

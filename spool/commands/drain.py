@@ -17,7 +17,7 @@ from spool.config import Config
 from spool.drain.assembly import assemble
 from spool.exit_codes import OK, TRY_AGAIN
 from spool.files.layout import Layout
-from spool.files.lock import take_lock
+from spool.files.lock import spool_lock, take_lock
 from spool.files.state_files import DRAIN_LOCK_FILE, DRAIN_STATE_FILE
 from spool.log_output import set_log
 
@@ -53,6 +53,7 @@ def run(config: Config, args: argparse.Namespace) -> int:
             set_log(args.log_level or current.log.level, current.log.format)
             with (
                 Layout(current.spool.directory) as layout,
+                spool_lock(layout),
                 publish_metrics(current, token) as lines,
             ):
                 code = _drain(current, layout, watch, stopping, once=args.once, warnings=lines)

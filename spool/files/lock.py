@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import fcntl
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 
 from slurm.type_names import TYPE_CHECKING
 from spool.errors import SpoolLockedError
+from spool.files.layout import Directory, Layout
 from spool.files.state_files import read_json
 
 if TYPE_CHECKING:
@@ -50,6 +53,23 @@ def take_lock(path: Path, holder_file: Path) -> FileLock:
         pid = holder_pid(holder_file)
         raise SpoolLockedError(str(path), f"process {pid}" if pid else "another process") from error
     return lock
+
+
+@contextmanager
+def spool_lock(layout: Layout) -> Iterator[None]:
+    """Hold the lock of an open spool: a drain with another state directory must not use it, too.
+
+    Raises:
+        SpoolLockedError: another drain holds it.
+    """
+    with layout.lock(Directory.TODO, wait=False) as is_free:
+        if not is_free:
+            holder = (
+                "a drain with another spool.state_directory; stop one of the two, or give it a"
+                " spool.directory of its own"
+            )
+            raise SpoolLockedError(str(layout.root / Directory.TODO), holder)
+        yield
 
 
 def lock_state(path: Path) -> LockState:
