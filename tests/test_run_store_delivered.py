@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -14,15 +15,18 @@ from run_store_site import (
     START,
     event,
     files,
+    later,
     new_loader,
     new_store,
     noted,
+    put,
     run,
     working_store,
 )
 
 from slurm.job import Job
 from spool.deliver.delivered_runs import MAX_REMEMBERED_JOBS
+from spool.deliver.pending_changes import GROUP_SECONDS
 from spool.deliver.pending_run import pending_run
 from spool.deliver.run_loader import RunLoader
 from spool.deliver.run_store import RunStore
@@ -125,6 +129,70 @@ def test_a_refused_run_that_is_staged_again_does_not_go_to_dead(
     store.flush(NOW)
 
     assert {"todo": [f"1-{START}.json"]} == files(layout)
+
+
+DONE = run(started=START, end=OVER)
+
+
+def test_a_delivered_run_takes_its_dead_letter_with_it(layout: Layout, store: RunStore) -> None:
+    """Its start was rejected; its epilog's event led to a new one, which was accepted."""
+    put(layout, run(last_error=REFUSED), Directory.DEAD)
+    store.complete(store.stage(DONE, [], NOW), DONE, NOW)
+    store.flush(NOW)
+
+    assert {} == files(layout)
+
+
+def test_the_dead_letter_of_a_delivered_run_waits_for_a_command(
+    layout: Layout, store: RunStore
+) -> None:
+    """The command may be about to requeue it."""
+    put(layout, run(last_error=REFUSED), Directory.DEAD)
+    store.complete(store.stage(DONE, [], NOW), DONE, NOW)
+    with Layout(layout.root) as command, command.lock(Directory.DEAD, wait=True):
+        store.flush(NOW)
+        assert {"dead": [DONE.name]} == files(layout)
+    assert store.is_due(later(GROUP_SECONDS + 0.01))
+    store.flush(NOW)
+
+    assert ({}, False) == (files(layout), store.is_due(later(9)))
+
+
+def test_the_dead_letter_of_a_run_that_was_excluded_stays(layout: Layout, store: RunStore) -> None:
+    """Nothing of it was delivered."""
+    put(layout, run(last_error=REFUSED), Directory.DEAD)
+    excluded = run(end=OVER, reported=False)
+    store.complete(store.stage(excluded, [], NOW), excluded, NOW)
+    store.flush(NOW)
+
+    assert {"dead": [excluded.name]} == files(layout)
+
+
+def test_a_dead_letter_that_cannot_be_looked_at_stays(
+    layout: Layout, store: RunStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It delays no delivery."""
+
+    def fail(*_: object) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    put(layout, run(last_error=REFUSED), Directory.DEAD)
+    store.complete(store.stage(DONE, [event(layout, "e")], NOW), DONE, NOW)
+    monkeypatch.setattr(layout, "exists", fail)
+    store.flush(NOW)
+
+    assert {"dead": [DONE.name]} == files(layout)
+
+
+def test_a_delivered_run_that_is_rejected_before_its_group_stays_dead(
+    layout: Layout, store: RunStore
+) -> None:
+    """Its new dead letter is not the obsolete one."""
+    store.complete(store.stage(DONE, [], NOW), DONE, NOW)
+    store.move_to_dead(store.stage(run(), [], NOW), run(), REFUSED, NOW)
+    store.flush(NOW)
+
+    assert {"dead": [DONE.name]} == files(layout)
 
 
 def test_what_was_delivered_before_a_restart_is_remembered(

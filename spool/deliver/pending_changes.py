@@ -12,7 +12,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 
 from spool.deliver.pending_run import PendingRun
-from spool.files.dead_letters import move_run_to_dead
+from spool.files.dead_letters import has_dead_run, move_run_to_dead
 from spool.files.durable_files import WriteBatch
 from spool.files.layout import Directory, Layout
 from spool.files.run import LastError, Run
@@ -35,6 +35,8 @@ class PendingChanges:
         self.staged: dict[str, PendingRun] = {}
         self.to_remove: dict[str, PendingRun] = {}
         self.to_dead: dict[str, _Letter] = {}
+        self.delivered: set[str] = set()
+        """Names of runs that were delivered completely: an earlier dead letter is obsolete."""
         self.handled_events: set[str] = set()
         self._removed_events: set[str] = set()
         self._waiting_since: float | None = None
@@ -98,7 +100,7 @@ class PendingChanges:
     def write(self, new_batch: Callable[[], WriteBatch], *, without_texts: bool) -> None:
         """Make all changes durable, except the staged ones; they are kept until `clear`.
 
-        While a command changes dead letters, new ones wait for a later group.
+        While a command changes dead letters, new and obsolete ones wait for a later group.
 
         Raises:
             OSError: nothing is lost, and what only removes files is done if that is possible.
@@ -107,11 +109,14 @@ class PendingChanges:
         # a run in two directories or an event too many, and both are harmless. The other order
         # would lose runs: the facts must be on disk before the events that led to them are removed.
         batch = new_batch()
-        with self._letters_lock(batch.layout) as has_lock:
+        obsolete = {name for name in self.delivered if has_dead_run(batch.layout, name)}
+        with self._letters_lock(batch.layout, obsolete) as has_lock:
             letters = self.to_dead if has_lock else {}
             try:
                 self._put_runs(batch, letters, without_texts=without_texts)
                 events = self._put_removals(batch, unwritten=() if letters else self._dead_runs())
+                for name in obsolete if has_lock else ():
+                    batch.remove(Directory.DEAD, name)
                 batch.commit()
             except OSError:
                 # What is delivered must not wait for what is to be written: on a full disk its
@@ -120,10 +125,11 @@ class PendingChanges:
                 raise
         self._removed_events |= events
         self.to_dead = {} if has_lock else self.to_dead
+        self.delivered = set() if has_lock else obsolete
 
-    def _letters_lock(self, layout: Layout) -> AbstractContextManager[bool]:
+    def _letters_lock(self, layout: Layout, obsolete: set[str]) -> AbstractContextManager[bool]:
         """Return the lock that a group with dead letters needs; a stopped command may hold it."""
-        if not self.to_dead:
+        if not self.to_dead and not obsolete:
             return nullcontext(enter_result=False)
         return layout.lock(Directory.DEAD, wait=False)
 
@@ -185,7 +191,7 @@ class PendingChanges:
         self.to_persist.clear()
         self.to_remove.clear()
         self.handled_events.clear()
-        self._waiting_since = now.steady if self.to_dead else None
+        self._waiting_since = now.steady if self.to_dead or self.delivered else None
 
 
 def _without_texts(run: Run) -> Run:

@@ -35,6 +35,14 @@ def move_run_to_dead(batch: WriteBatch, run: Run, error: LastError) -> Run:
     return dead
 
 
+def has_dead_run(layout: Layout, name: str) -> bool:
+    """Return whether `dead/` has a rejected run of a name; a file with a reason is damaged."""
+    with suppress(OSError):
+        has_run = layout.exists(Directory.DEAD, name)
+        return has_run and not layout.exists(Directory.DEAD, name + WHY_SUFFIX)
+    return False
+
+
 def move_file_to_dead(layout: Layout, why: DeadLetterReason) -> str:
     """Move any file to `dead/` with its reason, durably; return its name there.
 
