@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from delivery_steps import NAME, calls, entry_of, held, request, result, started, stored
+from delivery_steps import NAME, NEW, calls, entry_of, held, request, result, started, stored
 from drain_world import NOON, World
 
-from ccbackend.outcomes import Reason
+from ccbackend.outcomes import Reason, ReplyVerdict
 from ccbackend.replies import ApiReply, BackendRow
 from spool.deliver.pending_run import RequestKind
 
@@ -28,6 +28,69 @@ def requeued(world: World) -> None:
         replace(world.job(1), start_time=NOON - 600, end_time=NOON - 60, state="REQUEUED")
     )
     world.begin(1, restart_count=1)
+
+
+def lose_first_answer(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let cc-backend delete a row whose answer does not arrive."""
+    delete = world.backend.delete
+    lost = [ReplyVerdict(Reason.TIMED_OUT)]
+
+    def answer(document: dict[str, Any]) -> ApiReply:
+        reply = delete(document)
+        return replace(reply, verdict=lost.pop()) if lost else reply
+
+    monkeypatch.setattr(world.backend, "delete", answer)
+
+
+def test_a_row_whose_deletion_was_not_answered_does_not_block_the_second_run(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """cc-backend 1.5 answers the repeated request as if the row were in its job cache."""
+    world.backend.version = NEW
+    lose_first_answer(world, monkeypatch)
+    world.run()
+    requeued(world)
+    start = int(world.now)
+    world.run(240)
+
+    assert {(1, start): "running"} == world.backend.rows
+
+
+def test_a_retry_does_not_wait_for_the_flush(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An administrator has seen that the row of the first run is gone."""
+    world.backend.version = NEW
+    lose_first_answer(world, monkeypatch)
+    world.run()
+    requeued(world)
+    start = int(world.now)
+    world.run(20)
+    world.delivery.retry_now(1, world.moment)
+    world.run(5)
+
+    assert {(1, start): "running"} == world.backend.rows
+
+
+def test_a_row_that_comes_back_is_deleted_again_after_growing_waits(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another program reports the first run again each time."""
+    delete = world.backend.delete
+
+    def answer(document: dict[str, Any]) -> ApiReply:
+        reply = delete(document)
+        world.backend.rows[1, NOON - 600] = "completed"
+        return reply
+
+    monkeypatch.setattr(world.backend, "delete", answer)
+    world.run()
+    requeued(world)
+    world.run(20)
+    deletions = [len(calls(world, "delete"))]
+    for _ in range(2):
+        world.run(1000)
+        deletions.append(len(calls(world, "delete")))
+
+    assert [1, 3, 4] == deletions
 
 
 def test_a_start_waits_for_the_proof_that_both_are_the_same_job(world: World) -> None:

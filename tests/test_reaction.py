@@ -62,6 +62,49 @@ def test_a_deleted_row_is_struck_off() -> None:
     assert (2,) == react(run, ReplyVerdict(Reason.DELETED), asked(RequestKind.DELETE)).run.replaces
 
 
+def test_a_row_that_is_not_found_may_be_in_the_job_cache() -> None:
+    """cc-backend 1.5 cannot delete it before the next flush."""
+    run = replace(RUN, replaces=(1, 2))
+
+    reaction = react(run, ReplyVerdict(Reason.AFTER_FLUSH), asked(RequestKind.DELETE))
+
+    assert ((1, 2), NOW + 180) == (reaction.run.replaces, reaction.run.not_before)
+
+
+def test_a_row_that_is_not_found_after_a_flush_is_struck_off() -> None:
+    """It was deleted before, and the answer was lost."""
+    verdict, request = ReplyVerdict(Reason.AFTER_FLUSH), asked(RequestKind.DELETE)
+    waiting = react(replace(RUN, replaces=(1, 2)), verdict, request).run
+
+    assert replace(RUN, replaces=(2,)) == react(waiting, verdict, request).run
+
+
+def test_a_deletion_that_waits_for_a_flush_says_how_to_try_it_now() -> None:
+    """The server's own words are about no row at all."""
+    run = replace(RUN, replaces=(1,))
+
+    error = react(run, ReplyVerdict(Reason.AFTER_FLUSH), asked(RequestKind.DELETE)).run.last_error
+
+    assert error is not None
+    assert "`cc-spool retry ID`" in error.hint
+
+
+def test_a_flush_is_awaited_as_long_as_the_site_says() -> None:
+    """Its server writes the job cache once an hour."""
+    request = asked(RequestKind.START, commit_seconds=3700.0)
+
+    reaction = react(RUN, ReplyVerdict(Reason.AFTER_FLUSH), request)
+
+    assert NOW + 3700 == reaction.run.not_before
+
+
+def test_an_accepted_start_forgets_the_rows_that_it_replaced() -> None:
+    """If it has to be sent again, they are counted from the beginning."""
+    run = replace(RUN, replaced=3)
+
+    assert 0 == react(run, ReplyVerdict(Reason.CREATED), asked(RequestKind.START)).run.replaced
+
+
 def test_an_unknown_stop_leads_back_to_the_start() -> None:
     """The run is started again before it is stopped."""
     reaction = react(

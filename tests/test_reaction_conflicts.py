@@ -24,6 +24,30 @@ def test_an_earlier_run_is_replaced_by_policy() -> None:
     assert (earlier,) == reaction.run.replaces
 
 
+@pytest.mark.parametrize(
+    ("replaced", "wait"), [(0, 0), (1, 180), (2, 360), (3, 720), (4, 1440), (20, 3600)]
+)
+def test_an_earlier_run_that_is_there_again_is_deleted_later(replaced: int, wait: int) -> None:
+    """Another program may report it each time."""
+    run, earlier = replace(RUN, replaced=replaced), BEGAN - 100
+
+    reaction = settle_conflict(run, [earlier], [earlier], replace_earlier=True, now=NOW)
+
+    assert ((earlier,), wait) == (reaction.run.replaces, max(0, reaction.run.not_before - NOW))
+
+
+def test_a_run_whose_earlier_run_is_always_there_again_becomes_a_dead_letter() -> None:
+    """After most of a day an administrator has to look; nothing is left to be deleted."""
+    refused = react(RUN, ReplyVerdict(Reason.DUPLICATE), asked(RequestKind.START)).run
+    run = replace(refused, replaced=23)
+
+    reaction = settle_conflict(run, [BEGAN - 9], [BEGAN - 9], replace_earlier=True, now=NOW)
+
+    assert (RunAction.DEAD_LETTER, ()) == (reaction.action, reaction.run.replaces)
+    assert reaction.run.last_error is not None
+    assert "another program" in reaction.run.last_error.hint
+
+
 def test_an_earlier_run_is_kept_by_policy() -> None:
     """The second run stays here, unreported, with the reason."""
     reaction = settle_conflict(RUN, [BEGAN - 9], [BEGAN - 9], replace_earlier=False, now=NOW)

@@ -35,6 +35,11 @@ ALONE_HINT = (
     "cc-backend accepts other runs, so only this one is refused; check the logs of cc-backend and"
     " of proxies in front of it, then `cc-spool retry ID`"
 )
+NOT_FOUND_HINT = (
+    "cc-backend does not find the row of the earlier run: it is deleted already, or still in the"
+    " job cache. If the next attempt does not find it either, the start is sent; `cc-spool retry"
+    " ID` makes this attempt now"
+)
 
 
 class RunAction(Enum):
@@ -116,7 +121,7 @@ def _accepted(run: Run, _verdict: ReplyVerdict, context: RequestContext) -> Reac
             # still go to the row that this start has created. The count of restarts survives an
             # accepted start, or a run whose row disappears each time would be started for ever.
             clean["cluster"], clean["started"] = run.cluster or context.cluster, int(context.now)
-            clean["attempts"] = _restarts(run)
+            clean["attempts"], clean["replaced"] = _restarts(run), 0
         # One row was deleted; the start follows when all rows that it replaces are gone.
         case RequestKind.DELETE:
             clean["replaces"] = run.replaces[1:]
@@ -169,6 +174,8 @@ def _needs_start(run: Run, verdict: ReplyVerdict, context: RequestContext) -> Re
 
 def _later(run: Run, verdict: ReplyVerdict, context: RequestContext) -> Reaction:
     """Return the reaction to an unknown name: wait until an administrator corrects it."""
+    if verdict.reason is Reason.AFTER_FLUSH:
+        return _after_flush(run, verdict, context)
     noted = _with_error(run, verdict, context)
     # No wait of its own: `UnknownNames` lets one run of the name through and releases all when it
     # is known.
@@ -178,7 +185,25 @@ def _later(run: Run, verdict: ReplyVerdict, context: RequestContext) -> Reaction
         if run.attempts >= MAX_STOP_REPEATS:
             return _needs_start(run, verdict, context)
         return count_attempt(noted, context, wait_seconds=QUEUE_SECONDS, limit=MAX_ATTEMPTS)
-    wait = FLUSH_SECONDS if verdict.reason is Reason.AFTER_FLUSH else HOUR_SECONDS
+    return Reaction(run=replace(noted, not_before=int(context.now) + HOUR_SECONDS))
+
+
+def _after_flush(run: Run, verdict: ReplyVerdict, context: RequestContext) -> Reaction:
+    """Return the reaction to a row that may be in the job cache: wait until that is written.
+
+    A delete is answered like this for a cached row and for one that was deleted before, when the
+    first answer was lost. So it is repeated once: `replaces` has only rows that were listed, and
+    a listed row has left the cache. If it is there all the same, cc-backend refuses the start.
+    """
+    is_delete, error = context.kind is RequestKind.DELETE, run.last_error
+    if is_delete and error and (error.call, error.reason) == (context.kind, _AFTER_FLUSH):
+        return _accepted(run, verdict, context)
+    noted = _with_error(run, verdict, context)
+    if is_delete:
+        error = noted.last_error and replace(noted.last_error, hint=NOT_FOUND_HINT)
+        noted = replace(noted, last_error=error)
+    # A site may have set another commit interval: then the hold of stops is longer as well.
+    wait = max(FLUSH_SECONDS, int(context.commit_seconds))
     return Reaction(run=replace(noted, not_before=int(context.now) + wait))
 
 
@@ -218,6 +243,7 @@ def _rejected(run: Run, verdict: ReplyVerdict, context: RequestContext) -> React
 
 _PUBLISHED, _SWALLOWED = (each.name.lower() for each in (Reason.PUBLISHED, Reason.SWALLOWED))
 _SILENT = frozenset({_PUBLISHED, _SWALLOWED})
+_AFTER_FLUSH = Reason.AFTER_FLUSH.name.lower()
 _BY_NAME = frozenset({Reason.UNKNOWN_HOST, Reason.UNKNOWN_CLUSTER_ALONE})
 _REACTIONS = {
     Outcome.DELIVERED: _accepted,

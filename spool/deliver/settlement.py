@@ -11,8 +11,10 @@ from dataclasses import replace
 
 from ccbackend.replies import ApiReply
 from slurm.light_dataclass import light_dataclass
+from spool.backoff import backoff
 from spool.deliver.pending_run import PendingRun, RequestKind
 from spool.deliver.reaction import (
+    FLUSH_SECONDS,
     HOUR_SECONDS,
     MAX_ATTEMPTS,
     Reaction,
@@ -36,6 +38,10 @@ UNPROVEN = (
     "cc-backend has a run of this job id that began less than a day before, perhaps of another job:"
     " to keep that one, type `cc-spool discard ID`; else delete it at cc-backend, then `cc-spool"
     " retry ID`"
+)
+REAPPEARED = (
+    "cc-backend has a row of an earlier run of this job again, although it was deleted: check"
+    " whether another program reports the jobs of this cluster too, then `cc-spool retry ID`"
 )
 ProveSameJob = Callable[[Run, Iterable[int], Callable[[set[int] | None], None]], None]
 
@@ -133,9 +139,26 @@ def settle_conflict(
     # The stops of earlier runs are delivered first (`Schedule`), then their rows are deleted. Their
     # copies in the server's job archive stay: `delete_job` changes only the table.
     if replace_earlier:
-        return Reaction(run=replace(run, replaces=tuple(near), last_error=None, not_before=0))
+        return _replace_rows(run, tuple(near), now)
     reason = "second run of this job id within 24 h (drain.requeue is keep)"
     return Reaction(run=replace(run, reported=False, reason=reason, last_error=None))
+
+
+def _replace_rows(run: Run, rows: tuple[int, ...], now: float) -> Reaction:
+    """Return the reaction of a run that replaces rows: they are deleted, at once the first time.
+
+    Rows that are there again were written by somebody else, or are not really deleted: the waits
+    grow to an hour, and after most of a day an administrator has to look.
+    """
+    noted = replace(run, replaced=run.replaced + 1)
+    if not run.replaced:
+        return Reaction(run=replace(noted, replaces=rows, last_error=None, not_before=0))
+    error = run.last_error and replace(run.last_error, hint=REAPPEARED)
+    noted = replace(noted, last_error=error)
+    if noted.replaced >= MAX_ATTEMPTS:
+        return Reaction(run=noted, action=RunAction.DEAD_LETTER)
+    wait = int(backoff(run.replaced - 1, first=FLUSH_SECONDS, longest=HOUR_SECONDS))
+    return Reaction(run=replace(noted, replaces=rows, not_before=int(now) + wait))
 
 
 def _out_of_order(run: Run, *, are_same_job: bool, now: float) -> Reaction:

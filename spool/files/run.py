@@ -62,8 +62,9 @@ class Run:
 
     `started` is when cc-backend accepted the start (None: not yet). `reported` is False for runs
     that are deliberately not reported, `reason` says why. `replaces` are start times of earlier
-    runs whose rows at cc-backend block this start. `late_texts` are texts (`script`, `description`)
-    that arrived after the start and may not be in the row yet. Instants are Unix seconds.
+    runs whose rows at cc-backend block this start, `replaced` is how often it was blocked so.
+    `late_texts` are texts (`script`, `description`) that arrived after the start and may not be in
+    the row yet. Instants are Unix seconds.
     """
 
     job: Job
@@ -83,6 +84,7 @@ class Run:
     last_error: LastError | None = None
     seen: int = 0
     late_texts: tuple[str, ...] = ()
+    replaced: int = 0
 
     @property
     def job_id(self) -> int:
