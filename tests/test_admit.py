@@ -137,7 +137,39 @@ def test_a_closed_row_needs_no_facts() -> None:
 
     run = admit(Job(job_id=5, start_time=BEGAN), **facts(end=end))
 
-    assert (NOW, end) == (run.started, run.end)
+    assert (BEGAN, end) == (run.started, run.end)
+
+
+def stop(start: int, **extras: str) -> Event:
+    """Return a stop event with extras."""
+    return replace(event(start, **extras), kind=EventKind.STOP)
+
+
+OVER = End(time=NOW, state="COMPLETED", source=EndSource.ACCOUNTING)
+
+
+def test_a_row_that_a_sweep_has_seen_running_needs_no_facts() -> None:
+    """Only its stop is delivered: its start may be refused because a host is gone."""
+    seen = stop(BEGAN, again="1")
+
+    run = admit(Job(job_id=5, start_time=BEGAN), **facts(seen, end=OVER))
+
+    assert (BEGAN, OVER) == (run.started, run.end)
+
+
+@pytest.mark.parametrize(
+    ("written", "end"),
+    [
+        (stop(BEGAN), OVER),
+        (event(BEGAN, again="1"), OVER),
+        (stop(BEGAN - 1, again="1"), OVER),
+        (stop(BEGAN, again="1"), None),
+    ],
+    ids=["a hook's stop", "missing there", "another row", "not ended"],
+)
+def test_a_run_without_a_row_that_runs_is_started_first(written: Event, end: End | None) -> None:
+    """Nobody has seen that cc-backend has it, or it may go on."""
+    assert None is admit(JOB, **facts(written, end=end)).started
 
 
 LATER = str(NOW + 500)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 from drain_world import World
+
+from ccbackend.version import Version
 
 DAY = 24 * 3600
 
@@ -50,6 +53,44 @@ def test_a_stop_without_effect_is_told_again(tmp_path: Path) -> None:
     world.run(300)
 
     assert world.backend.rows == {(7, start): "completed"}
+    assert world.files() == {}
+
+
+def orphan(world: World) -> tuple[int, int]:
+    """A row left running, whose run the spool never had; its start and its run's end."""
+    world.backend.version = Version(1, 5, 4)
+    job = world.job(9, start_time=int(world.now) - 9000, end_time=int(world.now) - 4000)
+    world.slurm.rows.append(replace(job, state="COMPLETED"))
+    start = job.start_time or 0
+    world.backend.rows[9, start] = "running"
+    return start, job.end_time or 0
+
+
+def test_a_row_left_running_is_stopped_at_once_without_a_start(tmp_path: Path) -> None:
+    """Its host may have left cluster.json, and then cc-backend refuses every start of it."""
+    world = World(tmp_path)
+    world.run()
+    start, end = orphan(world)
+
+    asked(world, "stop", 9, start, end)
+    world.run(10)
+
+    assert [call for call, job_id in world.backend.asked if job_id == 9] == ["stop"]
+    assert world.backend.rows == {(9, start): "completed"}
+    assert world.files() == {}
+
+
+def test_a_row_that_vanished_before_its_stop_is_started_again(tmp_path: Path) -> None:
+    """An administrator deleted it between the sweep and the drain."""
+    world = World(tmp_path)
+    world.run()
+    start, end = orphan(world)
+    world.backend.rows.clear()
+
+    asked(world, "stop", 9, start, end)
+    world.run(300)
+
+    assert world.backend.rows == {(9, start): "completed"}
     assert world.files() == {}
 
 

@@ -13,7 +13,7 @@ from dataclasses import replace
 
 from slurm.decode.hook_facts import parse_hook_facts
 from slurm.job import Job
-from spool.files.event import Event
+from spool.files.event import Event, EventKind
 from spool.files.run import End, EndSource, Run
 from spool.resolve.inferred_ends import exit_code_of
 from spool.resolve.resolve_job import Resolution
@@ -92,21 +92,38 @@ def admit(job: Job, end: End | None, *, events: tuple[Event, ...], now: float) -
         nodes=job.nodes or seen.nodes,
         sharing=seen.sharing or job.sharing,  # that of accounting is deduced from CPUs
     )
-    # A close event is about a row that cc-backend has: the run counts as started, and the facts of
-    # a start are not needed.
-    closing = end is not None and end.source is EndSource.CLOSE
+    # The run counts as started, and the facts of a start are not needed. Its start would be refused
+    # for ever if cc-backend does not have one of its hosts any more.
+    is_there = end is not None and _has_row(job.start_time or 0, end, events)
     run = Run(
         job=full,
         start_time=job.start_time or 0,
         end=end,
         monitoring_status=0 if extras.get("monitoring_status") == "0" else None,
         not_before=report_time(events, job.start_time),
-        started=int(now) if closing else None,
+        # the sweep saw the row in a job list, so its stop needs no hold
+        started=min(int(now), job.start_time or 0) if is_there else None,
         seen=int(now),
     )
-    if not closing and (missing := _missing_fields(run)):
+    if not is_there and (missing := _missing_fields(run)):
         raise IncompleteRunError(run, missing)
     return run
+
+
+def _has_row(start_time: int, end: End, events: Iterable[Event]) -> bool:
+    """Return whether a sweep has just seen the row of a run that has ended running at cc-backend.
+
+    It writes close events and, where the end is proven, stop events only for such rows. If the row
+    has vanished since, cc-backend answers the stop so, and the start is sent.
+    """
+    # Equal start times, not near ones: the stop must name the row by the time that it has.
+    is_seen = any(
+        event.kind is EventKind.STOP
+        and event.extras.get("again") == "1"
+        and event.start == start_time
+        for event in events
+    )
+    return is_seen or end.source is EndSource.CLOSE
 
 
 def report_time(events: Iterable[Event], start_time: int | None) -> int:
