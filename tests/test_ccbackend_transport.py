@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 import sys
 import threading
@@ -164,6 +165,22 @@ def test_a_cut_answer_is_no_answer(data: bytes) -> None:
         found = there.exchange("GET", "/")
 
     assert (found.status, found.fault, found.sent) == (None, Fault.BROKEN, True)
+
+
+@pytest.mark.parametrize("status", [101, 102, 103, 199])
+def test_an_interim_answer_does_not_shift_the_answers_behind_it(status: int) -> None:
+    """A proxy may send early hints: the final answer must not be that of the next request."""
+
+    def interim(peer: socket.socket) -> bool:
+        peer.sendall(f"HTTP/1.1 {status} X\r\nLink: </x.css>\r\n\r\n".encode())
+        return answer(201, '"first"')(peer)
+
+    with transport(OK, interim, answer(200, '"second"')) as (there, _):
+        there.exchange("GET", "/")
+        answers = [there.exchange("POST", "/", body=b"{}") for _ in range(2)]
+
+    assert [(None, Fault.BROKEN), (200, None)] == [(each.status, each.fault) for each in answers]
+    assert '"second"' == answers[1].text
 
 
 def test_an_answer_over_the_limit_is_dropped() -> None:

@@ -25,6 +25,7 @@ from ccbackend.wire.deadline_guard import DeadlineAdapter, DeadlineGuard
 MAX_RETRY_AFTER_SECONDS = 900.0
 _MAX_STALE_SECONDS = 5.0  # a stale connection breaks at once; later the server was at work
 _CHUNK_BYTES = 65_536
+_FIRST_FINAL_STATUS = 200
 # of requests: the URL or `ca_file`; of urllib3: the connection; ValueError: a header
 _FAILURES = (requests.RequestException, urllib3.exceptions.HTTPError, ValueError, OSError)
 _log = logging.getLogger(__name__)
@@ -199,6 +200,11 @@ class Transport:
     def _read_answer(
         self, response: urllib3.BaseHTTPResponse, token: str | None, limit_bytes: int
     ) -> HttpAnswer:
+        # http.client skips 100 alone, and takes any other interim answer for a final one without
+        # text: the final one would count as that of the next request. A connection whose answer is
+        # not read is closed.
+        if response.status < _FIRST_FINAL_STATUS:
+            return HttpAnswer(fault=Fault.BROKEN, text=f"interim answer {response.status}")
         body = bytearray()
         try:
             for part in response.stream(_CHUNK_BYTES):
