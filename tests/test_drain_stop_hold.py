@@ -62,6 +62,23 @@ def test_a_held_stop_is_told_when_its_run_is_listed(world: World) -> None:
     assert ("running", "completed") == (held, world.backend.rows[1, NOON])
 
 
+def test_a_stop_is_held_again_when_the_row_of_its_run_has_vanished(world: World) -> None:
+    """Its start was sent once more: the new row is in the job cache, whatever was listed before."""
+    world.backend.version = Version(1, 5, 4)
+    world.begin(1)
+    world.run()
+    world.backend.answers[1] = Reason.BUSY
+    world.end(1)
+    world.run(10)  # it is listed, and its stop fails
+    world.backend.rows.clear()
+    world.backend.is_cached = True
+    del world.backend.answers[1]
+
+    world.run(100)
+
+    assert {(1, NOON): "running"} == world.backend.rows
+
+
 def test_one_query_is_about_all_held_stops(world: World) -> None:
     """It is repeated twice a second at most."""
     world.backend.version = Version(1, 5, 4)

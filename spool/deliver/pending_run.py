@@ -99,6 +99,8 @@ class PendingRun:
             # By the time in the file, so that the hold of a stop goes on over a restart of the
             # drain.
             self.accepted_at = now.steady_since(run.started)
+        elif run.started is None and self.started is not None:
+            self.is_listed = False  # its row may have vanished; a new one is in the job cache
         self.run, self.read = run, None
         self.end_time = None if run.end is None else run.end.time
         self.started = run.started
