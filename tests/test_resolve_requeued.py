@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 from resolve_values import OPEN, OVER, PENDING, RUNNING, START, STOP, T, concluded, event
 
+from slurm.decode.squeue_json import parse_job
 from slurm.job import SCRONTAB_FLAG, Job
 from spool.files.event import EventKind
 
@@ -38,6 +39,14 @@ def test_a_later_start_with_more_restarts_is_no_moved_one() -> None:
     )
 
     assert (((record, None),), {}) == (result.new_runs, result.ends)
+
+
+@pytest.mark.parametrize("word", ["SPECIAL_EXIT", "REQUEUE_HOLD", "RESV_DEL_HOLD"])
+def test_accounting_is_asked_for_the_run_of_a_job_that_is_requeued_and_held(word: str) -> None:
+    """Up to 23.02 Slurm prints the flag instead of PENDING."""
+    record = parse_job({"job_id": 5, "job_state": word}, node_of=lambda _: None)
+
+    assert concluded(STOP, runs=(OPEN,), record=record).needs_accounting
 
 
 def requeued(code: str | None, first: str, epilog: str, *, record: Job = PENDING) -> str:

@@ -71,14 +71,20 @@ def test_texts_for_missing_are_missing() -> None:
     [
         ("RUNNING", ("RUNNING", ())),
         ("COMPLETING", (None, ("COMPLETING",))),
+        ("SPECIAL_EXIT", ("PENDING", ("SPECIAL_EXIT",))),
+        ("REQUEUE_HOLD", ("PENDING", ("REQUEUE_HOLD",))),
+        ("RESV_DEL_HOLD", ("PENDING", ("RESV_DEL_HOLD",))),
+        ("REQUEUED", (None, ("REQUEUED",))),
         ("CANCELLED by 1000", ("CANCELLED", ())),
+        (["COMPLETED", "SPECIAL_EXIT"], ("COMPLETED", ("SPECIAL_EXIT",))),
+        (["COMPLETING", "SPECIAL_EXIT"], (None, ("COMPLETING", "SPECIAL_EXIT"))),
         (["RUNNING", "CONFIGURING"], ("RUNNING", ("CONFIGURING",))),
         (["PENDING", "UPDATE_DB"], ("PENDING", ("UPDATE_DB",))),
         ("", (None, ())),
     ],
 )
 def test_state_words(value: object, expected: tuple[str | None, tuple[str, ...]]) -> None:
-    """One word hides the base state behind a flag, a list has both."""
+    """One word hides the base state behind a flag, but those of a held job; a list has both."""
     assert expected == split_state(value)
 
 

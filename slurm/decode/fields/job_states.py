@@ -31,6 +31,10 @@ STATE_FLAGS = _END_FLAGS | {
 }
 """State words that are flags: next to a base state (lists), or hiding it (single words)."""
 
+# `job_state_string` prints one word, and flags of a job that runs or completes come before these
+# (`src/common/slurm_protocol_defs.c`, 21.08 ... 26.05). So alone they mean a pending job.
+_PENDING_FLAGS = frozenset({"REQUEUE_HOLD", "RESV_DEL_HOLD", "SPECIAL_EXIT"})
+
 END_STATES = _END_BASE_STATES | _END_FLAGS
 """The words for a run that has ended; a requeued one has, too."""
 _log = logging.getLogger(__name__)
@@ -39,8 +43,9 @@ _log = logging.getLogger(__name__)
 def split_state(value: Any) -> tuple[str | None, tuple[str, ...]]:
     """Return base state (None where a flag hides it) and flags of a job.
 
-    A list has the base state first (23.11 on), a single flag word hides it. An unknown word counts
-    as a flag, because a new flag taken for an end state would stop a running job.
+    A list has the base state first (23.11 on), a single flag word hides it, but that of a pending
+    job. An unknown word counts as a flag, because a new flag taken for an end state would stop a
+    running job.
 
     Raises:
         ValueError: these are not words.
@@ -56,7 +61,9 @@ def split_state(value: Any) -> tuple[str | None, tuple[str, ...]]:
         if word not in BASE_STATES | STATE_FLAGS:
             _unknown_word(word)
     bases = [word for word in words if word in BASE_STATES]
-    return (bases[0] if bases else None), tuple(word for word in words if word not in BASE_STATES)
+    flags = tuple(word for word in words if word not in BASE_STATES)
+    hidden = "PENDING" if len(flags) == 1 and flags[0] in _PENDING_FLAGS else None
+    return (bases[0] if bases else hidden), flags
 
 
 @lru_cache(maxsize=64)
