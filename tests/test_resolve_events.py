@@ -81,6 +81,15 @@ def test_a_hidden_run_is_not_explained_by_the_one_before_it() -> None:
     assert ((), (START, STOP, second)) == (late.pending_events, late.settled_events)
 
 
+def test_an_unsettled_run_is_not_explained_by_the_one_before_it() -> None:
+    """Its record does not show yet that it runs, and accounting shows the first run alone."""
+    second = event(EventKind.START, T + 72)
+    record = replace(RUNNING, start_time=T + 72, flags=("RESIZING",))
+    result = concluded(START, STOP, second, record=record, rows=(OVER,), now=T + 140)
+
+    assert ((second,), (START, STOP)) == (result.pending_events, result.settled_events)
+
+
 def test_an_event_that_names_its_start_is_not_explained_by_a_run_that_ended_before() -> None:
     """However near: the job was requeued within seconds."""
     before = TrackedRun(start_time=T, end=T + 1, started=True)

@@ -48,6 +48,16 @@ def test_only_where_no_row_can_come_an_epilog_ends_a_run_at_once(*, has_accounti
     assert bool(ends) is not bool(result.pending_events)
 
 
+def test_an_unsettled_record_is_waited_for_before_an_epilog_ends_a_run() -> None:
+    """A job that is COMPLETING for minutes shows its true state in the end."""
+    record = replace(RUNNING, state=None, flags=("COMPLETING",))
+    soon = without_accounting(STOP, runs=(OPEN,), record=record, now=T + HOUR)
+    late = without_accounting(STOP, runs=(OPEN,), record=record, now=T + 61 + DAY)
+
+    assert ({}, (STOP,)) == (soon.ends, soon.pending_events)
+    assert {T: by(EndSource.EVENT, T + 60, "CANCELLED")} == late.ends
+
+
 def test_before_accounting_was_asked_no_event_ends_a_run() -> None:
     """Whether the site has it is not known yet."""
     result = concluded(STOP, runs=(OPEN,), rows=None, has_accounting=True)

@@ -7,9 +7,11 @@ from dataclasses import replace
 import pytest
 from resolver_asker import OVER, RUNNING, Asker, T, at, event, nothing_tracked
 
+from slurm.job import Job
 from spool.files.event import EventKind
 from spool.resolve import resolver
 from spool.resolve.resolver import BATCH_SIZE
+from spool.resolve.run_match import TrackedRun
 from spool.resolve.slurm_worker import RecordsReply, RowsReply
 
 
@@ -124,19 +126,53 @@ def test_a_configuring_job_is_asked_about_more_and_more_rarely(asker: Asker) -> 
     assert [] == asker.rows_asked
 
 
-def test_a_job_that_configures_for_an_hour_is_logged_once(
-    asker: Asker, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize(
+    ("record", "words"),
+    [
+        (replace(RUNNING, flags=("CONFIGURING",)), "RUNNING,CONFIGURING"),
+        (replace(RUNNING, state=None, flags=("COMPLETING",)), "COMPLETING"),
+        (replace(RUNNING, nodes=()), "RUNNING"),
+    ],
+)
+def test_a_job_that_is_unsettled_for_an_hour_is_logged_once(
+    asker: Asker, caplog: pytest.LogCaptureFixture, record: Job, words: str
 ) -> None:
-    """It waits on."""
-    asker.records[5] = replace(RUNNING, flags=("CONFIGURING",))
+    """In Slurm's words; it waits on."""
+    asker.records[5] = record
     asker.resolver.add_events([event()], at(0))
     for hours in (1, 2, 3):
         asker.ask(hours * 3601)
 
-    assert ["job=5 has been CONFIGURING for over an hour; check its nodes"] == [
+    assert [f"job=5 has been {words} for over an hour; check its nodes"] == [
         r.message for r in caplog.records
     ]
     assert 1 == len(asker.resolver)
+
+
+@pytest.mark.parametrize("word", ["COMPLETING", "STAGE_OUT"])
+def test_accounting_ends_a_run_whose_record_stays_unsettled(asker: Asker, word: str) -> None:
+    """Asked after a minute: until then the record is cheaper, and mostly enough."""
+    asker.records[5] = replace(RUNNING, state=None, flags=(word,))
+    asker.rows = (OVER,)
+    asker.tracked = lambda _: (TrackedRun(start_time=int(T), started=True),)
+    asker.resolver.add_events([event(seconds=9, kind=EventKind.STOP)], at(9))
+
+    early, late = [*asker.ask(10), *asker.ask(69)], asker.ask(80)
+
+    assert [{}, {}] == [result.ends for _, result, _ in early]
+    assert ["COMPLETED"] == [end.state for _, result, _ in late for end in result.ends.values()]
+
+
+def test_accounting_is_rarely_asked_about_an_unsettled_record(asker: Asker) -> None:
+    """What it shows as running changes nothing; the controller is asked every 10 s."""
+    asker.records[5] = replace(RUNNING, state=None, flags=("COMPLETING",))
+    asker.rows = (RUNNING,)
+    asker.tracked = lambda _: (TrackedRun(start_time=int(T), started=True),)
+    asker.resolver.recheck_job(5, at(0))
+    waits = asker.waits(100)
+
+    assert 900 < sum(waits) < 1000
+    assert (100, 3) == (len(asker.asked), len(asker.rows_asked))
 
 
 def test_what_nobody_knows_is_asked_about_again_and_again(asker: Asker) -> None:

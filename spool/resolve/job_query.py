@@ -9,9 +9,11 @@ from enum import Enum, auto
 from slurm.job import Job
 from slurm.light_dataclass import light_dataclass
 from spool.backoff import backoff
+from spool.escaping import escape
 from spool.files.event import Event, EventKind
 from spool.moment import Moment
 from spool.resolve.run_match import EPILOG_DELAY_SECONDS, TrackedRun
+from spool.resolve.slurm_runs import RunStage
 
 
 @light_dataclass
@@ -54,7 +56,9 @@ class SlurmAnswers:
     has_accounting: bool = True
 
 
-WARN_CONFIGURING_SECONDS = 3600.0
+WARN_UNSETTLED_SECONDS = 3600.0
+UNSETTLED_SECONDS = 60.0  # a record that stays unsettled for so long: accounting is asked as well
+ASK_ACCOUNTING_SECONDS = 300.0  # and then so often
 MAX_FAILURE_DELAY_SECONDS = 2.0  # MinJobAge may be as short as 20 s
 _log = logging.getLogger(__name__)
 
@@ -72,7 +76,9 @@ class QueryPhase(Enum):
 class PendingJob:
     """A job id to ask Slurm about: its events, the time of the query, and its contents.
 
-    `seen` is when its last event, or a doubt about a run of it, came.
+    `seen` is when its last event, or a doubt about a run of it, came. `record` is the controller's
+    last one. `accounting_at` is when accounting may be asked although it is unsettled, None if it
+    was not; by the monotonic clock.
     """
 
     job_id: int
@@ -85,6 +91,7 @@ class PendingJob:
     phase: QueryPhase = QueryPhase.NONE
     asked: tuple[Event, ...] = ()
     record: Job | None = None
+    accounting_at: float | None = None
     needs_all: bool = False
 
     def wall_time(self, now: Moment) -> float:
@@ -102,12 +109,26 @@ class PendingJob:
         runs = tuple(run for run in runs if run.end is None or run.start_time not in named)
         return JobQuery(job_id=self.job_id, events=self.asked, runs=runs)
 
-    def warn_configuring(self, now: Moment) -> None:
-        """Log once that a job has been CONFIGURING for more than an hour."""
-        if not self.warned and now.steady - self.since > WARN_CONFIGURING_SECONDS:
+    def may_ask_accounting(self, stage: RunStage | None, now: Moment) -> bool:
+        """Return whether accounting may be asked: about an unsettled record only if that lasts."""
+        if stage is not RunStage.UNSETTLED:
+            return True
+        # A job may be COMPLETING for days if its node does not answer, and accounting has its end.
+        # Mostly it is over within seconds, and to ask the controller again is cheaper.
+        if self.accounting_at is None:
+            self.accounting_at = now.steady + UNSETTLED_SECONDS
+        if now.steady < self.accounting_at:
+            return False
+        self.accounting_at = now.steady + ASK_ACCOUNTING_SECONDS
+        return True
+
+    def warn_unsettled(self, now: Moment) -> None:
+        """Log once that the record of a job has not been settled for more than an hour."""
+        if self.record and not self.warned and now.steady - self.since > WARN_UNSETTLED_SECONDS:
             self.warned = True
-            text = "job=%d has been CONFIGURING for over an hour; check its nodes"
-            _log.warning(text, self.job_id)
+            words = [word for word in (self.record.state, *self.record.flags) if word]
+            text = "job=%d has been %s for over an hour; check its nodes"
+            _log.warning(text, self.job_id, escape(",".join(words)))
 
 
 @dataclass(slots=True)

@@ -17,7 +17,7 @@ from spool.files.event import Event, EventKind
 from spool.files.run import End, EndSource, Run
 from spool.resolve.inferred_ends import exit_code_of
 from spool.resolve.resolve_job import Resolution
-from spool.resolve.slurm_runs import RunStage, same_start
+from spool.resolve.slurm_runs import UNSETTLED_STAGES, RunStage, same_start
 
 _INSTANT = re.compile(r"[0-9]{1,12}", re.ASCII)
 
@@ -41,7 +41,7 @@ class RememberedAllocations:
         """Keep the allocations of a configuring job; forget those that are not needed any more."""
         if record is None:
             return
-        if result.stage in {RunStage.CONFIGURING, RunStage.UNSETTLED} and record.allocations:
+        if result.stage in UNSETTLED_STAGES and record.allocations:
             # Slurm prints GRES only while the job is RUNNING or SUSPENDED (`_pack_job_gres`,
             # `src/slurmctld/job_mgr.c`), and a configuring job is looked at only every ten seconds
             # in the end: a short one may be over when it is next seen.

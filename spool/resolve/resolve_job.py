@@ -32,6 +32,7 @@ from spool.resolve.run_match import (
     span_of_record,
 )
 from spool.resolve.slurm_runs import (
+    UNSETTLED_STAGES,
     RunStage,
     end_of_requeued,
     match_start,
@@ -105,9 +106,10 @@ def resolve_job(query: JobQuery, answers: SlurmAnswers, now: float) -> Resolutio
         pending_events=pending,
         unknown_events=unknown,
         missing_starts=missing,
-        # a configuring or unsettled record changes soon: asking the controller again is cheaper
+        # Accounting has nothing about a configuring run. When it is asked about an unsettled
+        # record, which may change soon, the caller decides.
         needs_accounting=answers.rows is None
-        and record_stage not in {RunStage.CONFIGURING, RunStage.UNSETTLED}
+        and record_stage is not RunStage.CONFIGURING
         and bool(pending or missing),
         stage=record_stage,
     )
@@ -122,7 +124,8 @@ def _may_hide_run(query: JobQuery, answers: SlurmAnswers, now: float) -> bool:
     """
     if answers.record is None:
         return any(now - event.time < EVENT_EXPIRY_SECONDS for event in query.events)
-    if answers.rows is None:
+    # an unsettled record may be that of the next run
+    if answers.rows is None or run_stage(answers.record) is RunStage.UNSETTLED:
         return True
     # A count of 2 in the record means that runs 0 and 1 have begun. If a run with count 1 is in the
     # spool, the last one is known, and no run can be hidden.
@@ -282,7 +285,7 @@ def _is_expired(event: Event, answers: SlurmAnswers, now: float) -> bool:
         # must pass before "unknown to Slurm" is a fact.
         return now - event.time > ACCOUNTING_DELAY_SECONDS
     # Nodes may need an hour to boot: the start event of such a job explains itself when it runs.
-    unsettled = run_stage(answers.record) in {RunStage.CONFIGURING, RunStage.UNSETTLED}
+    unsettled = run_stage(answers.record) in UNSETTLED_STAGES
     return not unsettled and now - event.time > EVENT_EXPIRY_SECONDS
 
 

@@ -20,7 +20,7 @@ from spool.moment import Moment
 from spool.resolve.job_query import JobQuery, PendingJob, QueryPhase, SlurmAnswers, SourceSilence
 from spool.resolve.resolve_job import Resolution, resolve_job
 from spool.resolve.run_match import TrackedRun, may_have_moved
-from spool.resolve.slurm_runs import RunStage
+from spool.resolve.slurm_runs import UNSETTLED_STAGES
 from spool.resolve.slurm_worker import RecordsQuery, RecordsReply, RowsQuery, RowsReply
 
 FIRST_QUERY_SECONDS = 0.04  # Slurm's record is right about 40 ms after a hook began (measured)
@@ -161,7 +161,7 @@ class Resolver:
             job.needs_all = True  # a new run: ask again with cores and GRES
             self._ask_at(job, now.steady)
             return None
-        job.needs_all = False
+        job.needs_all, job.record = False, record
         is_accounting_up = self.accounting_silent_since is None
         if record and is_accounting_up and result.new_runs and may_have_moved(record, asked.runs):
             # accounting shows whether this is a second run, or the start of the known one moved
@@ -172,8 +172,8 @@ class Resolver:
                 stage=result.stage,
             )
         is_waiting = self._settle(job, result, now)
-        if result.needs_accounting and is_waiting:
-            job.phase, job.record = QueryPhase.ACCOUNTING_WANTED, record
+        if result.needs_accounting and is_waiting and job.may_ask_accounting(result.stage, now):
+            job.phase = QueryPhase.ACCOUNTING_WANTED
             self._accounting_wanted.add(job.job_id)
         return asked, result, record
 
@@ -249,7 +249,7 @@ class Resolver:
         job.events = tuple(event for event in job.events if event.name not in settled)
         has_newer = any(event.name not in asked for event in job.events)
         job.asked = tuple(event for event in job.asked if event.name in pending)
-        unsettled = result.stage in {RunStage.CONFIGURING, RunStage.UNSETTLED}
+        unsettled = result.stage in UNSETTLED_STAGES
         if not job.events and not result.missing_starts and not unsettled:
             del self._jobs[job.job_id]
             return False
@@ -258,7 +258,7 @@ class Resolver:
             return False
         if unsettled:
             longest, first = MAX_CONFIGURING_DELAY_SECONDS, FIRST_QUERY_SECONDS
-            job.warn_configuring(now)
+            job.warn_unsettled(now)
         else:
             # The more ids wait, the rarer is each of them asked: the load on Slurm stays the same.
             crowd = len(self._jobs) * CROWD_SECONDS

@@ -28,6 +28,10 @@ class RunStage(Enum):
     OTHER_CLUSTER = auto()  # a federation sibling runs elsewhere
 
 
+UNSETTLED_STAGES = frozenset({RunStage.CONFIGURING, RunStage.UNSETTLED})
+"""The stages of a record that will show more."""
+
+
 def run_stage(job: Job) -> RunStage:
     """Return the stage of the run in a record; times of `Job` are facts, never estimates."""
     # First, because the record of a sibling has the state and the times of the run elsewhere.
