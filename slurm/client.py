@@ -79,7 +79,7 @@ class Slurm:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._commands = SlurmCommands(paths, runner, clock=clock, timeout_seconds=timeout_seconds)
-        self._nodes = NodeGeometries(self._commands)
+        self._nodes = NodeGeometries(self._commands, clock)
         self._lookup = JobLookup(self._commands, self._nodes, clock=clock)
         self._release = InstalledRelease(self._commands, clock, self._forget)
         self._cluster = cluster

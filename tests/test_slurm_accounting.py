@@ -180,6 +180,19 @@ def test_sharing_is_not_known_without_the_nodes() -> None:
     assert {None} == {run.sharing for run in runs}
 
 
+def test_sharing_is_not_known_by_old_nodes() -> None:
+    """They may have other CPUs by now."""
+    recorded = commands("24.11", "preempted-requeued", "ended")
+    slurm = recorded.slurm()
+    before = slurm.ended(since=0, until=1700000009)
+    recorded.time += 601
+    recorded.answers["show node"] = DOWN
+    after = slurm.ended(since=0, until=1700000009)
+
+    assert None not in {run.sharing for run in before}
+    assert {None} == {run.sharing for run in after}
+
+
 # Recorded with 24.11.5 and 26.05.5: a job of scrontab whose node's prolog failed, one that was
 # requeued by hand, and one whose line ended by itself. Each row of the job has 0:0.
 CANCELLED = "1000|REQUEUED|1795862940\n1000.batch|CANCELLED|1795862940\n"

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 from recorded_commands import CONFIG, commands, described, expected, ids_of, job_of
-from recorded_slurm import RELEASES, SERIES, json_jobs
+from recorded_slurm import RELEASES, SERIES, json_jobs, recordings
 
 from slurm.job import Job
 from slurm.process import CommandResult
@@ -74,6 +74,26 @@ def test_many_jobs_are_asked_for_in_one_listing_where_that_is_cheaper() -> None:
     assert not [line for line in recorded.asked if "--json" in line]
     slurm.jobs(range(1, 51))
     assert "squeue --local -a -t all --json" == recorded.asked[-1]
+
+
+@pytest.mark.parametrize("series", [*TEXT, *OLD_JSON])
+def test_nodes_are_read_again_after_ten_minutes(series: str) -> None:
+    """Their sockets, cores and threads may be set anew; a name may go to another machine."""
+    recorded = commands(series)
+    slurm = recorded.slurm(cluster="lab")
+    job_id = ids_of(recorded)[1]
+    before = job_of(slurm, job_id)
+    nodes = recordings(series)["cluster"]["scontrol-nodes.txt"]
+    changed = nodes.replace(b"CoresPerSocket=4", b"CoresPerSocket=8")
+    recorded.answers["show node"] = CommandResult((), 0, changed, b"")
+    recorded.time += 600
+    same = job_of(slurm, job_id)
+    recorded.time += 1
+    after = job_of(slurm, job_id)
+
+    counts = [[part.core_count for part in job.allocations] for job in (before, same, after)]
+    assert [[8, 8], [8, 8], [16, 16]] == counts
+    assert 2 == recorded.asked.count("scontrol show node")
 
 
 def test_single_lookups_count_as_what_they_take_on_a_busy_host() -> None:

@@ -12,14 +12,21 @@ from slurm.decode.scontrol_nodes import Node, parse_nodes
 from slurm.errors import SlurmError, UnknownJob
 from slurm.release import Release, ReleaseFeatures, features_of
 
+RECHECK_SECONDS = 600.0
 _log = logging.getLogger(__name__)
 
 
 class NodeGeometries:
-    """Nodes by name; all are read at once, and again for each unknown name."""
+    """Nodes by name; all are read at once, and again for each unknown name and when they are old.
 
-    def __init__(self, commands: SlurmCommands) -> None:
+    The sockets, cores and threads of a node change: hyper-threading or the number of sockets that
+    the firmware shows is set anew, or its name is given to another machine.
+    """
+
+    def __init__(self, commands: SlurmCommands, clock: Callable[[], float]) -> None:
         self._commands = commands
+        self._clock = clock
+        self._read_at = float("-inf")
         self._nodes: Mapping[str, Node] = {}
         self._queried: set[str] = set()
 
@@ -29,17 +36,18 @@ class NodeGeometries:
         Raises:
             SlurmError: the controller's answer is unknown.
         """
-        if name not in self._nodes and name not in self._queried:
+        is_unknown = name not in self._nodes and name not in self._queried
+        if is_unknown or self._is_old():
             self._load()
             self._queried.add(name)
         return self._nodes.get(name)
 
     def known(self) -> Mapping[str, Node]:
-        """Return the nodes by name, read if there are none yet; {} if Slurm does not answer.
+        """Return the nodes by name, read if there are none or old ones; {} without an answer.
 
         Meant for past runs: a node that no longer exists does not cause another query.
         """
-        if not self._nodes:
+        if not self._nodes or self._is_old():
             try:
                 self._load()
             except (SlurmError, UnknownJob) as error:
@@ -47,6 +55,7 @@ class NodeGeometries:
                     "node sharing of ended runs is unknown, because the nodes cannot be read: %s",
                     error,
                 )
+                return {}
         return self._nodes
 
     def forget(self) -> None:
@@ -54,13 +63,14 @@ class NodeGeometries:
         self._nodes = {}
         self._queried.clear()
 
+    def _is_old(self) -> bool:
+        return self._clock() - self._read_at > RECHECK_SECONDS
+
     def _load(self) -> None:
+        read_at = self._clock()
         argv = [self._commands.scontrol, "show", "node"]
         nodes = self._commands.read(argv, parse_nodes, limit_bytes=MAX_LISTING_BYTES)
-        self._nodes = {node.name: node for node in nodes}
-
-
-RECHECK_SECONDS = 600.0
+        self._nodes, self._read_at = {node.name: node for node in nodes}, read_at
 
 
 class InstalledRelease:
