@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from slurm.job import Job
+from slurm.job import Job, Sharing
 from spool.resolve.slurm_runs import (
     RunStage,
     match_start,
@@ -90,6 +90,45 @@ def test_a_resized_run_is_one_run() -> None:
 
     assert [(1000, 1200, ("n1", "n2"))] == [
         (run.start_time, run.end_time, run.nodes) for run in runs_of_accounting(rows, 5)
+    ]
+
+
+@pytest.mark.parametrize("start", [1000, 1060])
+def test_a_resized_run_has_all_of_its_first_resources(start: int) -> None:
+    """The second row begins at the resize, up to 23.02 with the run (recorded with 22.05.8)."""
+    first = replace(
+        OVER,
+        state="RESIZING",
+        submit_time=990,
+        nodes=("n1", "n2"),
+        cpus=4,
+        gpus=2,
+        sharing=Sharing.NODE,
+    )
+    rest = replace(
+        OVER,
+        submit_time=1060,
+        start_time=start,
+        end_time=1200,
+        cpus=2,
+        gpus=1,
+        sharing=Sharing.SHARED,
+    )
+
+    assert (replace(first, state="COMPLETED", end_time=1200),) == runs_of_accounting(
+        [first, rest], 5
+    )
+
+
+def test_a_resized_run_keeps_its_last_nodes_where_the_first_are_not_known() -> None:
+    """With the number of their CPUs."""
+    rows = [
+        replace(OVER, state="RESIZING", nodes=(), cpus=4),
+        replace(OVER, start_time=1060, end_time=1200, cpus=2),
+    ]
+
+    assert [(1000, ("n1",), 2)] == [
+        (run.start_time, run.nodes, run.cpus) for run in runs_of_accounting(rows, 5)
     ]
 
 

@@ -102,15 +102,28 @@ def runs_of_accounting(
     resizing: Job | None = None
     # A row without an end is the last part of a run, so it comes after those of the same start.
     for row in sorted(started, key=lambda row: (row.start_time or 0, row.end_time or 1 << 62)):
-        joined = row
-        # The part after a resize begins where the part before it ended.
-        if resizing is not None and same_start(resizing.end_time or 0, row.start_time or 0):
-            # The first nodes: cc-backend cannot change the resources of a row.
-            joined = replace(row, start_time=resizing.start_time, nodes=resizing.nodes or row.nodes)
+        joined = row if resizing is None else _joined(resizing, row)
         resizing = joined if row.state == "RESIZING" else None
         if row.state != "RESIZING" and run_stage(joined) in {RunStage.LIVE, RunStage.ENDED}:
             runs.append(joined)
     return tuple(runs)
+
+
+def _joined(first: Job, row: Job) -> Job:
+    """Return a row as the rest of the run whose first part was resized; unchanged if it is not.
+
+    It begins where that part ended, or has the start of the run itself (21.08 ... 23.02).
+    """
+    start = row.start_time or 0
+    if start != first.start_time and not same_start(first.end_time or 0, start):
+        return row
+    joined = replace(row, start_time=first.start_time, submit_time=first.submit_time)
+    if not first.nodes:
+        return joined
+    # The first resources, all of them: cc-backend cannot change those of a row.
+    return replace(
+        joined, nodes=first.nodes, cpus=first.cpus, gpus=first.gpus, sharing=first.sharing
+    )
 
 
 def end_of_requeued(
