@@ -7,11 +7,13 @@ from dataclasses import replace
 import pytest
 from resolve_values import OPEN, OVER, PENDING, RUNNING, START, STOP, T, by, concluded, event
 
-from spool.files.event import EventKind
+from spool.files.event import Event, EventKind
 from spool.files.run import EndSource
 from spool.resolve.job_query import JobQuery
 from spool.resolve.run_match import TrackedRun
 from spool.resolve.slurm_runs import RunStage
+
+REVOKED = replace(PENDING, flags=("REVOKED",))
 
 
 def test_a_question_reaches_back_to_the_oldest_event_or_open_run() -> None:
@@ -62,11 +64,25 @@ def test_only_a_started_live_run_is_told_again(run: TrackedRun) -> None:
     assert () == concluded(START, runs=(run,), record=RUNNING).starts_to_resend
 
 
-def test_a_revoked_record_finishes_all_events() -> None:
-    """A federation sibling runs elsewhere."""
-    result = concluded(START, STOP, record=replace(RUNNING, state="REVOKED"))
+def test_a_revoked_record_finishes_start_events() -> None:
+    """A federation sibling runs the job."""
+    result = concluded(START, record=REVOKED)
 
-    assert ((START, STOP), RunStage.OTHER_CLUSTER) == (result.settled_events, result.stage)
+    assert ((START,), RunStage.OTHER_CLUSTER) == (result.settled_events, result.stage)
+
+
+@pytest.mark.parametrize(("events", "runs"), [((START, STOP), ()), ((), (OPEN,))])
+def test_a_revoked_record_does_not_hide_an_earlier_run_here(
+    events: tuple[Event, ...], runs: tuple[TrackedRun, ...]
+) -> None:
+    """The job was requeued, and a federation sibling runs it now: accounting has the end."""
+    asked = concluded(*events, runs=runs, record=REVOKED)
+    told = concluded(*events, runs=runs, record=REVOKED, rows=(OVER,))
+    ends = [end for _, end in told.new_runs] if events else [*told.ends.values()]
+
+    assert ((), True) == (asked.settled_events, asked.needs_accounting)
+    assert [by(EndSource.ACCOUNTING, T + 60)] == ends
+    assert (events, ()) == (told.settled_events, told.missing_starts)
 
 
 def test_pending_alone_finishes_nothing_and_asks_accounting() -> None:

@@ -109,5 +109,8 @@ def exit_code_of(end: End, start: int, events: tuple[Event, ...]) -> str | None:
 
 
 def is_queued(record: Job) -> bool:
-    """Return whether a job is pending; after a run this means that it was requeued."""
-    return run_stage(record) is RunStage.NOT_STARTED
+    """Return whether a job is pending, here or on a cluster of the federation.
+
+    After a run this means that it was requeued.
+    """
+    return run_stage(record) in {RunStage.NOT_STARTED, RunStage.OTHER_CLUSTER}

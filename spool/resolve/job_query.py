@@ -38,6 +38,14 @@ class JobQuery:
         times += [run.start_time for run in self.runs if run.end is None]
         return max(0, min(times, default=0) - EPILOG_DELAY_SECONDS)
 
+    def may_have_run(self) -> bool:
+        """Return whether a run of the job began on this cluster: it is open, or it has an epilog.
+
+        In a federation a requeued job may run on another cluster next.
+        """
+        stops = any(event.kind is EventKind.STOP for event in self.events)
+        return stops or any(run.end is None for run in self.runs)
+
     def asks_end_only(self) -> bool:
         """Return whether only the end of a known run is missing."""
         stops = all(event.kind is EventKind.STOP for event in self.events)

@@ -70,7 +70,7 @@ class Resolution:
 def resolve_job(query: JobQuery, answers: SlurmAnswers, now: float) -> Resolution:
     """Conclude the runs, ends and settled events of a job id; `now` in Unix seconds."""
     record_stage = None if answers.record is None else run_stage(answers.record)
-    if record_stage is RunStage.OTHER_CLUSTER:
+    if record_stage is RunStage.OTHER_CLUSTER and not query.may_have_run():
         # a federation sibling runs the job, and reports it with its own hooks
         return Resolution(settled_events=query.events, stage=record_stage)
     # The order of the steps is the order of trust: what Slurm shows, what events and later runs
@@ -285,8 +285,8 @@ def _is_expired(event: Event, answers: SlurmAnswers, now: float) -> bool:
         # must pass before "unknown to Slurm" is a fact.
         return now - event.time > ACCOUNTING_DELAY_SECONDS
     # Nodes may need an hour to boot: the start event of such a job explains itself when it runs.
-    unsettled = run_stage(answers.record) in UNSETTLED_STAGES
-    return not unsettled and now - event.time > EVENT_EXPIRY_SECONDS
+    is_settled = run_stage(answers.record) not in UNSETTLED_STAGES
+    return is_settled and now - event.time > EVENT_EXPIRY_SECONDS
 
 
 def _starts_to_resend(
