@@ -50,7 +50,7 @@ def test_one_job_is_asked_for_by_the_cheapest_source(series: str) -> None:
     if series in TEXT:
         assert [
             f"squeue --local -a -h -t all -j {job_id}",
-            f"scontrol show job {job_id} -d",
+            f"scontrol show job {job_id} -d --local",
             "scontrol show node",
         ] == recorded.asked
     else:
@@ -74,6 +74,20 @@ def test_many_jobs_are_asked_for_in_one_listing_where_that_is_cheaper() -> None:
     assert not [line for line in recorded.asked if "--json" in line]
     slurm.jobs(range(1, 51))
     assert "squeue --local -a -t all --json" == recorded.asked[-1]
+
+
+def test_only_this_cluster_of_a_federation_is_asked() -> None:
+    """With FederationParameters=fed_display its siblings' records would look like own ones."""
+    recorded = commands("22.05")
+    slurm = recorded.slurm(cluster="lab")
+    job_id = ids_of(recorded)[1]
+    slurm.description(job_id)
+    slurm.jobs([job_id])
+    recorded.answers["squeue --local"] = CommandResult((), 1, b"", b"squeue: error: x\n")
+    slurm.jobs([job_id])
+
+    asked = [line for line in recorded.asked if f"show job {job_id}" in line]
+    assert 3 == len(asked) == len([line for line in asked if line.endswith(" --local")])
 
 
 @pytest.mark.parametrize("series", [*TEXT, *OLD_JSON])
@@ -189,4 +203,4 @@ def test_last_task_of_an_array_is_asked_for_alone(series: str) -> None:
     job = job_of(recorded.slurm(), array)
 
     assert expected(recorded)[0] == described(job)
-    assert f"scontrol show job {array}_6 -d" in recorded.asked
+    assert f"scontrol show job {array}_6 -d --local" in recorded.asked

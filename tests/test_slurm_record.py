@@ -242,4 +242,4 @@ def test_an_array_is_asked_for_by_its_task() -> None:
     found = recorded.slurm().jobs([array])
 
     assert isinstance(found[array], Job)
-    assert f"scontrol show job {array}_6 -d" in recorded.asked
+    assert f"scontrol show job {array}_6 -d --local" in recorded.asked

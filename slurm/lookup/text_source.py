@@ -100,9 +100,10 @@ class TextSource:
         silent = [error for error in failed.values() if error.reason is not FailureReason.FAILED]
         if silent:
             raise silent[0]
-        argv = [self._tools.commands.scontrol, "show", "job", scontrol_id(job), "-d"]
+        argv = [self._tools.commands.scontrol, "show", "job", scontrol_id(job), "-d", "--local"]
         self._tools.budget.spend()
         begin = self._tools.clock()
+        # `--local`: with `FederationParameters=fed_display` scontrol would ask the siblings, too.
         # For display: the same text is shown to people as slurmInfo, which saves another process.
         # No time is read from it, so that its local times do no harm.
         text = self._tools.commands.read(
@@ -209,7 +210,7 @@ class SingleSource:
             return without_resources(job)  # scontrol no longer shows them for an ended job
 
     def _records(self, words: str) -> tuple[str, ...]:
-        argv = [self._tools.commands.scontrol, "show", "job", words, "-d"]
+        argv = [self._tools.commands.scontrol, "show", "job", words, "-d", "--local"]
         self._tools.budget.spend()
         return self._tools.commands.read(
             argv,

@@ -11,6 +11,7 @@ from chaos import slurm_json, slurm_text
 from chaos.job import ENDED, Run
 
 UP_SECONDS = 86400
+_SCONTROL_OPTIONS = ("-a", "-d", "-o", "--local")
 _CODES = {
     "CD": "COMPLETED",
     "F": "FAILED",
@@ -148,7 +149,7 @@ def _sacct(slurm: Cluster, words: list[str], *, as_epoch: bool) -> Printed:
 
 
 def _scontrol(slurm: Cluster, words: list[str], *, as_epoch: bool) -> Printed:
-    plain = [word for word in words if not word.startswith("-") or word == "-"]
+    plain = [word for word in words if word not in _SCONTROL_OPTIONS]
     match plain:
         case ["show", "config"]:
             now = int(slurm.now())
