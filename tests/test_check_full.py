@@ -53,7 +53,7 @@ class SlurmCommands:
             "sacct --version": b"slurm-wlm 22.05.8\n",
             "sacctmgr --version": b"slurm-wlm 22.05.8\n",
             "scontrol show config": CONFIG.encode(),
-            "scontrol show node": NODE_26,
+            "scontrol -a show node": NODE_26,
             "scontrol write batch_script": b"#!/bin/sh\n\0",
             "squeue --local --json": b'{"meta": {}}',
             "squeue --local -a": LISTED.encode(),
@@ -167,7 +167,7 @@ def test_full_look_tells_each_silence(site: CommandSite) -> None:
         {
             "squeue --local -a": AWAY,
             "squeue --local --json": AWAY,
-            "scontrol show node": AWAY,
+            "scontrol -a show node": AWAY,
             "sacctmgr -n -P show user": AWAY,
         },
     )

@@ -51,10 +51,10 @@ def test_one_job_is_asked_for_by_the_cheapest_source(series: str) -> None:
         assert [
             f"squeue --local -a -h -t all -j {job_id}",
             f"scontrol show job {job_id} -d --local",
-            "scontrol show node",
+            "scontrol -a show node",
         ] == recorded.asked
     else:
-        geometry = ["scontrol show node"] if series in OLD_JSON else []
+        geometry = ["scontrol -a show node"] if series in OLD_JSON else []
         assert [f"squeue --local -a -t all {option} -j {job_id}", *geometry] == recorded.asked
 
 
@@ -107,7 +107,7 @@ def test_nodes_are_read_again_after_ten_minutes(series: str) -> None:
 
     counts = [[part.core_count for part in job.allocations] for job in (before, same, after)]
     assert [[8, 8], [8, 8], [16, 16]] == counts
-    assert 2 == recorded.asked.count("scontrol show node")
+    assert 2 == recorded.asked.count("scontrol -a show node")
 
 
 def test_single_lookups_count_as_what_they_take_on_a_busy_host() -> None:

@@ -200,7 +200,7 @@ def test_each_question_is_one_command() -> None:
     assert frozenset({"alice"}) == asked.users_of_job(7)
     assert [
         ["/s/squeue", "--version"],
-        ["/s/scontrol", "show", "node"],
+        ["/s/scontrol", "-a", "show", "node"],
         ["/s/sacctmgr", "-n", "-P", "show", "user", "bob", "format=User,AdminLevel"],
         ["/s/sacctmgr", "show", "configuration"],
         ["/s/sacct", "-a", "-X", "-n", "-P", "-o", "User", "-j", "7"],
@@ -262,7 +262,7 @@ def test_a_reconfiguration_is_told_by_the_nodes() -> None:
     answers = Answers(scontrol=(0, times, b""))
 
     assert survey(answers).was_reconfigured(1_795_832_000)
-    assert answers.ran == [["/s/scontrol", "show", "node"]]
+    assert answers.ran == [["/s/scontrol", "-a", "show", "node"]]
 
 
 def test_silence_of_the_nodes_is_an_error() -> None:

@@ -68,7 +68,8 @@ class NodeGeometries:
 
     def _load(self) -> None:
         read_at = self._clock()
-        argv = [self._commands.scontrol, "show", "node"]
+        # `-a`: nodes that are in hidden partitions alone, too
+        argv = [self._commands.scontrol, "-a", "show", "node"]
         nodes = self._commands.read(argv, parse_nodes, limit_bytes=MAX_LISTING_BYTES)
         self._nodes, self._read_at = {node.name: node for node in nodes}, read_at
 

@@ -137,7 +137,7 @@ class RecordedCommands:
         series = recordings(self.situation.series)
         if argv[1:] == ["show", "config"]:
             return _said(series["cluster"]["scontrol-config.txt"])
-        if argv[1:] == ["show", "node"]:
+        if argv[1:] == ["-a", "show", "node"]:
             return _said(series["cluster"]["scontrol-nodes.txt"])
         if argv[1:3] == ["show", "job"]:
             records = text_records(self.situation.file("scontrol", self.moment, "txt") or b"")
