@@ -22,6 +22,8 @@ from slurm.errors import FailureReason, SlurmError
 
 CHUNK_BYTES = 1 << 16
 STDERR_BYTES = 1 << 16
+SILENCE_SECONDS = 1.0
+"""After the end of a command: outputs that are still open and silent for so long are complete."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,10 +69,13 @@ class _CapturedOutput:
     def __init__(self, limit_bytes: int, sink: Sink | None) -> None:
         self.stdout = bytearray()
         self.stderr = bytearray()
+        self.has_begun = False
+        """Whether stdout has shown something, be it its end."""
         self._left = limit_bytes
         self._sink = sink or self.stdout.extend
 
     def add_stdout(self, chunk: bytes) -> None:
+        self.has_begun = True
         self._left -= len(chunk)
         if self._left < 0:
             raise _TooLargeError
@@ -157,14 +162,23 @@ class ProcessRunner:
     def _read_output(
         self, process: subprocess.Popen[bytes], deadline: float, output: _CapturedOutput
     ) -> None:
-        """Read both outputs to their ends."""
+        """Read both outputs to their ends.
+
+        A process that a site's wrapper leaves behind (ssh with ControlPersist) may keep them open:
+        then what was printed counts. Without anything on stdout the answer may be still to come.
+        """
         with selectors.DefaultSelector() as selector:
             stdout, stderr = _pipes(process)
             selector.register(stdout, selectors.EVENT_READ, output.add_stdout)
             selector.register(stderr, selectors.EVENT_READ, output.add_stderr)
             while selector.get_map():
-                ready = selector.select(max(0.0, deadline - time.monotonic()))
-                if not ready:
+                has_exited = _has_exited(process)  # before the wait: it is to last that long
+                left = deadline - time.monotonic()
+                ready = selector.select(max(0.0, min(left, SILENCE_SECONDS)))
+                if not ready and has_exited and output.has_begun:
+                    _kill_group(process)
+                    return
+                if not ready and left <= SILENCE_SECONDS:
                     raise TimeoutError
                 for key, _ in ready:
                     chunk = os.read(key.fd, CHUNK_BYTES)
@@ -185,6 +199,14 @@ class ProcessRunner:
 def _pipes(process: subprocess.Popen[bytes]) -> tuple[IO[bytes], IO[bytes]]:
     """Return stdout and stderr of a process that was started with pipes for both."""
     return cast("tuple[IO[bytes], IO[bytes]]", (process.stdout, process.stderr))
+
+
+def _has_exited(process: subprocess.Popen[bytes]) -> bool:
+    """Return whether a process has exited, and leave its zombie: it keeps the group's id."""
+    try:
+        return os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+    except ChildProcessError:  # where SIGCHLD is ignored there are no zombies
+        return True
 
 
 def _kill_group(process: subprocess.Popen[bytes]) -> None:

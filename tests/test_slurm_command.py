@@ -97,6 +97,38 @@ def test_slow_command_is_killed_with_its_children(script: str, tmp_path: Path) -
     wait_until(lambda: not is_alive(child), "the child is gone", timeout=10)
 
 
+@pytest.mark.parametrize("redirection", ["", ">&-", "2>&-"])
+def test_what_a_command_leaves_behind_does_not_hold_its_answer(
+    redirection: str, tmp_path: Path
+) -> None:
+    """A child of a wrapper keeps the outputs open; the answer is complete, and the child killed."""
+    pid = tmp_path / "pid"
+    found = run(f"sleep 600 {redirection} & echo $! > {pid}; echo answer; exit 3")
+
+    assert (3, b"answer\n") == (found.status, found.stdout)
+    child = int(pid.read_text())
+    wait_until(lambda: not is_alive(child), "the child is gone", timeout=10)
+
+
+def test_a_silent_answer_of_what_a_command_leaves_behind_is_waited_for() -> None:
+    """Nothing on stdout yet: it may be slow."""
+    assert b"late\n" == run("(sleep 2; echo late) & exit 0").stdout
+    with pytest.raises(SlurmError) as caught:
+        run("sleep 600 & exit 0", timeout_seconds=2)
+    assert FailureReason.TIMEOUT is caught.value.reason
+
+
+def test_a_command_is_read_where_sigchld_is_ignored() -> None:
+    """Then the kernel leaves no zombie that would tell its end."""
+    before = signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    try:
+        found = run("sleep 600 & echo answer")
+    finally:
+        signal.signal(signal.SIGCHLD, before)
+
+    assert b"answer\n" == found.stdout
+
+
 def is_alive(pid: int) -> bool:
     """Tell whether a process runs; a zombie does not."""
     try:
