@@ -119,6 +119,13 @@ def test_a_state_that_was_cut_or_runs_together_is_neither_live_nor_over(word: st
     assert split_state(word)[0] is None
 
 
+@pytest.mark.parametrize("name", ["None", "Unknown", "N/A", "(null)"])
+def test_a_job_may_be_named_like_no_value(name: str) -> None:
+    """JSON has null where there is none."""
+    assert (name, None) == (shown(name=name).name, shown(name=None).name)
+    assert shown(qos=name).qos is None
+
+
 def test_of_an_array_task_and_a_component_the_raw_id_counts() -> None:
     """snakemake/snakemake 2036, ALU-Schumacher/AUDITOR 1966: JobID is `43_91` and `50+1` there."""
     (task,) = accounted(JobID="43_91", JobIDRaw="1166")

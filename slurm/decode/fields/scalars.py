@@ -126,14 +126,22 @@ def text(value: Any) -> str | None:
     Raises:
         ValueError: it is not text.
     """
+    found = any_text(value)
+    return None if found in NO_VALUE_WORDS else found
+
+
+def any_text(value: Any) -> str | None:
+    """Return a text of JSON that users write, whatever its words are; None for null and "".
+
+    Raises:
+        ValueError: it is not text.
+    """
     if isinstance(value, list) and len(value) == 1:
         value = value[0]
-    if value is None:
+    if value is None or value == "":
         return None
     if not isinstance(value, str):
         raise unexpected("a string", value)
-    if value in NO_VALUE_WORDS:
-        return None
     return value if value.isascii() else value.encode("utf-8", "replace").decode()
 
 
