@@ -158,14 +158,27 @@ def test_nodes_that_fit_are_well(config: Config) -> None:
     ] == [(result.name, result.status) for result in found]
 
 
-def test_nodes_that_only_full_names_distinguish_are_named(config: Config) -> None:
+@pytest.mark.parametrize(
+    ("names", "pattern", "same"),
+    [
+        (("n1.rack1", "n1.rack2", "n2.rack1"), "^$", "n1.rack1, n1.rack2 have"),
+        (("n1", "n1.rack2"), "^$", "n1, n1.rack2 have"),
+        (("a1", "b1", "n2"), "^[ab]", "a1, b1 have"),
+        (("n1.rack1", "n1.rack2"), "[.]", None),
+    ],
+)
+def test_nodes_that_become_one_host_are_named(
+    config: Config, names: tuple[str, ...], pattern: str, same: str | None
+) -> None:
     """A job on one of them would be reported under the name of both; host_map helps."""
-    nodes = (node("n1.rack1"), node("n1.rack2"), node("n2.rack1"))
+    config = dataclasses.replace(config, host_map=((re.compile(pattern), "n"),))
     found = [
-        result for result in compared(config, *nodes) if "have the same short name" in result.text
+        result
+        for result in compared(config, *map(node, names))
+        if "have the same host name" in result.text
     ]
-    assert [(CheckStatus.WARNING, True, True)] == [
-        (result.status, result.text.startswith("n1.rack1, n1.rack2 "), "host_map" in result.hint)
+    assert [(CheckStatus.WARNING, True, True)] * bool(same) == [
+        (result.status, result.text.startswith(f"{same} "), "host_map" in result.hint)
         for result in found
     ]
 

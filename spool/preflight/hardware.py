@@ -6,7 +6,8 @@ are not sent; with a different address the accelerators have no metrics.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from ccbackend.accelerators import map_problems
@@ -108,14 +109,17 @@ def _hosts(matched: Sequence[_MatchedNode]) -> CheckResult:
     return finding(status, "hosts", text, hint)
 
 
-def _same_names(names: Mapping[str, str], mapping: SiteMap) -> Iterator[CheckResult]:
-    """Yield a warning for nodes that only their full names distinguish.
+def _same_names(nodes: Iterable[str], mapping: SiteMap) -> Iterator[CheckResult]:
+    """Yield a warning for nodes that become one host: by their short names, or by `host_map`.
 
-    A job on several of them is reported with the full names, a job on one of them with the short.
+    A job on several nodes is reported with their full names if only a dot distinguishes them, a
+    job on one of them is not: no node list of the server knows dots.
     """
-    nodes = [node for node, host in names.items() if host != mapping.host(node)]
-    if nodes:
-        text = f"{abbreviated(nodes)} have the same short name, so they are reported as one host"
+    hosts = {node: mapping.host(node) for node in nodes}
+    times = Counter(hosts.values())
+    same = [node for node, host in hosts.items() if times[host] > 1]
+    if same:
+        text = f"{abbreviated(same)} have the same host name, so they are reported as one host"
         hint = (
             "give each node its own name with host_map, whose patterns are matched against the"
             " full name"
