@@ -19,7 +19,8 @@ from spool.files.new_events import new_event
 from spool.resolve.slurm_runs import same_start
 from sweeper.apply import AGAIN, WrittenEvent
 from sweeper.diff import DAY_SECONDS, is_over
-from sweeper.observe.collector import Collector, runs_by_job_id
+from sweeper.observe.accounting_runs import runs_by_job_id
+from sweeper.observe.collector import Collector
 from sweeper.observe.sources import slurm_failure
 from sweeper.observe.spool_view import spool_entries_of
 from sweeper.sweep import SweepContext

@@ -44,6 +44,9 @@ def plan_summary(plan: Plan) -> str:
         parts.append(f"{len(plan.held_back)} of them held back until the next sweep")
     if plan.over_limit:
         parts.append(f"{plan.over_limit} left for the next sweep (--limit)")
+    if plan.unread_since:
+        since = format_time(plan.unread_since)
+        parts.append(f"very many jobs ended: those after {since} left for the next sweep")
     if plan.first_sightings:
         new_jobs = pluralize(len(plan.first_sightings), "new job")
         parts.append(f"details of {new_jobs} to be stored while Slurm still knows them")
@@ -74,6 +77,7 @@ def plan_document(plan: Plan) -> dict[str, Any]:
         "left": plan.over_limit,
         "drift": dict(plan.drift),
         "running": {"slurm": plan.running_counts[0], "cc_backend": plan.running_counts[1]},
+        "unread_since": plan.unread_since,
     }
 
 

@@ -82,12 +82,16 @@ def plan_repairs(
             has_accounting=observation.has_accounting,
         )
     )
-    counts = (observation.running_in_slurm, observation.running_at_backend)
+    plan = replace(
+        decision.plan,
+        unread_since=observation.ends_read_until if observation.has_unread_ends else None,
+        running_counts=(observation.running_in_slurm, observation.running_at_backend),
+    )
     return SweepResult(
         state=state,
         observation=observation,
         drift=drift,
-        decision=replace(decision, plan=replace(decision.plan, running_counts=counts)),
+        decision=replace(decision, plan=plan),
         options=options,
     )
 
@@ -116,8 +120,8 @@ def next_state(result: SweepResult, applied: Iterable[RunId]) -> SweepState:
     """Return what the next sweep begins with.
 
     A sweep whose answers were not believed leaves all as it was; one that looked at single jobs
-    adds only what it queued. The mark moves when all of accounting's window was looked at and
-    nothing of it is left; the first mark is the time of installation.
+    adds only what it queued. The mark moves to where accounting's window was read until, when
+    nothing up to there is left to be repaired; the first mark is the time of installation.
     """
     state, decision, observation = result.state, result.decision, result.observation
     plan = decision.plan
@@ -132,14 +136,13 @@ def next_state(result: SweepResult, applied: Iterable[RunId]) -> SweepState:
         )
         return replace(state, memory=queued)
     is_first = state.mark is None
-    is_whole = (
-        observation.window_complete and not plan.over_limit and result.options.direction != "stop"
-    )
-    # What did not fit into the spool is found again only if the window still begins before it.
-    is_done = len(done) == len(plan.changes) or not decision.may_apply
     # The controller's clock, which gave the ends in accounting. The time at which the sweep began
     # to look: what ends meanwhile is in the next window.
-    mark = observation.now if is_done and (is_first or is_whole) else state.mark
+    read_until = observation.now if is_first else observation.ends_read_until
+    is_whole = is_first or (not plan.over_limit and result.options.direction != "stop")
+    # What did not fit into the spool is found again only if the window still begins before it.
+    is_done = len(done) == len(plan.changes) or not decision.may_apply
+    mark = state.mark if read_until is None or not (is_whole and is_done) else read_until
     return SweepState(
         mark=mark,
         installed=mark if is_first else state.installed,

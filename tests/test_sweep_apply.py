@@ -19,6 +19,7 @@ from spool.errors import SpoolLockedError
 from spool.files.event import parse_event_name, parse_extras
 from spool.files.layout import Directory, Layout
 from spool.files.run_id import RunId
+from spool.formatting import format_time
 from sweeper.apply import BATCH_SIZE, DrainWait, WrittenEvent, wait_for_drain, write_events
 from sweeper.commands.site_rules import sees_all_jobs, was_reconfigured
 from sweeper.formats import plan_document, plan_lines
@@ -239,6 +240,17 @@ def test_a_table_is_short_and_json_is_whole() -> None:
     assert [each["not_before"] for each in data["first_sightings"]] == [9]
     assert "not_before" not in data["changes"][0]
     assert data["guards"] == [{"name": "stops", "kind": "size", "text": "many"}]
+
+
+def test_a_plan_says_that_not_all_ends_were_read() -> None:
+    """In words and in JSON."""
+    plan = Plan(unread_since=OLD)
+
+    (line,) = plan_lines(plan)
+
+    rest = f"those after {format_time(OLD)} left for the next sweep"
+    assert line == f"nothing to repair; very many jobs ended: {rest}"
+    assert plan_document(plan)["unread_since"] == OLD
 
 
 def test_nodes_that_do_not_answer_prove_no_reconfiguration() -> None:

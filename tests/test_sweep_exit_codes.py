@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from sweep_values import start, stop
+from sweep_values import OLD, start, stop
 
 from spool.exit_codes import (
     CONFIG,
@@ -49,6 +49,7 @@ def test_each_cause_has_its_code(cause: FailureCause, code: int) -> None:
         (ONE, DRIFT),
         (Plan(reports=(Report(key=start(1).key, why="odd"),)), DRIFT),
         (Plan(over_limit=1), DRIFT),
+        (Plan(unread_since=OLD), DRIFT),
         (Plan(held_back=(stop(1),), guards=(FIRST,)), DRIFT),
         (Plan(guards=(FIRST,)), OK),
         (Plan(held_back=(stop(1),), guards=(SIZE,)), REFUSED),
@@ -68,6 +69,7 @@ def test_a_plan_is_drift_or_none_or_refused(plan: Plan, code: int) -> None:
         (ONE, 1, 1, TRY_AGAIN),
         (ONE, 0, 0, TRY_AGAIN),
         (replace(ONE, over_limit=1), 1, 0, TRY_AGAIN),
+        (Plan(unread_since=OLD), 0, 0, TRY_AGAIN),
         (replace(ONE, held_back=(stop(1),), guards=(SIZE,)), 1, 0, OK),
         (replace(ONE, guards=(BOOT,)), 1, 0, OK),
         (replace(ONE, guards=(SILENT,)), 1, 0, TRY_AGAIN),

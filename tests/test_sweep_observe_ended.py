@@ -14,6 +14,10 @@ from sweep_world import SweptWorld
 from slurm.errors import SlurmError
 from slurm.job import SCRONTAB_FLAG
 from sweeper.observe import collector
+from sweeper.sweep import SweepResult
+
+HOUR = 3600
+DAY = 24 * HOUR
 
 
 @pytest.fixture
@@ -101,30 +105,99 @@ def test_the_window_reaches_an_hour_and_the_grace_behind_the_mark(
     assert found == len(world.plan().decision.plan.changes)
 
 
-def test_a_window_is_asked_for_in_pages(world: SweptWorld) -> None:
-    """A day each; the mark may be weeks old."""
-    world.state = replace(world.state, mark=int(world.world.now) - 10 * 86400)
+def test_a_window_is_read_in_parts(world: SweptWorld) -> None:
+    """Four hours each; the mark may be weeks old."""
+    world.state = replace(world.state, mark=int(world.world.now) - 10 * DAY)
 
-    world.plan()
+    result = world.plan()
 
-    assert world.slurm.asked.count("ended") == 11
+    assert world.slurm.asked.count("ended") == 60
+    assert not result.observation.has_unread_ends
 
 
-def test_a_huge_window_is_done_in_parts(world: SweptWorld, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The mark moves when all of it was looked at."""
-    monkeypatch.setattr(collector, "MAX_ENDED", 2)
-    for job_id in (5, 6, 7):
-        over(world, job_id)
-    mark = world.state.mark
+def test_a_window_that_has_not_begun_is_not_read(world: SweptWorld) -> None:
+    """The clock was set back behind the installation."""
+    now = int(world.world.now)
+    world.state = replace(world.state, mark=now + 9000, installed=now + 9000)
 
-    first = world.sweep()
-    marks = [world.state.mark]
-    monkeypatch.undo()
     world.sweep()
 
-    assert not first.observation.window_complete
-    assert marks == [mark]
-    assert world.state.mark != mark
+    assert (world.slurm.asked.count("ended"), world.state.mark) == (0, now)
+
+
+def delivered(world: SweptWorld, count: int, *, ago: int) -> None:
+    """Runs that ended one each second from so long ago on; cc-backend has them all."""
+    first = 1000 + len(world.slurm.rows)
+    for number in range(count):
+        key = over(world, first + number, ago=ago - number, start_time=world.state.mark)
+        world.world.backend.rows[key.job_id, world.state.mark or 0] = "completed"
+
+
+def test_a_gap_full_of_delivered_runs_is_read_sweep_by_sweep(
+    world: SweptWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The sweeps go on behind them and find the lost run."""
+    monkeypatch.setattr(collector, "MAX_ENDED", 10)
+    now = int(world.world.now)
+    world.state = replace(world.state, mark=now - 3 * DAY)
+    for hours in range(72, 0, -6):
+        delivered(world, 10, ago=hours * HOUR)
+    lost = over(world, 5, ago=2000)
+
+    sweeps: list[SweepResult] = []
+    while world.state.mark != now and len(sweeps) < 99:
+        world.world.now = now
+        sweeps.append(world.sweep())
+
+    found = [keys(result.decision.plan.changes) for result in sweeps]
+    assert found == [*[[]] * (len(sweeps) - 1), [lost]]
+    assert 2 < len(sweeps) <= 3 * DAY // collector.PART_SECONDS
+
+
+def test_a_part_with_too_many_runs_is_read_whole(
+    world: SweptWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The mark moves by a part, although the overlap alone holds more than the limit."""
+    monkeypatch.setattr(collector, "MAX_ENDED", 2)
+    mark = int(world.world.now) - DAY
+    world.state = replace(world.state, mark=mark)
+    delivered(world, 9, ago=DAY + 1800)
+
+    result = world.sweep()
+
+    assert world.state.mark == mark + collector.PART_SECONDS == result.decision.plan.unread_since
+
+
+def test_the_newest_part_is_all_however_much_it_holds(
+    world: SweptWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A site where more runs end between two sweeps than one would read after an outage."""
+    monkeypatch.setattr(collector, "MAX_ENDED", 2)
+    now = int(world.world.now)
+    world.state = replace(world.state, mark=now - 600)
+    delivered(world, 9, ago=700)
+
+    result = world.sweep()
+
+    assert (world.state.mark, result.decision.plan.unread_since) == (now, None)
+
+
+def test_a_part_is_left_when_all_of_it_is_repaired(
+    world: SweptWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the limit of a plan leaves out is in the next window again."""
+    monkeypatch.setattr(collector, "MAX_ENDED", 2)
+    mark = int(world.world.now) - DAY
+    world.state = replace(world.state, mark=mark)
+    lost = [over(world, job_id, ago=DAY - HOUR, start_time=mark - 60) for job_id in (5, 6, 7)]
+
+    sweeps, marks = [], []
+    for _ in lost:
+        sweeps.append(world.sweep(limit=1))
+        marks.append(world.state.mark)
+
+    assert [len(result.decision.plan.changes) for result in sweeps] == [1, 1, 1]
+    assert marks == [mark, mark, mark + collector.PART_SECONDS]
 
 
 def test_without_accounting_there_is_no_window(world: SweptWorld) -> None:
@@ -135,4 +208,4 @@ def test_without_accounting_there_is_no_window(world: SweptWorld) -> None:
     result = world.plan()
 
     assert (result.decision.plan.changes, result.observation.has_accounting) == ((), False)
-    assert result.observation.window_complete
+    assert result.observation.ends_read_until == result.observation.now

@@ -95,7 +95,8 @@ class SweepMemory:
 class SweepState:
     """The state at the beginning of a sweep; the defaults before the first sweep.
 
-    `mark` is the begin of the last sweep that read all of accounting's window and applied its plan.
+    `mark` is the time until which accounting's window was read and repaired: the begin of the last
+    sweep that read all of it, else the end of the part that was read.
     `installed` is the first mark: jobs that ended before it are only reported by `cc-sweep
     backfill`; None if an older version set the first mark. `cluster` is Slurm's own name of the
     cluster. `running_baseline` is the number of running jobs that the next sweep compares with.

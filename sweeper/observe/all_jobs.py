@@ -34,7 +34,7 @@ def observe_all_jobs(sources: SweepSources, state: SweepState, policy: Policy) -
     # answer would prove nothing.
     old = [job for job in missing if collector.now - job.start_time >= grace]
     accounting_runs = collector.accounting_runs_of_rows(orphans)
-    ended, window_complete = collector.ended_since(state, grace)
+    ended, ends_read_until = collector.ended_since(state, grace)
     ended = _without_open(ended, rows)
     rows_by_id = collector.backend_rows([job.key for job in (*old, *ended)])
     # After a failed look-up nothing counts as unseen: all that ended would be reported once more.
@@ -62,7 +62,7 @@ def observe_all_jobs(sources: SweepSources, state: SweepState, policy: Policy) -
         running_in_slurm=len(queue.running),
         running_at_backend=len(rows),
         has_accounting=collector.has_accounting,
-        window_complete=window_complete and rows_by_id is not None,
+        ends_read_until=None if rows_by_id is None else ends_read_until,
     )
 
 

@@ -7,9 +7,8 @@ list: absence is what a sweep acts on.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import field
-from types import MappingProxyType
 
 from ccbackend.lookups import lookup_runs
 from ccbackend.replies import BackendRow
@@ -20,9 +19,9 @@ from slurm.job import REQUEUED, Job
 from slurm.light_dataclass import light_dataclass
 from spool.files.run_id import RunId
 from spool.files.sweep_state import SweepState
-from spool.resolve.slurm_runs import own_ends, runs_of_accounting
 from sweeper.diff import is_over
 from sweeper.guard import AnswerCheckInput, is_fresh
+from sweeper.observe.accounting_runs import runs_by_job_id
 from sweeper.observe.sources import SweepSources, backend_failure, slurm_failure
 from sweeper.values import Differences, GuardFinding, SlurmRun, key_of_row
 
@@ -31,8 +30,11 @@ SLACK_SECONDS = 60
 # whose row is later still is found from the other side, as a row that still runs at cc-backend, if
 # its start was reported.
 OVERLAP_SECONDS = 3600
-WINDOW_SECONDS = 86400
-MAX_ENDED = 10_000  # runs that ended unseen: the rest waits for the next sweeps
+# The window is read in parts; once there are so many runs, the rest waits for the next sweeps. The
+# first part is read whole, however much it holds, and ends so long after the mark: each sweep
+# brings the mark forward by that at least. Sweeps that are rarer are CRITICAL in `check`.
+PART_SECONDS = 4 * 3600
+MAX_ENDED = 10_000
 
 
 @light_dataclass
@@ -40,8 +42,9 @@ class Observation:
     """What was seen.
 
     `now` is the controller's clock. `running_in_slurm` and `running_at_backend` count what runs by
-    Slurm and by cc-backend, None where that was not seen. `window_complete` says whether all that
-    ended since the last sweep was looked at, `only_single_jobs` whether only named jobs were.
+    Slurm and by cc-backend, None where that was not seen. `ends_read_until` is until when the runs
+    that ended were looked at (Unix seconds), None if none were. `only_single_jobs` says whether
+    only named jobs were looked at.
     """
 
     differences: Differences = field(default_factory=Differences)
@@ -50,8 +53,13 @@ class Observation:
     running_in_slurm: int | None = None
     running_at_backend: int | None = None
     has_accounting: bool = True
-    window_complete: bool = False
+    ends_read_until: int | None = None
     only_single_jobs: bool = False
+
+    @property
+    def has_unread_ends(self) -> bool:
+        """Return whether runs that ended are left for the next sweeps, because they are many."""
+        return self.ends_read_until is not None and self.ends_read_until < self.now
 
 
 class Collector:
@@ -157,33 +165,34 @@ class Collector:
             return {}
         return {i: record for i, record in found.items() if not isinstance(record, SlurmError)}
 
-    def ended_since(self, state: SweepState, grace_seconds: float) -> tuple[list[SlurmRun], bool]:
-        """Return the runs that ended since the mark; and whether that is all.
+    def ended_since(
+        self, state: SweepState, grace_seconds: float
+    ) -> tuple[list[SlurmRun], int | None]:
+        """Return the runs that ended since the mark, and until when they were read; None: not.
 
         The window overlaps with that of the last sweep, because accounting may be late. It never
         reaches back behind the installation: reporting history needs `cc-sweep backfill`.
         """
         if state.mark is None or not self.has_accounting:
-            return [], state.mark is not None
+            return [], None if state.mark is None else self.now
         # `min`, because the mark may lie in the future after a clock was set back.
-        since = min(state.mark, self.now) - OVERLAP_SECONDS - int(grace_seconds)
+        mark = min(state.mark, self.now)
+        since = mark - OVERLAP_SECONDS - int(grace_seconds)
         since = max(since, state.installed or 0)
         found: dict[RunId, SlurmRun] = {}
-        # In parts, so that the first sweep after a long outage needs no more memory than any other.
-        for begin in range(since, self.now, WINDOW_SECONDS):
+        for begin, end in _parts(since, mark, self.now):
             self.sources.on_step("accounting window")
             try:
-                end = min(begin + WINDOW_SECONDS, self.now)
                 rows = self.sources.slurm.ended(since=begin, until=end)
             except SlurmError as error:
                 self.record_failure(slurm_failure("accounting", error))
-                return [], False
+                return [], None
             jobs = (job for runs in runs_by_job_id(rows).values() for job in runs)
             found |= {job.key: job for job in jobs if is_over(job) and (job.end_time or 0) >= since}
-            # Not all was looked at, so the mark stays, and the next sweep begins at the same place.
+            # Those that cc-backend has count too: it is asked about each of them.
             if len(found) >= MAX_ENDED:
-                return list(found.values()), False
-        return list(found.values()), True
+                return list(found.values()), end
+        return list(found.values()), self.now
 
     def backend_rows(self, keys: Sequence[RunId]) -> dict[int, tuple[BackendRow, ...]] | None:
         """Return the rows of some runs' job ids in any state; None if they are not known."""
@@ -247,42 +256,9 @@ class Collector:
         )
 
 
-def runs_by_job_id(
-    rows: Iterable[Job],
-    starts: Iterable[RunId] = (),
-    records: Mapping[int, Job] = MappingProxyType({}),
-) -> dict[int, tuple[SlurmRun, ...]]:
-    """Return the runs in accounting's rows by job id, oldest first.
-
-    `records` are the controller's of jobs that have a requeued run: one of scrontab has its own
-    end.
-    """
-    by_id: defaultdict[int, list[Job]] = defaultdict(list)
-    for row in rows:
-        by_id[row.job_id].append(row)
-    known: defaultdict[int, list[int]] = defaultdict(list)
-    for job_id, start in starts:
-        known[job_id].append(start)
-    found: dict[int, tuple[SlurmRun, ...]] = {}
-    for job_id, own in by_id.items():
-        runs = runs_of_accounting(own, job_id, starts=known[job_id])
-        ends = own_ends(runs, records.get(job_id))
-        found[job_id] = tuple(map(run_of_record, ends))
-    return found
-
-
-def run_of_record(record: Job) -> SlurmRun:
-    """Return the run of a record; of one that has begun."""
-    return SlurmRun(
-        job_id=record.job_id,
-        start_time=record.start_time or 0,
-        end_time=record.end_time,
-        state=record.state or "",
-        user=record.user or "",
-        partition=record.partition or "",
-        account=record.account or "",
-        nodes=record.nodes,
-        qos=record.qos,
-        admin_comment=record.admin_comment,
-        comment=record.comment,
-    )
+def _parts(since: int, mark: int, until: int) -> Iterator[tuple[int, int]]:
+    """Yield begin and end of each part of a window; the first one ends after the mark."""
+    end = since
+    while end < until:
+        begin, end = end, min(max(end, mark) + PART_SECONDS, until)
+        yield begin, end

@@ -14,7 +14,8 @@ from spool.files.run_id import RunId
 from spool.files.sweep_state import SweepState
 from spool.resolve.slurm_runs import RunStage, run_stage, same_start
 from sweeper.diff import DAY_SECONDS, is_over
-from sweeper.observe.collector import Collector, Observation, run_of_record
+from sweeper.observe.accounting_runs import run_of_record
+from sweeper.observe.collector import Collector, Observation
 from sweeper.observe.sources import SweepSources, backend_failure, slurm_failure
 from sweeper.observe.spool_view import captured_runs, spool_entries_of, spool_has_job
 from sweeper.values import (
