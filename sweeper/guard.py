@@ -1,8 +1,9 @@
 """Safety checks: when a sweep must not trust what it sees. Pure.
 
-Doubt about an answer voids all stops, and no option overrides it. A surprising number of stops
-holds them back until the next sweep, with fresh answers, plans them again. Every message has the
-numbers and the next step.
+Doubt about an answer voids all stops, and no option overrides it. Starts go on where the jobs that
+are shown are ours: they do run, and a start too early does no harm. An answer about another cluster
+voids all. A surprising number of stops holds them back until the next sweep, with fresh answers,
+plans them again. Every message has the numbers and the next step.
 """
 
 from __future__ import annotations
@@ -71,20 +72,21 @@ def check_answers(answers: AnswerCheckInput, *, has_stops: bool = True) -> Itera
     `has_stops`: there are stops that may have to wait for a moment.
     """
     yield from answers.failed
-    # Another cluster's answer would make every job of this one look ended.
+    # Another cluster's answer would make each job of this one look ended, and each of that one
+    # missing.
     if answers.known_cluster is not None and answers.cluster != answers.known_cluster:
         text = (
             f"Slurm's cluster is {answers.cluster!r}, but at the last sweep it was"
             f" {answers.known_cluster!r}; if it was renamed, remove sweep.json from"
             " spool.state_directory"
         )
-        yield _answer_finding("cluster", text)
+        yield _answer_finding("cluster", text, voids_starts=True)
     if answers.foreign_cluster is not None:
         text = (
             f"cc-backend lists jobs of cluster {answers.foreign_cluster!r}, which was not asked for"
         )
-        yield _answer_finding("listing", text)
-    # Hidden jobs would look ended.
+        yield _answer_finding("listing", text, voids_starts=True)
+    # Hidden jobs would look ended; those that are shown are ours.
     if not answers.sees_all_jobs:
         text = (
             "PrivateData hides other users' jobs from the service user; give it AdminLevel"
@@ -160,10 +162,14 @@ def _check_running(sizes: SizeCheckInput) -> Iterator[GuardFinding]:
         yield GuardFinding(name="fewer", kind=GuardKind.SIZE, text=text + step)
 
 
-def _answer_finding(name: str, text: str, *, is_transient: bool = False) -> GuardFinding:
+def _answer_finding(
+    name: str, text: str, *, is_transient: bool = False, voids_starts: bool = False
+) -> GuardFinding:
+    effect = "repairs nothing" if voids_starts else "reports no stops"
     return GuardFinding(
         name=name,
         kind=GuardKind.ANSWER,
-        text=f"{text}; this sweep reports no stops",
+        text=f"{text}; this sweep {effect}",
         is_transient=is_transient,
+        voids_starts=voids_starts,
     )

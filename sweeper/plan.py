@@ -1,7 +1,8 @@
 """From what differs to what will be done: safety checks, limits, a fixed order. Pure.
 
-A failed check of the answers leaves no stop in a plan. Failed checks of the numbers move the stops
-to `held_back`; of these the next sweep releases what it plans again and what is proven.
+A failed check of the answers leaves no stop in a plan, one of the cluster nothing at all. Failed
+checks of the numbers move the stops to `held_back`; of these the next sweep releases what it plans
+again and what is proven.
 Planning decides all; applying decides nothing.
 """
 
@@ -90,12 +91,7 @@ def decide(plan_input: PlanInput) -> Decision:
     if options.direction != "start":
         ends = sorted([*drift.stops, *drift.closes], key=_order)
     if plan_input.answer_findings:
-        # Starts go on: a run that is reported too early does no harm, a stopped one cannot be
-        # revived. What was held back before is neither released nor forgotten.
-        plan = _plan(plan_input, starts, guards=tuple(plan_input.answer_findings))
-        return Decision(
-            plan=plan, held_stops=plan_input.held_stops, running_baseline=sizes.running_before
-        )
+        return _void_stops(plan_input, starts)
     guards = (
         ()
         if options.only_single_jobs
@@ -119,6 +115,22 @@ def decide(plan_input: PlanInput) -> Decision:
         plan = _plan(plan_input, starts, held_back=ends, guards=guards)
         return Decision(plan=plan, may_apply=False, running_baseline=sizes.running_in_slurm)
     return _hold_back(plan_input, starts, ends, guards)
+
+
+def _void_stops(plan_input: PlanInput, starts: list[Start]) -> Decision:
+    """Return the decision where an answer is in doubt."""
+    guards = tuple(plan_input.answer_findings)
+    # What was found says nothing about this site, not even the reports.
+    is_void = any(guard.voids_starts for guard in guards)
+    # Else starts go on: a run that is reported too early does no harm, a stopped one cannot be
+    # revived.
+    plan = Plan(guards=guards) if is_void else _plan(plan_input, starts, guards=guards)
+    # What was held back before is neither released nor forgotten.
+    return Decision(
+        plan=plan,
+        held_stops=plan_input.held_stops,
+        running_baseline=plan_input.sizes.running_before,
+    )
 
 
 def _with_site_step(

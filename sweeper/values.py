@@ -110,8 +110,8 @@ Change = Start | Stop | Close
 class GuardKind(StrEnum):
     """What a safety check looks at, which decides what it does.
 
-    Doubt about an answer voids all stops. A surprising number of stops holds them back until a
-    second look. Before the first sweep everything waits.
+    Doubt about an answer voids all stops, and all else if it is about another cluster. A surprising
+    number of stops holds them back until a second look. Before the first sweep everything waits.
     """
 
     ANSWER = "answer"
@@ -133,7 +133,8 @@ class FailureCause(Enum):
 class GuardFinding:
     """A safety check that has spoken: `text` names the numbers, the threshold and the next step.
 
-    `is_transient`: it passes by itself within minutes, so no alarm is needed.
+    `is_transient`: it passes by itself within minutes, so no alarm is needed. `voids_starts`: the
+    answers are about another cluster, so that starts are as wrong as stops.
     """
 
     name: str
@@ -141,6 +142,7 @@ class GuardFinding:
     text: str
     cause: FailureCause = FailureCause.REFUSED
     is_transient: bool = False
+    voids_starts: bool = False
 
 
 @light_dataclass

@@ -94,6 +94,26 @@ def test_another_cluster_is_noticed() -> None:
     assert spoken(foreign_cluster="fritz") == ["listing"]
 
 
+def test_only_answers_about_another_cluster_void_starts() -> None:
+    """In all other doubt the jobs that are shown are ours; the message says which it is."""
+    facts = AnswerCheckInput(
+        sees_all_jobs=False, boot_time=NOON - 30, controller_clock=NOON, clock=NOON - 99,
+        cluster="fritz", known_cluster="lab", foreign_cluster="fritz",
+    )  # fmt: skip
+
+    found = list(check_answers(facts))
+
+    assert [(guard.name, guard.voids_starts) for guard in found] == [
+        ("cluster", True),
+        ("listing", True),
+        ("rights", False),
+        ("boot", False),
+        ("clock", False),
+    ]
+    assert {guard.voids_starts for guard in found if "repairs nothing" in guard.text} == {True}
+    assert {guard.voids_starts for guard in found if "reports no stops" in guard.text} == {False}
+
+
 def test_a_restricted_account_is_noticed() -> None:
     """Its listings are shorter, without an error."""
     assert spoken(sees_all_jobs=False) == ["rights"]

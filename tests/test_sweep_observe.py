@@ -89,6 +89,23 @@ def test_a_listing_of_another_cluster_is_not_believed(world: SweptWorld) -> None
     assert [guard.name for guard in plan.guards] == ["listing"]
 
 
+@pytest.mark.parametrize("ids", [(), (70, 71)])
+def test_jobs_of_another_slurm_are_left_alone(world: SweptWorld, ids: tuple[int, ...]) -> None:
+    """As after a copy of another cluster's slurm.conf; the young one is not stored either."""
+    world.sweep()
+    for job_id, ago in ((70, 5000), (71, 60)):
+        start = int(world.world.now) - ago
+        world.slurm.records[job_id] = world.world.job(job_id, start_time=start)
+    world.slurm.cluster = "fritz"
+    before = world.state
+
+    plan = world.sweep(*ids).decision.plan
+
+    assert [guard.name for guard in plan.guards] == ["cluster"]
+    assert (plan.changes, plan.first_sightings) == ((), ())
+    assert (world.state, {key.job_id for key in world.rows()}) == (before, {1})
+
+
 def test_a_restricted_account_stops_nothing(world: SweptWorld) -> None:
     """Its lists are short without an error."""
     world.sees_all_jobs = False

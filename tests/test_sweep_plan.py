@@ -126,6 +126,24 @@ def test_a_guard_on_the_answer_voids_all_stops() -> None:
     assert (decision.held_stops, decision.running_baseline) == (held, 100)
 
 
+def test_doubt_whose_jobs_are_shown_voids_the_whole_plan() -> None:
+    """Another cluster's jobs are neither started nor stored nor listed."""
+    drift = Drift(
+        starts=[start(1)],
+        first_sightings=[start(2)],
+        stops=[stop(3)],
+        reports=[Report(key=RunId(4, OLD), why="odd")],
+        skipped=Counter(young=1),
+    )
+    held = HeldBackStops(time=1, guards=("stops",), stops=frozenset({RunId(2, OLD)}))
+    foreign = replace(CUT, name="cluster", voids_starts=True)
+
+    decision = decided(drift, answer_findings=[CUT, foreign], held_stops=held)
+
+    assert decision.plan == Plan(guards=(CUT, foreign))
+    assert (decision.held_stops, decision.running_baseline) == (held, 100)
+
+
 def test_the_first_sweep_applies_nothing() -> None:
     """Not even starts; forcing skips the wait."""
     drift = Drift(starts=[start(1)], stops=[stop(2)])
