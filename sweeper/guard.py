@@ -123,8 +123,8 @@ def _check_times(answers: AnswerCheckInput, *, has_stops: bool) -> Iterator[Guar
         yield _answer_finding("clock", text)
 
 
-def check_sizes(sizes: SizeCheckInput) -> Iterator[GuardFinding]:
-    """Yield a finding for each surprising number."""
+def check_first_sweep(sizes: SizeCheckInput) -> Iterator[GuardFinding]:
+    """Yield a finding if no sweep was applied here before."""
     if not sizes.has_mark:
         text = (
             "no sweep has been applied here yet: the first `cc-sweep apply` only stores its time,"
@@ -132,6 +132,12 @@ def check_sizes(sizes: SizeCheckInput) -> Iterator[GuardFinding]:
             " most stops to allow"
         )
         yield GuardFinding(name=FIRST_SWEEP, kind=GuardKind.FIRST, text=text, is_transient=True)
+
+
+def check_sizes(sizes: SizeCheckInput) -> Iterator[GuardFinding]:
+    """Yield a finding for each surprising number, before the first sweep that one alone."""
+    if not sizes.has_mark:
+        yield from check_first_sweep(sizes)
         return  # it holds everything back already
     # A floor, so that a small site or a quiet night is not stopped by a share of ten jobs.
     threshold = max(FEW_STOPS, int(sizes.running_at_backend * STOPS_SHARE))

@@ -14,7 +14,7 @@ from dataclasses import field, replace
 from slurm.light_dataclass import light_dataclass
 from spool.errors import UsageError
 from spool.files.sweep_state import FIRST_SWEEP, HeldBackStops
-from sweeper.guard import MANY_STOPS, RUNNING_GUARDS, SizeCheckInput, check_sizes
+from sweeper.guard import MANY_STOPS, RUNNING_GUARDS, SizeCheckInput, check_first_sweep, check_sizes
 from sweeper.values import (
     Change,
     Close,
@@ -119,15 +119,19 @@ def decide(plan_input: PlanInput) -> Decision:
 
 def _void_stops(plan_input: PlanInput, starts: list[Start]) -> Decision:
     """Return the decision where an answer is in doubt."""
-    guards = tuple(plan_input.answer_findings)
+    guards, options = tuple(plan_input.answer_findings), plan_input.options
     # What was found says nothing about this site, not even the reports.
     is_void = any(guard.voids_starts for guard in guards)
+    # Doubt does not make the first sweep of a site repair anything.
+    is_exempt = is_void or options.only_single_jobs or options.force_stops is not None
+    first = () if is_exempt else tuple(check_first_sweep(plan_input.sizes))
     # Else starts go on: a run that is reported too early does no harm, a stopped one cannot be
     # revived.
-    plan = Plan(guards=guards) if is_void else _plan(plan_input, starts, guards=guards)
+    plan = Plan(guards=guards) if is_void else _plan(plan_input, starts, guards=(*guards, *first))
     # What was held back before is neither released nor forgotten.
     return Decision(
         plan=plan,
+        may_apply=not first,
         held_stops=plan_input.held_stops,
         running_baseline=plan_input.sizes.running_before,
     )

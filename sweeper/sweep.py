@@ -119,14 +119,15 @@ _REMEMBER_STOPS_SWEEPS = 10
 def next_state(result: SweepResult, applied: Iterable[RunId]) -> SweepState:
     """Return what the next sweep begins with.
 
-    A sweep whose answers were not believed leaves all as it was; one that looked at single jobs
-    adds only what it queued. The mark moves to where accounting's window was read until, when
-    nothing up to there is left to be repaired; the first mark is the time of installation.
+    A sweep whose answers were not believed leaves all as it was, but for the first mark; one that
+    looked at single jobs adds only what it queued. The mark moves to where accounting's window was
+    read until, when nothing up to there is left to be repaired; the first mark is the time of
+    installation.
     """
     state, decision, observation = result.state, result.decision, result.observation
     plan = decision.plan
     if any(guard.kind is GuardKind.ANSWER for guard in plan.guards):
-        return state
+        return _with_first_mark(result)
     done = tuple(applied)
     memory = next_memory(state.memory, result.drift, plan, done, observation.now)
     # A look at single jobs knows nothing about all others: mark, counts and held stops stay.
@@ -151,6 +152,23 @@ def next_state(result: SweepResult, applied: Iterable[RunId]) -> SweepState:
         held_stops=decision.held_stops,
         memory=memory,
     )
+
+
+def _with_first_mark(result: SweepResult) -> SweepState:
+    """Return the state of a sweep whose answers were not believed; it has a mark after the first.
+
+    The mark says only which ended runs are to be reported, and is the controller's clock, which
+    gave their ends. Hidden jobs, a restart and a failed question do not change it; a clock that
+    differs from ours may be wrong, but by five minutes at most (munge(7): a credential lives for
+    300 s, so that Slurm would not answer).
+    """
+    state, answers, options = result.state, result.observation.answers, result.options
+    is_known = answers.controller_clock is not None
+    is_ours = not any(guard.voids_starts for guard in result.decision.plan.guards)
+    if state.mark is not None or options.only_single_jobs or not (is_known and is_ours):
+        return state
+    mark = result.observation.now
+    return replace(state, mark=mark, installed=mark, cluster=answers.cluster)
 
 
 def next_memory(

@@ -158,6 +158,20 @@ def test_the_first_sweep_applies_nothing() -> None:
     assert (forced.may_apply, len(forced.plan.changes), forced.plan.guards) == (True, 2, ())
 
 
+def test_the_first_sweep_applies_nothing_in_doubt_either() -> None:
+    """Forced, or where single jobs are named, its starts are sent as those of any other."""
+    drift = Drift(starts=[start(1)], stops=[stop(2)])
+    numbers = sizes(has_mark=False, stops=1)
+    exempt = SweepOptions(force_stops=1), SweepOptions(only_single_jobs=True)
+
+    decision = decided(drift, numbers, answer_findings=[CUT])
+    others = [decided(drift, numbers, answer_findings=[CUT], options=each) for each in exempt]
+
+    assert [guard.name for guard in decision.plan.guards] == ["slurm", "first"]
+    assert (decision.may_apply, plan_code(decision.plan)) == (False, REFUSED)
+    assert [(each.may_apply, each.plan.guards) for each in others] == [(True, (CUT,))] * 2
+
+
 def test_held_stops_go_on_when_the_next_sweep_proves_them() -> None:
     """Starts are not held."""
     drift = many(30)
