@@ -159,8 +159,11 @@ def _hold_back(
     names = tuple(guard.name for guard in guards)
     # Without a list from the last sweep nothing is released: each sweep holds all again.
     before = None if plan_input.options.require_force else plan_input.held_stops
-    released = [end for end in ends if before and _may_release(end, before, names, plan_input)]
-    rest = [end for end in ends if end not in released]
+    released: list[Stop | Close] = []
+    rest: list[Stop | Close] = []
+    for end in ends:
+        is_released = before is not None and _may_release(end, before, names, plan_input)
+        (released if is_released else rest).append(end)
     # The same doubt twice, with fresh answers, and nothing left to hold: it is the truth now.
     was_seen = before is not None and {*names} <= {*before.guards}
     plan = _plan(

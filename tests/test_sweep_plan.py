@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from counted_calls import count_calls
 from sweep_values import NOON, OLD, keys, sizes, start, stop
 
 from spool.errors import UsageError
@@ -202,6 +203,17 @@ def test_a_second_look_releases_only_what_it_planned_and_proves() -> None:
     assert [guard.name for guard in decision.plan.guards] == ["stops"]
     assert decision.held_stops is not None
     assert decision.held_stops.stops == {(1, OLD), (31, OLD), (32, OLD)}
+
+
+def test_held_stops_are_released_in_linear_time() -> None:
+    """Twice as many stops need twice as many calls."""
+
+    def release(count: int) -> None:
+        drift = many(count)
+        held = HeldBackStops(time=1, guards=("stops",), stops=frozenset(keys(drift.stops)))
+        assert decided(drift, sizes(stops=count), held_stops=held).plan.over_limit == count - 500
+
+    assert count_calls(lambda: release(1200)) < 3 * count_calls(lambda: release(600))
 
 
 @pytest.mark.parametrize("end", [CLOSE, stop(3, proof=EndProof.CONTROLLER)])
