@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from command_site import run_of
+from counted_calls import count_calls
 from empty_spool import make_directories
 from sweep_values import NOON, OLD
 
@@ -181,3 +182,24 @@ def test_delivered_runs_are_found_by_id_and_start(tmp_path: Path) -> None:
     assert delivered_runs(tmp_path, wanted) == {KEY, RunId(8, OLD + 1)}
     assert delivered_runs(tmp_path, []) == frozenset()
     assert delivered_runs(tmp_path / "none", wanted) == frozenset()
+
+
+def test_a_delivered_run_is_found_whose_start_slurm_has_moved(tmp_path: Path) -> None:
+    """Its line has the start under which it was delivered, and Slurm's later one."""
+    run = run_of(7, OLD)
+    moved = replace(run, job=replace(run.job, start_time=OLD + 90, name='"job_id":8,'))
+    (tmp_path / "1.jsonl").write_bytes(b"\n" + codec.encode(moved))
+
+    found = delivered_runs(tmp_path, [KEY, RunId(8, OLD), RunId(7, OLD + 1)])
+
+    assert found == {KEY}
+
+
+def test_delivered_runs_are_found_in_one_pass(tmp_path: Path) -> None:
+    """However many are looked for."""
+    (tmp_path / "1.jsonl").write_bytes(b"".join(codec.encode(run_of(i)) for i in range(1, 101)))
+    few, many = ([RunId(i, OLD) for i in range(900, 900 + count)] for count in (1, 100))
+
+    calls_of_few = count_calls(lambda: delivered_runs(tmp_path, few))
+
+    assert count_calls(lambda: delivered_runs(tmp_path, many)) < 2 * calls_of_few

@@ -21,6 +21,8 @@ from spool.files.run_id import RunId
 from spool.resolve.slurm_runs import match_start, same_start
 from sweeper.values import SpoolEntry, SpoolStatus
 
+_JOB_ID = re.compile(rb'"job_id":(\d+)')
+_START_TIME = re.compile(rb'"start_time":(\d+)')
 _STATUS_OF_DIRECTORY = {
     Directory.TODO: SpoolStatus.QUEUED,
     Directory.OPEN: SpoolStatus.STARTED,
@@ -93,18 +95,17 @@ def spool_has_job(layout: Layout, job_id: int) -> bool:
 
 def delivered_runs(directory: Path, keys: Iterable[RunId]) -> frozenset[RunId]:
     """Return which of some runs are in the archive of what cc-backend has accepted."""
-    patterns = {
-        key: (_field_pattern(b"job_id", key.job_id), _field_pattern(b"start_time", key.start_time))
-        for key in keys
-    }
+    wanted = {(b"%d" % key.job_id, b"%d" % key.start_time): key for key in keys}
+    ids = {job_id for job_id, _ in wanted}
     found: set[RunId] = set()
-    for line in archive_lines(directory) if patterns else ():
-        found |= {key for key, own in patterns.items() if all(m.search(line) for m in own)}
+    # Only the first match of a line is looked for, and the archive may be large: a run's job id is
+    # near the begin of its line, before any text of a user.
+    for line in archive_lines(directory) if wanted else ():
+        match = _JOB_ID.search(line)
+        if match is not None and match[1] in ids:
+            starts = _START_TIME.findall(line)
+            found |= {wanted[each] for start in starts if (each := (match[1], start)) in wanted}
     return frozenset(found)
-
-
-def _field_pattern(name: bytes, number: int) -> re.Pattern[bytes]:
-    return re.compile(rb'"%b":%d\b' % (name, number))
 
 
 def _starts_in_events(layout: Layout, ids: set[str]) -> dict[int, list[int | None]]:
