@@ -83,13 +83,22 @@ class BackfillControl:
 
 
 def backfill(
-    context: SweepContext, window: BackfillWindow, control: BackfillControl
+    context: SweepContext,
+    window: BackfillWindow,
+    control: BackfillControl,
+    *,
+    known_cluster: str | None = None,
 ) -> BackfillProgress:
-    """Report the runs of a window; stop at the first question without an answer."""
+    """Report the runs of a window; stop at the first question without an answer.
+
+    `known_cluster` is Slurm's name of the cluster at the last sweep, None before the first one.
+    """
     progress = BackfillProgress(resume_at=window.since)
-    collector = Collector(context.sources, None)
+    collector = Collector(context.sources, known_cluster)
     if not collector.identify_controller():
         return replace(progress, failure=collector.first_failure)
+    if (refusal := collector.start_refusal) is not None:
+        return replace(progress, failure=refusal)
     # Day by day: one question about a year of jobs would be gigabytes, and an interruption would
     # lose all of it.
     end, span = window.since, 0

@@ -40,6 +40,19 @@ def waiting(state: Path, *, drained: list[int], counts: list[int]) -> DrainWait:
     )
 
 
+@pytest.mark.parametrize("words", [(), ("--dry-run",)])
+def test_history_of_another_cluster_is_not_reported(tmp_path: Path, words: tuple[str, ...]) -> None:
+    """As after a copy of its slurm.conf: exit 11, and nothing is queued."""
+    with site(tmp_path) as made:
+        history(made)
+        (made.state / "sweep.json").write_text('{"cluster": "fritz"}')
+
+        said = made.sweep("backfill", "--since", "1d", "--until", "now", *words)
+
+        assert (said.code, made.names("new"), made.server.rows()) == (11, [], {})
+        assert "Slurm's cluster is 'lab', but at the last sweep it was 'fritz'" in said.err
+
+
 def test_room_is_made_by_the_drain(tmp_path: Path) -> None:
     """A running one is waited for, else one runs here; without progress it is given up."""
     drained: list[int] = []

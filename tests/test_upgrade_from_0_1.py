@@ -220,6 +220,8 @@ def test_the_crashes_over_a_file_are_counted_on(site: SweepSite) -> None:
 
 def test_a_backfill_goes_on_where_it_was(site: SweepSite) -> None:
     """A call with the same window begins at the page that was next."""
+    site.truth.cluster = "slurmlab"  # that of the written state
+    site.say()
     window = ("--since", NOON - 864000, "--until", NOON, "--monitoring-status", 0)
     said = site.sweep("backfill", *window)
 

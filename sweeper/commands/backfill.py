@@ -20,6 +20,7 @@ from spool.errors import UsageError
 from spool.exit_codes import OK, TRY_AGAIN
 from spool.files.lock import take_lock
 from spool.files.state_files import read_json, write_json
+from spool.files.sweep_state import read_sweep_state
 from spool.formatting import format_time, pluralize
 from sweeper.apply import DrainWait, is_drain_running, wait_for_drain
 from sweeper.backfill import (
@@ -82,7 +83,8 @@ def run(config: Config, args: argparse.Namespace) -> int:
             control = BackfillControl(
                 make_room=lambda: True, window_done=lambda _progress: None, dry_run=True
             )
-            return _print_result(backfill(context, window, control), left=0, args=args)
+            progress = backfill(context, window, control, known_cluster=_known_cluster(config))
+            return _print_result(progress, left=0, args=args)
     path = config.spool.state_directory / PROGRESS_FILE
     lock = take_lock(path.with_name("backfill.lock"), path)
     try:
@@ -132,10 +134,17 @@ def _backfill(
     # At once: it has our pid, which a second backfill names as the holder of the lock.
     _save_progress(path, window, BackfillProgress(resume_at=begun.since))
     progress = backfill(
-        context, begun, BackfillControl(make_room=make_room, window_done=window_done)
+        context,
+        begun,
+        BackfillControl(make_room=make_room, window_done=window_done),
+        known_cluster=_known_cluster(config),
     )
     left = wait_for_drain(layout, list(progress.written), wait)
     return _print_result(progress, left=left, args=args)
+
+
+def _known_cluster(config: Config) -> str | None:
+    return read_sweep_state(config.spool.state_directory).cluster
 
 
 def has_room(count: Callable[[], int], drain_wait: DrainWait) -> bool:

@@ -20,7 +20,7 @@ from slurm.light_dataclass import light_dataclass
 from spool.files.run_id import RunId
 from spool.files.sweep_state import SweepState
 from sweeper.diff import is_over
-from sweeper.guard import AnswerCheckInput, is_fresh
+from sweeper.guard import AnswerCheckInput, check_answers, is_fresh
 from sweeper.observe.accounting_runs import runs_by_job_id
 from sweeper.observe.sources import SweepSources, backend_failure, slurm_failure
 from sweeper.values import Differences, GuardFinding, SlurmRun, key_of_row
@@ -228,6 +228,12 @@ class Collector:
     def first_failure(self) -> GuardFinding | None:
         """Return the first question without a complete answer; None if there is none."""
         return next(iter(self._failed.values()), None)
+
+    @property
+    def start_refusal(self) -> GuardFinding | None:
+        """Return why nothing may be started, for who only starts; None if it may."""
+        findings = check_answers(self.answer_check_input(), has_stops=False)
+        return next((finding for finding in findings if finding.voids_starts), None)
 
     def answer_check_input(self) -> AnswerCheckInput:
         """Return what was suspicious about the answers."""
