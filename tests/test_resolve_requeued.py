@@ -41,7 +41,7 @@ def test_a_later_start_with_more_restarts_is_no_moved_one() -> None:
     assert (((record, None),), {}) == (result.new_runs, result.ends)
 
 
-@pytest.mark.parametrize("word", ["SPECIAL_EXIT", "REQUEUE_HOLD", "RESV_DEL_HOLD"])
+@pytest.mark.parametrize("word", ["SPECIAL_EXIT", "REQUEUE_HOLD"])
 def test_accounting_is_asked_for_the_run_of_a_job_that_is_requeued_and_held(word: str) -> None:
     """Up to 23.02 Slurm prints the flag instead of PENDING."""
     record = parse_job({"job_id": 5, "job_state": word}, node_of=lambda _: None)

@@ -73,7 +73,7 @@ def test_texts_for_missing_are_missing() -> None:
         ("COMPLETING", (None, ("COMPLETING",))),
         ("SPECIAL_EXIT", ("PENDING", ("SPECIAL_EXIT",))),
         ("REQUEUE_HOLD", ("PENDING", ("REQUEUE_HOLD",))),
-        ("RESV_DEL_HOLD", ("PENDING", ("RESV_DEL_HOLD",))),
+        ("RESV_DEL_HOLD", (None, ("RESV_DEL_HOLD",))),
         ("REQUEUED", (None, ("REQUEUED",))),
         ("CANCELLED by 1000", ("CANCELLED", ())),
         (["COMPLETED", "SPECIAL_EXIT"], ("COMPLETED", ("SPECIAL_EXIT",))),

@@ -32,8 +32,9 @@ STATE_FLAGS = _END_FLAGS | {
 """State words that are flags: next to a base state (lists), or hiding it (single words)."""
 
 # `job_state_string` prints one word, and flags of a job that runs or completes come before these
-# (`src/common/slurm_protocol_defs.c`, 21.08 ... 26.05). So alone they mean a pending job.
-_PENDING_FLAGS = frozenset({"REQUEUE_HOLD", "RESV_DEL_HOLD", "SPECIAL_EXIT"})
+# (`src/common/slurm_protocol_defs.c`, 21.08 ... 26.05). So alone they mean a pending job. Not
+# RESV_DEL_HOLD: 23.02 sets it on a running job too (`src/slurmctld/reservation.c`).
+_PENDING_FLAGS = frozenset({"REQUEUE_HOLD", "SPECIAL_EXIT"})
 
 END_STATES = _END_BASE_STATES | _END_FLAGS
 """The words for a run that has ended; a requeued one has, too."""
