@@ -39,12 +39,23 @@ def test_a_queued_start_is_sent_again_after_some_seconds() -> None:
 
 def test_a_start_that_is_queued_again_and_again_becomes_a_dead_letter() -> None:
     """Those servers promise to store what their database refuses."""
-    run = replace(RUN, attempts=3)
+    run, actions = RUN, []
+    for _ in range(4):
+        reaction = react(run, ReplyVerdict(Reason.QUEUED), asked(RequestKind.START))
+        run = reaction.run
+        actions.append(reaction.action)
 
-    assert (
-        RunAction.DEAD_LETTER
-        is react(run, ReplyVerdict(Reason.QUEUED), asked(RequestKind.START)).action
-    )
+    assert [RunAction.KEEP] * 3 + [RunAction.DEAD_LETTER] == actions
+
+
+def test_attempts_before_a_queued_start_do_not_count_as_queued() -> None:
+    """It waited for an administrator, and the first start that is queued now may be stored."""
+    refused = ReplyVerdict(Reason.SWALLOWED)
+    run = replace(react(RUN, refused, asked(RequestKind.START)).run, attempts=20)
+
+    reaction = react(run, ReplyVerdict(Reason.QUEUED), asked(RequestKind.START))
+
+    assert (RunAction.KEEP, 1) == (reaction.action, reaction.run.attempts)
 
 
 @pytest.mark.parametrize("reason", [Reason.STOPPED, Reason.STOPPED_BEFORE])

@@ -134,7 +134,10 @@ def _start_queued(run: Run, verdict: ReplyVerdict, context: RequestContext) -> R
     """Return the reaction to a queued start, which must be checked: cc-backend may drop it."""
     if verdict.reason is Reason.PUBLISHED:
         return _published(run, context)
+    # Attempts that were refused before say nothing about starts that cc-backend has queued.
+    is_repeated = run.last_error is not None and run.last_error.outcome == Outcome.CONFIRM
     noted = _with_error(run, verdict, context)
+    noted = noted if is_repeated else replace(noted, attempts=0)
     return count_attempt(noted, context, wait_seconds=QUEUE_SECONDS, limit=MAX_QUEUED_STARTS)
 
 
