@@ -202,7 +202,8 @@ def test_what_was_delivered_last_is_known_without_lines_that_cannot_be_read(
     (tmp_path / "delivered").mkdir()
     line = '{"job":{"job_id":%d},"start_time":5,"end":{"time":9}}\n'
     for hour in range(3):
-        text = "".join([line % hour, "}\n", "{}\n", '{"job":{"job_id":1},"end":null}\n'])
+        absurd = line.replace("%d", "1e400") + "[" * 100_000 + "\n"
+        text = "".join([line % hour, "}\n", "{}\n", '{"job":{"job_id":1},"end":null}\n', absurd])
         (tmp_path / "delivered" / f"20260101T0{hour}.jsonl").write_text(text)
     after = archive.recent_runs()
     (tmp_path / "delivered" / "20260101T03.jsonl").mkdir()

@@ -142,7 +142,7 @@ def _run_key(line: bytes) -> tuple[int, int, int] | None:
     try:
         run = json.loads(line)
         return int(run["job"]["job_id"]), int(run["start_time"]), int(run["end"]["time"])
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return None
 
 
