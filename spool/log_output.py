@@ -51,9 +51,9 @@ def log_to_file(path: Path) -> None:
     Raises:
         OSError: it cannot be written.
     """
-    from logging.handlers import WatchedFileHandler  # noqa: PLC0415 - loads socket, pickle, queue
+    from spool.log_file import LogFileHandler  # noqa: PLC0415 - loads socket, pickle, queue
 
-    handler = WatchedFileHandler(path, encoding="ascii")
+    handler = LogFileHandler(path, encoding="ascii")
     handler.setFormatter(_Formatter())
     handler.addFilter(_RepeatFilter())
     root = logging.getLogger()

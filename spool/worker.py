@@ -50,12 +50,26 @@ class _Answer(Generic[Q, A]):
         self.worker.on_answer(self.question, self.answer)
 
 
+@dataclass(frozen=True, slots=True)
+class _Failure:
+    """An exception that `work` must not raise."""
+
+    name: str
+    error: Exception
+
+    def take(self) -> None:
+        """End the loop, and so the process: a worker that ended alone would never answer again."""
+        # Whatever it is, it is an internal error: systemd does not restart after a ConfigError.
+        raise RuntimeError(f"the thread {self.name} ended") from self.error
+
+
 class Worker(Generic[Q, A]):
     """One thread. All methods except `put_answer` are for the loop's thread.
 
-    `work` answers a query, may block, and must not raise. `on_answer` is called by the loop with
-    the query and the answer (None: the worker was closed before). `busy_since` is the monotonic
-    time at which the current query was begun, `answered_at` that of the last answer.
+    `work` answers a query, may block, and must not raise: an exception ends the loop.
+    `on_answer` is called by the loop with the query and the answer (None: the worker was closed
+    before). `busy_since` is the monotonic time at which the current query was begun, `answered_at`
+    that of the last answer.
     """
 
     def __init__(
@@ -124,5 +138,8 @@ class Worker(Generic[Q, A]):
         return not self._thread.is_alive()
 
     def _run(self) -> None:
-        while (question := self._questions.get()) is not None:
-            self.put_answer(question, None if self._closed else self.work(question))
+        try:
+            while (question := self._questions.get()) is not None:
+                self.put_answer(question, None if self._closed else self.work(question))
+        except Exception as error:  # noqa: BLE001 - a border: the loop ends with it
+            self._answers.put(_Failure(self.name, error))

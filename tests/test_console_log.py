@@ -254,3 +254,42 @@ def test_a_log_file_may_be_moved_away(tmp_path: Path) -> None:
     assert ["first", "second"] == [
         (tmp_path / name).read_text().split()[1] for name in ("log.1", "log")
     ]
+
+
+def _lines_without_file(directory: Path) -> list[str]:
+    """Return what is on stderr when the directory of the log file is gone for two messages."""
+    directory.mkdir()
+
+    def work() -> int:
+        moved = directory.with_name("moved")
+        directory.rename(moved)
+        _log.info("lost")
+        _log.info("lost too")
+        moved.rename(directory)
+        _log.info("back")
+        return 0
+
+    return ended(work, log_file=directory / "log").err.splitlines()
+
+
+def test_a_log_file_that_cannot_be_opened_again_ends_nothing(tmp_path: Path) -> None:
+    """Such as after logrotate in a directory where the service may not create files."""
+    path = tmp_path / "logs" / "log"
+    expected = f"cc-test: error: cannot write the log file {path}: No such file or directory"
+
+    assert [f"{expected}; messages are lost"] == _lines_without_file(path.parent)
+
+
+def test_a_log_file_is_used_again_when_it_can_be_opened(tmp_path: Path) -> None:
+    """Without a restart."""
+    _lines_without_file(tmp_path / "logs")
+
+    assert (tmp_path / "logs" / "log").read_text().endswith(" back\n")
+
+
+def test_a_message_that_cannot_be_formatted_is_no_fault_of_the_log_file(tmp_path: Path) -> None:
+    """It is an error of the program, with a traceback."""
+    said = ended(saying("%d", "x"), log_file=tmp_path / "log")
+
+    assert "TypeError: %d format" in said.err
+    assert "cannot write" not in said.err

@@ -158,3 +158,16 @@ def test_an_answer_is_dated_when_it_comes(desk: Desk) -> None:
     answer.take()
 
     assert desk.worker.answered_at == desk.now - 5
+
+
+def test_an_unexpected_exception_ends_the_loop() -> None:
+    """The process ends and is restarted, instead of waiting for the worker for ever."""
+    answers: Queue[Answered] = Queue()
+    worker: Worker[int, float] = Worker(
+        "faulty", lambda question: 1 / question, answers, clock=lambda: 0.0
+    )
+    worker.ask(0)
+    answer = answers.get(timeout=LIMIT_SECONDS)
+
+    with pytest.raises(RuntimeError, match="the thread faulty ended"):
+        answer.take()
