@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
-from functools import partial
 from typing import TYPE_CHECKING
 
 from ccbackend.client import BackendClient
@@ -15,7 +14,7 @@ from slurm.client import Slurm
 from slurm.commands import TIMEOUT_SECONDS, CommandPaths
 from slurm.process import ProcessRunner
 from spool.config import Config
-from spool.config.backend_settings import job_filters, site_map
+from spool.config.backend_settings import job_filters, site_maps
 from spool.files.node_round import read_node_jobs
 from spool.nodes.reporter import NodeReporter, NodeSite
 
@@ -129,7 +128,7 @@ def node_reporter(
     """Return the reporter of node states."""
     state = config.spool.state_directory
     site = NodeSite(
-        site_of=partial(site_map, config),
+        site_of=site_maps(config),
         filters=job_filters(config),
         jobs=lambda: read_node_jobs(state, time.time()),
     )

@@ -5,15 +5,21 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from config_site import TOPOLOGY, config_of, problems, site, written
 
 from ccbackend.topology import Cluster
-from spool.config import load_checked, token_source
+from slurm.process import ProcessRunner
+from spool.commands.drain_inputs import composer
+from spool.config import Config, load_checked, token_source
 from spool.config.backend_settings import site_map
 from spool.config.paths import check_paths, read_topology
+from spool.connections import node_reporter
 from spool.errors import ConfigError
+from spool.files.node_round import NodeRound
 
 
 @pytest.mark.parametrize("kind", ["link", "readable", "missing", "empty", "directory"])
@@ -115,3 +121,33 @@ def test_the_servers_word_counts_more_than_a_topology_file(tmp_path: Path) -> No
     assert {"lab", "other"} == set(mapping.clusters)
     assert server == mapping.clusters["other"]
     assert mapping.clusters["lab"].subcluster("n3") is not None
+
+
+def _config_with_topology(directory: Path) -> tuple[Config, Path]:
+    """Return a configuration with a topology file, and the file."""
+    path = directory / "cluster.json"
+    path.write_text(json.dumps(TOPOLOGY))
+    commands = {"scontrol": str(directory / "scontrol")}
+    return config_of(directory, topology_files=[str(path)], slurm=commands), path
+
+
+def test_a_topology_file_may_be_removed_while_the_drain_runs(tmp_path: Path) -> None:
+    """What it said is kept when the clusters of cc-backend change."""
+    config, path = _config_with_topology(tmp_path)
+    made = composer(config)
+    path.unlink()
+
+    assert {"lab", "other"} == set(made.site_of([Cluster("other", ())]).clusters)
+
+
+def test_a_topology_file_may_be_removed_before_a_round_of_node_states(tmp_path: Path) -> None:
+    """The round asks Slurm, which does not answer here."""
+    config, path = _config_with_topology(tmp_path)
+    backend: Any = SimpleNamespace(
+        server=SimpleNamespace(takes_node_states=True),
+        clusters=lambda: SimpleNamespace(clusters=(Cluster("lab", ()),)),
+    )
+    reporter = node_reporter(config, ProcessRunner(), backend)
+    path.unlink()
+
+    assert reporter.run(NodeRound()).problem.startswith("Slurm did not answer")

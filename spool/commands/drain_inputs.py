@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
 from contextlib import ExitStack
 
@@ -12,7 +11,7 @@ from ccbackend.wire.transport import ExchangeLimits
 from slurm.client import Slurm
 from slurm.process import ProcessRunner
 from spool.config import Config
-from spool.config.backend_settings import job_filters, metadata_policy, site_map
+from spool.config.backend_settings import job_filters, metadata_policy, site_maps
 from spool.connections import (
     EDIT_LIMITS,
     NODE_STATES_LIMITS,
@@ -43,8 +42,7 @@ def drain_settings(config: Config) -> DrainSettings:
 
 def composer(config: Config) -> PayloadComposer:
     """Return the composer of requests."""
-    sites = functools.partial(site_map, config)
-    return PayloadComposer(sites, metadata_policy(config), job_filters(config))
+    return PayloadComposer(site_maps(config), metadata_policy(config), job_filters(config))
 
 
 class DrainClients:

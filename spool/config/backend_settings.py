@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from ccbackend.accelerators import accelerator_map
 from ccbackend.job_filters import JobFilters, NameFilter
@@ -25,20 +25,34 @@ def site_map(config: Config, clusters: Iterable[Cluster] | None = None) -> SiteM
     Raises:
         ConfigError: a topology file cannot be used.
     """
-    described = (*_clusters_from_files(config), *(clusters or ()))
-    known = {cluster.name: cluster for cluster in described}
-    return SiteMap(
-        cluster=config.clustername,
-        partition_clusters=config.partition_clusters,
-        hosts=config.host_map,
-        accelerators=accelerator_map(
-            config.accelerators, config.gpu_pci_addrs, config.accelerator_kinds
-        ),
-        clusters=known,
-        clusters_known=clusters is not None,
-        assume_core_ids=config.assume_core_ids,
-        user_from_uid_after_seconds=config.metadata.user_from_uid_after_seconds,
-    )
+    return site_maps(config)(clusters)
+
+
+def site_maps(config: Config) -> Callable[[Iterable[Cluster] | None], SiteMap]:
+    """Return `site_map` for a process that needs it again; reads the topology files only now.
+
+    So a file that is removed while the drain runs does not end it.
+
+    Raises:
+        ConfigError: a topology file cannot be used.
+    """
+    from_files = tuple(_clusters_from_files(config))
+
+    def of_clusters(clusters: Iterable[Cluster] | None) -> SiteMap:
+        return SiteMap(
+            cluster=config.clustername,
+            partition_clusters=config.partition_clusters,
+            hosts=config.host_map,
+            accelerators=accelerator_map(
+                config.accelerators, config.gpu_pci_addrs, config.accelerator_kinds
+            ),
+            clusters={cluster.name: cluster for cluster in (*from_files, *(clusters or ()))},
+            clusters_known=clusters is not None,
+            assume_core_ids=config.assume_core_ids,
+            user_from_uid_after_seconds=config.metadata.user_from_uid_after_seconds,
+        )
+
+    return of_clusters
 
 
 def job_filters(config: Config) -> JobFilters:
