@@ -38,7 +38,11 @@ def test_claims_are_read_without_verification() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    [jwt({"sub": "svc"}), jwt(["x"]), "e30.!!!.x", "e30.eyJ.x", "opaque", f"e30.{'W1tb' * 9}.x"],
+    [
+        *(jwt({"sub": "svc"}), jwt(["x"]), "e30.!!!.x", "e30.eyJ.x", "opaque"),
+        f"e30.{'W1tb' * 9}.x",
+        *(jwt({"exp": exp}) for exp in (float("inf"), float("nan"), 10**400, "soon")),
+    ],
 )
 def test_a_token_without_readable_claims_has_no_expiry(text: str) -> None:
     """The server may take it all the same."""

@@ -210,6 +210,24 @@ def test_a_file_that_cannot_be_written_is_a_warning_once(
     assert [expected] == [record.getMessage() for record in caplog.records]
 
 
+def test_an_internal_error_is_a_warning_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The thread that writes the file goes on."""
+    path = tmp_path / "x.prom"
+
+    def read() -> MetricsSnapshot:
+        raise OverflowError
+
+    publisher = MetricsPublisher(read, textfile=path, listen=None)
+    for _ in range(2):
+        publisher.write(path)
+    (warning,) = publisher.warnings()
+
+    assert f"metrics.textfile: {path} cannot be written: internal error" in warning
+    assert [OverflowError] == [each.exc_info[0] for each in caplog.records if each.exc_info]
+
+
 @contextmanager
 def published(publisher: MetricsPublisher) -> Iterator[MetricsPublisher]:
     """Publish meanwhile."""

@@ -85,6 +85,25 @@ def test_the_last_round_of_node_states_is_counted(site: CommandSite) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("name", "contents"),
+    [
+        ("sweep.json", '{"started": 1, "finished": 1e400}'),
+        ("sweep.json", '{"started": 1, "drift": {"\\ud800": 1}}'),
+        ("drain.json", '{"slurm_release": "\\ud800"}'),
+        ("drain.json", f'{{"once": true, "inquiries": {10**400}}}'),
+        ("nodes.json", '{"tried": 1, "states": {"\\ud800": 1}}'),
+    ],
+)
+def test_a_damaged_state_file_hides_nothing_else(
+    site: CommandSite, name: str, contents: str
+) -> None:
+    """Numbers that no clock or counter shows, and text that has no UTF-8."""
+    (site.state / name).write_text(contents)
+
+    assert 0 == metrics(site)["drain_up"]
+
+
 def test_checks_have_the_verdicts_of_check(site: CommandSite) -> None:
     """By name; the worst of those that share one."""
     site.bury("odd name")

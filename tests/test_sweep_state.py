@@ -120,7 +120,14 @@ def test_where_no_sweep_has_run_there_is_no_summary(tmp_path: Path) -> None:
     assert read_sweep_summary(tmp_path) is None
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{", '{"mark": 5}', '{"started": 1, "drift": 3}'])
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "[]", "{", '{"mark": 5}', '{"started": 1, "drift": 3}', '{"started": NaN}'),
+        '{"started": 1, "finished": 1e400}',
+        '{"started": 1, "drift": {"start": 1e13}}',
+    ],
+)
 def test_a_damaged_summary_is_an_error(tmp_path: Path, text: str) -> None:
     """It names the file."""
     (tmp_path / "sweep.json").write_text(text)

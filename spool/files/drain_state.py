@@ -31,7 +31,7 @@ HALT_HINT = (
     "remove the cause of the halt; the drain then resumes by itself within a minute, or at once"
     " after a change of token or configuration"
 )
-_MAX_INSTANT = 1e12
+_MAX_NUMBER = 1e12
 _FIGURE = {"is_figure": True}
 
 
@@ -268,11 +268,11 @@ def _unreadable(value: Any) -> tuple[UnreadableFile, ...]:
 def _instant(value: Any) -> float | None:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
-    return float(value) if abs(value) < _MAX_INSTANT else None  # neither NaN nor infinite
+    return float(value) if abs(value) < _MAX_NUMBER else None  # neither NaN nor infinite
 
 
 def _whole_number(value: Any) -> int | None:
-    return value if type(value) is int else None
+    return value if type(value) is int and abs(value) < _MAX_NUMBER else None
 
 
 def _count(value: Any) -> int:

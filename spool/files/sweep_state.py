@@ -34,6 +34,7 @@ _KEYS_OF_0_1 = {
     "told": "stops_queued",
     "asked": "starts_queued",
 }
+_MAX_NUMBER = 1e12  # no clock and no counter shows more, and it can be formatted
 _PARSE_ERRORS = (TypeError, ValueError, AttributeError, KeyError, OverflowError)
 
 
@@ -151,16 +152,16 @@ def read_sweep_summary(directory: Path) -> SweepSummary | None:
     try:
         held = _held_stops_of(found.get("held"))
         return SweepSummary(
-            started=float(found["started"]),
-            finished=_optional_float(found.get("finished")),
+            started=_instant(found["started"]),
+            finished=_optional_instant(found.get("finished")),
             pid=int(found.get("pid", 0)),
             refused=found.get("refused") is True,
             guards=tuple(map(str, found.get("guards", ()))),
-            drift={str(kind): int(count) for kind, count in found.get("drift", {}).items()},
+            drift={str(kind): _number(count) for kind, count in found.get("drift", {}).items()},
             held_stops=0 if held is None else len(held.stops),
             held_guards=() if held is None else held.guards,
-            succeeded=_optional_float(found.get("succeeded")),
-            refusals={str(guard): int(n) for guard, n in found.get("refusals", {}).items()},
+            succeeded=_optional_instant(found.get("succeeded")),
+            refusals={str(guard): _number(n) for guard, n in found.get("refusals", {}).items()},
         )
     except _PARSE_ERRORS as error:
         raise ValueError(f"{path} is not valid: {error!r}") from error
@@ -213,7 +214,7 @@ def _held_stops_of(found: Any) -> HeldBackStops | None:
     if found is None:
         return None
     return HeldBackStops(
-        time=int(found["time"]),
+        time=_number(found["time"]),
         guards=tuple(map(str, found["guards"])),
         stops=frozenset(_id_of_text(text) for text in found["stops"]),
     )
@@ -230,11 +231,23 @@ def _held_stops_document(held: HeldBackStops | None) -> dict[str, Any] | None:
 
 
 def _optional_int(value: Any) -> int | None:
-    return None if value is None else int(value)
+    return None if value is None else _number(value)
 
 
-def _optional_float(value: Any) -> float | None:
-    return None if value is None else float(value)
+def _optional_instant(value: Any) -> float | None:
+    return None if value is None else _instant(value)
+
+
+def _number(value: Any) -> int:
+    return int(_instant(value))
+
+
+def _instant(value: Any) -> float:
+    """Return a number that can be shown; raise `ValueError` for NaN and huge ones."""
+    number = float(value)
+    if not abs(number) < _MAX_NUMBER:
+        raise ValueError(f"the number {number} is too large")
+    return number
 
 
 def _id_of_text(text: str) -> RunId:

@@ -15,6 +15,7 @@ from ccbackend.outcomes import Outcome
 from spool import __version__
 from spool.checks.last_sweep import needs_attention
 from spool.deliver.pending_run import RequestKind
+from spool.escaping import escape
 from spool.files.drain_counters import LATENCY_BOUNDS, LatencyCounts
 from spool.files.drain_state import HealthState
 from spool.files.event import EventKind
@@ -47,7 +48,7 @@ def _program(snapshot: MetricsSnapshot) -> Iterator[Metric]:
         "cc_backend": state.server_version or "",
         "dialect": state.server_dialect or "",
     }
-    build.add_metric([], versions)
+    build.add_metric([], {name: escape(version) for name, version in versions.items()})
     yield build
     yield gauge("metrics_timestamp_seconds", "When these metrics were written.", snapshot.time)
     yield gauges(

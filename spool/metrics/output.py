@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry, ProcessCollector, generate_late
 from prometheus_client.core import Metric
 from prometheus_client.exposition import start_http_server
 
+from spool.errors import internal_error
 from spool.metrics.families import metric_families
 from spool.metrics.samples import PREFIX
 from spool.metrics.snapshot import MetricsSnapshot
@@ -103,10 +104,12 @@ class MetricsPublisher:
         """Write the file once; an error is logged when it begins and when it ends."""
         try:
             write_textfile(path, metrics_text(self._read))
-        except OSError as error:
-            problem = f"metrics.textfile: {path} cannot be written: {error.strerror}"
+        except Exception as error:  # noqa: BLE001 - a border: one file; the thread goes on
+            is_expected = isinstance(error, OSError)
+            reason = error.strerror if isinstance(error, OSError) else internal_error(error)
+            problem = f"metrics.textfile: {path} cannot be written: {reason}"
             if problem != self._problems.get("textfile"):
-                _log.warning("%s", problem)
+                _log.warning("%s", problem, exc_info=None if is_expected else error)
             self._problems["textfile"] = problem
         else:
             self._problems.pop("textfile", None)

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
+from spool.escaping import escape
+
 PREFIX = "cc_slurm_sync_"
 Samples = Mapping[tuple[str, ...], float]
 
@@ -30,5 +32,6 @@ def _filled(
     samples: Iterable[tuple[tuple[str, ...], float]],
 ) -> Metric:
     for labels, value in samples:
-        family.add_metric(labels, value)
+        # A damaged state file may hold what has no UTF-8 (lone surrogates).
+        family.add_metric([escape(label) for label in labels], value)
     return family
