@@ -10,7 +10,7 @@ import stat
 import threading
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from metrics_text import FULL, NOON, all_families, samples_of, samples_of_text
 
 from spool.files.drain_counters import LATENCY_BOUNDS, DrainCounters, LatencyCounts
 from spool.files.drain_state import DrainState
-from spool.metrics import output
+from spool.metrics import http_server, output
 from spool.metrics.families import metric_families
 from spool.metrics.output import MetricsPublisher, metrics_text, write_textfile
 from spool.metrics.snapshot import MetricsSnapshot
@@ -275,6 +275,39 @@ def test_metrics_are_served_until_the_end(caplog: pytest.LogCaptureFixture) -> N
 
     assert SAMPLES.items() <= found.items()
     assert f"metrics are served on {url}" in caplog.text
+
+
+def ends(connection: socket.socket) -> bool:
+    """Wait until the server closes a connection."""
+    connection.settimeout(60)
+    return connection.recv(1) == b""
+
+
+def test_more_than_a_few_connections_are_closed() -> None:
+    """Each takes a thread, and the service may not have many."""
+    port = free_port()
+    with (
+        published(MetricsPublisher(lambda: FULL, textfile=None, listen=("127.0.0.1", port))),
+        ExitStack() as stack,
+    ):
+        idle = [
+            stack.enter_context(socket.create_connection(("127.0.0.1", port)))
+            for _ in range(http_server.MAX_REQUESTS + 1)
+        ]
+
+        assert ends(idle[-1])
+
+
+def test_connections_without_a_request_are_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The next scraper is served."""
+    monkeypatch.setattr(http_server.MetricsHandler, "timeout", 0.01)
+    port = free_port()
+    with published(MetricsPublisher(lambda: FULL, textfile=None, listen=("127.0.0.1", port))):
+        for _ in range(http_server.MAX_REQUESTS + 1):
+            with socket.create_connection(("127.0.0.1", port)) as idle:
+                assert ends(idle)
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
+            assert 200 == answer.status
 
 
 def test_a_port_in_use_is_a_warning(caplog: pytest.LogCaptureFixture) -> None:

@@ -11,10 +11,10 @@ from pathlib import Path
 
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
 from prometheus_client.core import Metric
-from prometheus_client.exposition import start_http_server
 
 from spool.errors import internal_error
 from spool.metrics.families import metric_families
+from spool.metrics.http_server import MetricsServer
 from spool.metrics.samples import PREFIX
 from spool.metrics.snapshot import MetricsSnapshot
 
@@ -122,11 +122,13 @@ class MetricsPublisher:
 
     def _serve(self, host: str, port: int) -> None:
         try:
-            server, thread = start_http_server(port, host, metrics_registry(self._read))
+            server = MetricsServer(host, port, metrics_registry(self._read))
         except OSError as error:
             problem = f"metrics.listen: cannot listen on {host}:{port}: {error.strerror}"
             _log.warning("%s", problem)
             self._problems["listen"] = problem
             return
+        thread = threading.Thread(target=server.serve_forever, name="metrics", daemon=True)
+        thread.start()
         _log.info("metrics are served on http://%s:%d/metrics", host, server.server_port)
         self._stops += [server.shutdown, server.server_close, thread.join]

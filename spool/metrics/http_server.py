@@ -1,0 +1,65 @@
+"""The HTTP server of the metrics: a few requests at a time, none for long.
+
+The server of prometheus_client starts a thread for each connection and waits for its request for
+ever: idle connections used up the threads of the service (TasksMax), and it could not start a
+command of Slurm any more.
+"""
+
+from __future__ import annotations
+
+import logging
+import socket
+import sys
+from socketserver import ThreadingMixIn
+from typing import Any
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
+
+from prometheus_client import CollectorRegistry, make_wsgi_app
+
+MAX_REQUESTS = 4
+REQUEST_SECONDS = 5.0
+_log = logging.getLogger(__name__)
+
+
+class MetricsHandler(WSGIRequestHandler):
+    """The handler of one request, which does not log it."""
+
+    timeout = REQUEST_SECONDS  # of each read and write
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - as in `http.server`
+        """Log nothing."""
+
+
+class MetricsServer(ThreadingMixIn, WSGIServer):
+    """The server of a registry; further connections are closed at once.
+
+    Raises:
+        OSError: it cannot listen.
+    """
+
+    daemon_threads = True
+
+    def __init__(self, host: str, port: int, registry: CollectorRegistry) -> None:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        self.address_family = found[0][0]
+        self._requests: set[Any] = set()
+        super().__init__((host, port), MetricsHandler)
+        self.set_app(make_wsgi_app(registry))
+
+    def verify_request(self, request: Any, client_address: Any) -> bool:
+        """Return whether a connection is accepted."""
+        del client_address
+        if len(self._requests) >= MAX_REQUESTS:
+            return False
+        self._requests.add(request)
+        return True
+
+    def shutdown_request(self, request: Any) -> None:
+        """Close a connection, whatever became of it."""
+        self._requests.discard(request)
+        super().shutdown_request(request)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Log why a request failed, such as one that never came."""
+        del request
+        _log.debug("metrics: a request of %s failed: %r", client_address[0], sys.exc_info()[1])
