@@ -27,6 +27,8 @@ from ccbackend.token import read_secret
 CONNECT_SECONDS = 4
 _REFUSED = ("authorization violation", "authentication")
 _NO_RESPONDERS = "503"
+_NOT_SENT = ReplyVerdict(Reason.BROKER_AWAY, "the connection was closed")
+_MAYBE_SENT = ReplyVerdict(Reason.BROKER_LOST, "the connection was closed")
 T = TypeVar("T")
 
 
@@ -76,14 +78,24 @@ class Broker:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
         self._connection: _Connection | None = None
+        self._last_server = ""
+        self._closing = False
+        self._task: asyncio.Task[Any] | None = None
 
     def publish(self, message: bytes) -> ReplyVerdict:
-        """Publish a message; `PUBLISHED` if a subscriber got it. Blocks for seconds at most."""
+        """Publish a message; `PUBLISHED` if a subscriber got it. `close` ends the wait."""
         with self._lock:
-            return self._run(self._publish(message))
+            if self._closing:
+                return _NOT_SENT
+            return self._run(self._publish_until_closed(message))
 
     def close(self) -> None:
-        """Close the connection and end the thread."""
+        """Close the connection for good and end the thread; a message under way is given up."""
+        # Without the lock, which a thread holds while it tries silent brokers.
+        self._closing = True
+        loop = self._loop
+        if loop is not None:
+            loop.call_soon_threadsafe(self._cancel)
         with self._lock:
             if self._loop is None or self._thread is None:
                 return
@@ -99,6 +111,20 @@ class Broker:
             self._thread = threading.Thread(target=self._loop.run_forever, name="nats", daemon=True)
             self._thread.start()
         return asyncio.run_coroutine_threadsafe(work, self._loop).result()
+
+    def _cancel(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+
+    async def _publish_until_closed(self, message: bytes) -> ReplyVerdict:
+        self._task = asyncio.current_task()
+        try:
+            # `close` may have come before there was a task to cancel.
+            return _NOT_SENT if self._closing else await self._publish(message)
+        except asyncio.CancelledError:
+            return _NOT_SENT if self._connection is None else _MAYBE_SENT
+        finally:
+            self._task = None
 
     async def _publish(self, message: bytes) -> ReplyVerdict:
         connection = self._connection
@@ -137,16 +163,19 @@ class Broker:
         except (TokenError, OSError, ValueError) as error:
             return ReplyVerdict(Reason.NATS_FILE, str(error))
         verdict = ReplyVerdict(Reason.BROKER_AWAY)
-        for server in self._settings.servers:
+        for server in sorted(self._settings.servers, key=lambda each: each != self._last_server):
             connection = _Connection()
             try:
                 # The first connect to a dead broker can hang in nats-py 2.16.0 despite its timeout.
                 await asyncio.wait_for(_open(connection, server, options), 2 * CONNECT_SECONDS)
+            except asyncio.CancelledError:
+                await _close(connection)
+                raise
             except Exception as error:  # noqa: BLE001 - a border: the next broker may take us
                 verdict = _refusal([*connection.errors, error])
                 await _close(connection)
             else:
-                self._connection = connection
+                self._connection, self._last_server = connection, server
                 return connection
         return verdict
 
@@ -209,10 +238,12 @@ async def _flush(connection: _Connection, seconds: float) -> None:
     flush = asyncio.ensure_future(_ping(connection.client))
     closed = asyncio.ensure_future(connection.closed.wait())
     both, first = (flush, closed), asyncio.FIRST_COMPLETED
-    await asyncio.wait(both, timeout=seconds, return_when=first)
-    closed.cancel()
+    try:
+        await asyncio.wait(both, timeout=seconds, return_when=first)
+    finally:
+        closed.cancel()
+        flush.cancel()  # changes nothing if it is done
     if not flush.done():
-        flush.cancel()
         raise TimeoutError("the NATS broker did not answer a PING")
     await flush
 

@@ -15,6 +15,7 @@ import subprocess
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -100,12 +101,19 @@ class NatsServer:
 
 
 class LineRecorder:
-    """A broker that keeps the order of the lines sent to it and answers each PING at once."""
+    """A broker that keeps the order of the lines sent to it and answers each PING at once.
+
+    `is_mute`: it answers none after a message; `got_message` is set then. It takes one connection
+    after the other.
+    """
 
     INFO = b'INFO {"server_id":"x","version":"2.9.10","headers":true,"max_payload":1048576}\r\n'
 
-    def __init__(self) -> None:
+    def __init__(self, *, is_mute: bool = False) -> None:
         self.lines: list[str] = []
+        self.connections = 0
+        self.got_message = threading.Event()
+        self._is_mute = is_mute
         self._socket = socket.create_server(("127.0.0.1", 0))
         self.url = f"nats://127.0.0.1:{self._socket.getsockname()[1]}"
         threading.Thread(target=self._serve, daemon=True).start()
@@ -115,14 +123,24 @@ class LineRecorder:
         self._socket.close()
 
     def _serve(self) -> None:
-        connection, _ = self._socket.accept()
+        with suppress(OSError):  # it was closed
+            while True:
+                connection, _ = self._socket.accept()
+                self.connections += 1
+                self._talk(connection)
+
+    def _talk(self, connection: socket.socket) -> None:
         with connection, connection.makefile("rwb") as stream:
             stream.write(self.INFO)
             stream.flush()
+            is_mute = False
             for line in stream:
                 if line.strip():
                     self.lines.append(line.decode())
-                if line.startswith(b"PING"):
+                if line.startswith(b"PUB"):
+                    is_mute = self._is_mute
+                    self.got_message.set()
+                if line.startswith(b"PING") and not is_mute:
                     stream.write(b"PONG\r\n")
                     stream.flush()
 
