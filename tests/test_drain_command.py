@@ -161,6 +161,32 @@ def test_a_changed_configuration_is_taken_up(site: CommandSite, server: StubServ
     assert "the configuration was reloaded" in said.err
 
 
+@pytest.mark.parametrize("kind", ["file", "directory"])
+def test_the_metrics_file_of_the_old_configuration_is_removed(
+    site: CommandSite, server: StubServer, tmp_path: Path, kind: str
+) -> None:
+    """node_exporter would show it for ever; what cannot be removed is named."""
+    old, new = tmp_path / "old.prom", tmp_path / "new.prom"
+    site.document["metrics"] = {"textfile": str(old)}
+    site.write()
+    if kind == "directory":
+        old.mkdir()
+    with StubServer(Served(token=TOKEN)) as second:
+        on_start(second, lambda: os.kill(os.getpid(), signal.SIGTERM))
+
+        def act() -> None:
+            site.document["cc-backend"]["host"] = second.url
+            site.document["metrics"] = {"textfile": str(new)}
+            site.write()
+
+        server.model.poison[5] = Answer(503, "")
+        on_start(server, act)
+        said = site.call("drain")
+
+    is_named = f"remove the old file {old}: " in said.err
+    assert (kind == "directory", True, is_named) == (old.exists(), new.exists(), old.exists())
+
+
 def test_sighup_looks_at_once(site: CommandSite, server: StubServer) -> None:
     """Even if nothing seems to have changed."""
     asked: list[str] = []

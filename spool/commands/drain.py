@@ -12,7 +12,7 @@ from slurm.process import ProcessRunner
 from spool import __version__
 from spool.commands.config_watcher import ConfigWatcher
 from spool.commands.drain_inputs import DrainClients, composer, drain_settings
-from spool.commands.metrics import publish_metrics, write_metrics
+from spool.commands.metrics import publish_metrics, remove_old_textfile, write_metrics
 from spool.config import Config
 from spool.drain.assembly import assemble
 from spool.exit_codes import OK, TRY_AGAIN
@@ -59,6 +59,7 @@ def run(config: Config, args: argparse.Namespace) -> int:
                 code = _drain(current, layout, watch, stopping, once=args.once, warnings=lines)
             if watch.new_config is None or stopping.is_set():
                 return code
+            remove_old_textfile(current, watch.new_config)
             current = watch.new_config
             token = watch.use_new_config(current)
     finally:

@@ -6,6 +6,7 @@ All come from the state files and the spool: no network, no Slurm, no lock, and 
 from __future__ import annotations
 
 import argparse
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -59,3 +60,18 @@ def write_metrics(config: Config, token: MaskedToken) -> None:
 
     reader = SnapshotReader(config, token)
     MetricsPublisher(reader, textfile=None, listen=None).write(config.metrics.textfile)
+
+
+def remove_old_textfile(before: Config, after: Config) -> None:
+    """Remove the metrics file of an earlier configuration; an error is only logged.
+
+    node_exporter would show its values for ever, beside those of the new file.
+    """
+    path = before.metrics.textfile
+    if path is None or path == after.metrics.textfile:
+        return
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        text = "metrics.textfile was changed; remove the old file %s: %s"
+        logging.getLogger(__name__).warning(text, path, error.strerror)
