@@ -119,3 +119,49 @@ def test_an_upgrade_names_what_still_runs_as_the_old_version(place: Path, upgrad
     said = upgrade.done.stdout.splitlines()
     assert "These processes still run the old version; restart those that do not end" in said[-2]
     assert line == said[-1].rstrip()
+
+
+OTHER_PYTHON = """#!/bin/bash
+# the environment's Python, except that it says to be of another version
+case $* in *version_info*) echo "(3, 10)" ;; *) exec -a "$0" "${0}3" "$@" ;; esac
+"""
+
+
+@pytest.fixture
+def of_another_python(wheels: Path) -> Iterator[Path]:
+    """Return a PREFIX with a program that works, installed with another Python."""
+    with installed(wheels) as base:
+        python = base / "site/venv/bin/python"
+        python.unlink()
+        python.write_text(OTHER_PYTHON)
+        python.chmod(0o755)
+        yield base / "site"
+
+
+def version_of(site: Path) -> str:
+    """Return what the installed command prints as its version."""
+    argv = [str(site / "bin/cc-spool"), "--version"]
+    return subprocess.run(argv, capture_output=True, text=True, check=True).stdout
+
+
+def test_an_upgrade_that_fails_leaves_the_program_of_another_python(
+    of_another_python: Path, tmp_path: Path
+) -> None:
+    """Nothing is cleared before all wheels are there."""
+    before = version_of(of_another_python)
+
+    done = make("install", PREFIX=str(of_another_python), WHEELS=str(tmp_path))
+
+    assert 0 != done.returncode
+    assert before == version_of(of_another_python)
+
+
+def test_an_upgrade_moves_the_program_to_another_python(
+    of_another_python: Path, wheels: Path
+) -> None:
+    """The environment is made anew, without a package index."""
+    done = make("install", PREFIX=str(of_another_python), WHEELS=str(wheels))
+
+    assert (0, "") == (done.returncode, done.stderr)
+    assert (of_another_python / "venv/bin/python").is_symlink()
+    assert f"cc-spool {__version__}" in version_of(of_another_python)
