@@ -134,3 +134,44 @@ def test_stub_may_source_from_elsewhere(place: Path) -> None:
     stub = install(place) / "prolog_slurmctld"
     stub.write_text(f"cc_slurm_sync_kind=start\ncc_slurm_sync_event={place}/none/spool_event\n")
     assert "none" in prolog([stub]).text
+
+
+def install_second(hooks: Path, spool: Path) -> Path:
+    """Copy the prolog's stub for an instance `test`, as docs/several-servers.md says."""
+    copy = hooks / "prolog_slurmctld-test"
+    text = (hooks / "prolog_slurmctld").read_text()
+    copy.write_text(
+        text.replace(f"CC_SLURM_SYNC_SPOOL={DEFAULT_SPOOL}", f"CC_SLURM_SYNC_SPOOL={spool}")
+    )
+    copy.chmod(0o755)
+    return copy
+
+
+def test_each_of_two_installations_finds_its_own_stub(place: Path) -> None:
+    """Slurm 24.05 and later have a line for each."""
+    hooks, spool = install(place), place / "test-spool"
+    paths = [hooks / "prolog_slurmctld", install_second(hooks, spool)]
+
+    found = [prolog(paths, each) for each in (DEFAULT_SPOOL, spool)]
+
+    assert [
+        f"{paths[0]} writes events to {DEFAULT_SPOOL}",
+        f"{paths[1]} writes events to {spool}",
+    ] == [result.text for result in found]
+
+
+def test_a_script_that_calls_both_stubs_calls_that_of_each_installation(place: Path) -> None:
+    """The name of the second one goes on after `slurmctld`."""
+    hooks, spool, site = install(place), place / "test-spool", place / "site"
+    second = install_second(hooks, spool)
+    site.write_text(f"#!/bin/sh\n{hooks}/prolog_slurmctld\n{second}\nexit 0\n")
+
+    assert f"{second} writes events to {spool}, called by {site}" == prolog([site], spool).text
+
+
+def test_the_stub_of_another_installation_need_not_be_changed(place: Path) -> None:
+    """The hint names the other way: a stub of one's own."""
+    found = prolog([install(place) / "prolog_slurmctld"], place / "test-spool")
+
+    assert CheckStatus.CRITICAL is found.status
+    assert "belongs to another installation, call the stub of this one too" in found.hint

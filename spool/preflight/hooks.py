@@ -116,7 +116,7 @@ DEFAULT_SPOOL = Path("/var/spool/cc-slurm-sync")
 _KIND = re.compile(r"^\s*cc_slurm_sync_kind=([a-z]+)", re.MULTILINE)
 _SPOOL = re.compile(r"^\s*(?:export\s+)?CC_SLURM_SYNC_SPOOL=[\"']?([^\s\"';]+)", re.MULTILINE)
 _SOURCED = re.compile(r"cc_slurm_sync_event=[\"']?(/[^\s\"';$]+)")
-_COMMAND = re.compile(r"^[^#\n]*?(/[\w./+-]*/(?:prolog|epilog)_slurmctld)\b", re.MULTILINE)
+_COMMAND = re.compile(r"^[^#\n]*?(/[\w./+-]*/(?:prolog|epilog)_slurmctld[\w.-]*)", re.MULTILINE)
 _SOURCED_NAME = "spool_event"
 
 
@@ -172,7 +172,7 @@ def _missing(hook: Hook, activate: str) -> CheckResult:
 def _check(
     hook: Hook, paths: Sequence[str], spool: Path, slurm_user: SystemUser | None
 ) -> CheckResult:
-    found = _find_stub(list(map(Path, paths)))
+    found = _find_stub(list(map(Path, paths)), spool)
     if found is not None:
         stub, text, caller = found
         result = _check_stub(hook, stub, text, spool, slurm_user)
@@ -193,17 +193,28 @@ def _check(
     return finding(CheckStatus.CRITICAL, hook.option, message, hint)
 
 
-def _find_stub(paths: Sequence[Path]) -> tuple[Path, str, Path | None] | None:
-    """Return a stub with its text, and the site's script that calls it, if any."""
+def _find_stub(paths: Sequence[Path], spool: Path) -> tuple[Path, str, Path | None] | None:
+    """Return a stub with its text, and the site's script that calls it, if any.
+
+    Of the stubs of several installations it is the one that writes to our spool, else the first.
+    """
     direct = [(path, None) for path in paths]
     called = [
         (Path(named), path) for path in paths for named in _COMMAND.findall(_read_text(path) or "")
     ]
-    for stub, caller in (*direct, *called):
-        text = _read_text(stub)
-        if text is not None and _KIND.search(text):
-            return stub, text, caller
-    return None
+    stubs = [
+        (stub, text, caller)
+        for stub, caller in (*direct, *called)
+        if (text := _read_text(stub)) is not None and _KIND.search(text)
+    ]
+    ours = (found for found in stubs if _target(found[1]) == spool)
+    return next(ours, stubs[0] if stubs else None)
+
+
+def _target(stub: str) -> Path:
+    """Return the spool that a stub writes to."""
+    found = _SPOOL.search(stub)
+    return Path(found[1]) if found else DEFAULT_SPOOL
 
 
 def _called_by_script(result: CheckResult, script: Path) -> CheckResult:
@@ -222,11 +233,13 @@ def _check_stub(
         hint = f"set {hook.option} in slurm.conf to the other stub, which has the option's name"
         message = f"{path} is the stub of the other hook"
         return finding(CheckStatus.CRITICAL, hook.option, message, hint)
-    target = _SPOOL.search(text)
-    if Path(target[1] if target else DEFAULT_SPOOL) != spool:
-        where = target[1] if target else DEFAULT_SPOOL
-        hint = "set CC_SLURM_SYNC_SPOOL in the stub and spool.directory to the same directory"
-        message = f"{path} writes events to {where}, but cc-spool reads {spool}"
+    if (target := _target(text)) != spool:
+        hint = (
+            f"if {path} belongs to another installation, call the stub of this one too"
+            " (docs/several-servers.md); else set CC_SLURM_SYNC_SPOOL in the stub and"
+            " spool.directory to the same directory"
+        )
+        message = f"{path} writes events to {target}, but cc-spool reads {spool}"
         return finding(CheckStatus.CRITICAL, hook.option, message, hint)
     sourced = _SOURCED.search(text)
     event = Path(sourced[1]) if sourced else path.parent / _SOURCED_NAME
