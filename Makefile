@@ -25,7 +25,7 @@ install: ## install or upgrade [PREFIX=DIR PYTHON=python3.12 WHEELS=DIR SLURM_US
 	@PREFIX='$(PREFIX)' PYTHON='$(PYTHON)' WHEELS='$(WHEELS)' \
 		SLURM_USER='$(SLURM_USER)' SERVICE_USER='$(SERVICE_USER)' deploy/install
 
-uninstall: ## remove the installation; PURGE=1: all its data too [PREFIX=DIR PURGE=1]
+uninstall: ## remove the installation; PURGE=1: its data too, except undelivered runs [PREFIX=DIR PURGE=1]
 	@PREFIX='$(PREFIX)' PURGE='$(PURGE)' deploy/uninstall
 
 wheels: ## collect wheels for hosts without internet, for Python 3.11 and later [WHEELS=DIR]

@@ -93,18 +93,30 @@ def test_uninstalling_keeps_files_of_the_site(fresh: Path, tmp_path: Path) -> No
 
 
 def test_purging_removes_the_files_of_the_site(fresh: Path) -> None:
-    """Configuration, token, spool and state; what was in the spool is counted."""
+    """Configuration, token, state, and a spool in which nothing is undelivered."""
     for name in ("etc/cc-slurm-sync/config.json", "etc/cc-slurm-sync/token"):
         (fresh / name).write_text("mine")
-    (fresh / "var/spool/cc-slurm-sync/dead/1-2.json").write_text("mine")
+    (fresh / "var/spool/cc-slurm-sync/tmp/1").write_text("half")
     (fresh / "var/lib/cc-slurm-sync/delivered").mkdir()
 
     done = make("uninstall", PREFIX=str(fresh), PURGE="1")
 
-    assert (0, "") == (done.returncode, done.stderr)
-    dead = fresh / "var/spool/cc-slurm-sync/dead"
-    assert f"{dead} was removed with its files (1)\n" == done.stdout
+    assert (0, "", "") == (done.returncode, done.stdout, done.stderr)
     assert not fresh.exists()
+
+
+@pytest.mark.parametrize("name", ["new/1-start-1-0-0-1", "todo/1-2.json", "dead/1-2.json"])
+def test_purging_keeps_a_spool_with_undelivered_runs(fresh: Path, name: str) -> None:
+    """It is named, with the command that deletes it; all else is removed."""
+    (fresh / "etc/cc-slurm-sync/token").write_text("mine")
+    spool = fresh / "var/spool/cc-slurm-sync"
+    (spool / name).write_text("mine")
+
+    done = make("uninstall", PREFIX=str(fresh), PURGE="1")
+
+    assert {f"var/spool/cc-slurm-sync/{name}"} == tree(fresh)
+    assert f"{spool} was kept: it holds undelivered runs (files: 1)." in done.stdout
+    assert f"To delete\nthem permanently: rm -r {spool}\n" in done.stdout
 
 
 def test_purging_keeps_stubs_that_slurm_conf_names(fresh: Path, tmp_path: Path) -> None:
