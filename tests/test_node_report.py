@@ -145,6 +145,41 @@ def test_a_host_that_slurm_no_longer_has_is_reported_once_more_as_unknown() -> N
     assert NodeStatus(host="n2", condition=NodeCondition.UNKNOWN) == found.clusters["lab"][1]
 
 
+TWO: dict[str, Any] = {
+    "clusters": (cluster("lab", "n[1-9]"), cluster("fat", "g[1-2]")),
+    "site": {"partition_clusters": {"gpu": "fat"}},
+}
+
+
+def test_the_last_hosts_of_a_cluster_are_reported_once_more_as_unknown() -> None:
+    """Also where no node of the cluster is left in Slurm."""
+    first = report(node("n1"), node("g1", partitions="gpu"), **TWO)
+    second = report(node("n1"), sent_before=first.hosts, **TWO)
+    third = report(node("n1"), sent_before=second.hosts, **TWO)
+
+    unknown = NodeStatus(host="g1", condition=NodeCondition.UNKNOWN)
+    assert (unknown,) == second.clusters["fat"]
+    assert {"lab": ("n1",)} == second.hosts == third.hosts
+    assert {"lab": ["n1"]} == hosts(third)
+
+
+def test_the_last_hosts_of_a_cluster_are_remembered_while_they_are_doubtful() -> None:
+    """No request without a node is sent for them."""
+    before = {"fat": ("g1",)}
+    found = report(node("n1"), listing={"bad_lines": 1}, sent_before=before, **TWO)
+
+    assert {"lab": ["n1"]} == hosts(found)
+    assert ("g1",) == found.hosts["fat"]
+
+
+def test_the_last_hosts_of_an_excluded_cluster_are_not_reported() -> None:
+    """The filters count for hosts that are gone as well."""
+    filters = JobFilters(clusters=NameFilter(deny=frozenset({"fat"})))
+    found = report(node("n1"), sent_before={"fat": ("g1",)}, filters=filters, **TWO)
+
+    assert {"lab": ["n1"]} == hosts(found)
+
+
 def test_a_host_whose_record_is_doubtful_is_not_missing() -> None:
     """Nothing is said about it: not in the answer twice, not of a name that two have."""
     nodes = (node("n1"), node("n3.a"), node("n3.b"))

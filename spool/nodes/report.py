@@ -69,16 +69,18 @@ def node_report(
         for reason in (LeftOut.TWICE, LeftOut.SAME_NAME)
         for name in left_out.get(reason, ())
     }
+    sent = _still_reported(sent_before or {}, site, filters) if clusters else {}
     hosts: dict[str, tuple[str, ...]] = {}
-    for name, nodes in clusters.items():
-        before = (sent_before or {}).get(name, ())
+    for name in {**clusters, **sent}:  # also one whose last node has left Slurm
+        nodes = clusters.setdefault(name, [])
+        before = sent.get(name, ())
         unclear, missing = _missing(before, nodes, doubtful, everything=bool(listing.bad_lines))
         hosts[name] = (*(node.host for node in nodes), *unclear)
         known = (host for host in missing if _lists(site.clusters[name], host))
         nodes += [NodeStatus(host=host, condition=NodeCondition.UNKNOWN) for host in known]
     return NodeReport(
-        clusters={name: tuple(nodes) for name, nodes in clusters.items()},
-        hosts=hosts,
+        clusters={name: tuple(nodes) for name, nodes in clusters.items() if nodes},
+        hosts={name: names for name, names in hosts.items() if names},
         left_out={reason: tuple(names) for reason, names in left_out.items()},
         unreadable=listing.bad_lines,
     )
@@ -114,6 +116,17 @@ def _statuses(
         for name in names:
             clusters.setdefault(name, []).append(status)
     return clusters
+
+
+def _still_reported(
+    sent_before: Mapping[str, Iterable[str]], site: SiteMap, filters: JobFilters
+) -> dict[str, Iterable[str]]:
+    """Return the hosts last sent to clusters that cc-backend has and the filters allow."""
+    return {
+        name: hosts
+        for name, hosts in sent_before.items()
+        if name in site.clusters and filters.clusters.allows(name)
+    }
 
 
 def _missing(
