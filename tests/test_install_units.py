@@ -155,8 +155,20 @@ def test_nothing_in_the_spool_expires(place: Path) -> None:
 
     expected = {path: f"{stat.S_IMODE(Path(path).stat().st_mode):04o}" for _, path, *_ in lines}
     assert {"-"} == {line[5] for line in lines}
-    assert expected == {line[1]: line[2] for line in lines}
+    assert expected == {line[1]: line[2].lstrip(":") for line in lines}
     assert 7 == len(lines)
+
+
+def test_a_boot_keeps_mode_and_owner_that_the_site_has_corrected() -> None:
+    """The colon is for what systemd makes; the package's lines have it as well."""
+    lines = [
+        line.split()[2:5]
+        for name in ("deploy", "packaging")
+        for line in (DEPLOY.parent / name / "tmpfiles.conf").read_text().splitlines()
+        if not line.startswith("#")
+    ]
+
+    assert {":"} == {field[0] for line in lines for field in line}
 
 
 @pytest.mark.parametrize("name", ["cron", "tmpfiles.conf", "sysusers.conf"])

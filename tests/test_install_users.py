@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import grp
 import os
 import pwd
 import re
@@ -78,6 +79,32 @@ def test_hooks_and_drain_may_be_two_users(two: Path) -> None:
     assert (0, "end\n", "") == (as_service.returncode, as_service.stdout, as_service.stderr)
 
 
+FURTHER = {"test": SERVICE_USER, "own": "games"}
+"""Further installations: one that runs as the first one does, one with a user of its own."""
+
+
+def further_files(name: str) -> list[str]:
+    """Return what a further installation has, as docs/several-servers.md says."""
+    spool, state = f"var/spool/cc-slurm-sync-{name}", f"var/lib/cc-slurm-sync-{name}"
+    directories = [spool, *(f"{spool}/{each}" for each in ("new", "tmp", "todo", "open", "dead"))]
+    files = [f"{spool}/new/1-start-7-0-0-9", f"{spool}/todo/1-2.json", f"{state}/drain.json"]
+    return [*directories, state, *files, f"etc/cc-slurm-sync/{name}/config.json"]
+
+
+def add_further(site: Path, name: str, user: str) -> None:
+    """Add a further installation that runs as a user."""
+    account = pwd.getpwnam(user)
+    for file in further_files(name):
+        path = site / file
+        path.parent.mkdir(exist_ok=True)
+        if path.suffix or "-start-" in path.name:
+            path.touch(mode=0o640)
+        else:
+            path.mkdir()
+        uid = pwd.getpwnam(SLURM_USER).pw_uid if "new" in path.parts else account.pw_uid
+        os.chown(path, 0 if "etc" in path.parts else uid, account.pw_gid)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Change:
     """Owners of the files after SERVICE_USER was named, and after an upgrade without it."""
@@ -109,11 +136,14 @@ def change(two: Path, wheels: Path) -> Change:
         os.chown(path, uid, gid)
         path.chmod(0o640)
     (two / "var/spool/cc-slurm-sync/dead/link").symlink_to("/etc/passwd")
+    for name, user in FURTHER.items():
+        add_further(two, name, user)
 
     def install(service_user: str = "") -> tuple[str, dict[str, str]]:
         done = make("install", PREFIX=str(two), WHEELS=str(wheels), SERVICE_USER=service_user)
         assert (0, "") == (done.returncode, done.stderr)
         names = [*owners, "var/spool/cc-slurm-sync/new", "var/lib/cc-slurm-sync"]
+        names += [file for name in FURTHER for file in further_files(name)]
         found = {name: f"{(two / name).owner()}:{(two / name).group()}" for name in names}
         units = (two / "lib/systemd/system/cc-spool.service").read_text()
         found["unit"] = ":".join(re.findall(r"^(?:User|Group)=(.*)$", units, re.MULTILINE))
@@ -138,9 +168,22 @@ def test_everything_follows_the_service_user(change: Change) -> None:
         "unit": service,
     }
 
-    assert expected == change.after_change
+    assert expected == {name: change.after_change[name] for name in expected}
     assert 0 == Path("/etc/passwd").stat().st_uid
     assert f"now belong to {OTHER_USER} instead of {SERVICE_USER}." in change.said
+
+
+@needs_root
+def test_further_installations_follow_the_service_user(change: Change) -> None:
+    """Their units are made from the same template; one with a user of its own stays."""
+    service, group, own = f"{OTHER_USER}:{OTHER_USER}", OTHER_USER, pwd.getpwnam(FURTHER["own"])
+    found = {name: {change.after_change[f] for f in further_files(name)} for name in FURTHER}
+    own_group = grp.getgrgid(own.pw_gid).gr_name
+
+    assert {service, f"{SLURM_USER}:{group}", f"root:{group}"} == found["test"]
+    assert {f"{own.pw_name}:{own_group}", f"{SLURM_USER}:{own_group}", f"root:{own_group}"} == (
+        found["own"]
+    )
 
 
 @needs_root
