@@ -185,9 +185,10 @@ def test_python_has_its_streams_again(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def program(_: object) -> int:
         with monkeypatch.context() as patched:
-            patched.setattr(sys, "stdout", None)
-            patched.setattr(sys, "stderr", None)
+            for name in ("stdin", "stdout", "stderr"):
+                patched.setattr(sys, name, None)
             console.open_standard_streams()
-            return 10 * sys.stdout.fileno() + sys.stderr.fileno()
+            streams = (sys.stdin, sys.stdout, sys.stderr)
+            return int("".join(str(stream.fileno()) for stream in streams))
 
-    assert 12 == call(program=program).code
+    assert 12 == call(program=program).code  # 0, 1, 2

@@ -49,6 +49,18 @@ def test_other_lost_streams_do_not_change_the_answer(site: CommandSite, streams:
     assert "counts" in json.loads(done.stdout)
 
 
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [("draft-gpus n1", "there is no GPU in the input"), ("discard 5", "--yes")],
+)
+def test_a_closed_stdin_is_an_empty_one(site: CommandSite, words: str, text: str) -> None:
+    """The message says what is expected, as for any wrong input."""
+    site.put(Directory.DEAD, run_of(5))
+    done = shell(f"{words} -c {site.config} <&-")
+
+    assert (2, True) == (done.returncode, text in done.stderr), done.stderr
+
+
 def shell(words: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run `cc-spool` with the words of a shell's line, as the installed script does."""
     launcher = "import sys; from spool.start import main; sys.exit(main())"
