@@ -87,6 +87,23 @@ def test_gpus_are_written_to_stdout(tmp_path: Path) -> None:
     assert ["00000000:0F:00.0", "00000000:07:00.0"] == json.loads(said.out)["gpuPciAddrs"]["^g1$"]
 
 
+def test_a_host_list_is_expanded() -> None:
+    """Its brackets would match other names in a pattern."""
+    said = call("draft-gpus", "n[08-10]", "g1,g2", stdin=NVIDIA)
+
+    assert ["^(?:n08|n09|n10|g1|g2)$"] == [*said.json["gpuPciAddrs"]]
+
+
+@pytest.mark.parametrize("host", ["n[01-12", "n*", "(null)", ""])
+def test_what_is_no_host_name_is_a_usage_error(host: str) -> None:
+    """It is never part of a pattern."""
+    said = call("draft-gpus", host, stdin=NVIDIA)
+
+    assert (2, "") == (said.code, said.out)
+    assert f"HOST {host!r}: " in said.err
+    assert "write NodeNames such as n1 or n[01-12]" in said.err
+
+
 @pytest.mark.parametrize(
     ("words", "text"),
     [

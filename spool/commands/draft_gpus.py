@@ -7,6 +7,7 @@ import logging
 import sys
 from pathlib import Path
 
+from slurm.decode.fields.hostlist import HostlistError, expand_hosts
 from spool.console import print_json
 from spool.draft.gpu_addresses import host_pattern_of, read_gpu_addresses
 from spool.exit_codes import OK, USAGE
@@ -20,7 +21,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "hosts",
         nargs="+",
         metavar="HOST",
-        help="NodeName in Slurm of each host that has the GPUs listed by nvidia-smi or rocm-smi",
+        help="NodeName in Slurm of each host that has the GPUs listed by nvidia-smi or rocm-smi;"
+        " a list such as n[01-12] is expanded",
     )
     parser.add_argument(
         "-f",
@@ -45,13 +47,29 @@ def run_without_config(args: argparse.Namespace) -> int:
     try:
         text = sys.stdin.read() if args.file is None else args.file.read_text(errors="replace")
         found = read_gpu_addresses(text, args.order)
+        hosts = [host for each in args.hosts for host in _expanded(each)]
     except (OSError, ValueError) as error:
         _log.error("%s", error)
         return USAGE
-    print_json({"gpuPciAddrs": {host_pattern_of(args.hosts): found.addresses}})
+    print_json({"gpuPciAddrs": {host_pattern_of(hosts): found.addresses}})
     for note in found.notes:
         _log.warning("check: %s", note)
     return OK
+
+
+def _expanded(text: str) -> tuple[str, ...]:
+    """Return the hosts of a name or of a list such as `n[01-12]`.
+
+    Raises:
+        ValueError: it names no host.
+    """
+    try:
+        hosts, problem = expand_hosts(text), "no host name"
+    except HostlistError as error:
+        hosts, problem = (), str(error)
+    if not hosts:
+        raise ValueError(f"HOST {text!r}: {problem}; write NodeNames such as n1 or n[01-12]")
+    return hosts
 
 
 def _numbers(text: str) -> tuple[int, ...]:
