@@ -151,10 +151,12 @@ def test_a_place_for_secrets_that_does_not_exist_is_named(
         ("ccRestJwt", "", "left out: it has no value"),
         ("ccRestUrl", "https://cc.example.org/api/", "renamed to cc-backend.host"),
         ("ignoreHosts", "", "left out: it has no value"),
+        ("ccRestUrl", None, "left out: it has no value"),
+        ("ccRestJwt", None, "left out: it has no value"),
     ],
 )
 def test_a_key_says_what_became_of_it(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], key: str, value: str, note: str
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], key: str, value: str | None, note: str
 ) -> None:
     """Also where it is empty or has no counterpart."""
     _, notes = imported(tmp_path, {key: value}, capsys)
@@ -191,6 +193,71 @@ def test_a_broker_with_scheme_and_port_is_kept(
         "user": "slurm",
         "creds_file": "/etc/nats.creds",
     }
+
+
+def test_a_required_key_that_is_null_is_missing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """There is no host of the name None."""
+    document, notes = imported(tmp_path, {"ccRestUrl": None, "clustername": None}, capsys)
+
+    assert document == {}
+    assert notes["cc-backend.host"].startswith("missing; ")
+    assert notes["clustername"].startswith("missing; ")
+
+
+@pytest.mark.parametrize(
+    "server",
+    ["nats://slurm:very%20secret@h1", "slurm:very%20secret@h1", "h1, tls://slurm:very%20secret@h2"],
+)
+def test_a_login_in_the_url_of_a_broker_is_taken_out_of_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], server: str
+) -> None:
+    """The password goes to its file and never to the terminal."""
+    old = {"natsServer": server, "natsUser": "other", "natsPassword": "another secret"}
+    document, notes = imported(tmp_path, old, capsys)
+
+    assert "slurm" == document["nats"]["user"]
+    assert "nats://h1:4222" == document["nats"]["servers"][0]
+    assert (tmp_path / "nats-password").read_text() == "very secret\n"
+    assert "secret" not in json.dumps([document, notes])
+    assert notes["natsPassword"] == "not needed: natsServer contains a login"
+
+
+def test_a_login_in_the_url_of_cc_backend_is_left_out(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The program has no key for it."""
+    old = {"ccRestUrl": "https://u:s3cr3t@cc.example.org/"}
+    document, notes = imported(tmp_path, old, capsys)
+
+    assert {"cc-backend": {"host": "https://cc.example.org"}} == document
+    assert notes["ccRestUrl"] == "the login in the URL is left out: the token is the login"
+
+
+def test_a_token_in_the_url_of_a_broker_is_named_as_not_supported(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is left out, and not printed."""
+    document, notes = imported(tmp_path, {"natsServer": "nats://s3cr3t@h"}, capsys)
+
+    assert ["nats://h:4222"] == document["nats"]["servers"]
+    assert notes["natsServer"].startswith("the token in the URL is not supported: ")
+    assert "s3cr3t" not in json.dumps([document, notes])
+
+
+def test_a_secret_with_half_a_character_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """JSON can express what no file can hold."""
+    (tmp_path / "old.json").write_text(json.dumps({"ccRestJwt": "abc\ud800"}))
+
+    code = main(["import-config", str(tmp_path / "old.json"), "--secrets", str(tmp_path)])
+    printed = capsys.readouterr()
+
+    assert (code not in {0, 1}, printed.out) == (True, "")
+    assert "old.json: the secret for cc-backend.token_file has no character at" in printed.err
+    assert "correct that key" in printed.err
 
 
 def test_configtest_accepts_a_valid_file(

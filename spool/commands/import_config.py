@@ -47,7 +47,7 @@ def run_without_config(args: argparse.Namespace) -> int:
     directory = args.secrets.absolute()
     for secret in converted.secrets:
         path = directory / secret.file_name
-        _write_secret(path, secret)
+        _write_secret(path, secret, args.file)
         section, _, name = secret.key.partition(".")
         converted.document.setdefault(section, {})[name] = str(path)
     console.print_json(converted.document)
@@ -61,10 +61,15 @@ def run_without_config(args: argparse.Namespace) -> int:
     return 0
 
 
-def _write_secret(path: Path, secret: Secret) -> None:
+def _write_secret(path: Path, secret: Secret, source: Path) -> None:
     """Write a secret into a new file; one that already has it is left alone."""
     console.hide_secret(secret.contents)
-    contents = f"{secret.contents}\n".encode()
+    try:
+        contents = f"{secret.contents}\n".encode()
+    except UnicodeEncodeError as error:
+        problem = f"the secret for {secret.key} has no character at position {error.start}"
+        hint = "correct that key in the file: a \\uD800 to \\uDFFF in it is only half a character"
+        raise SpoolError(str(source), problem, hint) from None
     with suppress(OSError):
         if path.read_bytes() == contents:
             return

@@ -9,7 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import unquote
 
+_NO_VALUE = "left out: it has no value"
+_REQUIRED = frozenset({"clustername"})
 _NO_DAEMON_FILES = "not needed: the hooks write files into the spool"
 _NO_INTERVALS = "not needed: Slurm is asked as soon as a hook has written an event"
 NOT_NEEDED = {
@@ -23,7 +26,7 @@ NOT_NEEDED = {
     "slurmMaxRetries": "not needed: runs are retried until cc-backend accepts or rejects them",
     "ccPollInterval": "not needed: cc-sweep.timer starts the sweeps",
     "node_regex": "not needed: node lists are expanded without it",
-    "natsServer": "left out: it has no value",
+    "natsServer": _NO_VALUE,
     **dict.fromkeys(
         ("natsPort", "natsSubject", "natsUser", "natsPassword", "natsCredsFile"),
         "not needed: natsServer is not set",
@@ -33,6 +36,10 @@ NOT_SUPPORTED = {
     "natsNKeySeedFile": "not supported: create a creds file (`nsc generate creds`) and set "
     "nats.creds_file to its path",
 }
+_NOT_A_USER = (
+    "the token in the URL is not supported: create a user at the broker, set nats.user to its name "
+    "and write the password to nats.password_file"
+)
 _NATS_PORT, _NATS_SUBJECT = 4222, "jobs"  # the adapter's defaults
 
 
@@ -78,14 +85,16 @@ class _Conversion:
 
     def add(self, key: str, value: Any) -> None:
         """Convert one key; say what became of it."""
-        if key in _NATS and self.old.get("natsServer"):
+        if value is None and (key in _RENAMED or key in _REQUIRED):
+            self.notes.append(f"{key}: {_NO_VALUE}")
+        elif key in _NATS and self.old.get("natsServer"):
             _NATS[key](self, key, value)
         elif key in _RENAMED:
             _RENAMED[key](self, key, value)
         elif key in NOT_SUPPORTED and value:
             self.notes.append(f"{key}: {NOT_SUPPORTED[key]}")
         elif key in NOT_NEEDED or key in NOT_SUPPORTED:
-            self.notes.append(f"{key}: {NOT_NEEDED.get(key, 'left out: it has no value')}")
+            self.notes.append(f"{key}: {NOT_NEEDED.get(key, _NO_VALUE)}")
         elif key in self._known:
             self.put(key, value)
             self.notes.append(f"{key}: copied")
@@ -111,7 +120,7 @@ class _Conversion:
             self.secrets.append(secret)
             self.notes.append(f"{old}: written to a file of its own, named by {secret.key}")
         else:
-            self.notes.append(f"{old}: left out: it has no value")
+            self.notes.append(f"{old}: {_NO_VALUE}")
 
 
 def _flat(old: Mapping[str, Any], known: frozenset[str]) -> list[tuple[str, Any]]:
@@ -128,11 +137,22 @@ def _flat(old: Mapping[str, Any], known: frozenset[str]) -> list[tuple[str, Any]
 
 def _host(conversion: _Conversion, key: str, value: Any) -> None:
     url = str(value).rstrip("/").removesuffix("/api")
-    if key == "cc-backend.host" and url == value:
+    without_login, login = _url_parts(url, "https")
+    if login:
+        conversion.rename(key, "cc-backend.host", without_login)
+        conversion.notes.append(f"{key}: the login in the URL is left out: the token is the login")
+    elif key == "cc-backend.host" and url == value:
         conversion.put(key, value)
         conversion.notes.append(f"{key}: copied")
     else:
         conversion.rename(key, "cc-backend.host", url)
+
+
+def _url_parts(text: str, scheme: str) -> tuple[str, str]:
+    """Return a URL without its login, and the login: `USER:PASSWORD`, or a token."""
+    given, _, rest = text.rpartition("://")
+    login, _, place = rest.rpartition("@")
+    return f"{given or scheme}://{place}", login
 
 
 def _token(conversion: _Conversion, key: str, value: Any) -> None:
@@ -142,15 +162,37 @@ def _token(conversion: _Conversion, key: str, value: Any) -> None:
 def _ignored_hosts(conversion: _Conversion, key: str, value: Any) -> None:
     if value:
         conversion.put(key, value)
-    conversion.notes.append(f"{key}: {'copied' if value else 'left out: it has no value'}")
+    conversion.notes.append(f"{key}: {'copied' if value else _NO_VALUE}")
 
 
 def _broker(conversion: _Conversion, key: str, value: Any) -> None:
-    url = str(value) if "://" in str(value) else f"nats://{value}"
-    port = conversion.old.get("natsPort") or _NATS_PORT
     conversion.put("nats.mode", "notify")
     conversion.put("nats.subject", conversion.old.get("natsSubject") or _NATS_SUBJECT)
-    conversion.rename(key, "nats.servers", [url if url.count(":") > 1 else f"{url}:{port}"])
+    port = conversion.old.get("natsPort") or _NATS_PORT
+    brokers = [_url_parts(each.strip(), "nats") for each in str(value).split(",")]
+    urls = [url if url.count(":") > 1 else f"{url}:{port}" for url, _ in brokers]
+    conversion.rename(key, "nats.servers", urls)
+    login = next((login for _, login in brokers if login), "")
+    user, colon, password = login.partition(":")
+    if colon:
+        conversion.rename(key, "nats.user", unquote(user))
+        conversion.hide(key, Secret("nats.password_file", "nats-password", unquote(password)))
+    elif login:
+        conversion.notes.append(f"{key}: {_NOT_A_USER}")
+
+
+def _unless_in_url(
+    convert_key: Callable[[_Conversion, str, Any], None],
+) -> Callable[[_Conversion, str, Any], None]:
+    """Return how to convert a key that a login in the broker's URL overrides."""
+
+    def convert_or_drop(conversion: _Conversion, key: str, value: Any) -> None:
+        if "@" in str(conversion.old["natsServer"]):
+            conversion.notes.append(f"{key}: not needed: natsServer contains a login")
+        else:
+            convert_key(conversion, key, value)
+
+    return convert_or_drop
 
 
 def _broker_port(conversion: _Conversion, key: str, _value: Any) -> None:
@@ -166,7 +208,7 @@ def _named(new: str) -> Callable[[_Conversion, str, Any], None]:
         if value:
             conversion.rename(key, new, value)
         else:
-            conversion.notes.append(f"{key}: left out: it has no value")
+            conversion.notes.append(f"{key}: {_NO_VALUE}")
 
     return rename
 
@@ -182,7 +224,7 @@ _NATS: dict[str, Callable[[_Conversion, str, Any], None]] = {
     "natsServer": _broker,
     "natsPort": _broker_port,
     "natsSubject": _named("nats.subject"),
-    "natsUser": _named("nats.user"),
-    "natsPassword": _broker_password,
+    "natsUser": _unless_in_url(_named("nats.user")),
+    "natsPassword": _unless_in_url(_broker_password),
     "natsCredsFile": _named("nats.creds_file"),
 }
