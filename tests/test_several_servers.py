@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 from pathlib import Path
 
 from command_site import TOKEN, CommandSite
 from drain_process import DrainProcess, until
+from metrics_text import samples_of_text
 from stub_server import Model, StubServer
 
 from spool.files.layout import Directory
@@ -71,3 +73,30 @@ def test_the_page_lists_the_directories_of_a_spool() -> None:
     made = " ".join(re.findall(r"install -d .* (new|tmp.*dead)", PAGE)).split()
 
     assert sorted(Directory) == sorted(made)
+
+
+def metrics_of(site: CommandSite, state: Path) -> set[str]:
+    """Return names and labels of what an installation with a state directory prints."""
+    state.mkdir()
+    site.document["spool"]["state_directory"] = str(state)
+    site.write()
+    return {*samples_of_text(site.call("metrics").out)}
+
+
+def test_two_installations_have_no_sample_in_common(tmp_path: Path) -> None:
+    """node_exporter would drop one of the two."""
+    site = CommandSite(tmp_path / "site")
+    first = metrics_of(site, tmp_path / "cc-slurm-sync")
+    second = metrics_of(site, tmp_path / "cc-slurm-sync-test")
+
+    assert not any("installation=" in name for name in first)
+    assert all('installation="test"' in name for name in second)
+    assert len(first) == len(second) > 0
+
+
+def test_the_metrics_of_the_page_are_those_of_one_installation() -> None:
+    """A copy of the first configuration would write the first one's file."""
+    (value,) = re.findall(r'"metrics": (\{.*\})', PAGE)
+
+    assert {"textfile", "listen"} == json.loads(value).keys()
+    assert json.loads(value)["textfile"].endswith("/cc-slurm-sync-test.prom")

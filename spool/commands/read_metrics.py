@@ -21,7 +21,7 @@ from spool.files.layout import Directory, Layout
 from spool.files.node_round import read_node_round
 from spool.files.sweep_state import SweepSummary, read_sweep_summary
 from spool.identity import MaskedToken
-from spool.metrics.snapshot import DirectoryFigures, MetricsSnapshot
+from spool.metrics.snapshot import DirectoryFigures, MetricsSnapshot, instance_of
 
 MAX_READ = 500  # dead letters in one call
 _REASONS = frozenset({"incomplete", *(reason.name.lower() for reason in Reason)})
@@ -44,6 +44,7 @@ class SnapshotReader:
             token_expires_at = self._token.current().expires_at
         found = MetricsSnapshot(
             time=now,
+            instance=instance_of(config.spool.state_directory),
             is_running=view.is_running,
             pid=view.pid,
             drain=view.state,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -37,9 +37,25 @@ class SnapshotCollector:
         """Yield the metrics of this moment, those of the drain's process too."""
         with self._lock:
             snapshot = self._read()
-        yield from metric_families(snapshot)
+        families = [*metric_families(snapshot)]
         if (pid := snapshot.pid) is not None:
-            yield from ProcessCollector(PREFIX.rstrip("_"), lambda: pid, registry=None).collect()
+            families += ProcessCollector(PREFIX.rstrip("_"), lambda: pid, registry=None).collect()
+        if snapshot.instance:
+            _label(families, snapshot.instance)
+        yield from families
+
+
+def _label(families: Iterable[Metric], instance: str) -> None:
+    """Give each sample the name of its installation.
+
+    node_exporter drops one of two equal samples, in which file each of them may be. The label is
+    not called `instance`, which Prometheus sets itself.
+    """
+    for family in families:
+        family.samples = [
+            sample._replace(labels={**sample.labels, "installation": instance})
+            for sample in family.samples
+        ]
 
 
 def metrics_registry(read: ReadSnapshot) -> CollectorRegistry:

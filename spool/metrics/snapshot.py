@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import field
+from pathlib import Path
 
 from slurm.light_dataclass import light_dataclass
 from spool.checks.result import CheckStatus
@@ -11,6 +12,7 @@ from spool.files.drain_state import DrainState
 from spool.files.layout import Directory
 from spool.files.node_round import NodeRound
 from spool.files.sweep_state import SweepSummary
+from spool.installation import STATE
 
 
 @light_dataclass
@@ -27,10 +29,12 @@ class MetricsSnapshot:
 
     `is_running`: a drain holds the lock, as process `pid`. `dead_letters` are counted by reason.
     `nodes` is the last round of node states. None means that a value is not known. `checks` are the
-    verdicts of `cc-spool check` by name.
+    verdicts of `cc-spool check` by name. `instance` is the name of a further installation on this
+    host, empty for the first one.
     """
 
     time: float
+    instance: str = ""
     is_running: bool = False
     pid: int | None = None
     drain: DrainState = field(default=DrainState())
@@ -48,3 +52,9 @@ class MetricsSnapshot:
     def is_current(self) -> bool:
         """Return whether the drain's state is of now; that of a drain that died says nothing."""
         return self.is_running or self.drain.once
+
+
+def instance_of(state_directory: Path) -> str:
+    """Return the name of a further installation, set up as docs/several-servers.md says."""
+    first, _, name = state_directory.name.partition(f"{STATE.name}-")
+    return "" if first else name
