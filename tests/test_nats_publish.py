@@ -330,7 +330,9 @@ class LateLoop(asyncio.SelectorEventLoop):
         return handle
 
 
-def test_the_end_may_come_just_before_a_message_is_published() -> None:
+def test_the_end_may_come_just_before_a_message_is_published(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """There is nothing to cancel yet."""
     with closing(LineRecorder()) as recorder:
 
@@ -338,10 +340,8 @@ def test_the_end_may_come_just_before_a_message_is_published() -> None:
             broker.close()
 
         closer = threading.Thread(target=close)
-        broker = Broker(
-            BrokerSettings(servers=(recorder.url,), subject=SUBJECT),
-            new_loop=lambda: LateLoop(closer),
-        )
+        monkeypatch.setattr(asyncio, "new_event_loop", lambda: LateLoop(closer))
+        broker = Broker(BrokerSettings(servers=(recorder.url,), subject=SUBJECT))
         reason = broker.publish(PROBE).reason
         closer.join()
 
