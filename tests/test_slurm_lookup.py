@@ -110,6 +110,24 @@ def test_nodes_are_read_again_after_ten_minutes(series: str) -> None:
     assert 2 == recorded.asked.count("scontrol -a show node")
 
 
+@pytest.mark.parametrize("series", [*TEXT, *OLD_JSON])
+def test_jobs_are_read_while_the_nodes_cannot_be_read_again(series: str) -> None:
+    """The nodes of before stay, and the command that fails is repeated once a minute at most."""
+    recorded = commands(series)
+    slurm = recorded.slurm(cluster="lab")
+    job_id = ids_of(recorded)[1]
+    before = job_of(slurm, job_id)
+    recorded.answers["show node"] = CommandResult((), 1, b"", b"Zero Bytes were transmitted\n")
+    recorded.time += 601
+    meanwhile = [job_of(slurm, job_id).allocations for _ in range(2)]
+    del recorded.answers["show node"]
+    recorded.time += 60
+    job_of(slurm, job_id)
+
+    assert [before.allocations] * 2 == meanwhile
+    assert 3 == recorded.asked.count("scontrol -a show node")
+
+
 def test_single_lookups_count_as_what_they_take_on_a_busy_host() -> None:
     """Where they have become dear, a listing of moderate cost serves fewer jobs."""
     recorded = commands("22.05")

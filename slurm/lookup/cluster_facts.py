@@ -13,6 +13,7 @@ from slurm.errors import SlurmError, UnknownJob
 from slurm.release import Release, ReleaseFeatures, features_of
 
 RECHECK_SECONDS = 600.0
+RETRY_SECONDS = 60.0
 _log = logging.getLogger(__name__)
 
 
@@ -26,7 +27,7 @@ class NodeGeometries:
     def __init__(self, commands: SlurmCommands, clock: Callable[[], float]) -> None:
         self._commands = commands
         self._clock = clock
-        self._read_at = float("-inf")
+        self._read_at = self._retry_at = float("-inf")
         self._nodes: Mapping[str, Node] = {}
         self._queried: set[str] = set()
 
@@ -36,8 +37,9 @@ class NodeGeometries:
         Raises:
             SlurmError: the controller's answer is unknown.
         """
-        is_unknown = name not in self._nodes and name not in self._queried
-        if is_unknown or self._is_old():
+        if name in self._nodes or name in self._queried:
+            self._refresh()
+        else:
             self._load()
             self._queried.add(name)
         return self._nodes.get(name)
@@ -47,21 +49,28 @@ class NodeGeometries:
 
         Meant for past runs: a node that no longer exists does not cause another query.
         """
-        if not self._nodes or self._is_old():
-            try:
-                self._load()
-            except (SlurmError, UnknownJob) as error:
-                _log.debug(
-                    "node sharing of ended runs is unknown, because the nodes cannot be read: %s",
-                    error,
-                )
-                return {}
-        return self._nodes
+        self._refresh()
+        return {} if self._is_old() else self._nodes
 
     def forget(self) -> None:
         """Read the nodes again when they are next needed."""
-        self._nodes = {}
+        self._nodes, self._retry_at = {}, float("-inf")
         self._queried.clear()
+
+    def _refresh(self) -> None:
+        """Read the nodes again if they are old; if that fails, those of before stay for now.
+
+        Else jobs that squeue shows could not be read while this command alone fails.
+        """
+        if self._nodes and not self._is_old():
+            return
+        if self._clock() < self._retry_at:
+            return
+        self._retry_at = self._clock() + RETRY_SECONDS
+        try:
+            self._load()
+        except (SlurmError, UnknownJob) as error:
+            _log.warning("the nodes cannot be read from Slurm, retried in a minute: %s", error)
 
     def _is_old(self) -> bool:
         return self._clock() - self._read_at > RECHECK_SECONDS
