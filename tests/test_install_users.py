@@ -138,6 +138,9 @@ def change(two: Path, wheels: Path) -> Change:
     (two / "var/spool/cc-slurm-sync/dead/link").symlink_to("/etc/passwd")
     for name, user in FURTHER.items():
         add_further(two, name, user)
+    (two / "etc/cc-slurm-sync/moved").mkdir()
+    (two / "var/lib/cc-slurm-sync-moved").mkdir()
+    os.chown(two / "var/lib/cc-slurm-sync-moved", service.pw_uid, service.pw_gid)
 
     def install(service_user: str = "") -> tuple[str, dict[str, str]]:
         done = make("install", PREFIX=str(two), WHEELS=str(wheels), SERVICE_USER=service_user)
@@ -184,6 +187,12 @@ def test_further_installations_follow_the_service_user(change: Change) -> None:
     assert {f"{own.pw_name}:{own_group}", f"{SLURM_USER}:{own_group}", f"root:{own_group}"} == (
         found["own"]
     )
+
+
+@needs_root
+def test_an_instance_whose_spool_is_at_another_place_is_named(change: Change) -> None:
+    """The installation goes on."""
+    assert "cc-slurm-sync-moved does not exist: if the instance with" in change.said
 
 
 @needs_root
