@@ -267,3 +267,13 @@ def test_a_name_that_vanishes_while_it_is_looked_at_is_left_out(
     monkeypatch.setattr(os, "scandir", lambda _: nullcontext(iter([Vanished()])))
 
     assert [] == layout.mtimes(Directory.NEW)
+
+
+def test_a_file_system_without_locks_stops_nobody(layout: Layout) -> None:
+    """As before there were locks."""
+
+    def refuse(_fd: int, _operation: int) -> None:
+        raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP))
+
+    with Layout(layout.root, flock=refuse) as odd, odd.lock(Directory.DEAD, wait=True) as is_free:
+        assert is_free

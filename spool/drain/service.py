@@ -141,9 +141,11 @@ class Service:
                 text = "%s: a request was unfinished at shutdown; the next drain sends it again"
                 _log.warning(text, worker.name)
         # What cc-backend has answered must be stored, or the next drain sends it again.
-        self.drain.take_answers(0.0)
-        self.drain.flush()
-        self._write_state(at_once=True)
+        try:
+            self.drain.take_answers(0.0)
+        finally:  # an answer may be that a worker has failed
+            self.drain.flush()
+            self._write_state(at_once=True)
 
     def close(self) -> None:
         """Close files; the service is not used any more."""
