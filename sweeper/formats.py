@@ -46,8 +46,8 @@ def plan_summary(plan: Plan) -> str:
         parts.append(f"{plan.over_limit} left for the next sweep (--limit)")
     if plan.unread_since:
         since = format_time(plan.unread_since)
-        rest = f"those that ended after {since} are left for the next sweep"
-        parts.append(f"very many jobs have ended: {rest}")
+        rest = f"those that ended after {since} are checked by the next one"
+        parts.append(f"too many jobs have ended for one sweep: {rest}")
     if plan.first_sightings:
         new_jobs = pluralize(len(plan.first_sightings), "new job")
         parts.append(f"details of {new_jobs} to be stored while Slurm still knows them")

@@ -77,8 +77,8 @@ def check_answers(answers: AnswerCheckInput, *, has_stops: bool = True) -> Itera
     if answers.known_cluster is not None and answers.cluster != answers.known_cluster:
         text = (
             f"Slurm's cluster is {answers.cluster!r}, but at the last sweep it was"
-            f" {answers.known_cluster!r}; if it was renamed, remove sweep.json from"
-            " spool.state_directory"
+            f" {answers.known_cluster!r}; check slurm.conf; only if the cluster was renamed, remove"
+            " sweep.json from spool.state_directory"
         )
         yield _answer_finding("cluster", text, voids_starts=True)
     if answers.foreign_cluster is not None:
@@ -111,7 +111,7 @@ def _check_times(answers: AnswerCheckInput, *, has_stops: bool) -> Iterator[Guar
     if is_fresh(answers.boot_time, clock) and not answers.is_reconfigured and has_stops:
         text = (
             f"slurmctld has been up for {clock - (answers.boot_time or 0)} s and may still recover"
-            f" jobs; no stops are sent until {BOOT_SECONDS} s after its start"
+            f" jobs until {BOOT_SECONDS} s after its start"
         )
         yield _answer_finding("boot", text, is_transient=True)
     # Ages and ends would be judged by a wrong clock.
@@ -171,11 +171,11 @@ def _check_running(sizes: SizeCheckInput) -> Iterator[GuardFinding]:
 def _answer_finding(
     name: str, text: str, *, is_transient: bool = False, voids_starts: bool = False
 ) -> GuardFinding:
-    effect = "repairs nothing" if voids_starts else "reports no stops"
+    effect = "nothing is reported" if voids_starts else "no stops are reported"
     return GuardFinding(
         name=name,
         kind=GuardKind.ANSWER,
-        text=f"{text}; this sweep {effect}",
+        text=f"{effect}: {text}",
         is_transient=is_transient,
         voids_starts=voids_starts,
     )

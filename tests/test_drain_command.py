@@ -183,7 +183,7 @@ def test_the_metrics_file_of_the_old_configuration_is_removed(
         on_start(server, act)
         said = site.call("drain")
 
-    is_named = f"remove the old file {old}: " in said.err
+    is_named = f"the old metrics file {old} cannot be removed: " in said.err
     assert (kind == "directory", True, is_named) == (old.exists(), new.exists(), old.exists())
 
 

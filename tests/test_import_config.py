@@ -221,7 +221,7 @@ def test_a_login_in_the_url_of_a_broker_is_taken_out_of_it(
     assert "nats://h1:4222" == document["nats"]["servers"][0]
     assert (tmp_path / "nats-password").read_text() == "very secret\n"
     assert "secret" not in json.dumps([document, notes])
-    assert notes["natsPassword"] == "not needed: natsServer contains a login"
+    assert notes["natsPassword"] == "not used: the credentials in natsServer take precedence"
 
 
 def test_a_login_in_the_url_of_cc_backend_is_left_out(
@@ -232,7 +232,7 @@ def test_a_login_in_the_url_of_cc_backend_is_left_out(
     document, notes = imported(tmp_path, old, capsys)
 
     assert {"cc-backend": {"host": "https://cc.example.org"}} == document
-    assert notes["ccRestUrl"] == "the login in the URL is left out: the token is the login"
+    assert notes["ccRestUrl"].startswith("user and password in the URL are left out: ")
 
 
 def test_a_token_in_the_url_of_a_broker_is_named_as_not_supported(
@@ -256,8 +256,8 @@ def test_a_secret_with_half_a_character_is_named(
     printed = capsys.readouterr()
 
     assert (code not in {0, 1}, printed.out) == (True, "")
-    assert "old.json: the secret for cc-backend.token_file has no character at" in printed.err
-    assert "correct that key" in printed.err
+    assert "old.json: the value of ccRestJwt cannot be written as UTF-8: " in printed.err
+    assert "correct this value" in printed.err
 
 
 def test_configtest_accepts_a_valid_file(

@@ -81,7 +81,7 @@ class ParallelRetry(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Note that it waits."""
-        if "waiting for another process" in record.getMessage():
+        if "waiting until it is released" in record.getMessage():
             self._reached.set()
 
     def _work(self) -> None:

@@ -248,8 +248,8 @@ def test_a_plan_says_that_not_all_ends_were_read() -> None:
 
     (line,) = plan_lines(plan)
 
-    rest = f"those that ended after {format_time(OLD)} are left for the next sweep"
-    assert line == f"nothing to repair; very many jobs have ended: {rest}"
+    rest = f"those that ended after {format_time(OLD)} are checked by the next one"
+    assert line == f"nothing to repair; too many jobs have ended for one sweep: {rest}"
     assert plan_document(plan)["unread_since"] == OLD
 
 

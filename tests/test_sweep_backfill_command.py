@@ -51,6 +51,7 @@ def test_history_of_another_cluster_is_not_reported(tmp_path: Path, words: tuple
 
         assert (said.code, made.names("new"), made.server.rows()) == (11, [], {})
         assert "Slurm's cluster is 'lab', but at the last sweep it was 'fritz'" in said.err
+        assert "repeat the same command" not in said.err
 
 
 def test_room_is_made_by_the_drain(tmp_path: Path) -> None:

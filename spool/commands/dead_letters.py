@@ -120,7 +120,11 @@ def _lock(layout: Layout) -> Iterator[None]:
         if is_free:
             yield
             return
-    _log.warning("waiting for another process that is changing dead letters")
+    text = (
+        "%s is locked by the drain or by another `cc-spool retry` or `cc-spool discard`; waiting"
+        " until it is released"
+    )
+    _log.warning(text, layout.root / Directory.DEAD)
     with layout.lock(Directory.DEAD, wait=True):
         yield
 

@@ -66,9 +66,10 @@ def _write_secret(path: Path, secret: Secret, source: Path) -> None:
     console.hide_secret(secret.contents)
     try:
         contents = f"{secret.contents}\n".encode()
-    except UnicodeEncodeError as error:
-        problem = f"the secret for {secret.key} has no character at position {error.start}"
-        hint = "correct that key in the file: a \\uD800 to \\uDFFF in it is only half a character"
+    except UnicodeEncodeError:
+        surrogate = "an unpaired surrogate (\\uD800 to \\uDFFF)"
+        problem = f"the value of {secret.old_key} cannot be written as UTF-8: it has {surrogate}"
+        hint = "correct this value, then repeat the command"
         raise SpoolError(str(source), problem, hint) from None
     with suppress(OSError):
         if path.read_bytes() == contents:

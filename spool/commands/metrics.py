@@ -73,5 +73,8 @@ def remove_old_textfile(before: Config, after: Config) -> None:
     try:
         path.unlink(missing_ok=True)
     except OSError as error:
-        text = "metrics.textfile was changed; remove the old file %s: %s"
+        text = (
+            "the old metrics file %s cannot be removed: %s; remove it, otherwise node_exporter"
+            " keeps showing its values"
+        )
         logging.getLogger(__name__).warning(text, path, error.strerror)

@@ -36,17 +36,18 @@ NOT_SUPPORTED = {
     "natsNKeySeedFile": "not supported: create a creds file (`nsc generate creds`) and set "
     "nats.creds_file to its path",
 }
-_NOT_A_USER = (
-    "the token in the URL is not supported: create a user at the broker, set nats.user to its name "
-    "and write the password to nats.password_file"
+_NO_USER_IN_URL = (
+    "the token in the URL is not supported: create a user on the broker, set nats.user to its "
+    "name, and write its password to the file named by nats.password_file"
 )
 _NATS_PORT, _NATS_SUBJECT = 4222, "jobs"  # the adapter's defaults
 
 
 @dataclass(frozen=True, slots=True)
 class Secret:
-    """A secret of the old file: the key that names its file, a name for the file, its contents."""
+    """A secret: its key in the old file, the new key that names its file, a name, its contents."""
 
+    old_key: str
     key: str
     file_name: str
     contents: str = field(repr=False)
@@ -114,13 +115,13 @@ class _Conversion:
         self.put(new, value)
         self.notes.append(f"{old}: renamed to {new}")
 
-    def hide(self, old: str, secret: Secret) -> None:
+    def hide(self, secret: Secret) -> None:
         """Take a secret into a file of its own."""
+        note = _NO_VALUE
         if secret.contents:
             self.secrets.append(secret)
-            self.notes.append(f"{old}: written to a file of its own, named by {secret.key}")
-        else:
-            self.notes.append(f"{old}: {_NO_VALUE}")
+            note = f"written to a file of its own, named by {secret.key}"
+        self.notes.append(f"{secret.old_key}: {note}")
 
 
 def _flat(old: Mapping[str, Any], known: frozenset[str]) -> list[tuple[str, Any]]:
@@ -140,7 +141,10 @@ def _host(conversion: _Conversion, key: str, value: Any) -> None:
     without_login, login = _url_parts(url, "https")
     if login:
         conversion.rename(key, "cc-backend.host", without_login)
-        conversion.notes.append(f"{key}: the login in the URL is left out: the token is the login")
+        note = (
+            "user and password in the URL are left out: cc-backend is accessed with the token only"
+        )
+        conversion.notes.append(f"{key}: {note}")
     elif key == "cc-backend.host" and url == value:
         conversion.put(key, value)
         conversion.notes.append(f"{key}: copied")
@@ -156,7 +160,7 @@ def _url_parts(text: str, scheme: str) -> tuple[str, str]:
 
 
 def _token(conversion: _Conversion, key: str, value: Any) -> None:
-    conversion.hide(key, Secret("cc-backend.token_file", "token", str(value or "")))
+    conversion.hide(Secret(key, "cc-backend.token_file", "token", str(value or "")))
 
 
 def _ignored_hosts(conversion: _Conversion, key: str, value: Any) -> None:
@@ -176,9 +180,9 @@ def _broker(conversion: _Conversion, key: str, value: Any) -> None:
     user, colon, password = login.partition(":")
     if colon:
         conversion.rename(key, "nats.user", unquote(user))
-        conversion.hide(key, Secret("nats.password_file", "nats-password", unquote(password)))
+        conversion.hide(Secret(key, "nats.password_file", "nats-password", unquote(password)))
     elif login:
-        conversion.notes.append(f"{key}: {_NOT_A_USER}")
+        conversion.notes.append(f"{key}: {_NO_USER_IN_URL}")
 
 
 def _unless_in_url(
@@ -188,7 +192,8 @@ def _unless_in_url(
 
     def convert_or_drop(conversion: _Conversion, key: str, value: Any) -> None:
         if "@" in str(conversion.old["natsServer"]):
-            conversion.notes.append(f"{key}: not needed: natsServer contains a login")
+            note = "not used: the credentials in natsServer take precedence"
+            conversion.notes.append(f"{key}: {note}")
         else:
             convert_key(conversion, key, value)
 
@@ -200,7 +205,7 @@ def _broker_port(conversion: _Conversion, key: str, _value: Any) -> None:
 
 
 def _broker_password(conversion: _Conversion, key: str, value: Any) -> None:
-    conversion.hide(key, Secret("nats.password_file", "nats-password", str(value or "")))
+    conversion.hide(Secret(key, "nats.password_file", "nats-password", str(value or "")))
 
 
 def _named(new: str) -> Callable[[_Conversion, str, Any], None]:

@@ -36,9 +36,9 @@ ALONE_HINT = (
     " of proxies in front of it, then `cc-spool retry ID`"
 )
 NOT_FOUND_HINT = (
-    "cc-backend does not find the row of the earlier run: it is deleted already, or still in the"
-    " job cache. If the next attempt does not find it either, the start is sent; `cc-spool retry"
-    " ID` makes this attempt now"
+    "cc-backend did not find the row of the earlier run: it was already deleted, or it is still in"
+    " the job cache. The deletion is repeated once; if the row is still not found, the start is"
+    " sent. To repeat the deletion now, type `cc-spool retry ID`"
 )
 
 
@@ -196,7 +196,9 @@ def _after_flush(run: Run, verdict: ReplyVerdict, context: RequestContext) -> Re
 
     A delete is answered like this for a cached row and for one that was deleted before, when the
     first answer was lost. So it is repeated once: `replaces` has only rows that were listed, and
-    a listed row has left the cache. If it is there all the same, cc-backend refuses the start.
+    a listed row has left the cache (cc-backend v1.5.4, internal/api/job.go and
+    internal/repository/jobFind.go: lists and deletes read only the table `job`). If it is there all
+    the same, cc-backend refuses the start.
     """
     is_delete, error = context.kind is RequestKind.DELETE, run.last_error
     if is_delete and error and (error.call, error.reason) == (context.kind, _AFTER_FLUSH):

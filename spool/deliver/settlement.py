@@ -39,7 +39,7 @@ UNPROVEN = (
     " to keep that one, type `cc-spool discard ID`; else delete it at cc-backend, then `cc-spool"
     " retry ID`"
 )
-REAPPEARED = (
+REAPPEARED_HINT = (
     "cc-backend has a row of an earlier run of this job again, although it was deleted: check"
     " whether another program reports the jobs of this cluster too, then `cc-spool retry ID`"
 )
@@ -153,7 +153,7 @@ def _replace_rows(run: Run, rows: tuple[int, ...], now: float) -> Reaction:
     noted = replace(run, replaced=run.replaced + 1)
     if not run.replaced:
         return Reaction(run=replace(noted, replaces=rows, last_error=None, not_before=0))
-    error = run.last_error and replace(run.last_error, hint=REAPPEARED)
+    error = run.last_error and replace(run.last_error, hint=REAPPEARED_HINT)
     noted = replace(noted, last_error=error)
     if noted.replaced >= MAX_ATTEMPTS:
         return Reaction(run=noted, action=RunAction.DEAD_LETTER)

@@ -67,7 +67,8 @@ class DeliveredArchive:
 
         A failure is one warning: the next hour tries again.
         """
-        total, problem = 0, ""
+        total = 0
+        problem: OSError | None = None
         for name, status in sorted(self._files().items(), reverse=True):
             total += status.st_size
             if status.st_mtime < now - self._keep_days * _DAY_SECONDS or total > LIMIT_BYTES:
@@ -76,9 +77,10 @@ class DeliveredArchive:
                 except FileNotFoundError:
                     continue
                 except OSError as error:
-                    problem = problem or str(error)
-        if problem:
-            _log.warning("the archive of delivered runs is not cleaned up: %s", problem)
+                    problem = problem or error
+        if problem is not None:
+            text = "old files in %s cannot be removed: %s; the drain tries again in an hour"
+            _log.warning(text, self.directory, problem.strerror)
 
     def _append(self, name: str, line: bytes) -> None:
         calls = self._system_calls

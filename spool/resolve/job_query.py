@@ -135,8 +135,11 @@ class PendingJob:
         if self.record and not self.warned and now.steady - self.since > WARN_UNSETTLED_SECONDS:
             self.warned = True
             words = [word for word in (self.record.state, *self.record.flags) if word]
-            text = "job=%d has been %s for over an hour; check its nodes"
-            _log.warning(text, self.job_id, escape(",".join(words)))
+            text = (
+                "job=%d: its start or end cannot be reported yet: for over an hour Slurm has shown"
+                " no final nodes and times (state: %s); check it with `scontrol show job %d`"
+            )
+            _log.warning(text, self.job_id, escape(",".join(words)), self.job_id)
 
 
 @dataclass(slots=True)

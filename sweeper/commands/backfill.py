@@ -210,6 +210,9 @@ def _print_result(progress: BackfillProgress, *, left: int, args: argparse.Names
             " the drain"
         )
     if progress.failure is not None:
-        _log.error("%s; repeat the same command to continue from here", progress.failure.text)
+        # an answer about another cluster will be the same at the next attempt
+        can_continue = not progress.failure.voids_starts
+        hint = "; repeat the same command to continue from here" if can_continue else ""
+        _log.error("%s%s", progress.failure.text, hint)
         return failure_code(progress.failure)
     return TRY_AGAIN if left else OK

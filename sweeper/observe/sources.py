@@ -100,7 +100,7 @@ def slurm_failure(what: str, error: SlurmError) -> GuardFinding:
     return GuardFinding(
         name=what,
         kind=GuardKind.ANSWER,
-        text=escape(f"{text}; this sweep reports no stops", _MAX_CHARACTERS),
+        text=escape(f"no stops are reported: {text}", _MAX_CHARACTERS),
         cause=FailureCause.UNAVAILABLE if is_gone else FailureCause.REFUSED,
     )
 
@@ -115,7 +115,7 @@ def backend_failure(reply: ApiReply) -> GuardFinding:
     return GuardFinding(
         name="listing",
         kind=GuardKind.ANSWER,
-        text=escape(f"{text}; {verdict.hint}; this sweep repairs nothing", _MAX_CHARACTERS),
+        text=escape(f"nothing is reported: {text}; {verdict.hint}", _MAX_CHARACTERS),
         cause=_cause(verdict.reason),
     )
 
