@@ -81,7 +81,8 @@ class Config:
         list_of(absolute_path),
         (),
         about="copies of cc-backend's cluster.json files; only for cc-backend before 1.3, since "
-        "later versions are asked for their topology",
+        "later versions are asked for their topology; after editing one, type "
+        "`systemctl reload cc-spool`",
     )
     host_map: tuple[tuple[re.Pattern[str], str], ...] = key(
         replacements,
@@ -115,5 +116,5 @@ class Config:
     metadata: MetadataKeys = section(MetadataKeys)
     path: Path = Path()
     stamp: tuple[int, int] | None = None
-    """That of the file, taken before it was read; see `file_stamp`."""
+    """`file_stamp` of the file, taken before the file was read."""
     warnings: tuple[str, ...] = ()
