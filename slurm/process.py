@@ -23,7 +23,7 @@ from slurm.errors import FailureReason, SlurmError
 CHUNK_BYTES = 1 << 16
 STDERR_BYTES = 1 << 16
 SILENCE_SECONDS = 1.0
-"""After the end of a command: outputs that are still open and silent for so long are complete."""
+"""After the command has exited, outputs that are silent for this long count as complete."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,13 +69,13 @@ class _CapturedOutput:
     def __init__(self, limit_bytes: int, sink: Sink | None) -> None:
         self.stdout = bytearray()
         self.stderr = bytearray()
-        self.has_begun = False
-        """Whether stdout has shown something, be it its end."""
+        self.stdout_seen = False
+        """Whether stdout has delivered data or was closed."""
         self._left = limit_bytes
         self._sink = sink or self.stdout.extend
 
     def add_stdout(self, chunk: bytes) -> None:
-        self.has_begun = True
+        self.stdout_seen = True
         self._left -= len(chunk)
         if self._left < 0:
             raise _TooLargeError
@@ -172,10 +172,11 @@ class ProcessRunner:
             selector.register(stdout, selectors.EVENT_READ, output.add_stdout)
             selector.register(stderr, selectors.EVENT_READ, output.add_stderr)
             while selector.get_map():
-                has_exited = _has_exited(process)  # before the wait: it is to last that long
+                # Asked before the wait, so that the whole silence comes after the exit.
+                has_exited = _has_exited(process)
                 left = deadline - time.monotonic()
                 ready = selector.select(max(0.0, min(left, SILENCE_SECONDS)))
-                if not ready and has_exited and output.has_begun:
+                if not ready and has_exited and output.stdout_seen:
                     _kill_group(process)
                     return
                 if not ready and left <= SILENCE_SECONDS:

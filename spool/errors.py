@@ -98,6 +98,9 @@ def internal_error(error: Exception) -> str:
 
 
 def log_internal_error(log: Logger, error: Exception, what: str, *args: object) -> None:
-    """Log an exception that no caller expects; `what` failed, with its arguments."""
+    """Log an unexpected exception as an internal error.
+
+    `what` is a %-format that says what failed, `args` are its values.
+    """
     text = f"{what}, internal error of cc-slurm-sync (%r); please report it with the log"
     log.error(text, *args, error)

@@ -119,9 +119,9 @@ _REMEMBER_STOPS_SWEEPS = 10
 def next_state(result: SweepResult, applied: Iterable[RunId]) -> SweepState:
     """Return what the next sweep begins with.
 
-    A sweep whose answers were not believed leaves all as it was, but for the first mark; one that
-    looked at single jobs adds only what it queued. The mark moves to where accounting's window was
-    read until, when nothing up to there is left to be repaired; the first mark is the time of
+    A sweep with a failed check of its answers leaves all as it was, except for the first mark; one
+    that looked at single jobs adds only what it queued. The mark moves to where accounting's window
+    was read until, when nothing up to there is left to be repaired; the first mark is the time of
     installation.
     """
     state, decision, observation = result.state, result.decision, result.observation
@@ -155,7 +155,7 @@ def next_state(result: SweepResult, applied: Iterable[RunId]) -> SweepState:
 
 
 def _with_first_mark(result: SweepResult) -> SweepState:
-    """Return the state of a sweep whose answers were not believed; it has a mark after the first.
+    """Return the state after a failed check of the answers: the first sweep still sets the mark.
 
     The mark says only which ended runs are to be reported, and is the controller's clock, which
     gave their ends. Hidden jobs, a restart and a failed question do not change it; a clock that

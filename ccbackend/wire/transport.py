@@ -200,9 +200,9 @@ class Transport:
     def _read_answer(
         self, response: urllib3.BaseHTTPResponse, token: str | None, limit_bytes: int
     ) -> HttpAnswer:
-        # http.client skips 100 alone, and takes any other interim answer for a final one without
-        # text: the final one would count as that of the next request. A connection whose answer is
-        # not read is closed.
+        # `HTTPResponse.begin` skips only 100 (CPython 3.11, http/client.py), and takes any other
+        # interim answer for a final one without text: the final one would count as that of the next
+        # request. A connection whose answer is not read is closed.
         if response.status < _FIRST_FINAL_STATUS:
             return HttpAnswer(fault=Fault.BROKEN, text=f"interim answer {response.status}")
         body = bytearray()

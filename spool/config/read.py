@@ -43,7 +43,10 @@ class _Object(dict[str, Any]):
 
 
 def file_stamp(path: Path) -> tuple[int, int] | None:
-    """Return values that change when a file is edited or replaced; None if it is missing."""
+    """Return mtime (ns) and inode, one of which changes when a file is edited or replaced.
+
+    None: it cannot be examined.
+    """
     try:
         status = path.stat()
     except OSError:

@@ -34,8 +34,8 @@ IDLE_SECONDS = 0.04  # no event is resolved earlier after its hook began
 FULL_RETRY_SECONDS = 10.0
 SPACE_CHECK_SECONDS = 1.0
 TODO_CHECK_SECONDS = 1.0
-# While its mtime is younger, a directory may change without a new mtime: by the tick of a file
-# system whose times are coarse, and the time until the next look.
+# A directory with a younger mtime may change without getting a new one: file systems may have times
+# of one second, and the next check is a second later.
 TODO_SETTLING_SECONDS = MTIME_RESOLUTION_SECONDS + TODO_CHECK_SECONDS
 LARGE_TODO = 2_000
 LARGE_TODO_CHECK_SECONDS = 30.0
@@ -163,7 +163,7 @@ class Drain:
         if modified_ns == self._todo_ns:
             return
         is_settled = abs(now.wall - modified_ns / 1e9) > TODO_SETTLING_SECONDS
-        self._todo_ns = modified_ns if is_settled else -1  # -1: the next look lists it once more
+        self._todo_ns = modified_ns if is_settled else -1  # -1: the next check lists it again
         loader = self._parts.loader
         for name in list(layout.names(Directory.TODO)):
             if name not in loader.unreadable and not store.knows(name):

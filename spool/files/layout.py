@@ -218,7 +218,8 @@ class Layout:
         try:
             yield True
         finally:
-            # not left to `close`: a child that is just being started has the descriptor, too
+            # Not left to `close`: a child that is just being started has a copy of the descriptor,
+            # and the lock lasts until all copies are closed or one of them is unlocked (flock(2)).
             self._flock(fd, fcntl.LOCK_UN)
 
     def free_bytes(self) -> int:

@@ -1,8 +1,8 @@
 """The HTTP server of the metrics: a few requests at a time, none for long.
 
-The server of prometheus_client starts a thread for each connection and waits for its request for
-ever: idle connections used up the threads of the service (TasksMax), and it could not start a
-command of Slurm any more.
+The server of prometheus_client (0.26.0, exposition.py, `ThreadingWSGIServer`) starts a thread for
+each connection and waits for its request without a limit: idle connections used up the threads of
+the service (TasksMax), and it could not start a command of Slurm any more.
 """
 
 from __future__ import annotations

@@ -32,7 +32,8 @@ SLACK_SECONDS = 60
 OVERLAP_SECONDS = 3600
 # The window is read in parts; once there are so many runs, the rest waits for the next sweeps. The
 # first part is read whole, however much it holds, and ends so long after the mark: each sweep
-# brings the mark forward by that at least. Sweeps that are rarer are CRITICAL in `check`.
+# brings the mark forward by that at least. If sweeps are further apart than this, `check` is
+# CRITICAL anyway.
 PART_SECONDS = 4 * 3600
 MAX_ENDED = 10_000
 
@@ -168,8 +169,9 @@ class Collector:
     def ended_since(
         self, state: SweepState, grace_seconds: float
     ) -> tuple[list[SlurmRun], int | None]:
-        """Return the runs that ended since the mark, and until when they were read; None: not.
+        """Return the runs that ended since the mark, and the time until which they were read.
 
+        The time is in Unix seconds, None if they were not read, and now if there is no accounting.
         The window overlaps with that of the last sweep, because accounting may be late. It never
         reaches back behind the installation: reporting history needs `cc-sweep backfill`.
         """

@@ -88,7 +88,7 @@ _SOURCES = {"slurm": "slurmctld", "accounting": "accounting (sacct)"}
 
 
 def slurm_failure(what: str, error: SlurmError) -> GuardFinding:
-    """Return the finding for an answer of Slurm that is not believed.
+    """Return the finding for an answer of Slurm that is missing or incomplete.
 
     `what` was asked: `slurm` (the controller) or `accounting`.
     """
