@@ -111,9 +111,9 @@ def test_a_flush_is_awaited_as_long_as_the_site_says() -> None:
 
 def test_an_accepted_start_forgets_the_rows_that_it_replaced() -> None:
     """If it has to be sent again, they are counted from the beginning."""
-    run = replace(RUN, replaced=3)
+    run = replace(RUN, replacements=3)
 
-    assert 0 == react(run, ReplyVerdict(Reason.CREATED), asked(RequestKind.START)).run.replaced
+    assert 0 == react(run, ReplyVerdict(Reason.CREATED), asked(RequestKind.START)).run.replacements
 
 
 def test_an_unknown_stop_leads_back_to_the_start() -> None:

@@ -25,11 +25,11 @@ def test_an_earlier_run_is_replaced_by_policy() -> None:
 
 
 @pytest.mark.parametrize(
-    ("replaced", "wait"), [(0, 0), (1, 180), (2, 360), (3, 720), (4, 1440), (20, 3600)]
+    ("replacements", "wait"), [(0, 0), (1, 180), (2, 360), (3, 720), (4, 1440), (20, 3600)]
 )
-def test_an_earlier_run_that_is_there_again_is_deleted_later(replaced: int, wait: int) -> None:
+def test_an_earlier_run_that_is_there_again_is_deleted_later(replacements: int, wait: int) -> None:
     """Another program may report it each time."""
-    run, earlier = replace(RUN, replaced=replaced), BEGAN - 100
+    run, earlier = replace(RUN, replacements=replacements), BEGAN - 100
 
     reaction = settle_conflict(run, [earlier], [earlier], replace_earlier=True, now=NOW)
 
@@ -39,7 +39,7 @@ def test_an_earlier_run_that_is_there_again_is_deleted_later(replaced: int, wait
 def test_a_run_whose_earlier_run_is_always_there_again_becomes_a_dead_letter() -> None:
     """After most of a day an administrator has to look; nothing is left to be deleted."""
     refused = react(RUN, ReplyVerdict(Reason.DUPLICATE), asked(RequestKind.START)).run
-    run = replace(refused, replaced=23)
+    run = replace(refused, replacements=23)
 
     reaction = settle_conflict(run, [BEGAN - 9], [BEGAN - 9], replace_earlier=True, now=NOW)
 

@@ -121,7 +121,7 @@ def _accepted(run: Run, _verdict: ReplyVerdict, context: RequestContext) -> Reac
             # still go to the row that this start has created. The count of restarts survives an
             # accepted start, or a run whose row disappears each time would be started for ever.
             clean["cluster"], clean["started"] = run.cluster or context.cluster, int(context.now)
-            clean["attempts"], clean["replaced"] = _restarts(run), 0
+            clean["attempts"], clean["replacements"] = _restarts(run), 0
         # One row was deleted; the start follows when all rows that it replaces are gone.
         case RequestKind.DELETE:
             clean["replaces"] = run.replaces[1:]

@@ -150,14 +150,14 @@ def _replace_rows(run: Run, rows: tuple[int, ...], now: float) -> Reaction:
     Rows that are there again were written by somebody else, or are not really deleted: the waits
     grow to an hour, and after most of a day an administrator has to look.
     """
-    noted = replace(run, replaced=run.replaced + 1)
-    if not run.replaced:
+    noted = replace(run, replacements=run.replacements + 1)
+    if not run.replacements:
         return Reaction(run=replace(noted, replaces=rows, last_error=None, not_before=0))
     error = run.last_error and replace(run.last_error, hint=REAPPEARED_HINT)
     noted = replace(noted, last_error=error)
-    if noted.replaced >= MAX_ATTEMPTS:
+    if noted.replacements >= MAX_ATTEMPTS:
         return Reaction(run=noted, action=RunAction.DEAD_LETTER)
-    wait = int(backoff(run.replaced - 1, first=FLUSH_SECONDS, longest=HOUR_SECONDS))
+    wait = int(backoff(run.replacements - 1, first=FLUSH_SECONDS, longest=HOUR_SECONDS))
     return Reaction(run=replace(noted, replaces=rows, not_before=int(now) + wait))
 
 

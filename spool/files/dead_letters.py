@@ -166,7 +166,7 @@ def apply_changes(
 
 def reset_delivery(run: Run) -> Run:
     """Return a run without attempts and errors, as if cc-backend had never refused it."""
-    return replace(run, attempts=0, replaced=0, not_before=0, last_error=None)
+    return replace(run, attempts=0, replacements=0, not_before=0, last_error=None)
 
 
 def active_directory(layout: Layout, name: str) -> Directory | None:

@@ -62,7 +62,8 @@ class Run:
 
     `started` is when cc-backend accepted the start (None: not yet). `reported` is False for runs
     that are deliberately not reported, `reason` says why. `replaces` are start times of earlier
-    runs whose rows at cc-backend block this start, `replaced` is how often it was blocked so.
+    runs whose rows at cc-backend block this start, `replacements` counts how often such rows were
+    deleted for it.
     `late_texts` are texts (`script`, `description`) that arrived after the start and may not be in
     the row yet. Instants are Unix seconds.
     """
@@ -84,7 +85,7 @@ class Run:
     last_error: LastError | None = None
     seen: int = 0
     late_texts: tuple[str, ...] = ()
-    replaced: int = 0
+    replacements: int = 0
 
     @property
     def job_id(self) -> int:
