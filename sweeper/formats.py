@@ -44,8 +44,8 @@ def plan_summary(plan: Plan) -> str:
         parts.append(f"{len(plan.held_back)} of them held back until the next sweep")
     if plan.over_limit:
         parts.append(f"{plan.over_limit} left for the next sweep (--limit)")
-    if plan.unread_since:
-        since = format_time(plan.unread_since)
+    if plan.ends_read_until:
+        since = format_time(plan.ends_read_until)
         rest = f"those that ended after {since} are checked by the next one"
         parts.append(f"too many jobs have ended for one sweep: {rest}")
     if plan.first_sightings:
@@ -78,7 +78,7 @@ def plan_document(plan: Plan) -> dict[str, Any]:
         "left": plan.over_limit,
         "drift": dict(plan.drift),
         "running": {"slurm": plan.running_counts[0], "cc_backend": plan.running_counts[1]},
-        "unread_since": plan.unread_since,
+        "ends_read_until": plan.ends_read_until,
     }
 
 

@@ -84,7 +84,7 @@ def plan_repairs(
     )
     plan = replace(
         decision.plan,
-        unread_since=observation.ends_read_until if observation.has_unread_ends else None,
+        ends_read_until=observation.ends_read_until if observation.has_unread_ends else None,
         running_counts=(observation.running_in_slurm, observation.running_at_backend),
     )
     return SweepResult(

@@ -152,8 +152,8 @@ class Plan:
     `first_sightings` are runs too young to be reported: applying stores their facts, and they are
     reported after the grace. They are no drift. `held_back` are stops and closes that wait for the
     next sweep. `skipped` counts what differs and needs nothing, by reason. `over_limit` counts
-    changes beyond the limit. `unread_since` is from when on the runs that ended were not looked at
-    (Unix seconds), None if all were. `running_counts` are the running jobs of Slurm and of
+    changes beyond the limit. `ends_read_until` is until when the runs that ended were looked at
+    (Unix seconds), None if none are left. `running_counts` are the running jobs of Slurm and of
     cc-backend, None where not known.
     """
 
@@ -164,7 +164,7 @@ class Plan:
     guards: tuple[GuardFinding, ...] = ()
     skipped: Mapping[str, int] = field(default_factory=dict)
     over_limit: int = 0
-    unread_since: int | None = None
+    ends_read_until: int | None = None
     running_counts: tuple[int | None, int | None] = (None, None)
 
     @property
@@ -173,9 +173,9 @@ class Plan:
         return any(guard.kind is not GuardKind.FIRST for guard in self.guards)
 
     @property
-    def has_rest(self) -> bool:
-        """Return whether something is left for the next sweep, because there is too much."""
-        return bool(self.over_limit or self.unread_since)
+    def has_more(self) -> bool:
+        """Return whether changes or ended runs are left for the next sweep."""
+        return bool(self.over_limit or self.ends_read_until)
 
     @property
     def drift(self) -> Mapping[str, int]:

@@ -244,13 +244,13 @@ def test_a_table_is_short_and_json_is_whole() -> None:
 
 def test_a_plan_says_that_not_all_ends_were_read() -> None:
     """In words and in JSON."""
-    plan = Plan(unread_since=OLD)
+    plan = Plan(ends_read_until=OLD)
 
     (line,) = plan_lines(plan)
 
     rest = f"those that ended after {format_time(OLD)} are checked by the next one"
     assert line == f"nothing to repair; too many jobs have ended for one sweep: {rest}"
-    assert plan_document(plan)["unread_since"] == OLD
+    assert plan_document(plan)["ends_read_until"] == OLD
 
 
 def test_nodes_that_do_not_answer_prove_no_reconfiguration() -> None:

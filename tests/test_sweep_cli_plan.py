@@ -60,7 +60,7 @@ def test_a_plan_as_json_has_stable_keys(tmp_path: Path) -> None:
 
     assert list(plan) == [
         *("changes", "first_sightings", "held", "reports", "refused", "guards"),
-        *("known", "left", "drift", "running", "unread_since"),
+        *("known", "left", "drift", "running", "ends_read_until"),
     ]
     assert plan["changes"][0] == {
         "what": "stop",

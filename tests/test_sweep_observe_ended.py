@@ -165,7 +165,7 @@ def test_a_part_with_too_many_runs_is_read_whole(
 
     result = world.sweep()
 
-    assert world.state.mark == mark + collector.PART_SECONDS == result.decision.plan.unread_since
+    assert world.state.mark == mark + collector.PART_SECONDS == result.decision.plan.ends_read_until
 
 
 def test_the_newest_part_is_all_however_much_it_holds(
@@ -179,7 +179,7 @@ def test_the_newest_part_is_all_however_much_it_holds(
 
     result = world.sweep()
 
-    assert (world.state.mark, result.decision.plan.unread_since) == (now, None)
+    assert (world.state.mark, result.decision.plan.ends_read_until) == (now, None)
 
 
 def test_a_part_is_left_when_all_of_it_is_repaired(

@@ -98,7 +98,7 @@ def plan_code(plan: Plan) -> int:
     """
     if plan.is_refused:
         return failure_code(plan.guards[0])
-    has_drift = plan.changes or plan.held_back or plan.reports or plan.has_rest
+    has_drift = plan.changes or plan.held_back or plan.reports or plan.has_more
     return DRIFT if has_drift else OK
 
 
@@ -112,5 +112,5 @@ def apply_code(plan: Plan, *, applied: int, pending: int) -> int:
     # Stops that are held until the next sweep are no work left, and neither is a controller that
     # still recovers. A question without an answer is: part of the site was not looked at.
     is_partial = any(g.kind is GuardKind.ANSWER and not g.is_transient for g in plan.guards)
-    is_left = pending or applied < len(plan.changes) or plan.has_rest
+    is_left = pending or applied < len(plan.changes) or plan.has_more
     return TRY_AGAIN if is_partial or is_left else OK
