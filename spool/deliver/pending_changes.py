@@ -23,7 +23,7 @@ from spool.moment import Moment
 MAX_STAGED_SECONDS = 0.5
 GROUP_SIZE = 200  # each changed run of a group is an open file until all are written
 GROUP_SECONDS = 0.2
-_Letter = tuple[Run, LastError, PendingRun]
+_DeadLetter = tuple[Run, LastError, PendingRun]
 _log = logging.getLogger(__name__)
 
 
@@ -34,9 +34,9 @@ class PendingChanges:
         self.to_persist: dict[str, PendingRun] = {}
         self.staged: dict[str, PendingRun] = {}
         self.to_remove: dict[str, PendingRun] = {}
-        self.to_dead: dict[str, _Letter] = {}
-        self.delivered: set[str] = set()
-        """Names of runs that were delivered completely: an earlier dead letter is obsolete."""
+        self.to_dead: dict[str, _DeadLetter] = {}
+        self.obsolete_dead_letters: set[str] = set()
+        """Names of delivered runs whose earlier dead letter, if any, is to be removed."""
         self.handled_events: set[str] = set()
         self._removed_events: set[str] = set()
         self._waiting_since: float | None = None
@@ -109,12 +109,14 @@ class PendingChanges:
         # a run in two directories or an event too many, and both are harmless. The other order
         # would lose runs: the facts must be on disk before the events that led to them are removed.
         batch = new_batch()
-        obsolete = {name for name in self.delivered if has_dead_run(batch.layout, name)}
-        with self._letters_lock(batch.layout, obsolete) as has_lock:
-            letters = self.to_dead if has_lock else {}
+        obsolete = {name for name in self.obsolete_dead_letters if has_dead_run(batch.layout, name)}
+        with self._dead_letters_lock(batch.layout, obsolete) as has_lock:
+            dead_letters = self.to_dead if has_lock else {}
             try:
-                self._put_runs(batch, letters, without_texts=without_texts)
-                events = self._put_removals(batch, unwritten=() if letters else self._dead_runs())
+                self._put_runs(batch, dead_letters, without_texts=without_texts)
+                events = self._put_removals(
+                    batch, unwritten=() if dead_letters else self._dead_runs()
+                )
                 for name in obsolete if has_lock else ():
                     batch.remove(Directory.DEAD, name)
                 batch.commit()
@@ -125,9 +127,11 @@ class PendingChanges:
                 raise
         self._removed_events |= events
         self.to_dead = {} if has_lock else self.to_dead
-        self.delivered = set() if has_lock else obsolete
+        self.obsolete_dead_letters = set() if has_lock else obsolete
 
-    def _letters_lock(self, layout: Layout, obsolete: set[str]) -> AbstractContextManager[bool]:
+    def _dead_letters_lock(
+        self, layout: Layout, obsolete: set[str]
+    ) -> AbstractContextManager[bool]:
         """Return the lock that a group with dead letters needs; a stopped command may hold it."""
         if not self.to_dead and not obsolete:
             return nullcontext(enter_result=False)
@@ -137,7 +141,7 @@ class PendingChanges:
         return [entry for _, _, entry in self.to_dead.values()]
 
     def _put_runs(
-        self, batch: WriteBatch, letters: Mapping[str, _Letter], *, without_texts: bool
+        self, batch: WriteBatch, dead_letters: Mapping[str, _DeadLetter], *, without_texts: bool
     ) -> None:
         """Put changed runs and dead letters into a batch; if that fails, it is rolled back."""
         try:
@@ -145,7 +149,7 @@ class PendingChanges:
                 if entry.run is not None:
                     batch.put_run(_without_texts(entry.run) if without_texts else entry.run)
                     _log.debug("job=%d start=%d is stored in %s/", *entry.key, entry.run.directory)
-            for run, error, _ in letters.values():
+            for run, error, _ in dead_letters.values():
                 move_run_to_dead(batch, run, error)
         except OSError:
             batch.rollback()
@@ -187,11 +191,11 @@ class PendingChanges:
         return removable
 
     def clear(self, now: Moment) -> None:
-        """Forget the changes that are durable now: all except staged runs and waiting letters."""
+        """Forget the changes that are durable now: all but staged runs and dead letters."""
         self.to_persist.clear()
         self.to_remove.clear()
         self.handled_events.clear()
-        self._waiting_since = now.steady if self.to_dead or self.delivered else None
+        self._waiting_since = now.steady if self.to_dead or self.obsolete_dead_letters else None
 
 
 def _without_texts(run: Run) -> Run:

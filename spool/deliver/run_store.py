@@ -182,7 +182,7 @@ class RunStore:
         # into the archive before the file is removed: a crash in between leaves a copy too many
         if run.reported and run.end is not None:
             self._archive.add(run, now.wall)
-            self._changes.delivered.add(entry.name)
+            self._changes.obsolete_dead_letters.add(entry.name)
             self._delivered.add(run.job_id, run.start_time, run.end.time)
         self._changes.start_waiting(now)
         self.schedule.drop(entry, now.steady)  # at once: nothing may be sent for it any more
@@ -190,7 +190,7 @@ class RunStore:
     def move_to_dead(self, entry: PendingRun, run: Run, error: LastError, now: Moment) -> None:
         """Move a run that cc-backend rejected to `dead/` with the next group."""
         self._changes.withdraw(entry.name)
-        self._changes.delivered.discard(entry.name)
+        self._changes.obsolete_dead_letters.discard(entry.name)
         self._changes.to_dead[entry.name] = (run, error, entry)
         self._changes.start_waiting(now)
         self.schedule.drop(entry, now.steady)
