@@ -45,7 +45,7 @@ class EventScanner:
         self._crash_marker = crash_marker
         self._handed_out: set[str] = set()
         self._ignored: set[str] = set()
-        self._incomplete: dict[str, float] = {}
+        self._read_again_since: dict[str, float] = {}
         """When a file that lacks its last line or cannot be read was first seen, steady clock."""
         self._modified_ns = -1
         self._scanned_at = float("-inf")
@@ -56,7 +56,7 @@ class EventScanner:
     @property
     def is_waiting(self) -> bool:
         """Return whether an event lacks its contents yet."""
-        return bool(self._incomplete)
+        return bool(self._read_again_since)
 
     def is_due(self, now: Moment) -> bool:
         """Return whether `new/` may have new names; costs one stat."""
@@ -65,10 +65,10 @@ class EventScanner:
             return True
         # To list a directory of many thousand events 25 times a second would take all the CPU time
         # that the backlog needs.
-        listed = len(self._handed_out) + len(self._incomplete)
+        listed = len(self._handed_out) + len(self._read_again_since)
         if listed > LARGE_BACKLOG and since < MTIME_RESOLUTION_SECONDS:
             return False
-        if self._incomplete:  # to write into a file does not change the directory's mtime
+        if self._read_again_since:  # to write into a file does not change the directory's mtime
             return True
         modified_ns = self._layout.directory_mtime_ns(Directory.NEW)
         # A file may be created in the same tick of the clock after a scan: then the directory's
@@ -92,7 +92,7 @@ class EventScanner:
                 fresh.append(name)
         if known < len(self):
             self._drop_gone()
-        waited_for, self._incomplete = self._incomplete, {}
+        waited_for, self._read_again_since = self._read_again_since, {}
         events = []
         for name in fresh:
             event = self._read(name, now, waited_for.get(name, now.steady))
@@ -149,17 +149,17 @@ class EventScanner:
         except OSError as error:
             # A temporary error (ENFILE, ENOMEM, ESTALE) must not cost the contents, a lasting one
             # must not cost the event: after the wait the name alone is the event.
-            if isinstance(error, PermissionError) or not self._waits(name, now, first_seen):
+            if isinstance(error, PermissionError) or not self._keep_waiting(name, now, first_seen):
                 return self._read_name_only(name, error.strerror or str(error), now)
         else:
-            return event if is_whole or not self._waits(name, now, first_seen) else None
+            return event if is_whole or not self._keep_waiting(name, now, first_seen) else None
         return None
 
-    def _waits(self, name: str, now: Moment, first_seen: float) -> bool:
-        """Return whether contents are still waited for; then the next scan reads the file again."""
+    def _keep_waiting(self, name: str, now: Moment, first_seen: float) -> bool:
+        """Return whether to wait longer for contents; if so, the next scan reads the file again."""
         if now.steady - first_seen >= CONTENTS_WAIT_SECONDS:
             return False
-        self._incomplete[name] = first_seen
+        self._read_again_since[name] = first_seen
         return True
 
     def _parse_marked(self, name: str) -> tuple[Event, bool]:
@@ -193,7 +193,7 @@ class EventScanner:
         except BadFileError as refusal:
             self._set_aside(name, f"{refusal.reason}; cannot be read: {reason}", now)
         except OSError:  # not even its kind can be seen now
-            self._incomplete[name] = now.steady
+            self._read_again_since[name] = now.steady
         else:
             if not is_regular:
                 self._set_aside(name, "not a regular file", now)

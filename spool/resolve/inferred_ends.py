@@ -7,7 +7,7 @@ from spool.files.event import Event, EventKind
 from spool.files.run import End, EndSource
 from spool.resolve.job_query import JobQuery, SlurmAnswers
 from spool.resolve.run_match import CLOCK_SLACK_SECONDS, RunSpan
-from spool.resolve.slurm_runs import UNSETTLED_STAGES, RunStage, match_start, run_stage
+from spool.resolve.slurm_runs import CHANGING_STAGES, RunStage, match_start, run_stage
 
 PROVEN_END_DELAY_SECONDS = 300  # if epilog and next run show the end, wait this long for accounting
 # Of a run that it interrupts (requeue, preemption, node failure) Slurm writes 0:0, whatever the
@@ -52,9 +52,9 @@ def inferred_ends(
         return {}
     # A pending record after a run means a requeue: then the exit code in the epilog's event is not
     # that of the run.
-    is_waiting = answers.record is not None and is_queued(answers.record)
+    has_left = answers.record is not None and has_left_run(answers.record)
     # Such a record will show the true end itself, though it may take hours.
-    is_unsettled = answers.record is not None and run_stage(answers.record) in UNSETTLED_STAGES
+    is_changing = answers.record is not None and run_stage(answers.record) in CHANGING_STAGES
     # One id runs once at a time: a later start proves that the earlier run has ended.
     later = sorted([s.start_time for s in seen] + [r.start_time for r in query.runs])
     ends: dict[int, End] = {}
@@ -63,11 +63,11 @@ def inferred_ends(
         # Only an epilog before the next run: a later one is that of the next run.
         stop = _stop_event_of(start, following or now, query.events)
         # without a later run `following or now` is now, so only the day after the epilog can pass
-        is_evident = not is_unsettled and (
+        is_evident = not is_changing and (
             not answers.has_accounting or now - (following or now) > PROVEN_END_DELAY_SECONDS
         )
         if stop and (is_evident or now - stop.time > ACCOUNTING_DELAY_SECONDS):
-            is_requeued = is_waiting or following is not None
+            is_requeued = has_left or following is not None
             ends[start] = end_by_event(stop, is_requeued=is_requeued)
         elif following and now - following > ACCOUNTING_DELAY_SECONDS:
             # no epilog was seen: the true end is before the next start, and its state is unknown
@@ -108,9 +108,9 @@ def exit_code_of(end: End, start: int, events: tuple[Event, ...]) -> str | None:
     return event.extras.get("exit_code")
 
 
-def is_queued(record: Job) -> bool:
-    """Return whether a job is pending, here or on a cluster of the federation.
+def has_left_run(record: Job) -> bool:
+    """Return whether the record shows no run here: it is pending, or a federation sibling has it.
 
-    After a run this means that it was requeued.
+    After a run this means that the job was requeued.
     """
     return run_stage(record) in {RunStage.NOT_STARTED, RunStage.OTHER_CLUSTER}

@@ -64,9 +64,9 @@ class SlurmAnswers:
     has_accounting: bool = True
 
 
-WARN_UNSETTLED_SECONDS = 3600.0
-UNSETTLED_SECONDS = 60.0  # a record that stays unsettled for so long: accounting is asked as well
-ASK_ACCOUNTING_SECONDS = 300.0  # and then so often
+WARN_CHANGING_SECONDS = 3600.0
+ACCOUNTING_AFTER_SECONDS = 60.0  # of an unsettled record: then accounting is asked, too
+ACCOUNTING_EVERY_SECONDS = 300.0  # between two such questions
 MAX_FAILURE_DELAY_SECONDS = 2.0  # MinJobAge may be as short as 20 s
 _log = logging.getLogger(__name__)
 
@@ -117,22 +117,25 @@ class PendingJob:
         runs = tuple(run for run in runs if run.end is None or run.start_time not in named)
         return JobQuery(job_id=self.job_id, events=self.asked, runs=runs)
 
-    def may_ask_accounting(self, stage: RunStage | None, now: Moment) -> bool:
-        """Return whether accounting may be asked: about an unsettled record only if that lasts."""
+    def take_accounting_turn(self, stage: RunStage | None, now: Moment) -> bool:
+        """Return whether to ask accounting now; if so, set the time of the next question.
+
+        About an unsettled record it is asked only if that stage lasts.
+        """
         if stage is not RunStage.UNSETTLED:
             return True
         # A job may be COMPLETING for days if its node does not answer, and accounting has its end.
         # Mostly it is over within seconds, and to ask the controller again is cheaper.
         if self.accounting_at is None:
-            self.accounting_at = now.steady + UNSETTLED_SECONDS
+            self.accounting_at = now.steady + ACCOUNTING_AFTER_SECONDS
         if now.steady < self.accounting_at:
             return False
-        self.accounting_at = now.steady + ASK_ACCOUNTING_SECONDS
+        self.accounting_at = now.steady + ACCOUNTING_EVERY_SECONDS
         return True
 
-    def warn_unsettled(self, now: Moment) -> None:
-        """Log once that the record of a job has not been settled for more than an hour."""
-        if self.record and not self.warned and now.steady - self.since > WARN_UNSETTLED_SECONDS:
+    def warn_if_changing_long(self, now: Moment) -> None:
+        """Log once that the record of a job has been in a changing stage for over an hour."""
+        if self.record and not self.warned and now.steady - self.since > WARN_CHANGING_SECONDS:
             self.warned = True
             words = [word for word in (self.record.state, *self.record.flags) if word]
             text = (

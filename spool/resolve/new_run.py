@@ -17,7 +17,7 @@ from spool.files.event import Event, EventKind
 from spool.files.run import End, EndSource, Run
 from spool.resolve.inferred_ends import exit_code_of
 from spool.resolve.resolve_job import Resolution
-from spool.resolve.slurm_runs import UNSETTLED_STAGES, RunStage, same_start
+from spool.resolve.slurm_runs import CHANGING_STAGES, RunStage, same_start
 
 _INSTANT = re.compile(r"[0-9]{1,12}", re.ASCII)
 
@@ -41,7 +41,7 @@ class RememberedAllocations:
         """Keep the allocations of a configuring job; forget those that are not needed any more."""
         if record is None:
             return
-        if result.stage in UNSETTLED_STAGES and record.allocations:
+        if result.stage in CHANGING_STAGES and record.allocations:
             # Slurm prints GRES only while the job is RUNNING or SUSPENDED (`_pack_job_gres`,
             # `src/slurmctld/job_mgr.c`), and a configuring job is looked at only every ten seconds
             # in the end: a short one may be over when it is next seen.
@@ -94,7 +94,7 @@ def admit(job: Job, end: End | None, *, events: tuple[Event, ...], now: float) -
     )
     # The run counts as started, and the facts of a start are not needed. Its start would be refused
     # for ever if cc-backend does not have one of its hosts any more.
-    is_there = end is not None and _has_row(job.start_time or 0, end, events)
+    has_row = end is not None and _has_row(job.start_time or 0, end, events)
     run = Run(
         job=full,
         start_time=job.start_time or 0,
@@ -102,16 +102,16 @@ def admit(job: Job, end: End | None, *, events: tuple[Event, ...], now: float) -
         monitoring_status=0 if extras.get("monitoring_status") == "0" else None,
         not_before=report_time(events, job.start_time),
         # the sweep saw the row in a job list, so its stop needs no hold
-        started=min(int(now), job.start_time or 0) if is_there else None,
+        started=min(int(now), job.start_time or 0) if has_row else None,
         seen=int(now),
     )
-    if not is_there and (missing := _missing_fields(run)):
+    if not has_row and (missing := _missing_fields(run)):
         raise IncompleteRunError(run, missing)
     return run
 
 
 def _has_row(start_time: int, end: End, events: Iterable[Event]) -> bool:
-    """Return whether a sweep has just seen the row of a run that has ended running at cc-backend.
+    """Return whether a sweep saw the row of this ended run as still running at cc-backend.
 
     It writes close events and, where the end is proven, stop events only for such rows. If the row
     has vanished since, cc-backend answers the stop so, and the start is sent.

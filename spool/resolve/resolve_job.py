@@ -20,8 +20,8 @@ from spool.resolve.inferred_ends import (
     ACCOUNTING_DELAY_SECONDS,
     end_by_event,
     ends_of_close_events,
+    has_left_run,
     inferred_ends,
-    is_queued,
 )
 from spool.resolve.job_query import JobQuery, SlurmAnswers
 from spool.resolve.run_match import (
@@ -32,7 +32,7 @@ from spool.resolve.run_match import (
     span_of_record,
 )
 from spool.resolve.slurm_runs import (
-    UNSETTLED_STAGES,
+    CHANGING_STAGES,
     RunStage,
     end_of_requeued,
     match_start,
@@ -133,7 +133,7 @@ def _may_hide_run(query: JobQuery, answers: SlurmAnswers, now: float) -> bool:
     total = answers.record.restart_count
     # Only a requeued job can have a run that its record does not show: the record is already
     # that of the next run.
-    if total is None or not is_queued(answers.record):
+    if total is None or not has_left_run(answers.record):
         return False
     return all(count is None or count + 1 < total for count in counts)
 
@@ -187,7 +187,7 @@ def _shown_runs(query: JobQuery, answers: SlurmAnswers) -> Iterator[RunSpan]:
         if span.end is not None and span.end.time >= since and not is_shown:
             seen.append(span)
     # Slurm shows no run of the job: without accounting, events are the only source
-    if not answers.has_accounting and (record is None or is_queued(record)):
+    if not answers.has_accounting and (record is None or has_left_run(record)):
         seen += _runs_of_events(query, seen, record)
     yield from seen
 
@@ -285,8 +285,8 @@ def _is_expired(event: Event, answers: SlurmAnswers, now: float) -> bool:
         # must pass before "unknown to Slurm" is a fact.
         return now - event.time > ACCOUNTING_DELAY_SECONDS
     # Nodes may need an hour to boot: the start event of such a job explains itself when it runs.
-    is_settled = run_stage(answers.record) not in UNSETTLED_STAGES
-    return is_settled and now - event.time > EVENT_EXPIRY_SECONDS
+    is_final = run_stage(answers.record) not in CHANGING_STAGES
+    return is_final and now - event.time > EVENT_EXPIRY_SECONDS
 
 
 def _starts_to_resend(

@@ -20,7 +20,7 @@ from spool.moment import Moment
 from spool.resolve.job_query import JobQuery, PendingJob, QueryPhase, SlurmAnswers, SourceSilence
 from spool.resolve.resolve_job import Resolution, resolve_job
 from spool.resolve.run_match import TrackedRun, may_have_moved
-from spool.resolve.slurm_runs import UNSETTLED_STAGES
+from spool.resolve.slurm_runs import CHANGING_STAGES
 from spool.resolve.slurm_worker import RecordsQuery, RecordsReply, RowsQuery, RowsReply
 
 FIRST_QUERY_SECONDS = 0.04  # Slurm's record is right about 40 ms after a hook began (measured)
@@ -172,7 +172,7 @@ class Resolver:
                 stage=result.stage,
             )
         is_waiting = self._settle(job, result, now)
-        if result.needs_accounting and is_waiting and job.may_ask_accounting(result.stage, now):
+        if result.needs_accounting and is_waiting and job.take_accounting_turn(result.stage, now):
             job.phase = QueryPhase.ACCOUNTING_WANTED
             self._accounting_wanted.add(job.job_id)
         return asked, result, record
@@ -249,16 +249,16 @@ class Resolver:
         job.events = tuple(event for event in job.events if event.name not in settled)
         has_newer = any(event.name not in asked for event in job.events)
         job.asked = tuple(event for event in job.asked if event.name in pending)
-        unsettled = result.stage in UNSETTLED_STAGES
-        if not job.events and not result.missing_starts and not unsettled:
+        is_changing = result.stage in CHANGING_STAGES
+        if not job.events and not result.missing_starts and not is_changing:
             del self._jobs[job.job_id]
             return False
         if has_newer:
             self._ask_at(job, job.next_query)
             return False
-        if unsettled:
+        if is_changing:
             longest, first = MAX_CONFIGURING_DELAY_SECONDS, FIRST_QUERY_SECONDS
-            job.warn_unsettled(now)
+            job.warn_if_changing_long(now)
         else:
             # The more ids wait, the rarer is each of them asked: the load on Slurm stays the same.
             crowd = len(self._jobs) * CROWD_SECONDS

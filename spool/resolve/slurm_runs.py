@@ -28,8 +28,8 @@ class RunStage(Enum):
     OTHER_CLUSTER = auto()  # a federation sibling runs elsewhere
 
 
-UNSETTLED_STAGES = frozenset({RunStage.CONFIGURING, RunStage.UNSETTLED})
-"""The stages of a record that will show more."""
+CHANGING_STAGES = frozenset({RunStage.CONFIGURING, RunStage.UNSETTLED})
+"""Stages that change soon: the record will show more."""
 
 
 def run_stage(job: Job) -> RunStage:
@@ -45,8 +45,8 @@ def run_stage(job: Job) -> RunStage:
         return RunStage.CONFIGURING
     if job.state in LIVE_STATES:
         # During a resize the nodes still change; a start request cannot be corrected afterwards.
-        settled = job.start_time and job.nodes and "RESIZING" not in job.flags
-        return RunStage.LIVE if settled else RunStage.UNSETTLED
+        is_complete = job.start_time and job.nodes and "RESIZING" not in job.flags
+        return RunStage.LIVE if is_complete else RunStage.UNSETTLED
     # A flag hides the base state in text, for example COMPLETING alone. Soon it is visible.
     if job.state is None:
         return RunStage.UNSETTLED
