@@ -19,7 +19,7 @@ from ccbackend.errors import TokenError, UrlError
 
 SIZE_LIMIT_BYTES = 65_536
 _TOKEN = re.compile(r"[\x21-\x7e]+")
-_NEVER = 1e12  # no clock shows a later time; NaN is not before it either
+_MAX_TIME = 1e12  # no clock shows a later time; NaN is not before it either
 _URL_SAFE = str.maketrans("-_", "+/")  # RFC 4648, section 5
 
 
@@ -55,7 +55,7 @@ def parse_token(text: str) -> Token:
     expires, roles = claims.get("exp"), claims.get("roles")
     return Token(
         value,
-        float(expires) if isinstance(expires, int | float) and abs(expires) < _NEVER else None,
+        float(expires) if isinstance(expires, int | float) and abs(expires) < _MAX_TIME else None,
         tuple(map(str, roles)) if isinstance(roles, list) else None,
     )
 

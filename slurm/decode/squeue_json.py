@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from slurm.decode.fields.gres import parse_tres
 from slurm.decode.fields.job_states import LIVE_STATES, split_state
 from slurm.decode.fields.reader import FieldReader
-from slurm.decode.fields.scalars import any_text, instant, number, positive, text
+from slurm.decode.fields.scalars import free_text, instant, number, positive, text
 from slurm.decode.fields.sharing import sharing_from_json
 from slurm.decode.fields.user_names import user_and_uid
 from slurm.decode.job_resources import hosts, parse_job_resources
@@ -68,7 +68,7 @@ def parse_job(record: Mapping[str, Any], *, node_of: NodeOf) -> Job:
         cpus=run.cpus,
         gpus=run.gpus,
         sharing=run.sharing,
-        name=field.read("name", any_text),
+        name=field.read("name", free_text),
         array_job_id=array_job_id,
         array_task_id=field.read("array_task_id", number) if array_job_id else None,
         het_job_id=het_job_id,

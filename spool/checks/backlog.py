@@ -89,7 +89,7 @@ def _check_age(
     name: str, count: int, since: float | None, *, now: float, limits: AgeLimits
 ) -> CheckResult:
     age = 0.0 if since is None else max(0.0, now - since)
-    perfdata = (PerfData(label=name, value=count), limits.figure(f"{name}_age", age))
+    perfdata = (PerfData(label=name, value=count), limits.perfdata(f"{name}_age", age))
     oldest = "" if since is None else f", the oldest for {format_duration(age)}"
     text = f"{count} pending{oldest}"
     status = limits.status_at(age)

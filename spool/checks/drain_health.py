@@ -127,16 +127,16 @@ def _last_once(state: DrainState, now: float, limits: AgeLimits) -> CheckResult:
 
 def _heartbeat(state: DrainState, now: float) -> CheckResult:
     age = now - (state.updated or 0.0)
-    figure = _HEARTBEAT_LIMITS.figure("heartbeat_age", age)
+    perfdata = _HEARTBEAT_LIMITS.perfdata("heartbeat_age", age)
     status = _HEARTBEAT_LIMITS.status_at(age)
     if status is not CheckStatus.OK:
         text = f"process {state.pid} has not updated its state file for {format_duration(age)}"
         hint = (
             "a Slurm command or the disk may be hanging; if it does not recover, restart cc-spool"
         )
-        return finding(status, "drain", text, hint, figure)
+        return finding(status, "drain", text, hint, perfdata)
     age_text = format_age(state.started, now)
-    return passed("drain", f"process {state.pid} has been running for {age_text}", figure)
+    return passed("drain", f"process {state.pid} has been running for {age_text}", perfdata)
 
 
 def _cc_backend(state: DrainState, now: float, limits: AgeLimits) -> CheckResult:
@@ -163,7 +163,7 @@ def _down(
 
 def _deliveries(state: DrainState, now: float) -> CheckResult:
     """Return whether requests are delivered while requests are due."""
-    figure = PerfData(label="deliveries_last_hour", value=state.deliveries_last_hour)
+    perfdata = PerfData(label="deliveries_last_hour", value=state.deliveries_last_hour)
     if (
         state.health.state is HealthState.UP
         and state.due_since is not None
@@ -174,9 +174,9 @@ def _deliveries(state: DrainState, now: float) -> CheckResult:
             f" due and cc-backend answers{_last(state, now)}"
         )
         hint = "`cc-spool status` shows the causes; see also `journalctl -u cc-spool`"
-        return finding(CheckStatus.CRITICAL, "deliveries", text, hint, figure)
+        return finding(CheckStatus.CRITICAL, "deliveries", text, hint, perfdata)
     text = f"{recent_deliveries(state, now)}{_last(state, now)}"
-    return passed("deliveries", text, figure)
+    return passed("deliveries", text, perfdata)
 
 
 def _last(state: DrainState, now: float) -> str:
@@ -214,13 +214,13 @@ def _disk(state: DrainState) -> CheckResult:
 def _blocked_runs(waiting: tuple[WaitingCause, ...], now: float) -> CheckResult:
     """Return the result for runs that have waited for the same cause for a while."""
     old = [cause for cause in waiting if now - (cause.since or 0.0) >= STUCK_SECONDS]
-    figure = PerfData(label="waiting_runs", value=sum(cause.count for cause in old), warning=1)
+    perfdata = PerfData(label="waiting_runs", value=sum(cause.count for cause in old), warning=1)
     if not old:
-        return passed("waiting runs", "none", figure)
+        return passed("waiting runs", "none", perfdata)
     named = "; ".join(waiting_line(cause, now) for cause in old[:MAX_NAMED])
     more = f"; and {len(old) - MAX_NAMED} more causes" if len(old) > MAX_NAMED else ""
     hint = "remove the cause; then wait for the next attempt, or type `cc-spool retry ALL`"
-    return finding(CheckStatus.WARNING, "waiting runs", named + more, hint, figure)
+    return finding(CheckStatus.WARNING, "waiting runs", named + more, hint, perfdata)
 
 
 def _unreadable_files(state: DrainState) -> CheckResult:

@@ -57,7 +57,7 @@ def check_sweep(
     age = now - (summary.started if summary.finished is None else summary.finished)
     limits = AgeLimits(warning_seconds=age_seconds, critical_seconds=CRITICAL_FACTOR * age_seconds)
     perfdata = (
-        limits.figure("sweep_age", age),
+        limits.perfdata("sweep_age", age),
         PerfData(label="drift", value=sum(summary.drift.values())),
     )
     if (status := limits.status_at(age)) is not CheckStatus.OK:

@@ -75,8 +75,8 @@ class AgeLimits:
             return CheckStatus.CRITICAL
         return CheckStatus.WARNING if seconds >= self.warning_seconds else CheckStatus.OK
 
-    def figure(self, label: str, seconds: float) -> PerfData:
-        """Return an age with these limits as a number of a result."""
+    def perfdata(self, label: str, seconds: float) -> PerfData:
+        """Return an age as performance data with these limits."""
         return PerfData(
             label=label,
             value=max(0.0, seconds),

@@ -18,7 +18,7 @@ from slurm.light_dataclass import light_dataclass
 from slurm.type_names import TYPE_CHECKING, Any
 from spool.errors import BadFileError
 from spool.files.drain_counters import DrainCounters, drain_counters
-from spool.files.state_files import write_json
+from spool.files.state_files import MAX_NUMBER, write_json
 
 if TYPE_CHECKING:
     from spool.files.system_calls import SystemCalls
@@ -31,7 +31,6 @@ HALT_HINT = (
     "remove the cause of the halt; the drain then resumes by itself within a minute, or at once"
     " after a change of token or configuration"
 )
-_MAX_NUMBER = 1e12
 _FIGURE = {"is_figure": True}
 
 
@@ -268,11 +267,11 @@ def _unreadable(value: Any) -> tuple[UnreadableFile, ...]:
 def _instant(value: Any) -> float | None:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
-    return float(value) if abs(value) < _MAX_NUMBER else None  # neither NaN nor infinite
+    return float(value) if abs(value) < MAX_NUMBER else None  # neither NaN nor infinite
 
 
 def _whole_number(value: Any) -> int | None:
-    return value if type(value) is int and abs(value) < _MAX_NUMBER else None
+    return value if type(value) is int and abs(value) < MAX_NUMBER else None
 
 
 def _count(value: Any) -> int:

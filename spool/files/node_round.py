@@ -21,7 +21,7 @@ from pathlib import Path
 
 from slurm.light_dataclass import light_dataclass
 from slurm.type_names import TYPE_CHECKING, Any, TypeVar
-from spool.files.state_files import read_json, write_json
+from spool.files.state_files import MAX_NUMBER, read_json, write_json
 
 if TYPE_CHECKING:
     from spool.files.system_calls import SystemCalls
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 NODE_ROUND_FILE = "nodes.json"
 NODE_JOBS_FILE = "node_jobs.json"
 JOBS_SECONDS = 120.0
-_FAR_FUTURE = 1e12  # no clock shows it, and it can be formatted
 V = TypeVar("V")
 
 
@@ -145,7 +144,7 @@ def read_node_jobs(directory: Path, now: float) -> Mapping[str, int] | None:
 
 def _number(value: Any) -> float:
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return float(value) if is_number and 0 < value < _FAR_FUTURE else 0.0
+    return float(value) if is_number and 0 < value < MAX_NUMBER else 0.0
 
 
 def _count(value: Any) -> int:

@@ -21,7 +21,7 @@ from pathlib import Path
 
 from slurm.light_dataclass import light_dataclass
 from slurm.type_names import TYPE_CHECKING, Any
-from spool.files.state_files import SWEEP_STATE_FILE, read_json, write_json
+from spool.files.state_files import MAX_NUMBER, SWEEP_STATE_FILE, read_json, write_json
 
 FIRST_SWEEP = "first"  # the safety check of a site without a sweep; it holds back what it found
 
@@ -34,7 +34,6 @@ _KEYS_OF_0_1 = {
     "told": "stops_queued",
     "asked": "starts_queued",
 }
-_MAX_NUMBER = 1e12  # no clock and no counter shows more, and it can be formatted
 _PARSE_ERRORS = (TypeError, ValueError, AttributeError, KeyError, OverflowError)
 
 
@@ -117,10 +116,10 @@ def read_sweep_state(directory: Path) -> SweepState:
     found = {_KEYS_OF_0_1.get(key, key): value for key, value in written.items()}
     try:
         return SweepState(
-            mark=_optional_int(found.get("mark")),
-            installed=_optional_int(found.get("installed")),
+            mark=_optional_whole(found.get("mark")),
+            installed=_optional_whole(found.get("installed")),
             cluster=found.get("cluster") or None,
-            running_baseline=_optional_int(found.get("running")),
+            running_baseline=_optional_whole(found.get("running")),
             held_stops=_held_stops_of(found.get("held")),
             memory=SweepMemory(
                 sweep=int(found.get("sweep", 0)),
@@ -152,16 +151,16 @@ def read_sweep_summary(directory: Path) -> SweepSummary | None:
     try:
         held = _held_stops_of(found.get("held"))
         return SweepSummary(
-            started=_instant(found["started"]),
-            finished=_optional_instant(found.get("finished")),
+            started=_finite(found["started"]),
+            finished=_optional_finite(found.get("finished")),
             pid=int(found.get("pid", 0)),
             refused=found.get("refused") is True,
             guards=tuple(map(str, found.get("guards", ()))),
-            drift={str(kind): _number(count) for kind, count in found.get("drift", {}).items()},
+            drift={str(kind): _whole(count) for kind, count in found.get("drift", {}).items()},
             held_stops=0 if held is None else len(held.stops),
             held_guards=() if held is None else held.guards,
-            succeeded=_optional_instant(found.get("succeeded")),
-            refusals={str(guard): _number(n) for guard, n in found.get("refusals", {}).items()},
+            succeeded=_optional_finite(found.get("succeeded")),
+            refusals={str(guard): _whole(n) for guard, n in found.get("refusals", {}).items()},
         )
     except _PARSE_ERRORS as error:
         raise ValueError(f"{path} is not valid: {error!r}") from error
@@ -214,7 +213,7 @@ def _held_stops_of(found: Any) -> HeldBackStops | None:
     if found is None:
         return None
     return HeldBackStops(
-        time=_number(found["time"]),
+        time=_whole(found["time"]),
         guards=tuple(map(str, found["guards"])),
         stops=frozenset(_id_of_text(text) for text in found["stops"]),
     )
@@ -230,22 +229,22 @@ def _held_stops_document(held: HeldBackStops | None) -> dict[str, Any] | None:
     }
 
 
-def _optional_int(value: Any) -> int | None:
-    return None if value is None else _number(value)
+def _optional_whole(value: Any) -> int | None:
+    return None if value is None else _whole(value)
 
 
-def _optional_instant(value: Any) -> float | None:
-    return None if value is None else _instant(value)
+def _optional_finite(value: Any) -> float | None:
+    return None if value is None else _finite(value)
 
 
-def _number(value: Any) -> int:
-    return int(_instant(value))
+def _whole(value: Any) -> int:
+    return int(_finite(value))
 
 
-def _instant(value: Any) -> float:
+def _finite(value: Any) -> float:
     """Return a number that can be shown; raise `ValueError` for NaN and huge ones."""
     number = float(value)
-    if not abs(number) < _MAX_NUMBER:
+    if not abs(number) < MAX_NUMBER:
         raise ValueError(f"the number {number} is too large")
     return number
 

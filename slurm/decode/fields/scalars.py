@@ -126,12 +126,12 @@ def text(value: Any) -> str | None:
     Raises:
         ValueError: it is not text.
     """
-    found = any_text(value)
+    found = free_text(value)
     return None if found in NO_VALUE_WORDS else found
 
 
-def any_text(value: Any) -> str | None:
-    """Return a text of JSON that users write, whatever its words are; None for null and "".
+def free_text(value: Any) -> str | None:
+    """Return a text that users choose (a job name), also "None" or "N/A"; None for null and "".
 
     Raises:
         ValueError: it is not text.
