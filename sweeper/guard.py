@@ -1,9 +1,9 @@
 """Safety checks: when a sweep must not trust what it sees. Pure.
 
-Doubt about an answer voids all stops, and no option overrides it. Starts go on where the jobs that
-are shown are ours: they do run, and a start too early does no harm. An answer about another cluster
-voids all. A surprising number of stops holds them back until the next sweep, with fresh answers,
-plans them again. Every message has the numbers and the next step.
+Doubt about an answer voids all stops, and no option overrides it. Starts are still reported,
+because a start that is too early does no harm. If an answer is about another cluster, nothing is
+reported. A surprising number of stops is held back until the next sweep, with fresh answers, plans
+them again. Every message has the numbers and the next step.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ def check_answers(answers: AnswerCheckInput, *, has_stops: bool = True) -> Itera
             f"cc-backend lists jobs of cluster {answers.foreign_cluster!r}, which was not asked for"
         )
         yield _answer_finding("listing", text, voids_starts=True)
-    # Hidden jobs would look ended; those that are shown are ours.
+    # Hidden jobs would look ended. Starts are safe: the visible jobs are of this cluster.
     if not answers.sees_all_jobs:
         text = (
             "PrivateData hides other users' jobs from the service user; give it AdminLevel"

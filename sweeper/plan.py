@@ -91,7 +91,7 @@ def decide(plan_input: PlanInput) -> Decision:
     if options.direction != "start":
         ends = sorted([*drift.stops, *drift.closes], key=_order)
     if plan_input.answer_findings:
-        return _void_stops(plan_input, starts)
+        return _decide_in_doubt(plan_input, starts)
     guards = (
         ()
         if options.only_single_jobs
@@ -117,16 +117,18 @@ def decide(plan_input: PlanInput) -> Decision:
     return _hold_back(plan_input, starts, ends, guards)
 
 
-def _void_stops(plan_input: PlanInput, starts: list[Start]) -> Decision:
-    """Return the decision where an answer is in doubt."""
+def _decide_in_doubt(plan_input: PlanInput, starts: list[Start]) -> Decision:
+    """Return the decision after a failed check of the answers: no stops.
+
+    No starts and no reports either if the answers are about another cluster.
+    """
     guards, options = tuple(plan_input.answer_findings), plan_input.options
-    # What was found says nothing about this site, not even the reports.
     is_void = any(guard.voids_starts for guard in guards)
-    # Doubt does not make the first sweep of a site repair anything.
+    # The first sweep of a site repairs nothing, whether the answers are in doubt or not.
     is_exempt = is_void or options.only_single_jobs or options.force_stops is not None
     first = () if is_exempt else tuple(check_first_sweep(plan_input.sizes))
-    # Else starts go on: a run that is reported too early does no harm, a stopped one cannot be
-    # revived.
+    # Starts of this cluster's jobs are still reported, because a start that is too early does no
+    # harm. A stop cannot be undone.
     plan = Plan(guards=guards) if is_void else _plan(plan_input, starts, guards=(*guards, *first))
     # What was held back before is neither released nor forgotten.
     return Decision(
