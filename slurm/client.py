@@ -249,7 +249,7 @@ class Slurm:
         known = self._lookup.text(job_id)
         if known is not None:
             return job_record_text(known, job_id)
-        argv = [self._commands.scontrol, "show", "job", str(job_id), "--local"]
+        argv = self._commands.show_job_argv(str(job_id), with_detail=False)
         try:
             return self._commands.read(
                 argv,

@@ -49,7 +49,7 @@ class ClusterSurvey:
         Raises:
             SlurmError: the answer is unknown.
         """
-        argv = [self._commands.scontrol, "-a", "show", "node"]
+        argv = self._commands.show_nodes_argv()
         return parse_nodes(self._commands.run(argv, limit_bytes=MAX_LISTING_BYTES).stdout)
 
     def was_reconfigured(self, controller_boot: int) -> bool:
@@ -58,7 +58,7 @@ class ClusterSurvey:
         Raises:
             SlurmError: the answer is unknown.
         """
-        argv = [self._commands.scontrol, "-a", "show", "node"]
+        argv = self._commands.show_nodes_argv()
         answer = self._commands.run(argv, limit_bytes=MAX_LISTING_BYTES)
         return is_reconfigured(parse_slurmd_starts(answer.stdout), controller_boot)
 

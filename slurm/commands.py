@@ -75,6 +75,20 @@ class SlurmCommands:
             self._display_environment["SLURM_CONF"] = str(paths.conf)
         self._environment = self._display_environment | {"TZ": "UTC", "SLURM_TIME_FORMAT": "%s"}
 
+    def show_nodes_argv(self) -> list[str]:
+        """Return the command that prints all nodes."""
+        # `-a`: also nodes that are only in hidden partitions
+        return [self.scontrol, "-a", "show", "node"]
+
+    def show_job_argv(self, job_id: str, *, with_detail: bool) -> list[str]:
+        """Return the command that prints a job or the tasks of an array (`5_1`).
+
+        `with_detail`: also its cores and GRES on each node.
+        """
+        # `--local`: with `FederationParameters=fed_display` scontrol would ask the siblings, too.
+        detail = ["-d"] if with_detail else []
+        return [self.scontrol, "show", "job", job_id, *detail, "--local"]
+
     def read(
         self,
         argv: Sequence[str],

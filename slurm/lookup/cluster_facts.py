@@ -77,8 +77,7 @@ class NodeGeometries:
 
     def _load(self) -> None:
         read_at = self._clock()
-        # `-a`: nodes that are in hidden partitions alone, too
-        argv = [self._commands.scontrol, "-a", "show", "node"]
+        argv = self._commands.show_nodes_argv()
         nodes = self._commands.read(argv, parse_nodes, limit_bytes=MAX_LISTING_BYTES)
         self._nodes, self._read_at = {node.name: node for node in nodes}, read_at
 

@@ -100,10 +100,9 @@ class TextSource:
         silent = [error for error in failed.values() if error.reason is not FailureReason.FAILED]
         if silent:
             raise silent[0]
-        argv = [self._tools.commands.scontrol, "show", "job", scontrol_id(job), "-d", "--local"]
+        argv = self._tools.commands.show_job_argv(scontrol_id(job), with_detail=True)
         self._tools.budget.spend()
         begin = self._tools.clock()
-        # `--local`: with `FederationParameters=fed_display` scontrol would ask the siblings, too.
         # For display: the same text is shown to people as slurmInfo, which saves another process.
         # No time is read from it, so that its local times do no harm.
         text = self._tools.commands.read(
@@ -210,7 +209,7 @@ class SingleSource:
             return without_resources(job)  # scontrol no longer shows them for an ended job
 
     def _records(self, words: str) -> tuple[str, ...]:
-        argv = [self._tools.commands.scontrol, "show", "job", words, "-d", "--local"]
+        argv = self._tools.commands.show_job_argv(words, with_detail=True)
         self._tools.budget.spend()
         return self._tools.commands.read(
             argv,
