@@ -89,7 +89,8 @@ class _CapturedOutput:
 class ProcessRunner:
     """The real runner. `stop()` may be called from any thread or signal handler."""
 
-    def __init__(self) -> None:
+    def __init__(self, silence_seconds: float = SILENCE_SECONDS) -> None:
+        self._silence_seconds = silence_seconds
         self._lock = threading.RLock()  # a signal handler may interrupt its own thread
         self._running: set[subprocess.Popen[bytes]] = set()
         self._stopped = False
@@ -175,11 +176,11 @@ class ProcessRunner:
                 # Asked before the wait, so that the whole silence comes after the exit.
                 has_exited = _has_exited(process)
                 left = deadline - time.monotonic()
-                ready = selector.select(max(0.0, min(left, SILENCE_SECONDS)))
+                ready = selector.select(max(0.0, min(left, self._silence_seconds)))
                 if not ready and has_exited and output.stdout_seen:
                     _kill_group(process)
                     return
-                if not ready and left <= SILENCE_SECONDS:
+                if not ready and left <= self._silence_seconds:
                     raise TimeoutError
                 for key, _ in ready:
                     chunk = os.read(key.fd, CHUNK_BYTES)

@@ -103,7 +103,8 @@ def test_what_a_command_leaves_behind_does_not_hold_its_answer(
 ) -> None:
     """A child of a wrapper keeps the outputs open; the answer is complete, and the child killed."""
     pid = tmp_path / "pid"
-    found = run(f"sleep 600 {redirection} & echo $! > {pid}; echo answer; exit 3")
+    script = f"sleep 600 {redirection} & echo $! > {pid}; echo answer; exit 3"
+    found = run(script, runner=ProcessRunner(silence_seconds=0.05))
 
     assert (3, b"answer\n") == (found.status, found.stdout)
     child = int(pid.read_text())
@@ -112,9 +113,11 @@ def test_what_a_command_leaves_behind_does_not_hold_its_answer(
 
 def test_a_silent_answer_of_what_a_command_leaves_behind_is_waited_for() -> None:
     """Nothing on stdout yet: it may be slow."""
-    assert b"late\n" == run("(sleep 2; echo late) & exit 0").stdout
+    runner = ProcessRunner(silence_seconds=0.05)
+
+    assert b"late\n" == run("(sleep 0.2; echo late) & exit 0", runner=runner).stdout
     with pytest.raises(SlurmError) as caught:
-        run("sleep 600 & exit 0", timeout_seconds=2)
+        run("sleep 600 & exit 0", timeout_seconds=0.2, runner=runner)
     assert FailureReason.TIMEOUT is caught.value.reason
 
 
@@ -122,7 +125,7 @@ def test_a_command_is_read_where_sigchld_is_ignored() -> None:
     """Then the kernel leaves no zombie that would tell its end."""
     before = signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     try:
-        found = run("sleep 600 & echo answer")
+        found = run("sleep 600 & echo answer", runner=ProcessRunner(silence_seconds=0.05))
     finally:
         signal.signal(signal.SIGCHLD, before)
 
