@@ -105,6 +105,13 @@ def add_further(site: Path, name: str, user: str) -> None:
         os.chown(path, 0 if "etc" in path.parts else uid, account.pw_gid)
 
 
+def owner(file: str, user: str) -> str:
+    """Return the owner and group of a file of an installation that runs as a user."""
+    is_hooks, is_settings = (each in Path(file).parts for each in ("new", "etc"))
+    name = SLURM_USER if is_hooks else "root" if is_settings else user
+    return f"{name}:{grp.getgrgid(pwd.getpwnam(user).pw_gid).gr_name}"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Change:
     """Owners of the files after SERVICE_USER was named, and after an upgrade without it."""
@@ -179,14 +186,10 @@ def test_everything_follows_the_service_user(change: Change) -> None:
 @needs_root
 def test_further_installations_follow_the_service_user(change: Change) -> None:
     """Their units are made from the same template; one with a user of its own stays."""
-    service, group, own = f"{OTHER_USER}:{OTHER_USER}", OTHER_USER, pwd.getpwnam(FURTHER["own"])
-    found = {name: {change.after_change[f] for f in further_files(name)} for name in FURTHER}
-    own_group = grp.getgrgid(own.pw_gid).gr_name
+    users = FURTHER | {"test": OTHER_USER}
+    expected = {file: owner(file, users[name]) for name in FURTHER for file in further_files(name)}
 
-    assert {service, f"{SLURM_USER}:{group}", f"root:{group}"} == found["test"]
-    assert {f"{own.pw_name}:{own_group}", f"{SLURM_USER}:{own_group}", f"root:{own_group}"} == (
-        found["own"]
-    )
+    assert expected == {file: change.after_change[file] for file in expected}
 
 
 @needs_root

@@ -111,4 +111,7 @@ def test_an_outage_of_the_broker_is_told_once(caplog: pytest.LogCaptureFixture) 
 
 def test_a_notifier_never_used_has_nothing_to_close() -> None:
     """Closing is safe in any case."""
+    before = set(threading.enumerate())
     Notifier(Bus()).close()
+
+    assert before >= set(threading.enumerate())

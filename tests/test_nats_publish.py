@@ -267,7 +267,10 @@ def test_a_missing_authority_is_told(tmp_path: Path, made: list[Broker]) -> None
 
 def test_a_broker_never_used_has_nothing_to_close() -> None:
     """Closing is safe in any case."""
+    before = set(threading.enumerate())
     Broker(BrokerSettings(servers=("nats://127.0.0.1:9",), subject=SUBJECT)).close()
+
+    assert before >= set(threading.enumerate())
 
 
 def test_closing_does_not_wait_for_silent_brokers(made: list[Broker]) -> None:

@@ -6,7 +6,7 @@ import argparse
 import logging
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -78,6 +78,7 @@ class ParallelRetry(logging.Handler):
     def join(self) -> None:
         """Wait for its end."""
         self._thread.join(20)
+        assert not self._thread.is_alive()
 
     def emit(self, record: logging.LogRecord) -> None:
         """Note that it waits."""
@@ -88,6 +89,15 @@ class ParallelRetry(logging.Handler):
         with Layout(self._root) as layout:
             apply_plan(layout, [NAME], plan_retry, args=ARGS)
         self._reached.set()
+
+
+@pytest.fixture
+def retry(world: World) -> Iterator[ParallelRetry]:
+    """Return a `retry` that sees the log of this process."""
+    made, log = ParallelRetry(world.root), logging.getLogger("spool")
+    log.addHandler(made)
+    yield made
+    log.removeHandler(made)
 
 
 @pytest.fixture
@@ -113,11 +123,9 @@ def test_a_run_that_is_rejected_again_during_its_retry_stays_a_dead_letter(world
 
 @pytest.mark.parametrize("is_stored", [False, True])
 def test_a_retry_while_the_drain_writes_the_dead_letter_loses_nothing(
-    world: World, *, is_stored: bool
+    world: World, retry: ParallelRetry, *, is_stored: bool
 ) -> None:
     """Between the letter's write and the removal of the run from `todo/`."""
-    retry = ParallelRetry(world.root)
-    logging.getLogger("spool").addHandler(retry)
     calls = SlowCalls(retry.start)
     world.batch_type = lambda layout: WriteBatch(layout, calls)
     world.boot()
@@ -129,7 +137,6 @@ def test_a_retry_while_the_drain_writes_the_dead_letter_loses_nothing(
     world.backend.everything = None
     world.run(200)
     retry.join()
-    logging.getLogger("spool").removeHandler(retry)
     world.run(5)
 
     assert {"dead": [NAME]} == world.files()
