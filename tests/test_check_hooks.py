@@ -160,7 +160,7 @@ def test_each_of_two_installations_finds_its_own_stub(place: Path) -> None:
     ] == [result.text for result in found]
 
 
-def test_a_script_that_calls_both_stubs_calls_that_of_each_installation(place: Path) -> None:
+def test_a_script_that_calls_both_stubs_calls_that_of_each_instance(place: Path) -> None:
     """The name of the second one goes on after `slurmctld`."""
     hooks, spool, site = install(place), place / "test-spool", place / "site"
     second = install_second(hooks, spool)
@@ -174,4 +174,4 @@ def test_the_stub_of_another_installation_need_not_be_changed(place: Path) -> No
     found = prolog([install(place) / "prolog_slurmctld"], place / "test-spool")
 
     assert CheckStatus.CRITICAL is found.status
-    assert "belongs to another installation, call the stub of this one too" in found.hint
+    assert "belongs to another instance, call the stub of this one too" in found.hint

@@ -39,7 +39,7 @@ def fresh(place: Path, tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize(("name", "verb"), [("cc-spool", "drain"), ("cc-sweep", "apply")])
-def test_further_installations_have_templates(place: Path, name: str, verb: str) -> None:
+def test_further_instances_have_templates(place: Path, name: str, verb: str) -> None:
     """Each instance has settings, spool and state of its own; all else is the same."""
     units, root = place / "site/lib/systemd/system", place / "site"
     one = (units / f"{name}.service").read_text().splitlines()

@@ -79,22 +79,22 @@ def test_hooks_and_drain_may_be_two_users(two: Path) -> None:
     assert (0, "end\n", "") == (as_service.returncode, as_service.stdout, as_service.stderr)
 
 
-FURTHER = {"test": SERVICE_USER, "own": "games"}
-"""Further installations: one that runs as the first one does, one with a user of its own."""
+INSTANCES = {"test": SERVICE_USER, "own": "games"}
+"""Further instances: one that runs as the first one does, one with a user of its own."""
 
 
-def further_files(name: str) -> list[str]:
-    """Return what a further installation has, as docs/several-servers.md says."""
+def instance_files(name: str) -> list[str]:
+    """Return what a further instance has, as docs/several-servers.md says."""
     spool, state = f"var/spool/cc-slurm-sync-{name}", f"var/lib/cc-slurm-sync-{name}"
     directories = [spool, *(f"{spool}/{each}" for each in ("new", "tmp", "todo", "open", "dead"))]
     files = [f"{spool}/new/1-start-7-0-0-9", f"{spool}/todo/1-2.json", f"{state}/drain.json"]
     return [*directories, state, *files, f"etc/cc-slurm-sync/{name}/config.json"]
 
 
-def add_further(site: Path, name: str, user: str) -> None:
-    """Add a further installation that runs as a user."""
+def add_instance(site: Path, name: str, user: str) -> None:
+    """Add a further instance that runs as a user."""
     account = pwd.getpwnam(user)
-    for file in further_files(name):
+    for file in instance_files(name):
         path = site / file
         path.parent.mkdir(exist_ok=True)
         if path.suffix or "-start-" in path.name:
@@ -106,7 +106,7 @@ def add_further(site: Path, name: str, user: str) -> None:
 
 
 def owner(file: str, user: str) -> str:
-    """Return the owner and group of a file of an installation that runs as a user."""
+    """Return the owner and group of a file of an instance that runs as a user."""
     is_hooks, is_settings = (each in Path(file).parts for each in ("new", "etc"))
     name = SLURM_USER if is_hooks else "root" if is_settings else user
     return f"{name}:{grp.getgrgid(pwd.getpwnam(user).pw_gid).gr_name}"
@@ -143,8 +143,8 @@ def change(two: Path, wheels: Path) -> Change:
         os.chown(path, uid, gid)
         path.chmod(0o640)
     (two / "var/spool/cc-slurm-sync/dead/link").symlink_to("/etc/passwd")
-    for name, user in FURTHER.items():
-        add_further(two, name, user)
+    for name, user in INSTANCES.items():
+        add_instance(two, name, user)
     (two / "etc/cc-slurm-sync/moved").mkdir()
     (two / "var/lib/cc-slurm-sync-moved").mkdir()
     os.chown(two / "var/lib/cc-slurm-sync-moved", service.pw_uid, service.pw_gid)
@@ -153,7 +153,7 @@ def change(two: Path, wheels: Path) -> Change:
         done = make("install", PREFIX=str(two), WHEELS=str(wheels), SERVICE_USER=service_user)
         assert (0, "") == (done.returncode, done.stderr)
         names = [*owners, "var/spool/cc-slurm-sync/new", "var/lib/cc-slurm-sync"]
-        names += [file for name in FURTHER for file in further_files(name)]
+        names += [file for name in INSTANCES for file in instance_files(name)]
         found = {name: f"{(two / name).owner()}:{(two / name).group()}" for name in names}
         units = (two / "lib/systemd/system/cc-spool.service").read_text()
         found["unit"] = ":".join(re.findall(r"^(?:User|Group)=(.*)$", units, re.MULTILINE))
@@ -184,10 +184,12 @@ def test_everything_follows_the_service_user(change: Change) -> None:
 
 
 @needs_root
-def test_further_installations_follow_the_service_user(change: Change) -> None:
+def test_instances_follow_the_service_user(change: Change) -> None:
     """Their units are made from the same template; one with a user of its own stays."""
-    users = FURTHER | {"test": OTHER_USER}
-    expected = {file: owner(file, users[name]) for name in FURTHER for file in further_files(name)}
+    users = INSTANCES | {"test": OTHER_USER}
+    expected = {
+        file: owner(file, users[name]) for name in INSTANCES for file in instance_files(name)
+    }
 
     assert expected == {file: change.after_change[file] for file in expected}
 

@@ -1,4 +1,4 @@
-"""Further installations of the package on one host, set up as docs/several-servers.md says."""
+"""Further instances on one host, set up as docs/several-servers.md says."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def kit(tmp_path_factory: pytest.TempPathFactory) -> Kit:
 
 @pytest.fixture(params=SUITES)
 def site(request: pytest.FixtureRequest, kit: Kit) -> Iterator[Site]:
-    """Return a system with an older package and a second installation, both configured."""
+    """Return a system with an older package and a second instance, both configured."""
     with Site(kit.layers(request.param, OLD)) as site:
         site.configure()
         site.run(commands("1. Directories") + f"mkdir {SETTINGS}\n" + commands("3. Hooks"))
@@ -43,7 +43,7 @@ def site(request: pytest.FixtureRequest, kit: Kit) -> Iterator[Site]:
 
 @pytest.fixture
 def second(site: Site) -> Iterator[StubServer]:
-    """Return the server that the second installation reports to."""
+    """Return the server that the second instance reports to."""
     with StubServer(Model(version="1.5.4", token="TOKEN:api")) as server:
         text = site.run(f"cat {SETTINGS}/config.json").replace(
             f'"host": "{site.server.url}"',
@@ -61,7 +61,7 @@ def second(site: Site) -> Iterator[StubServer]:
 
 
 def call_stub(site: Site, job: int) -> None:
-    """Let the second installation's hook tell of a job, as slurmctld runs it."""
+    """Let the second instance's hook tell of a job, as slurmctld runs it."""
     environment = f"SLURM_JOB_ID={job} SLURM_JOB_START_TIME=100"
     site.run(
         f"env {environment} setpriv --reuid slurm --clear-groups {HOOKS}/prolog_slurmctld-test"
@@ -112,7 +112,7 @@ def test_a_removal_stops_and_disables_the_instances(site: Site) -> None:
 
 @pytest.mark.usefixtures("second")
 def test_a_purge_keeps_only_a_spool_with_undelivered_runs(site: Site) -> None:
-    """The rule of the first installation, for each."""
+    """The rule of the first instance, for each."""
     site.run(f"systemctl stop {DRAIN}")
     call_stub(site, 7)
     said = site.run("dpkg -P cc-slurm-sync")

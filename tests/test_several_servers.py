@@ -1,4 +1,4 @@
-"""Two installations on one controller, set up as docs/several-servers.md says."""
+"""Two instances on one controller, set up as docs/several-servers.md says."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_both_stubs_write_an_event_each(tmp_path: Path) -> None:
 
 
 def test_a_server_that_is_away_delays_only_its_own(tmp_path: Path) -> None:
-    """Each installation has a status of its own."""
+    """Each instance has a status of its own."""
     with (
         StubServer(Model(version="1.4.4", token=TOKEN)) as one,
         StubServer(Model(version="1.5.4", token=TOKEN)) as two,
@@ -76,14 +76,14 @@ def test_the_page_lists_the_directories_of_a_spool() -> None:
 
 
 def metrics_of(site: CommandSite, state: Path) -> set[str]:
-    """Return names and labels of what an installation with a state directory prints."""
+    """Return names and labels of what an instance with a state directory prints."""
     state.mkdir()
     site.document["spool"]["state_directory"] = str(state)
     site.write()
     return {*samples_of_text(site.call("metrics").out)}
 
 
-def test_two_installations_have_no_sample_in_common(tmp_path: Path) -> None:
+def test_two_instances_have_no_sample_in_common(tmp_path: Path) -> None:
     """node_exporter would drop one of the two."""
     site = CommandSite(tmp_path / "site")
     first = metrics_of(site, tmp_path / "cc-slurm-sync")
@@ -94,7 +94,7 @@ def test_two_installations_have_no_sample_in_common(tmp_path: Path) -> None:
     assert len(first) == len(second) > 0
 
 
-def test_the_metrics_of_the_page_are_those_of_one_installation() -> None:
+def test_the_metrics_of_the_page_are_those_of_one_instance() -> None:
     """A copy of the first configuration would write the first one's file."""
     (value,) = re.findall(r'"metrics": (\{.*\})', PAGE)
 

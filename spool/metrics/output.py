@@ -46,7 +46,7 @@ class SnapshotCollector:
 
 
 def _label(families: Iterable[Metric], instance: str) -> None:
-    """Give each sample the name of its installation.
+    """Give each sample the name of its instance.
 
     node_exporter drops one of two equal samples, in which file each of them may be. The label is
     not called `instance`, which Prometheus sets itself.

@@ -29,7 +29,7 @@ class MetricsSnapshot:
 
     `is_running`: a drain holds the lock, as process `pid`. `dead_letters` are counted by reason.
     `nodes` is the last round of node states. None means that a value is not known. `checks` are the
-    verdicts of `cc-spool check` by name. `instance` is the name of a further installation on this
+    verdicts of `cc-spool check` by name. `instance` is the name of a further instance on this
     host, empty for the first one.
     """
 
@@ -55,6 +55,6 @@ class MetricsSnapshot:
 
 
 def instance_of(state_directory: Path) -> str:
-    """Return the name of a further installation, set up as docs/several-servers.md says."""
+    """Return the name of a further instance, set up as docs/several-servers.md says."""
     first, _, name = state_directory.name.partition(f"{STATE.name}-")
     return "" if first else name

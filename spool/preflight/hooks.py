@@ -196,7 +196,7 @@ def _check(
 def _find_stub(paths: Sequence[Path], spool: Path) -> tuple[Path, str, Path | None] | None:
     """Return a stub with its text, and the site's script that calls it, if any.
 
-    Of the stubs of several installations it is the one that writes to our spool, else the first.
+    Of the stubs of several instances it is the one that writes to our spool, else the first.
     """
     direct = [(path, None) for path in paths]
     called = [
@@ -235,7 +235,7 @@ def _check_stub(
         return finding(CheckStatus.CRITICAL, hook.option, message, hint)
     if (target := _target(text)) != spool:
         hint = (
-            f"if {path} belongs to another installation, call the stub of this one too"
+            f"if {path} belongs to another instance, call the stub of this one too"
             " (docs/several-servers.md); else set CC_SLURM_SYNC_SPOOL in the stub and"
             " spool.directory to the same directory"
         )
