@@ -143,7 +143,7 @@ def test_a_run_put_into_todo_is_told(world: World) -> None:
     assert {(1, NOON): "running"} == world.backend.rows
 
 
-def test_a_run_put_into_todo_in_the_second_of_a_look_is_told(world: World) -> None:
+def test_a_run_put_into_todo_within_the_second_of_a_check_is_delivered(world: World) -> None:
     """Where directory times are that coarse, the mtime of `todo/` does not change."""
     world.backend.answers[1] = Reason.BAD_REQUEST
     world.begin(1)

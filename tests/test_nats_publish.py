@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import socket
 import subprocess
 import threading
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from contextlib import closing
-from contextvars import Context
 from pathlib import Path
-from typing import Any, TypeVarTuple, Unpack
+from typing import Any
 
 import pytest
 from nats_accounts import creds_and_settings, user_seed
@@ -23,8 +20,6 @@ from ccbackend.nats_api.event_lines import PROBE
 from ccbackend.nats_api.publish import Broker, BrokerSettings
 from ccbackend.outcomes import Reason
 
-LOOPBACK = ("127.0.0.1", 0)
-Arguments = TypeVarTuple("Arguments")
 MAX_PAYLOAD = 1024 * 1024
 USERS = """
 authorization { users = [
@@ -263,92 +258,6 @@ def test_a_missing_authority_is_told(tmp_path: Path, made: list[Broker]) -> None
     broker = connect(made, "tls://127.0.0.1:9", ca_file=tmp_path / "none.pem")
 
     assert Reason.NATS_FILE is broker.publish(PROBE).reason
-
-
-def test_a_broker_never_used_has_nothing_to_close() -> None:
-    """Closing is safe in any case."""
-    before = set(threading.enumerate())
-    Broker(BrokerSettings(servers=("nats://127.0.0.1:9",), subject=SUBJECT)).close()
-
-    assert before >= set(threading.enumerate())
-
-
-def test_closing_does_not_wait_for_silent_brokers(made: list[Broker]) -> None:
-    """Neither for the thread that tries them nor for those behind it: no other broker is tried."""
-    with socket.create_server(LOOPBACK) as first, socket.create_server(LOOPBACK) as second:
-        urls = [f"nats://127.0.0.1:{each.getsockname()[1]}" for each in (first, second)]
-        broker = connect(made, *urls)
-        with ThreadPoolExecutor() as threads:
-            publishing = [threads.submit(broker.publish, PROBE) for _ in range(3)]
-            connection, _ = first.accept()
-            broker.close()
-            reasons = {each.result().reason for each in publishing}
-        connection.close()
-        second.settimeout(0)
-
-        with pytest.raises(BlockingIOError):
-            second.accept()
-    assert {Reason.BROKER_AWAY} == reasons
-
-
-def test_a_message_under_way_may_have_been_sent(made: list[Broker]) -> None:
-    """The broker got it before the connection was closed."""
-    with closing(LineRecorder(is_mute=True)) as recorder, ThreadPoolExecutor() as threads:
-        broker = connect(made, recorder.url, answer_seconds=60.0)
-        publishing = threads.submit(broker.publish, PROBE)
-        assert recorder.got_message.wait(60)
-        broker.close()
-
-        assert Reason.BROKER_LOST is publishing.result().reason
-
-
-def test_nothing_is_published_after_the_end(made: list[Broker]) -> None:
-    """No new connection is opened."""
-    with closing(LineRecorder()) as recorder:
-        broker = connect(made, recorder.url)
-        broker.close()
-
-        assert (Reason.BROKER_AWAY, 0) == (broker.publish(PROBE).reason, recorder.connections)
-
-
-class LateLoop(asyncio.SelectorEventLoop):
-    """A loop that begins its work after `closer` was started and has called it."""
-
-    def __init__(self, closer: threading.Thread) -> None:
-        super().__init__()
-        begin = threading.Event()
-        self._on_calls: list[Callable[[], None]] = [closer.start, begin.set]
-        self.call_soon(begin.wait, 60)
-
-    def call_soon_threadsafe(
-        self,
-        callback: Callable[[Unpack[Arguments]], object],
-        *args: *Arguments,
-        context: Context | None = None,
-    ) -> asyncio.Handle:
-        """Note a call of another thread."""
-        handle = super().call_soon_threadsafe(callback, *args, context=context)
-        if self._on_calls:
-            self._on_calls.pop(0)()
-        return handle
-
-
-def test_the_end_may_come_just_before_a_message_is_published(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """There is nothing to cancel yet."""
-    with closing(LineRecorder()) as recorder:
-
-        def close() -> None:
-            broker.close()
-
-        closer = threading.Thread(target=close)
-        monkeypatch.setattr(asyncio, "new_event_loop", lambda: LateLoop(closer))
-        broker = Broker(BrokerSettings(servers=(recorder.url,), subject=SUBJECT))
-        reason = broker.publish(PROBE).reason
-        closer.join()
-
-        assert (Reason.BROKER_AWAY, 0) == (reason, recorder.connections)
 
 
 def test_the_last_broker_is_tried_first(made: list[Broker]) -> None:

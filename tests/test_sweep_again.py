@@ -57,7 +57,7 @@ def test_a_stop_without_effect_is_told_again(tmp_path: Path) -> None:
 
 
 def orphan(world: World) -> tuple[int, int]:
-    """A row left running, whose run the spool never had; its start and its run's end."""
+    """Add a row left running, whose run the spool never had; return its start and its run's end."""
     world.backend.version = Version(1, 5, 4)
     job = world.job(9, start_time=int(world.now) - 9000, end_time=int(world.now) - 4000)
     world.slurm.rows.append(replace(job, state="COMPLETED"))

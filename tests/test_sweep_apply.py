@@ -19,24 +19,22 @@ from spool.errors import SpoolLockedError
 from spool.files.event import parse_event_name, parse_extras
 from spool.files.layout import Directory, Layout
 from spool.files.run_id import RunId
-from spool.formatting import format_time
 from sweeper.apply import BATCH_SIZE, DrainWait, WrittenEvent, wait_for_drain, write_events
 from sweeper.commands.site_rules import sees_all_jobs, was_reconfigured
-from sweeper.formats import plan_document, plan_lines
-from sweeper.values import Close, GuardFinding, GuardKind, Plan, Report, Start
+from sweeper.values import Close, Start
 
 CLOSE = Close(key=RunId(3, OLD), end_time=OLD + 60, why="unknown")
 
 
 @pytest.fixture
 def layout(tmp_path: Path) -> Layout:
-    """An empty spool."""
+    """Return an empty spool."""
     make_directories(tmp_path / "spool")
     return Layout(tmp_path / "spool")
 
 
 def names(layout: Layout) -> list[str]:
-    """What waits in new/, without the writer's number."""
+    """Return what waits in new/, without the writer's number."""
     return sorted(name.rpartition("-")[0] for name in layout.names(Directory.NEW))
 
 
@@ -117,7 +115,7 @@ def test_the_same_sweep_twice_writes_its_events_once(layout: Layout) -> None:
 
 
 def waiting(state: Path, drain_once: Callable[[], object], *, seconds: float = 60) -> DrainWait:
-    """A wait on a clock that runs a second at each look."""
+    """Return a wait on a clock that runs a second at each look."""
     times = iter(range(10**6))
     return DrainWait(
         state_directory=state,
@@ -134,7 +132,7 @@ def never() -> None:
 
 
 def emptied(layout: Layout) -> Callable[[], None]:
-    """A drain that delivers all."""
+    """Return a drain that delivers all."""
 
     def drain() -> None:
         for path in (layout.root / "new").iterdir():
@@ -207,50 +205,6 @@ def test_a_run_in_todo_still_waits(layout: Layout, tmp_path: Path) -> None:
     )
 
     assert left == 1
-
-
-def test_a_table_is_short_and_json_is_whole() -> None:
-    """Held stops are marked; users' names cannot break a line."""
-    evil = replace(start(1), job=replace(start(1).job, user="a\nb"))
-    reports = tuple(Report(key=RunId(i, OLD), user="eve", why="odd") for i in range(100, 160))
-    guard = GuardFinding(name="stops", kind=GuardKind.SIZE, text="many")
-    plan = Plan(
-        changes=(evil, CLOSE), held_back=(stop(4),), reports=reports, guards=(guard,), over_limit=2,
-        skipped={"young": 1}, running_counts=(5, 6), first_sightings=(replace(evil, not_before=9),),
-    )  # fmt: skip
-
-    lines = list(plan_lines(plan))
-    data = plan_document(plan)
-
-    assert len(lines) == 1 + 50 + 2
-    assert lines[1].split()[:3] == ["start", "1", "a\\x0ab"]
-    assert lines[3].split()[:3] == ["held", "stop", "4"]
-    assert lines[-2] == "... and 13 more; --json shows all"
-    assert lines[-1] == (
-        "1 missing start, 1 missing stop, 1 stale run, 60 other differences; 1 of them held back"
-        " until the next sweep; 2 left for the next sweep (--limit); details of 1 new job to be"
-        " stored while Slurm still knows them; nothing to do for: 1 run younger than"
-        " sweep.grace_seconds; running: 5 in Slurm, 6 at cc-backend"
-    )
-    assert (len(data["reports"]), data["refused"]) == (60, True)
-    assert data["changes"][1] == {
-        "what": "close", "job_id": 3, "start": OLD, "user": "", "why": "unknown",
-        "end": OLD + 60,
-    }  # fmt: skip
-    assert [each["not_before"] for each in data["first_sightings"]] == [9]
-    assert "not_before" not in data["changes"][0]
-    assert data["guards"] == [{"name": "stops", "kind": "size", "text": "many"}]
-
-
-def test_a_plan_says_that_not_all_ends_were_read() -> None:
-    """In words and in JSON."""
-    plan = Plan(ends_read_until=OLD)
-
-    (line,) = plan_lines(plan)
-
-    rest = f"those that ended after {format_time(OLD)} are checked by the next one"
-    assert line == f"nothing to repair; too many jobs have ended for one sweep: {rest}"
-    assert plan_document(plan)["ends_read_until"] == OLD
 
 
 def test_nodes_that_do_not_answer_prove_no_reconfiguration() -> None:

@@ -19,7 +19,7 @@ DOUBTS = ("boot", "clock", "rights", "accounting")
 
 @pytest.fixture
 def world(tmp_path: Path) -> SweptWorld:
-    """A site before its first sweep: a job runs unseen, another one has ended unseen."""
+    """Return a site before its first sweep: a job runs unseen, another one has ended unseen."""
     made = world_in_order(tmp_path / "spool")
     made.state = replace(made.state, mark=None)
     made.world.backend.rows[over(made, 9)] = "running"

@@ -126,7 +126,7 @@ def test_a_window_that_has_not_begun_is_not_read(world: SweptWorld) -> None:
 
 
 def delivered(world: SweptWorld, count: int, *, ago: int) -> None:
-    """Runs that ended one each second from so long ago on; cc-backend has them all."""
+    """Add runs of which one ended each second from so long ago on; cc-backend has them all."""
     first = 1000 + len(world.slurm.rows)
     for number in range(count):
         key = over(world, first + number, ago=ago - number, start_time=world.state.mark)

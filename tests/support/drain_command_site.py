@@ -49,3 +49,14 @@ def drain_site(root: Path, server: StubServer) -> CommandSite:
     made.write()
     made.put(Directory.TODO, run_of(5, end=END))
     return made
+
+
+def on_request(server: StubServer, act: Callable[[str], None]) -> None:
+    """Let something happen when the server is asked."""
+    assert isinstance(server.model, Served)
+    server.model.on_request = act
+
+
+def on_start(server: StubServer, act: Callable[[], None]) -> None:
+    """Let something happen when the server gets a start."""
+    on_request(server, lambda path: act() if path.endswith("/start_job/") else None)

@@ -11,7 +11,7 @@ from spool.files.run_id import RunId
 from spool.files.sweep_state import SweepMemory, SweepState
 from sweeper.diff import find_drift
 from sweeper.guard import SizeCheckInput
-from sweeper.plan import SweepOptions
+from sweeper.plan import Decision, PlanInput, SweepOptions, decide
 from sweeper.sweep import SweepContext, SweepResult, observe, plan_repairs
 from sweeper.values import Differences, Drift, EndProof, Policy, SlurmRun, Start, Stop
 
@@ -81,3 +81,13 @@ def run_sweep(
 ) -> SweepResult:
     """Observe and plan, as the commands do."""
     return plan_repairs(context, state, observe(context, state, ids), options)
+
+
+def decided(drift: Drift, numbers: SizeCheckInput | None = None, **facts: Any) -> Decision:
+    """Return the decision of a sweep at noon."""
+    return decide(PlanInput(drift=drift, sizes=numbers or sizes(), now=NOON, **facts))
+
+
+def many(count: int, proof: EndProof = EndProof.ACCOUNTING) -> Drift:
+    """Return the drift of so many stops."""
+    return Drift(stops=[stop(i, proof=proof) for i in range(1, count + 1)])

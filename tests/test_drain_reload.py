@@ -1,0 +1,181 @@
+"""`cc-spool drain` reloads a changed configuration, and loses no signal meanwhile."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from command_site import NOON, TOKEN, CommandSite
+from drain_command_site import Served, drain_site, on_request, on_start, time_limit
+from stub_server import Answer, StubServer
+
+from spool.commands import drain
+from spool.drain import service
+from spool.drain.assembly import assemble
+from spool.log_output import set_log
+
+
+@pytest.fixture(autouse=True)
+def _no_hang() -> Iterator[None]:
+    """End a drain that nobody ends."""
+    with time_limit():
+        yield
+
+
+@pytest.fixture
+def server() -> Iterator[StubServer]:
+    """Return a cc-backend that knows our token."""
+    with StubServer(Served(token=TOKEN)) as stub:
+        yield stub
+
+
+@pytest.fixture
+def site(tmp_path: Path, server: StubServer) -> CommandSite:
+    """Return a site with that server, a silent Slurm, and a run to be delivered."""
+    return drain_site(tmp_path / "site", server)
+
+
+def test_a_changed_configuration_is_taken_up(site: CommandSite, server: StubServer) -> None:
+    """Here another server; the lock stays ours, the token is the same."""
+    with StubServer(Served(token=TOKEN)) as second:
+        on_start(second, lambda: os.kill(os.getpid(), signal.SIGTERM))
+
+        def act() -> None:
+            site.document["cc-backend"]["host"] = second.url
+            site.write()
+
+        server.model.poison[5] = Answer(503, "")
+        on_start(server, act)
+        said = site.call("drain")
+        rows = second.rows()
+
+    assert 0 == said.code
+    assert (5, NOON) in rows
+    assert "the configuration was reloaded" in said.err
+
+
+@pytest.mark.parametrize("kind", ["file", "directory"])
+def test_the_metrics_file_of_the_old_configuration_is_removed(
+    site: CommandSite, server: StubServer, tmp_path: Path, kind: str
+) -> None:
+    """node_exporter would show it for ever; what cannot be removed is named."""
+    old, new = tmp_path / "old.prom", tmp_path / "new.prom"
+    site.document["metrics"] = {"textfile": str(old)}
+    site.write()
+    if kind == "directory":
+        old.mkdir()
+    with StubServer(Served(token=TOKEN)) as second:
+        on_start(second, lambda: os.kill(os.getpid(), signal.SIGTERM))
+
+        def act() -> None:
+            site.document["cc-backend"]["host"] = second.url
+            site.document["metrics"] = {"textfile": str(new)}
+            site.write()
+
+        server.model.poison[5] = Answer(503, "")
+        on_start(server, act)
+        said = site.call("drain")
+
+    is_named = f"the old metrics file {old} cannot be removed: " in said.err
+    assert (kind == "directory", True, is_named) == (old.exists(), new.exists(), old.exists())
+
+
+def test_sighup_looks_at_once(site: CommandSite, server: StubServer) -> None:
+    """Even if nothing seems to have changed."""
+    asked: list[str] = []
+
+    def act(path: str) -> None:
+        asked.append(path)
+        if path.endswith("/start_job/"):
+            os.kill(os.getpid(), signal.SIGHUP)
+        elif asked.count("/login") == 2:  # the drain of the configuration read again
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    on_request(server, act)
+    said = site.call("drain")
+
+    assert 0 == said.code
+    assert "the configuration was reloaded" in said.err
+
+
+@pytest.mark.parametrize("is_edited", [True, False], ids=["edited", "requested"])
+def test_a_reload_while_a_configuration_is_put_to_use_is_not_lost(
+    site: CommandSite, server: StubServer, monkeypatch: pytest.MonkeyPatch, *, is_edited: bool
+) -> None:
+    """The drain that works until then may need seconds to end its requests."""
+    used: list[str] = []
+
+    def act(level: str, form: str) -> None:
+        used.append(level)
+        if len(used) == 2 and is_edited:
+            site.document["drain"] = {"stop_hold_seconds": 200}
+            site.write()
+        elif len(used) == 2:
+            os.kill(os.getpid(), signal.SIGHUP)
+        elif len(used) == 3:
+            os.kill(os.getpid(), signal.SIGTERM)
+        set_log(level, form)
+
+    monkeypatch.setattr(drain, "set_log", act)
+    on_start(server, lambda: os.kill(os.getpid(), signal.SIGHUP))
+
+    assert (0, 3) == (site.call("drain").code, len(used))
+
+
+def test_systemd_hears_of_the_end_alone(
+    site: CommandSite, server: StubServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not of a changed configuration: it would kill what goes on after that."""
+    asked: list[str] = []
+
+    def act(path: str) -> None:
+        asked.append(path)
+        if path.endswith("/start_job/"):
+            os.kill(os.getpid(), signal.SIGHUP)
+        elif asked.count("/login") == 2:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    on_request(server, act)
+    heard: list[str] = []
+    monkeypatch.setattr(service, "notify_systemd", heard.append)
+    site.call("drain")
+
+    assert ["READY=1", "READY=1", "STOPPING=1"] == [each for each in heard if "DOG" not in each]
+
+
+def test_a_signal_to_end_counts_more_than_a_new_configuration(
+    site: CommandSite, server: StubServer
+) -> None:
+    """Both may come within one pass."""
+
+    def act() -> None:
+        site.document["allow_plain_http"] = True
+        site.write()
+        os.kill(os.getpid(), signal.SIGHUP)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    on_start(server, act)
+
+    assert 0 == site.call("drain").code
+
+
+def test_a_signal_between_two_configurations_counts(
+    site: CommandSite, server: StubServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While the next drain is put together."""
+    assembled = []
+
+    def slow(*parts: Any, **more: Any) -> Any:
+        assembled.append(parts)
+        if len(assembled) == 2:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return assemble(*parts, **more)
+
+    monkeypatch.setattr(drain, "assemble", slow)
+    on_start(server, lambda: os.kill(os.getpid(), signal.SIGHUP))
+
+    assert (0, 2) == (site.call("drain").code, len(assembled))

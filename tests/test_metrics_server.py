@@ -1,0 +1,114 @@
+"""Metrics of a publisher that runs: over HTTP, and in a file that is written again and again."""
+
+from __future__ import annotations
+
+import logging
+import socket
+import threading
+import urllib.request
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import pytest
+from metrics_text import FULL, samples_of, samples_of_text
+
+from spool.metrics import http_server, output
+from spool.metrics.families import metric_families
+from spool.metrics.output import MetricsPublisher
+from spool.metrics.snapshot import MetricsSnapshot
+
+
+@contextmanager
+def published(publisher: MetricsPublisher) -> Iterator[MetricsPublisher]:
+    """Run a publisher meanwhile."""
+    publisher.start()
+    try:
+        yield publisher
+    finally:
+        publisher.close()
+
+
+def test_a_file_is_written_again_and_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Until the publisher ends."""
+    monkeypatch.setattr(output, "WRITE_SECONDS", 0.001)
+    reads, twice = [], threading.Event()
+
+    def read() -> MetricsSnapshot:
+        reads.append(1)
+        if len(reads) > 1:
+            twice.set()
+        return FULL
+
+    with published(MetricsPublisher(read, textfile=tmp_path / "x.prom", listen=None)):
+        assert twice.wait(60)
+    count = len(reads)
+
+    assert "cc_slurm_sync_drain_up 1.0" in (tmp_path / "x.prom").read_text()
+    assert count == len(reads)
+
+
+def free_port() -> int:
+    """Return a port that nobody uses now."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return int(probe.getsockname()[1])
+
+
+def test_metrics_are_served_until_the_end(caplog: pytest.LogCaptureFixture) -> None:
+    """Each request reads them anew; then the port is free again."""
+    caplog.set_level(logging.INFO)
+    port = free_port()
+    url = f"http://127.0.0.1:{port}/metrics"
+    publisher = MetricsPublisher(lambda: FULL, textfile=None, listen=("127.0.0.1", port))
+    with published(publisher), urllib.request.urlopen(url) as answer:
+        found = samples_of_text(answer.read().decode())
+    socket.create_server(("127.0.0.1", port)).close()
+
+    assert samples_of(metric_families(FULL)).items() <= found.items()
+    assert f"metrics are served on {url}" in caplog.text
+
+
+def ends(connection: socket.socket) -> bool:
+    """Wait until the server closes a connection."""
+    connection.settimeout(60)
+    return connection.recv(1) == b""
+
+
+def test_more_than_a_few_connections_are_closed() -> None:
+    """Each takes a thread, and the service may not have many."""
+    port = free_port()
+    with (
+        published(MetricsPublisher(lambda: FULL, textfile=None, listen=("127.0.0.1", port))),
+        ExitStack() as stack,
+    ):
+        idle = [
+            stack.enter_context(socket.create_connection(("127.0.0.1", port)))
+            for _ in range(http_server.MAX_REQUESTS + 1)
+        ]
+
+        assert ends(idle[-1])
+
+
+def test_connections_without_a_request_are_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The next scraper is served."""
+    monkeypatch.setattr(http_server.MetricsHandler, "timeout", 0.01)
+    port = free_port()
+    with published(MetricsPublisher(lambda: FULL, textfile=None, listen=("127.0.0.1", port))):
+        for _ in range(http_server.MAX_REQUESTS + 1):
+            with socket.create_connection(("127.0.0.1", port)) as idle:
+                assert ends(idle)
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
+            assert 200 == answer.status
+
+
+def test_a_port_in_use_is_a_warning(caplog: pytest.LogCaptureFixture) -> None:
+    """Jobs are reported nevertheless."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        publisher = MetricsPublisher(lambda: FULL, textfile=None, listen=("127.0.0.1", port))
+        with published(publisher):
+            warnings = publisher.warnings()
+    expected = f"metrics.listen: cannot listen on 127.0.0.1:{port}: Address already in use"
+
+    assert (expected,) == warnings
+    assert expected in caplog.text
