@@ -15,7 +15,7 @@ from real_calls import RealCalls
 
 from ccbackend.outcomes import Reason
 from spool.commands.dead_letters import apply_plan
-from spool.files.dead_letters import plan_retry
+from spool.files.dead_letters import apply_changes, plan_retry
 from spool.files.durable_files import WriteBatch
 from spool.files.layout import Directory, Layout
 
@@ -167,3 +167,20 @@ def test_a_stopped_command_delays_only_dead_letters(world: World) -> None:
 
     assert ["1-start-5-0-0-1"] == stopped["new"]
     assert {"open": [f"6-{NOON}.json"], "dead": [NAME]} == world.files()
+
+
+def test_a_run_that_is_delivered_during_its_retry_does_not_come_back(world: World) -> None:
+    """The command has the lock, and has read the dead letter before the run was delivered."""
+    world.begin(5)
+    world.run(10)
+    with Layout(world.root) as layout, layout.lock(Directory.DEAD, wait=True):
+        change = plan_retry(layout, NAME)
+        world.backend.answers.clear()
+        world.end(5)
+        world.run(20)
+        apply_changes(layout, [change])
+    asked = len(world.backend.asked)
+    world.run(20)
+
+    assert ({(5, NOON): "completed"}, {}) == (world.backend.rows, world.files())
+    assert asked == len(world.backend.asked)

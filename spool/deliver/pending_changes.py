@@ -112,18 +112,18 @@ class PendingChanges:
         obsolete = {name for name in self.obsolete_dead_letters if has_dead_run(batch.layout, name)}
         with self._dead_letters_lock(batch.layout, obsolete) as has_lock:
             dead_letters = self.to_dead if has_lock else {}
+            waiting = set() if has_lock else obsolete
+            unwritten = [] if dead_letters else self._dead_runs()
             try:
                 self._put_runs(batch, dead_letters, without_texts=without_texts)
-                events = self._put_removals(
-                    batch, unwritten=() if dead_letters else self._dead_runs()
-                )
+                events = self._put_removals(batch, unwritten=unwritten, waiting=waiting)
                 for name in obsolete if has_lock else ():
                     batch.remove(Directory.DEAD, name)
                 batch.commit()
             except OSError:
                 # What is delivered must not wait for what is to be written: on a full disk its
                 # files are the space that the others need.
-                self._remove_delivered(new_batch())
+                self._remove_delivered(new_batch(), waiting=obsolete)
                 raise
         self._removed_events |= events
         self.to_dead = {} if has_lock else self.to_dead
@@ -155,24 +155,31 @@ class PendingChanges:
             batch.rollback()
             raise
 
-    def _put_removals(self, batch: WriteBatch, *, unwritten: Iterable[PendingRun]) -> set[str]:
-        """Put the removals into a batch; return the events that it removes."""
+    def _put_removals(
+        self, batch: WriteBatch, *, unwritten: Iterable[PendingRun], waiting: set[str]
+    ) -> set[str]:
+        """Put the removals into a batch, but for `waiting` runs; return the events it removes."""
+        # A command may be about to retry the dead letter of such a run: what it puts into `todo/`
+        # goes with the run's own file.
+        kept = [entry for name, entry in self.to_remove.items() if name in waiting]
         # the file is in one of the directories, or in both after a crash
         for name, entry in self.to_remove.items():
+            if name in waiting:
+                continue
             _log.debug("job=%d start=%d is done; its file is removed", *entry.key)
             batch.remove(Directory.TODO, name)
             batch.remove(Directory.OPEN, name)
-        events = self._removable_events(unwritten)
+        events = self._removable_events([*unwritten, *kept])
         for name in events:
             batch.remove(Directory.NEW, name)
         return events
 
-    def _remove_delivered(self, batch: WriteBatch) -> None:
+    def _remove_delivered(self, batch: WriteBatch, *, waiting: set[str]) -> None:
         """Remove what no run needs that is still to be written."""
         unwritten = (*self.to_persist.values(), *self._dead_runs())
-        events = self._put_removals(batch, unwritten=unwritten)
+        events = self._put_removals(batch, unwritten=unwritten, waiting=waiting)
         batch.commit()
-        self.to_remove.clear()
+        self._forget_removed(waiting)
         self.handled_events -= events
         self._removed_events |= events
 
@@ -190,10 +197,13 @@ class PendingChanges:
             removable -= entry.events
         return removable
 
+    def _forget_removed(self, waiting: set[str]) -> None:
+        self.to_remove = {name: e for name, e in self.to_remove.items() if name in waiting}
+
     def clear(self, now: Moment) -> None:
         """Forget the changes that are durable now: all but staged runs and dead letters."""
         self.to_persist.clear()
-        self.to_remove.clear()
+        self._forget_removed(self.obsolete_dead_letters)
         self.handled_events.clear()
         self._waiting_since = now.steady if self.to_dead or self.obsolete_dead_letters else None
 
