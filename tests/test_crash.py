@@ -91,7 +91,7 @@ class Lane:
         (root / "state").mkdir()
         for name, moment in day.events:
             path = root / "spool" / "new" / name
-            path.touch()
+            path.write_text("end\n")
             os.utime(path, (moment, moment))
         for stored in day.runs:
             path = root / "spool" / stored.directory / stored.name
