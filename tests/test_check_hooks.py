@@ -174,4 +174,4 @@ def test_the_stub_of_another_installation_need_not_be_changed(place: Path) -> No
     found = prolog([install(place) / "prolog_slurmctld"], place / "test-spool")
 
     assert CheckStatus.CRITICAL is found.status
-    assert "belongs to another instance, call the stub of this one too" in found.hint
+    assert "belongs to another instance of cc-slurm-sync, let slurmctld also call" in found.hint

@@ -93,14 +93,14 @@ def test_unknown_cluster_names_the_nearest(name: str, hint: str) -> None:
     found = asked(Scripted(), name)["server cluster"]
     assert CheckStatus.CRITICAL is found.status
     assert found.hint.startswith(hint)
-    assert f"does not have the cluster {name}, only lab" in found.text
+    assert f"does not have the cluster {name}; it has lab" in found.text
 
 
 def test_server_without_clusters_has_none() -> None:
     """An empty list is an answer."""
     server = Scripted()
     server.known = ()
-    assert asked(server)["server cluster"].text.endswith("only none")
+    assert asked(server)["server cluster"].text.endswith("it has no clusters")
 
 
 @pytest.mark.parametrize(
@@ -188,7 +188,7 @@ def test_unknown_hosts_are_named(config: Config) -> None:
     some, *_ = compared(config, node("n1"), *(node(f"x{i}") for i in range(7)))
     assert CheckStatus.WARNING is some.status
     assert (
-        "cc-backend does not have x0, x1, x2, x3, x4 and 2 more: jobs there are not delivered"
+        "cc-backend does not have x0, x1, x2, x3, x4 and 2 more: jobs on them are not delivered"
         == some.text
     )
     alone, *rest = compared(config, node("x1"))

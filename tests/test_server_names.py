@@ -155,11 +155,11 @@ def test_the_alarm_is_one_line_for_each_name(
 
     assert [
         (
-            "cc-backend does not have host n1; add it to its cluster.json, or map it (host_map): no"
-            " node n1"
+            "cc-backend does not have host n1; add it to its cluster.json, or map it with host_map:"
+            " no node n1"
         ),
         (
             "cc-backend does not have host n\\x1b[2J; add it to its cluster.json, or map it"
-            " (host_map): no node n1"
+            " with host_map: no node n1"
         ),
     ] == [record.getMessage() for record in caplog.records]

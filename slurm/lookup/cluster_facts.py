@@ -70,7 +70,7 @@ class NodeGeometries:
         try:
             self._load()
         except (SlurmError, UnknownJob) as error:
-            _log.warning("the nodes cannot be read from Slurm, retried in a minute: %s", error)
+            _log.warning("the nodes cannot be read from Slurm: %s; trying again in a minute", error)
 
     def _is_old(self) -> bool:
         return self._clock() - self._read_at > RECHECK_SECONDS

@@ -21,8 +21,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "hosts",
         nargs="+",
         metavar="HOST",
-        help="NodeName in Slurm of each host that has the GPUs listed by nvidia-smi or rocm-smi;"
-        " a list such as n[01-12] is expanded",
+        help="NodeName in Slurm of each host with the GPUs that nvidia-smi or rocm-smi lists on"
+        " stdin; a list such as n[01-12] is expanded",
     )
     parser.add_argument(
         "-f",

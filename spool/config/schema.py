@@ -68,7 +68,8 @@ class Config:
     accelerator_kinds: tuple[str, ...] = key(
         list_of(text),
         ("gpu",),
-        about="names of the GRES that are accelerators; shard and mps are shares of a gpu",
+        about="names of the GRES that are accelerators; leave out shard and mps: they are shares of"
+        " a gpu",
     )
     assume_core_ids: bool = key(
         boolean,

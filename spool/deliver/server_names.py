@@ -99,7 +99,8 @@ class UnknownNames:
         if name not in self._try_at:
             what = f"{self._kind} {escape(name)}"
             _log.error(
-                "cc-backend does not have %s; add it to its cluster.json, or map it (host_map): %s",
+                "cc-backend does not have %s; add it to its cluster.json, or map it with"
+                " host_map: %s",
                 what,
                 escape(message),
             )

@@ -35,9 +35,9 @@ OUT_OF_ORDER = (
     " one, type `cc-spool discard ID`; else delete it at cc-backend, then `cc-spool retry ID`"
 )
 UNPROVEN = (
-    "cc-backend has a run of this job id that began less than a day before, perhaps of another job:"
-    " to keep that one, type `cc-spool discard ID`; else delete it at cc-backend, then `cc-spool"
-    " retry ID`"
+    "cc-backend has a run with this job id that began less than a day before this one, perhaps of"
+    " another job: to keep that run and not report this one, type `cc-spool discard ID`; to report"
+    " this one, delete that run at cc-backend, then type `cc-spool retry ID`"
 )
 REAPPEARED_HINT = (
     "cc-backend has a row of an earlier run of this job again, although it was deleted: check"

@@ -62,4 +62,4 @@ class MetricsServer(ThreadingMixIn, WSGIServer):
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Log why a request failed, such as one that never came."""
         del request
-        _log.debug("metrics: a request of %s failed: %r", client_address[0], sys.exc_info()[1])
+        _log.debug("metrics: a request from %s failed: %r", client_address[0], sys.exc_info()[1])

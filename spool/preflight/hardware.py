@@ -100,7 +100,7 @@ def _hosts(matched: Sequence[_MatchedNode]) -> CheckResult:
     unknown = [match.host for match in matched if match.subcluster is None]
     if not unknown:
         return passed("hosts", f"cc-backend has all nodes ({len(matched)})")
-    text = f"cc-backend does not have {abbreviated(unknown)}: jobs there are not delivered"
+    text = f"cc-backend does not have {abbreviated(unknown)}: jobs on them are not delivered"
     hint = (
         "add them to cluster.json and restart cc-backend, map their names with host_map, or"
         " exclude them with ignoreHosts"

@@ -235,9 +235,9 @@ def _check_stub(
         return finding(CheckStatus.CRITICAL, hook.option, message, hint)
     if (target := _target(text)) != spool:
         hint = (
-            f"if {path} belongs to another instance, call the stub of this one too"
-            " (docs/several-servers.md); else set CC_SLURM_SYNC_SPOOL in the stub and"
-            " spool.directory to the same directory"
+            f"if {path} belongs to another instance of cc-slurm-sync, let slurmctld also call the"
+            " stub of this instance (docs/several-servers.md); if not, set CC_SLURM_SYNC_SPOOL in"
+            " the stub and spool.directory in the configuration to the same directory"
         )
         message = f"{path} writes events to {target}, but cc-spool reads {spool}"
         return finding(CheckStatus.CRITICAL, hook.option, message, hint)

@@ -79,7 +79,8 @@ def check_cluster_names(names: Iterable[str], clusters: Iterable[Cluster]) -> It
             yield passed("server cluster", f"cc-backend has the cluster {name}")
             continue
         near = _closest_name(name, known)
-        text = f"cc-backend does not have the cluster {name}, only {', '.join(known) or 'none'}"
+        has = ", ".join(known) or "no clusters"
+        text = f"cc-backend does not have the cluster {name}; it has {has}"
         meant = f"did you mean {near}? " if near else ""
         hint = f"{meant}correct clustername, or add the cluster to cc-backend"
         yield finding(CheckStatus.CRITICAL, "server cluster", text, hint)
