@@ -63,6 +63,19 @@ def test_runs_of_an_unknown_host_go_within_a_minute_of_its_appearance(world: Wor
     assert (set(), {1, 2, 3, 4}) == (waiting, running(world))
 
 
+def test_a_duplicate_shows_that_its_host_is_known(world: World) -> None:
+    """cc-backend looks for it after the host: the other runs of the host need not wait on."""
+    for job_id in (1, 2):
+        world.backend.answers[job_id] = Reason.UNKNOWN_HOST
+        world.begin(job_id)
+    world.run(20)
+    world.backend.answers.clear()
+    world.backend.answers[1] = Reason.DUPLICATE
+    world.run(40)
+
+    assert 2 in running(world)
+
+
 def test_one_run_of_an_unknown_host_is_tried_at_a_time(world: World) -> None:
     """The server is not asked about each of them."""
     for job_id in range(1, 51):

@@ -23,6 +23,18 @@ def test_a_requeued_job_that_runs_again_within_seconds_has_two_runs(gap: int) ->
     assert (((record, None),), (T,)) == (result.new_runs, result.missing_starts)
 
 
+def test_an_epilog_after_the_start_of_a_hidden_run_is_not_that_of_the_run_before() -> None:
+    """Before 23.02 it names no run; accounting shows the second, short one later."""
+    begun = replace(event(EventKind.START, T + 80), start=None)
+    over = replace(event(EventKind.STOP, T + 85), start=None)
+    before = replace(OPEN, end=T + 60, restarts=0)
+    record = replace(PENDING, restart_count=2)
+
+    early = concluded(begun, over, runs=(before,), record=record, now=T + 86)
+
+    assert (begun, over) == early.pending_events
+
+
 def test_a_start_that_moved_is_no_requeue() -> None:
     """The number of restarts is the same: within seconds it is one run."""
     record = replace(RUNNING, start_time=T + 3, restart_count=1)

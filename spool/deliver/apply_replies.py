@@ -139,6 +139,7 @@ class ReplyApplier:
             case RunAction.WAIT:
                 self._wait(entry, reply.verdict, reaction, now)
             case RunAction.SETTLE:
+                self._builder.names.record(entry, request, reply.verdict, now)
                 self._settlement.begin(entry, reaction.run, reply, now)
             case RunAction.ARCHIVE:
                 self._store.complete(entry, reaction.run, now)

@@ -26,8 +26,17 @@ from spool.moment import Moment
 # administrator has to edit it and to restart the server, so one try a minute is often enough.
 TRY_SECONDS = 50.0
 TOPOLOGY_PATIENCE_SECONDS = 900.0
-_ACCEPTED = frozenset({Outcome.DELIVERED, Outcome.ALREADY_THERE, Outcome.CONFIRM})
+# cc-backend looks for other runs of the job only after it has found host and cluster
+# (internal/api/job.go, startJob, 1.0 ... 1.5).
+_NAMES_FOUND = frozenset(
+    {Outcome.DELIVERED, Outcome.ALREADY_THERE, Outcome.CONFIRM, Outcome.CONFLICT}
+)
 _log = logging.getLogger(__name__)
+
+
+def _has_found_names(verdict: ReplyVerdict) -> bool:
+    """Return whether the answer to a start shows that host and cluster are known."""
+    return verdict.outcome in _NAMES_FOUND or verdict.reason is Reason.AFTER_FLUSH
 
 
 class ServerTopology:
@@ -174,7 +183,7 @@ class ServerNames:
             self.hosts.mark_unknown(entry, entry.host, verdict.message, now.steady)
         elif verdict.reason is Reason.UNKNOWN_CLUSTER_ALONE:
             self.clusters.mark_unknown(entry, request.cluster, verdict.message, now.steady)
-        elif verdict.outcome in _ACCEPTED and request.kind is RequestKind.START:
+        elif _has_found_names(verdict) and request.kind is RequestKind.START:
             self.hosts.mark_known(entry.host, now.steady)
             self.clusters.mark_known(request.cluster, now.steady)
 

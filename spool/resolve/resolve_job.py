@@ -73,8 +73,7 @@ def resolve_job(query: JobQuery, answers: SlurmAnswers, now: float) -> Resolutio
     if record_stage is RunStage.OTHER_CLUSTER and not query.may_have_run():
         # a federation sibling runs the job, and reports it with its own hooks
         return Resolution(settled_events=query.events, stage=record_stage)
-    # The order of the steps is the order of trust: what Slurm shows, what events and later runs
-    # prove, and only then which events are left without an explanation.
+    # In the order of trust: what Slurm shows, what events and later runs prove, and what is left.
     seen = tuple(_shown_runs(query, answers))
     shown = {span.start_time for span in seen}
     open_runs = [run.start_time for run in query.runs if run.end is None]
@@ -106,8 +105,7 @@ def resolve_job(query: JobQuery, answers: SlurmAnswers, now: float) -> Resolutio
         pending_events=pending,
         unknown_events=unknown,
         missing_starts=missing,
-        # Accounting has nothing about a configuring run. When it is asked about an unsettled
-        # record, which may change soon, the caller decides.
+        # nothing about a configuring run; about an unsettled one the caller decides
         needs_accounting=answers.rows is None
         and record_stage is not RunStage.CONFIGURING
         and bool(pending or missing),
@@ -131,8 +129,7 @@ def _may_hide_run(query: JobQuery, answers: SlurmAnswers, now: float) -> bool:
     # spool, the last one is known, and no run can be hidden.
     counts = [run.restarts for run in query.runs]
     total = answers.record.restart_count
-    # Only a requeued job can have a run that its record does not show: the record is already
-    # that of the next run.
+    # Only the record of a requeued job is already that of the next run.
     if total is None or not has_left_run(answers.record):
         return False
     return all(count is None or count + 1 < total for count in counts)
@@ -147,17 +144,20 @@ def _unmatched_events(
 ) -> Iterator[Event]:
     """Yield the events that belong to no run whose state is known.
 
-    An epilog without a start time (before 23.02) may mean a run that Slurm does not show. With the
-    `missing` runs as candidates, its event is not matched with an earlier run but waits.
+    An epilog without a start time (before 23.02) may be of a run that Slurm does not show: one of
+    the `missing` ones, or that of an earlier start event. Then it matches no earlier run.
     """
-    # A run that nobody shows may still be live. It may claim an epilog, but it settles nothing.
+    # A run that nobody shows may be live: it may claim an epilog, but it settles nothing.
     unproven = tuple(RunSpan(start, None) for start in missing)
+    has_begun = False
     for event in query.events:
-        # Only for epilogs: a start event says that a run began, and any run whose start fits
-        # explains it.
-        candidates = (*spans, *unproven) if event.kind is EventKind.STOP else spans
-        if not event_matches(event, candidates, may_hide_run=may_hide_run):
+        # Only for epilogs: any run whose start fits explains a start event.
+        is_stop = event.kind is EventKind.STOP
+        candidates = (*spans, *unproven) if is_stop else spans
+        waits = has_begun and is_stop and event.start is None
+        if waits or not event_matches(event, candidates, may_hide_run=may_hide_run):
             yield event
+            has_begun |= event.kind is EventKind.START
 
 
 def _shown_runs(query: JobQuery, answers: SlurmAnswers) -> Iterator[RunSpan]:
