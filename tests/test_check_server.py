@@ -223,14 +223,14 @@ def test_accelerators_must_be_those_of_the_server(config: Config) -> None:
     """Both directions; hosts that the server does not know are passed over."""
     gpus = (("gpu", "", 1),)
     wrong = dataclasses.replace(config, gpu_pci_addrs={"^n[12]$": ("00000000:0B:00.0",)})
-    told = compared(wrong, node("n1", devices=gpus), node("x9", devices=gpus))
+    results = compared(wrong, node("n1", devices=gpus), node("x9", devices=gpus))
     assert [
         "accelerator 00000000:0B:00.0 of hosts ^n[12]$ is not in cc-backend's cluster.json",
         (
             "accelerator 00000000:0A:00.0 of hosts named nN (N: a number) is in cc-backend's"
             " cluster.json, but not in the configuration"
         ),
-    ] == [result.text for result in told if result.name == "accelerators"]
+    ] == [result.text for result in results if result.name == "accelerators"]
     right = dataclasses.replace(config, gpu_pci_addrs={"^n[12]$": ("00000000:0A:00.0",)})
     assert "the accelerators' addresses match cc-backend's cluster.json (nodes: 2)" == (
         compared(right, node("n1", devices=gpus), node("n2", devices=gpus))[-1].text

@@ -77,12 +77,12 @@ def test_a_revoked_record_does_not_hide_an_earlier_run_here(
 ) -> None:
     """The job was requeued, and a federation sibling runs it now: accounting has the end."""
     asked = concluded(*events, runs=runs, record=REVOKED)
-    told = concluded(*events, runs=runs, record=REVOKED, rows=(OVER,))
-    ends = [end for _, end in told.new_runs] if events else [*told.ends.values()]
+    result = concluded(*events, runs=runs, record=REVOKED, rows=(OVER,))
+    ends = [end for _, end in result.new_runs] if events else [*result.ends.values()]
 
     assert ((), True) == (asked.settled_events, asked.needs_accounting)
     assert [by(EndSource.ACCOUNTING, T + 60)] == ends
-    assert (events, ()) == (told.settled_events, told.missing_starts)
+    assert (events, ()) == (result.settled_events, result.missing_starts)
 
 
 def test_pending_alone_finishes_nothing_and_asks_accounting() -> None:
