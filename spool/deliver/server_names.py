@@ -27,7 +27,7 @@ from spool.moment import Moment
 TRY_SECONDS = 50.0
 TOPOLOGY_PATIENCE_SECONDS = 900.0
 # cc-backend looks for other runs of the job only after it has found host and cluster
-# (internal/api/job.go, startJob, 1.0 ... 1.5).
+# (v1.5.4 internal/api/job.go; the same order since 1.0.0).
 _NAMES_FOUND = frozenset(
     {Outcome.DELIVERED, Outcome.ALREADY_THERE, Outcome.CONFIRM, Outcome.CONFLICT}
 )
