@@ -107,6 +107,24 @@ def test_a_start_that_stays_in_the_future_is_logged_once(
     assert 1 == sum("is in the future" in record.message for record in caplog.records)
 
 
+def test_a_due_probe_is_the_next_moment(world: World) -> None:
+    """Its time may come after a pass has asked what is due."""
+    stored(world, 1)
+    retry_at = world.health.state.server.retry_at
+    world.now = retry_at + 1.0
+
+    assert retry_at == world.delivery.next_time(world.moment)
+
+
+def test_an_outstanding_probe_has_no_next_moment(world: World) -> None:
+    """Its answer wakes the loop."""
+    stored(world, 1)
+    world.now = world.health.state.server.retry_at + 1.0
+    world.delivery.workers.probe.outstanding = 1
+
+    assert None is world.delivery.next_time(world.moment)
+
+
 def test_the_next_moment_is_that_of_the_next_try(world: World) -> None:
     """Of the server, or of a kind of requests; none while nothing has failed."""
     assert None is world.delivery.next_time(world.moment)

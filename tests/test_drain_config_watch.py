@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from queue import Queue
+from typing import Any
 
 import pytest
 from command_site import TOKEN, CommandSite
@@ -12,8 +14,12 @@ from drain_command_site import Served, drain_site
 from stub_server import StubServer
 
 from ccbackend.errors import TokenError
+from slurm.process import ProcessRunner
 from spool import config
 from spool.commands.config_watcher import ConfigWatcher, token_for
+from spool.commands.drain_inputs import DrainClients
+from spool.drain import event_watch
+from spool.files.layout import Layout
 from spool.identity import MaskedToken
 
 
@@ -43,6 +49,29 @@ def test_nothing_changed_is_no_news(site: CommandSite) -> None:
     watch = watch_of(site)
 
     assert [False, False] == [watch(), watch()]
+
+
+def test_the_files_are_token_and_configuration(site: CommandSite) -> None:
+    """The drain watches their directories."""
+    assert {site.config, site.token} == set(watch_of(site).files)
+
+
+def test_a_drain_watches_the_directory_of_its_token(
+    site: CommandSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A change wakes the loop."""
+    monkeypatch.setattr(event_watch, "INPUTS_SETTLE_SECONDS", 0.0)
+    watcher = watch_of(site)
+    clients = DrainClients(config.load(site.config), ProcessRunner(), watcher.token)
+    answers: Queue[Any] = Queue()
+    with Layout(site.spool) as layout:
+        watch = clients.externals(watcher, tuple, with_nodes=False).new_watch(layout, answers)
+        replace_token(site, TOKEN + "x")
+        found = answers.get(timeout=10.0)
+        found.take()
+        assert watch is found
+        watch.close()
+    clients.close()
 
 
 def test_an_edit_before_the_first_call_is_news(site: CommandSite) -> None:

@@ -102,6 +102,27 @@ def test_a_state_is_written_when_it_is_news_or_the_file_is_old(
     assert updated == found.updated
 
 
+@pytest.mark.parametrize(("later", "is_behind"), [(0.9, True), (1.0, False)])
+def test_a_file_that_lacks_a_figure_is_behind(
+    tmp_path: Path, later: float, *, is_behind: bool
+) -> None:
+    """It was written less than a second before."""
+    file = DrainStateFile(tmp_path / "drain.json")
+    file.write(DrainState(last_delivery=0.0), 5.0)
+    file.write(DrainState(last_delivery=1.0), 5.0 + later)
+
+    assert is_behind == file.is_behind
+
+
+def test_a_file_that_has_everything_is_not_behind(tmp_path: Path) -> None:
+    """The figure came back to what the file says."""
+    file = DrainStateFile(tmp_path / "drain.json")
+    for figure, now in ((0.0, 5.0), (1.0, 5.1), (0.0, 5.2)):
+        file.write(DrainState(last_delivery=figure), now)
+
+    assert not file.is_behind
+
+
 def test_a_last_state_is_written_although_it_is_no_news(tmp_path: Path) -> None:
     """Figures of the last second must not be lost."""
     file = DrainStateFile(tmp_path / "drain.json")

@@ -63,6 +63,13 @@ def test_a_run_is_read(loader: RunLoader) -> None:
     assert RUN == loader.load(Directory.TODO, NAME, NOW)
 
 
+def test_without_a_failure_nothing_is_retried(loader: RunLoader) -> None:
+    """The loop need not wake up for it."""
+    loader.load(Directory.TODO, NAME, NOW)
+
+    assert None is loader.next_time()
+
+
 def test_a_run_that_is_gone_is_no_error(loader: RunLoader) -> None:
     """Somebody discarded it."""
     assert None is loader.load(Directory.OPEN, NAME, NOW)
@@ -104,6 +111,7 @@ def test_a_run_that_cannot_be_read_now_stays(
 
     assert ({NAME: text}, [100]) == (loader.unreadable, loader.unreadable_starts(1))
     assert ([NAME], []) == (list(layout.names(Directory.TODO)), list(layout.names(Directory.DEAD)))
+    assert NOW.steady + READ_AGAIN_SECONDS == loader.next_time()
     assert [] == loader.take_due(later(READ_AGAIN_SECONDS - 0.1))
     assert [(Directory.TODO, NAME)] == loader.take_due(later(READ_AGAIN_SECONDS))
     assert [] == loader.take_due(later(READ_AGAIN_SECONDS))

@@ -203,6 +203,16 @@ def test_a_run_that_is_in_memory_alone_cannot_be_unloaded(store: RunStore) -> No
     assert [1] == loaded(store)
 
 
+@pytest.mark.parametrize("is_loaded", [True, False])
+def test_unsent_runs_are_counted(layout: Layout, store: RunStore, *, is_loaded: bool) -> None:
+    """Loaded or not; those that run have nothing to be sent."""
+    noted(layout, store, run(1), run(2, started=START))
+    if is_loaded:
+        store.lane(1, NOW)
+
+    assert 1 == store.unsent_count()
+
+
 def test_job_ids_that_wait_and_runs_that_go_on(layout: Layout, store: RunStore) -> None:
     """Loaded or not."""
     noted(layout, store, run(1), run(2), run(3, started=START), run(4, started=START))

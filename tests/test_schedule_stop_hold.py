@@ -28,6 +28,13 @@ def test_a_young_stop_is_held_back() -> None:
     assert [(1, 100)] == taken(made, stops=True, now=NOW + 180)
 
 
+def test_a_held_stop_is_unsent() -> None:
+    """The loop looks each second whether it may go."""
+    made = schedule(entry(1, 100, started=1, accepted_at=NOW, end_time=200), hold=180.0)
+
+    assert 1 == made.unsent_count()
+
+
 def test_a_listed_run_needs_no_hold() -> None:
     """A job list shows that it left the server's cache."""
     made = schedule(

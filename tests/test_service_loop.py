@@ -1,11 +1,9 @@
-"""A drain that runs for ever: polling, the token, jobs compared with Slurm, clean-up, its end."""
+"""A drain that runs for ever: the token, jobs compared with Slurm, clean-up, its end."""
 
 from __future__ import annotations
 
-import errno
 import logging
 import os
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,9 +13,6 @@ from drain_world import NOON, World
 from service_site import Site
 
 from ccbackend.outcomes import Reason
-from spool.drain.event_watch import EventWatch, new_descriptor
-from spool.drain.loop import IDLE_SECONDS
-from spool.drain.service import WATCHED_SECONDS
 from spool.files.archive import DeliveredArchive
 from spool.files.layout import Directory
 
@@ -28,36 +23,6 @@ DAY = 24 * 3600
 def site(tmp_path: Path) -> Site:
     """Return a site with nothing in it."""
     return Site(World(tmp_path))
-
-
-def test_a_drain_that_must_poll_says_why(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its passes are close together then; with a watch they are a second apart."""
-
-    def refuse(_path: bytes) -> int:
-        raise OSError(errno.EMFILE, "Too many open files")
-
-    def longest_wait(new_descriptor: Callable[[bytes], int]) -> float:
-        world, waits = site.world, list[float]()
-        world.new_watch = lambda layout, queue: EventWatch(
-            layout, queue, new_descriptor=new_descriptor
-        )
-        site.boot()
-        step = world.drain.step
-
-        def note(wait: float) -> None:
-            waits.append(wait)
-            step(wait)
-
-        monkeypatch.setattr(world.drain, "step", note)
-        site.passes = 0
-        site.run(3)
-        world.service.close()
-        return waits[-1]
-
-    polling = longest_wait(refuse), site.state().polling_reason
-    watching = longest_wait(new_descriptor), site.state().polling_reason
-
-    assert ((IDLE_SECONDS, "Too many open files"), (WATCHED_SECONDS, "")) == (polling, watching)
 
 
 def test_a_service_works_until_it_is_stopped(site: Site) -> None:

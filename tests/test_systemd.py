@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from spool.drain import systemd
-from spool.drain.systemd import DEFAULT_ALIVE_SECONDS, Watchdog, notify_systemd
+from spool.drain.systemd import Watchdog, notify_systemd
 
 
 @pytest.fixture
@@ -73,16 +73,28 @@ def test_a_sign_of_life_comes_once_per_half_period(
     assert [1, 1, 1, 2, 2, 3] == counts
 
 
+def test_the_time_until_the_next_sign_of_life_is_known(
+    heard: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The loop waits no longer."""
+    monkeypatch.setenv("WATCHDOG_USEC", "60000000")
+    watchdog = Watchdog()
+    before = watchdog.remaining(1000.0)
+    watchdog.alive(1000.0)
+
+    assert ([0.0, 10.0], 1) == ([before, watchdog.remaining(1020.0)], len(heard))
+
+
 @pytest.mark.parametrize("period", [None, "", "soon", "0", "-5"])
-def test_without_a_period_it_comes_now_and_then(
+def test_without_a_period_one_is_sent(
     heard: list[str], monkeypatch: pytest.MonkeyPatch, period: str | None
 ) -> None:
-    """Whatever stands in the environment."""
+    """Nobody waits for it (sd_watchdog_enabled(3)), whatever stands in the environment."""
     monkeypatch.delenv("WATCHDOG_USEC", raising=False)
     if period is not None:
         monkeypatch.setenv("WATCHDOG_USEC", period)
     watchdog = Watchdog()
-    for now in (0.0, DEFAULT_ALIVE_SECONDS - 0.1, DEFAULT_ALIVE_SECONDS):
+    for now in (0.0, 10.0, 3600.0):
         watchdog.alive(now)
 
-    assert 2 == len(heard)
+    assert (1, float("inf")) == (len(heard), watchdog.remaining(3600.0))

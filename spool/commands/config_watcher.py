@@ -32,6 +32,11 @@ class ConfigWatcher:
         self._token_stamp = token.fingerprint()
         self._reload_requested = False
 
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """Return the files that it reads."""
+        return tuple(path for path in (self._config.path, self.token.path) if path is not None)
+
     def request_reload(self) -> None:
         """Make the next call reload the configuration; safe in a signal handler."""
         self._reload_requested = True

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import ExitStack
+from functools import partial
 
 from ccbackend.client import BackendClient
 from ccbackend.version import SharedServerInfo
 from ccbackend.wire.transport import ExchangeLimits
 from slurm.client import Slurm
 from slurm.process import ProcessRunner
+from spool.commands.config_watcher import ConfigWatcher
 from spool.config import Config
 from spool.config.backend_settings import job_filters, metadata_policy, site_maps
 from spool.connections import (
@@ -21,6 +23,7 @@ from spool.connections import (
     slurm_client,
 )
 from spool.deliver.compose import PayloadComposer
+from spool.drain.event_watch import EventWatch
 from spool.drain.externals import DrainSettings, Externals
 from spool.identity import MaskedToken
 from spool.resolve.final_description import FinalDescriptions
@@ -61,7 +64,7 @@ class DrainClients:
 
     def externals(
         self,
-        inputs_changed: Callable[[], bool],
+        watcher: ConfigWatcher,
         warnings: Callable[[], tuple[str, ...]],
         *,
         with_nodes: bool,
@@ -88,7 +91,8 @@ class DrainClients:
             backend=self._new_backend,
             texts=JobTexts(slurm, texts).ask,
             final_texts=FinalDescriptions(self._new_slurm()).ask,
-            inputs_changed=inputs_changed,
+            inputs_changed=watcher,
+            new_watch=partial(EventWatch, inputs=watcher.files),
             editor=lambda: self._new_rest_client(EDIT_LIMITS),
             nodes=nodes,
         )

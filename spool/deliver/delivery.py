@@ -64,16 +64,17 @@ class Delivery:
     def next_time(self, now: Moment) -> float | None:
         """Return when a request may become due without an answer or an event.
 
-        A probe or retry whose time has come waits for a run to be tried: it does not count.
+        A due retry waits for a run and does not count. A due probe counts until it is sent: its
+        time may come while a pass is running.
         """
         state, workers = self._health.state, self.workers
         times = [workers.starts.next_time(), workers.stops.next_time(), self.questions.next_time()]
-        if not state.server.is_up:
-            times.append(state.server.retry_at)
-        else:
+        if state.server.is_up:
             channels = [each.condition for each in state.channels.values()]
             times += [each.retry_at for each in channels if not each.is_up]
-        later = (time for time in times if time is not None and time > now.steady)
+        later = [time for time in times if time is not None and time > now.steady]
+        if not state.server.is_up and not workers.probe.outstanding:
+            later.append(state.server.retry_at)
         return min(later, default=None)
 
     def retry_now(self, job_id: int, now: Moment) -> None:

@@ -64,6 +64,10 @@ class RunLoader:
         """Return the start times of a job's runs whose files cannot be read now."""
         return sorted(self._unreadable_starts.get(job_id, ()))
 
+    def next_time(self) -> float | None:
+        """Return when the first retry is due, by the monotonic clock; None if there is none."""
+        return min((at for _, at in self._retry_at.values()), default=None)
+
     def take_due(self, now: Moment) -> list[tuple[Directory, str]]:
         """Return the files whose retry is due."""
         due = [name for name, (_, at) in self._retry_at.items() if at <= now.steady]

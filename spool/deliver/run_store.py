@@ -103,6 +103,10 @@ class RunStore:
         self._load_lane(job_id, now)
         return self.schedule.get(job_id, start_time)
 
+    def unsent_count(self) -> int:
+        """Return about how many runs, loaded or not, have something to be sent (an upper bound)."""
+        return self.schedule.unsent_count() + self._index.count(Directory.TODO)
+
     def waiting_job_ids(self) -> list[int]:
         """Return the job ids with runs in `todo/`, loaded or not."""
         loaded = [entry.job_id for entry in self.schedule if entry.next_request is not None]

@@ -213,6 +213,10 @@ class Schedule:
         """Return about how many runs may be sent now (an upper bound)."""
         return sum(len(heap) for heap in self._ready.values())
 
+    def unsent_count(self) -> int:
+        """Return about how many runs have a request that is not in flight (an upper bound)."""
+        return len(self._waiting) + self.ready_count()
+
     def next_time(self) -> float | None:
         """Return when the next waiting lane must be rescheduled; None if none waits."""
         return self._waiting[0][0] if self._waiting else None

@@ -44,6 +44,10 @@ class ResolutionApplier:
         self._unreportable: set[tuple[int, int]] = set()
         self._postponed: list[tuple[float, Resolved]] = []
 
+    def next_time(self) -> float | None:
+        """Return when a resolution is applied again, by the monotonic clock; None: none waits."""
+        return min((at for at, _ in self._postponed), default=None)
+
     def apply(self, resolutions: Iterable[Resolved], now: Moment) -> None:
         """Apply the resolutions of some job ids to the store."""
         for resolved in resolutions:

@@ -1,8 +1,9 @@
-"""Wake the loop when an event is new in the spool, by inotify(7).
+"""Wake the loop on signals and file changes: events, runs in `todo/`, token and configuration.
 
-A thread waits in the kernel and puts a wake-up into the loop's queue. A wake-up is only a hint: the
-loop looks at `new/` itself, also without one, each second. The watch is of the directory that the
-spool holds open, whatever its path means later.
+A thread waits in the kernel (inotify(7)) and puts a wake-up into the loop's queue. A wake-up is
+only a hint: the loop looks at all files itself, also without one. The watches of the spool follow
+its open directories, even if their paths are renamed later. Without inotify the loop polls and
+needs no wake-up.
 """
 
 from __future__ import annotations
@@ -10,16 +11,29 @@ from __future__ import annotations
 import ctypes
 import os
 import select
+import signal
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from pathlib import Path
 from typing import Protocol
 
 from spool.files.layout import Directory, Layout
 from spool.worker import Answered
 
+# the IN_* masks of <sys/inotify.h>, see inotify(7)
+_IN_ATTRIB, _IN_CLOSE_WRITE, _IN_MOVED_FROM, _IN_MOVED_TO = 0x4, 0x8, 0x40, 0x80
+_IN_CREATE, _IN_DELETE, _IN_DELETE_SELF, _IN_MOVE_SELF = 0x100, 0x200, 0x400, 0x800
 # A hook's event is complete when its file is closed; the sweep links a complete file to its name,
 # which only IN_CREATE reports. Slurm may forget a job soon, so no event may wait for a second.
-_WATCHED = 0x08 | 0x80 | 0x100  # IN_CLOSE_WRITE, IN_MOVED_TO, IN_CREATE
+_NEW = _IN_CLOSE_WRITE | _IN_MOVED_TO | _IN_CREATE
+_TODO = _IN_MOVED_TO | _IN_CREATE
+_INPUTS = _IN_ATTRIB | _IN_CLOSE_WRITE | _IN_MOVED_FROM | _IN_MOVED_TO | _IN_CREATE | _IN_DELETE
+_INPUTS |= _IN_DELETE_SELF | _IN_MOVE_SELF
+# Editors rename the old file and then write the new one: after the first change the new file does
+# not exist yet.
+INPUTS_SETTLE_SECONDS = 1.0
 _READ_BYTES = 1 << 16
 
 
@@ -30,8 +44,10 @@ class WakeUps(Protocol):
         """Add an item."""
 
 
-def new_descriptor(path: bytes) -> int:
-    """Return an inotify descriptor that is readable after events were written to a directory.
+def new_descriptor(watched: Iterable[tuple[bytes, int]]) -> int:
+    """Return an inotify descriptor that becomes readable when a watched directory changes.
+
+    `watched` are pairs of a directory's path and its inotify mask.
 
     Raises:
         OSError: inotify cannot be used, as beyond a limit (`fs.inotify.max_user_instances`).
@@ -40,17 +56,19 @@ def new_descriptor(path: bytes) -> int:
     fd: int = library.inotify_init1(os.O_CLOEXEC | os.O_NONBLOCK)
     if fd < 0:
         raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
-    if library.inotify_add_watch(fd, path, _WATCHED) < 0:
-        number = ctypes.get_errno()
-        os.close(fd)
-        raise OSError(number, os.strerror(number))
+    for path, mask in watched:
+        if library.inotify_add_watch(fd, path, mask) < 0:
+            number = ctypes.get_errno()
+            os.close(fd)
+            raise OSError(number, os.strerror(number))
     return fd
 
 
 class EventWatch:
-    """The watch of `new/`; `problem` is why there is none, so that the loop must poll; else "".
+    """The watch of `new/` and `todo/`, of the directories of `inputs`, and of signals.
 
-    All methods except `take` are for the thread that creates it.
+    `problem` is why the spool is not watched, so that the loop must poll; else "". All methods are
+    for the main thread (`signal.set_wakeup_fd` requires it).
     """
 
     def __init__(
@@ -58,49 +76,104 @@ class EventWatch:
         layout: Layout,
         wake_ups: WakeUps,
         *,
-        new_descriptor: Callable[[bytes], int] = new_descriptor,
+        inputs: Iterable[Path] = (),
+        new_descriptor: Callable[[Iterable[tuple[bytes, int]]], int] = new_descriptor,
     ) -> None:
         self.problem = ""
+        self.wake_up_count = 0
         self._wake_ups = wake_ups
-        self._is_announced = False
-        self._fds: tuple[int, ...] = ()
+        self._is_announced = self._is_closing = False
+        self._inputs = {path: _identity(path) for path in _directories(inputs)}
+        self._fds: dict[str, int] = {}
+        spool = ((Directory.NEW, _NEW), (Directory.TODO, _TODO))
         try:
-            inotify = new_descriptor(b"/proc/self/fd/%d" % layout.fd(Directory.NEW))
+            self._fds["spool"] = new_descriptor(
+                (b"/proc/self/fd/%d" % layout.fd(directory), mask) for directory, mask in spool
+            )
         except OSError as error:
             self.problem = error.strerror or str(error)
             return
-        end = os.eventfd(0, os.EFD_CLOEXEC)
-        self._fds = inotify, end
+        with suppress(OSError):
+            self._fds["inputs"] = new_descriptor((bytes(path), _INPUTS) for path in self._inputs)
+        self._fds["signals"], self._signal = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        # A handler in Python runs only after the main thread has stopped waiting. CPython's handler
+        # in C writes into this pipe at once, in whichever thread it runs (Python documentation,
+        # signal.set_wakeup_fd).
+        signal.set_wakeup_fd(self._signal, warn_on_full_buffer=False)
         self._thread = threading.Thread(
-            target=self._wait, args=(inotify, end), name="events", daemon=True
+            target=self._run, args=(dict(self._fds),), name="events", daemon=True
         )
         self._thread.start()
 
+    @property
+    def is_watching_inputs(self) -> bool:
+        """Return whether all directories of `inputs` are watched; False after one was replaced."""
+        is_same = all(known == _identity(path) for path, known in self._inputs.items())
+        return "inputs" in self._fds and is_same
+
     def take(self) -> None:
-        """Receive a wake-up; called by the loop, which looks at `new/` afterwards."""
+        """Receive a wake-up; the loop looks at all files afterwards."""
         self._is_announced = False
+        self.wake_up_count += 1
 
     def close(self) -> None:
         """End the thread; safe to repeat."""
-        if not self._fds:
+        if "signals" not in self._fds:
             return
-        inotify, end = self._fds
-        self._fds = ()
-        os.eventfd_write(end, 1)
+        self._is_closing = True
+        signal.set_wakeup_fd(-1)
+        os.close(self._signal)  # its other end is readable now
         self._thread.join()
-        os.close(inotify)
-        os.close(end)
+        fds, self._fds = self._fds, {}
+        for fd in fds.values():
+            os.close(fd)
 
-    def _wait(self, inotify: int, end: int) -> None:
-        """Put one wake-up into the queue for all events until the loop has received it."""
+    def _run(self, fds: dict[str, int]) -> None:
+        try:
+            self._wait(fds)
+        except Exception as error:  # noqa: BLE001 - without this thread the loop must poll
+            self.problem = repr(error)
+            self._wake_ups.put(self)
+
+    def _wait(self, fds: dict[str, int]) -> None:
+        """Put one wake-up into the queue for all changes until the loop has received it."""
+        inputs = fds.get("inputs", -1)
         # `poll` and not `select`, which takes no descriptor above 1023 (select(2)).
         poll = select.poll()
-        poll.register(inotify, select.POLLIN)
-        poll.register(end, select.POLLIN)
-        while all(fd != end for fd, _ in poll.poll()):
-            os.read(inotify, _READ_BYTES)
-            # An event that comes while a wake-up is announced needs none: the loop lists `new/`
-            # after it has received that one, and the file was there before this line.
+        for fd in fds.values():
+            poll.register(fd, select.POLLIN)
+        settled_at: float | None = None  # when changed inputs will have settled
+        while True:
+            wait = None if settled_at is None else max(0.0, settled_at - time.monotonic()) * 1000
+            ready = {fd for fd, _ in poll.poll(wait)}
+            for fd in ready:
+                os.read(fd, _READ_BYTES)
+            if self._is_closing:
+                return
+            if ready == {inputs}:
+                poll.unregister(inputs)  # others may write into that directory all the time
+                settled_at = time.monotonic() + INPUTS_SETTLE_SECONDS
+                continue
+            if settled_at is not None:
+                poll.register(inputs, select.POLLIN)
+                settled_at = None
+            # A change that comes while a wake-up is announced needs none: the loop looks at the
+            # files after it has received that one, and this change was made before this line.
             if not self._is_announced:
                 self._is_announced = True
                 self._wake_ups.put(self)
+
+
+def _directories(paths: Iterable[Path]) -> set[Path]:
+    """Return the directories in which paths, and the files that they lead to, may be replaced."""
+    # not `Path.resolve`, which raises RuntimeError for a loop of links (Python 3.11)
+    return {each.parent for path in paths for each in (path, Path(os.path.realpath(path)))}
+
+
+def _identity(directory: Path) -> tuple[int, int] | None:
+    """Return the device and inode number of a directory; None if it does not exist."""
+    try:
+        status = directory.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino

@@ -58,10 +58,11 @@ class Externals:
 
     `backend` and `slurm` create a client at each call: every worker has its own. `warnings` are
     lines that Slurm printed next to good answers, for the administrator. `slurm_release` is the
-    release as last seen. `new_watch` wakes the loop for new events; if it returns None, it polls.
-    `nodes` makes a round of node states; None: they are not reported. `editor` creates a client of
-    short patience for the changes that precede a stop; None: the clients of the stops make them.
-    `final_texts` returns Slurm's descriptions of ended jobs; None: they are not queried.
+    release as last seen. `new_watch` returns the watch that wakes the loop on file changes and
+    signals; None: it polls. `nodes` makes a round of node states; None: they are not reported.
+    `editor` creates a client of short patience for the changes that precede a stop; None: the
+    clients of the stops make them. `final_texts` returns Slurm's descriptions of ended jobs; None:
+    they are not queried.
     """
 
     slurm: Callable[[], DrainSlurm]

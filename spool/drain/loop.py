@@ -81,6 +81,14 @@ class Drain:
         self.last_event = last_event
         """When a hook last wrote an event, Unix seconds; also one that an earlier drain saw."""
 
+    @property
+    def is_busy(self) -> bool:
+        """Return whether work may need a pass at a time that `_wait` does not know."""
+        parts = self._parts
+        # While cc-backend is down, its runs wait for a probe, whose time is known.
+        is_sending = parts.health.is_up and parts.store.unsent_count() > 0
+        return is_sending or parts.scanner.is_waiting or len(parts.resolver) > 0
+
     def step(self, longest_wait: float = IDLE_SECONDS) -> None:
         """Do all due work; wait at most `longest_wait` seconds for an answer."""
         parts = self._parts
@@ -134,6 +142,9 @@ class Drain:
             None if group_at is None else max(group_at, self._full_until),
             parts.texts.next_time(),
             parts.delivery.next_time(now),
+            parts.loader.next_time(),
+            parts.applier.next_time(),
+            parts.nodes.next_time(now),
         ]
         return max(0.0, min((at - now.steady for at in times if at is not None), default=3600.0))
 

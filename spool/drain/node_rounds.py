@@ -67,6 +67,10 @@ class NodeRounds:
         self._next_at = now.steady + self._interval
         self._worker.ask(self._last)
 
+    def next_time(self, now: Moment) -> float | None:
+        """Return when the next round is due, by the monotonic clock; None: it is already due."""
+        return self._next_at if self._next_at > now.steady else None
+
     def take(self, answer: NodeRound | None, now: Moment) -> None:
         """Keep the result of a round and log what changed; None: the worker was closed."""
         if answer is None:

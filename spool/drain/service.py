@@ -24,7 +24,13 @@ HOUSEKEEPING_SECONDS = 3600.0
 # Two of the promised ten seconds are left to make everything durable; systemd kills after 20 s
 # (TimeoutStopSec).
 SHUTDOWN_SECONDS = 8.0
-WATCHED_SECONDS = 1.0  # between two looks at token, configuration and `todo/`
+# The longest wait between two passes while inotify works. After a pause a pass takes several times
+# as much CPU time, because its code has left the processor's caches. So an idle drain makes few
+# passes, just enough to keep its state file fresh for `check`.
+WATCHED_SECONDS = 1.0
+QUIET_SECONDS = 30.0
+# longer than the periods that no time of `Drain` shows: the state report collects every 5 s
+QUIET_AFTER_SECONDS = 6.0
 ONCE_SECONDS = 30.0
 ONCE_TRIES = 3
 # A wait of a second is worth staying for. A stop that is held for minutes is delivered by the next
@@ -36,7 +42,7 @@ _log = logging.getLogger(__name__)
 class Service:
     """A drain with its housekeeping. `stop` may be called by a signal handler.
 
-    `watch` wakes the loop for new events; None: it polls.
+    `watch` wakes the loop on file changes and signals; None: it polls.
     """
 
     def __init__(
@@ -55,13 +61,13 @@ class Service:
         self._externals = externals
         self._state_file = state_file
         self._watch = watch
-        is_watched = watch is not None and not watch.problem
-        self._longest_wait = WATCHED_SECONDS if is_watched else IDLE_SECONDS
         self._report = StateReport(drain, parts, once=False)
         self._watchdog = Watchdog()
         self._stopping = False
         self._handed_over = False
         self._housekeeping_at = float("-inf")
+        self._wake_ups_seen = 0
+        self._quiet_at = parts.clocks.steady() + QUIET_AFTER_SECONDS
 
     def stop(self) -> None:
         """Let the current pass be the last."""
@@ -84,7 +90,7 @@ class Service:
         wait = 0.0  # the spool may be full of work
         while not self._stopping:
             self.run_pass(wait)
-            wait = self._longest_wait
+            wait = self._longest_wait()
         if not self._handed_over:
             notify_systemd("STOPPING=1")
         self.shut_down()
@@ -122,12 +128,14 @@ class Service:
             self._housekeeping_at = now.steady + HOUSEKEEPING_SECONDS
             self.parts.archive.expire(now.wall)
             clean_tmp(self.parts.layout, now)
-        # before the step, which then sends with the new token
+        # Before the step, which then sends with the new token, and does not wait first.
         if self._externals.inputs_changed():
             self.parts.health.cause_changed(now)
+            self._quiet_at = now.steady + QUIET_AFTER_SECONDS
+            longest_wait = 0.0
         self.drain.step(longest_wait)
         self._write_state()
-        self._watchdog.alive(now.steady)
+        self._watchdog.alive(self.parts.clocks.steady())
 
     def shut_down(self) -> None:
         """End the workers, take their last answers, make everything durable."""
@@ -152,6 +160,19 @@ class Service:
         if self._watch is not None:
             self._watch.close()
         self.parts.crash_marker.close()
+
+    def _longest_wait(self) -> float:
+        """Return how long the next pass may wait for an answer or a change, in seconds."""
+        watch, now = self._watch, self.parts.clocks.steady()
+        if watch is None or watch.problem:
+            return IDLE_SECONDS
+        is_woken = watch.wake_up_count > self._wake_ups_seen
+        self._wake_ups_seen = watch.wake_up_count
+        is_busy = self.drain.is_busy or self._report.is_counting or self._state_file.is_behind
+        if is_woken or is_busy or not watch.is_watching_inputs:
+            self._quiet_at = now + QUIET_AFTER_SECONDS
+        wait = WATCHED_SECONDS if now < self._quiet_at else QUIET_SECONDS
+        return min(wait, self._watchdog.remaining(now))
 
     def _write_state(self, *, at_once: bool = False) -> None:
         now = self.parts.clocks.now()

@@ -48,6 +48,11 @@ class StateReport:
         self._held = 0
         self._unreported = UnreportedRuns(parts.layout)
 
+    @property
+    def is_counting(self) -> bool:
+        """Return whether files of the spool are still to be read for the state."""
+        return not self._unreported.is_complete
+
     def state(
         self,
         now: Moment,
@@ -156,6 +161,11 @@ class UnreportedRuns:
         self._layout = layout
         self._is_unreported: dict[str, bool] = {}
         self._modified_ns = -1
+
+    @property
+    def is_complete(self) -> bool:
+        """Return whether the count is final until `open/` changes again."""
+        return self._modified_ns != -1
 
     @property
     def count(self) -> int:

@@ -6,18 +6,21 @@ import logging
 import os
 import socket
 
-DEFAULT_ALIVE_SECONDS = 10.0
 _log = logging.getLogger(__name__)
 
 
 class Watchdog:
-    """The watchdog notification, sent twice per period of systemd's watchdog."""
+    """The watchdog notification: once at the first pass, then twice per watchdog period, if any."""
 
     def __init__(self) -> None:
         period = os.environ.get("WATCHDOG_USEC", "")
         microseconds = int(period) if period.isdecimal() else 0
-        self._interval = microseconds / 2e6 if microseconds else DEFAULT_ALIVE_SECONDS
+        self._interval = microseconds / 2e6 if microseconds else float("inf")
         self._next = float("-inf")
+
+    def remaining(self, now: float) -> float:
+        """Return the seconds until the next notification is due, from `now` on."""
+        return max(0.0, self._next - now)
 
     def alive(self, now: float) -> None:
         """Notify systemd if it is time; `now` by the monotonic clock."""

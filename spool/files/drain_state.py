@@ -129,26 +129,32 @@ class DrainStateFile:
         self._last: DrainState | None = None
         self._last_news: tuple[object, ...] = ()
         self._written_at = 0.0
-        self._is_behind = False  # the last write failed
+        self._last_write_failed = False
+        self.is_behind = False
+        """Whether the file lacks a change: it was just written before it, or the write failed."""
 
     def write(self, state: DrainState, now: float, *, at_once: bool = False) -> None:
         """Write the state if it changed or the file is old, or `at_once`; log errors."""
         age = now - self._written_at
         news = _news(state)
         is_news = news != self._last_news
-        is_same = state == self._last and not self._is_behind
+        is_same = state == self._last and not self._last_write_failed
         limit = REFRESH_SECONDS if is_same else FIGURES_SECONDS
         # A negative age: the clock was set back. Then the file is written, not left for hours.
         if not is_news and 0 <= age < limit and not at_once:
+            self.is_behind = not is_same
             return
         self._last, self._last_news, self._written_at = state, news, now
         # No fsync for figures: they change each second, and after a power cut older ones will do.
-        document, durable = _to_document(replace(state, updated=now)), is_news or self._is_behind
-        self._is_behind = False
+        document, durable = (
+            _to_document(replace(state, updated=now)),
+            is_news or self._last_write_failed,
+        )
+        self.is_behind = self._last_write_failed = False
         try:
             write_json(self._path, document, durable=durable, system_calls=self._system_calls)
         except OSError as error:
-            self._is_behind = True
+            self.is_behind = self._last_write_failed = True
             logging.getLogger(__name__).warning("%s cannot be written: %s", self._path, error)
 
 

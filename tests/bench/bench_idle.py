@@ -1,7 +1,8 @@
 """Measure what an idle drain costs: `make bench-idle` (needs neither root nor Slurm).
 
-Prints its resident memory, its share of one core and its wake-ups per second over half a minute,
-while cc-backend answers and while it is down.
+Prints its resident memory, its share of one core and its wake-ups per second over a minute, while
+cc-backend answers and while it is down. What a wake-up costs depends on the machine: a Python that
+does nothing but wake up once a second is measured as well.
 """
 
 from __future__ import annotations
@@ -16,11 +17,14 @@ from pathlib import Path
 
 from installed import CC_SPOOL
 from slurm_lab.wait import wait_until
-from stub_server import StubServer
+from stub_server import Model, StubServer
 
-SECONDS = 30.0
-SETTLE_SECONDS = 3.0
+SECONDS = 60.0
+SETTLE_SECONDS = 15.0  # the drain is quiet 6 s after its last work
 OUTAGE_SECONDS = 60.0  # until the probes of an outage are rare
+PART = {"name": "cpu", "nodes": "n[1-4]", "topology": {"socket": [], "core": []}}
+CLUSTER = {"name": "lab", "subClusters": [PART]}
+SLEEPER = "import time\nwhile True:\n    time.sleep(1)"
 SLURM = "#!/bin/sh\necho 'ClusterName = lab'\necho 'StateSaveLocation = /nonexistent'\n"
 
 
@@ -84,9 +88,20 @@ def measure(pid: int, seconds: float) -> Idle:
     )
 
 
+def bare_process(seconds: float = SECONDS) -> Idle:
+    """Return the cost of a Python process that only wakes up once a second."""
+    with subprocess.Popen([sys.executable, "-I", "-c", SLEEPER]) as process:
+        time.sleep(1)
+        try:
+            return measure(process.pid, seconds)
+        finally:
+            process.terminate()
+
+
 def idle_drain(seconds: float = SECONDS, *, is_down: bool = False) -> Idle:
     """Return the cost of a drain without work; `is_down`: nobody answers for cc-backend."""
-    with tempfile.TemporaryDirectory() as root, StubServer() as server:
+    model = Model(version="1.5.4", clusters=[CLUSTER])
+    with tempfile.TemporaryDirectory() as root, StubServer(model) as server:
         url = "http://127.0.0.1:9" if is_down else server.url
         config = site(Path(root), url)
         drain = subprocess.Popen([*CC_SPOOL, "drain", "-c", str(config)], stderr=subprocess.DEVNULL)
@@ -102,12 +117,17 @@ def idle_drain(seconds: float = SECONDS, *, is_down: bool = False) -> Idle:
 
 def main() -> int:
     """Print the figures."""
+    plain = bare_process()
+    print(
+        f"a Python process that wakes up once a second: {plain.resident_mib:.1f} MiB,"
+        f" {plain.cpu_percent:.3f} % of one core"
+    )
     for is_down in (False, True):
         found = idle_drain(is_down=is_down)
         name = "idle drain" + (", cc-backend is down" if is_down else "")
         print(
-            f"{name}: {found.resident_mib:.1f} MiB, {found.cpu_percent:.2f} % of one core,"
-            f" {found.wakeups_per_second:.1f} wake-ups per second"
+            f"{name}: {found.resident_mib:.1f} MiB, {found.cpu_percent:.3f} % of one core,"
+            f" {found.wakeups_per_second:.2f} wake-ups per second"
         )
     return 0
 

@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from bench_hook import HOOKS, seconds
-from bench_idle import idle_drain, site
+from bench_idle import bare_process, idle_drain, site
 from bench_latency import latency_rows
 from bench_nodes import nodes_cost
 from bench_replay import bare, drain, runs
@@ -46,9 +46,16 @@ def command_seconds(command: Sequence[str]) -> float:
 
 def idle_rows() -> Iterator[Row]:
     """Yield the cost of a drain without work."""
+    plain = bare_process()
     for is_down, words in ((False, "idle drain"), (True, "idle drain, cc-backend down")):
         found = idle_drain(is_down=is_down)
-        yield Row(name=f"{words}: CPU", values=[found.cpu_percent], goal=0.1, unit="% of a core")
+        yield Row(
+            name=f"{words}: CPU",
+            values=[found.cpu_percent],
+            goal=0.1,
+            unit="% of a core",
+            baseline=f"a Python process that wakes up once a second: {plain.cpu_percent:.3f}",
+        )
         yield Row(name=f"{words}: wake-ups", values=[found.wakeups_per_second], goal=2, unit="/s")
         yield Row(name=f"{words}: memory", values=[found.resident_mib], goal=32, unit=MIB)
 

@@ -27,6 +27,7 @@ from chaos.oracle import Verdict
 HOUR = 3600.0
 DAY = 86400.0
 CRITICAL = 2
+QUIET_PAUSE_SECONDS = 12.0  # longer than QUIET_AFTER_SECONDS: then passes are 30 s apart
 SMALL_FILE_SYSTEM = 'mount -t tmpfs -o nr_inodes=60,mode=755 none "$1" && cd "$1"'
 
 
@@ -148,6 +149,24 @@ def signs_of_life(world: World) -> Verdict:
     return Verdict(world.complaints)
 
 
+def quiet_drain(world: World) -> Verdict:
+    """Let an idle drain react at once to a start, a changed configuration and SIGTERM."""
+    world.start_drain()
+    world.measure("first starts", world.wait_delivered(world.several(2), 20), 20)
+    time.sleep(QUIET_PAUSE_SECONDS)
+    world.measure("start", world.wait_delivered([world.begin()], 20), 2)
+    time.sleep(QUIET_PAUSE_SECONDS)
+    world.configure(node_regex="c")
+    reloaded = wait_for(lambda: "reloaded" in world.log.read_text(), 20)
+    world.measure("changed configuration is used", reloaded, 5)
+    time.sleep(QUIET_PAUSE_SECONDS)
+    began = time.monotonic()
+    status = world.end_drain()
+    world.measure("exit status", status, 0, "")
+    world.measure("end", time.monotonic() - began, 3)
+    return Verdict(world.complaints)
+
+
 def no_logged_errors(world: World) -> Verdict:
     """Let start and `check --full` make no request that cc-backend logs as an error."""
     world.start_drain()
@@ -244,6 +263,7 @@ SCENARIOS = (
     Scenario(name="P19 a start alone is never answered", run=silent_alone),
     Scenario(name="P18 reloads", run=reloads),
     Scenario(name="P18 signs of life", run=signs_of_life),
+    Scenario(name="P18 quiet drain", run=quiet_drain),
     Scenario(name="P18 logged errors", run=no_logged_errors),
     Scenario(name="P18 foreign files", run=foreign_files),
     Scenario(name="P18 files in tmp", run=left_in_tmp),

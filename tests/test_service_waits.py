@@ -1,0 +1,286 @@
+"""How long a drain waits between its passes: idle, with work, and without inotify."""
+
+from __future__ import annotations
+
+import errno
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+from drain_world import World
+from service_site import PatientQueue, Site
+
+from ccbackend.outcomes import Reason
+from spool.deliver.run_loader import READ_AGAIN_SECONDS
+from spool.drain import systemd
+from spool.drain.event_watch import EventWatch
+from spool.drain.loop import IDLE_SECONDS
+from spool.drain.node_rounds import FIRST_SECONDS, JITTER_SECONDS
+from spool.drain.service import QUIET_AFTER_SECONDS, QUIET_SECONDS, WATCHED_SECONDS
+from spool.drain.state_report import MAX_READ
+
+QUIET_PASSES = int(QUIET_AFTER_SECONDS) + 3
+"""A pass takes a second here: after so many of them an idle drain is quiet."""
+
+
+class TimedQueue(PatientQueue):
+    """A queue whose waiting takes no time, but is recorded."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.timeouts: list[float] = []
+
+    def get(self, block: bool = True, timeout: float | None = None) -> Any:  # noqa: FBT001, FBT002 - as in `queue.Queue`
+        """Return what is there."""
+        if timeout is not None:
+            self.timeouts.append(timeout)
+        return super().get(block, timeout)
+
+
+class Waits:
+    """A site whose drain is woken by inotify; `of_passes` are the longest waits of its passes."""
+
+    def __init__(self, root: Path) -> None:
+        self.site = Site(World(root))
+        self.world = self.site.world
+        self.of_passes: list[float] = []
+        self.world.new_watch = EventWatch
+        self.sleeps = False  # whether a pass takes as long as it may wait, or a second
+
+    def boot(self) -> None:
+        """Start a drain, and record how long its passes may wait."""
+        self.world.queue_type = TimedQueue
+        self.site.boot()
+        drain: Any = self.world.drain
+        step = drain.step
+
+        def recorded_step(wait: float) -> None:
+            self.of_passes.append(wait)
+            self.world.now += wait if self.sleeps else 1.0
+            step(wait)
+
+        drain.step = recorded_step
+
+    def wait_after(
+        self, passes: int, inputs_changed: Callable[[int], bool] = lambda _: False
+    ) -> float:
+        """Return how long the service may wait in its next pass after so many passes."""
+
+        def watched(number: int) -> bool:
+            if number > passes:
+                self.world.service.stop()
+            return inputs_changed(number)
+
+        self.of_passes.clear()
+        self.site.passes, self.site.watched, self.world.tick = 0, watched, 0.0
+        self.world.service.run()
+        return self.of_passes[-1]
+
+    @property
+    def timeout(self) -> float:
+        """Return how long the last pass has waited for an answer."""
+        answers: Any = self.world.parts.answers
+        return float(answers.timeouts[-1])
+
+
+@pytest.fixture
+def waits(tmp_path: Path) -> Iterator[Waits]:
+    """Return a site with nothing in it."""
+    waits = Waits(tmp_path)
+    yield waits
+    waits.world.service.close()
+
+
+def test_an_idle_drain_makes_few_passes(waits: Waits) -> None:
+    """The kernel wakes it for each event."""
+    waits.boot()
+
+    assert QUIET_SECONDS == waits.wait_after(QUIET_PASSES)
+
+
+def test_a_drain_makes_a_pass_each_second_for_a_while(waits: Waits) -> None:
+    """Its periodic tasks have run by then."""
+    waits.boot()
+
+    assert WATCHED_SECONDS == waits.wait_after(int(QUIET_AFTER_SECONDS) - 1)
+
+
+def test_jobs_that_run_need_no_passes(waits: Waits) -> None:
+    """Their ends come as events."""
+    waits.boot()
+    waits.world.begin(1)
+    waits.site.settle(3.0)
+
+    assert QUIET_SECONDS == waits.wait_after(QUIET_PASSES + 10)
+
+
+def a_run_that_waits(world: World) -> None:
+    """Let a run wait for its host to become known."""
+    world.begin(1)
+    world.backend.everything = Reason.UNKNOWN_HOST
+
+
+def an_event_without_contents(world: World) -> None:
+    """Let a hook be held up between the creation of its file and its write."""
+    (world.root / "new" / "1-start-5-0-0-1").touch()
+
+
+def a_silent_slurm(world: World) -> None:
+    """Let Slurm not answer about a job."""
+    world.slurm.silent = True
+    world.hook("start", 5)
+
+
+@pytest.mark.parametrize("cause", [a_run_that_waits, an_event_without_contents, a_silent_slurm])
+def test_work_in_hand_keeps_the_passes_close(waits: Waits, cause: Callable[[World], None]) -> None:
+    """Not all that it waits for has a time."""
+    waits.boot()
+    cause(waits.world)
+
+    assert WATCHED_SECONDS == waits.wait_after(QUIET_PASSES)
+
+
+def test_a_large_spool_is_counted_soon(waits: Waits) -> None:
+    """Each pass reads some of its files."""
+    waits.world.slurm.silent = True  # else the made-up jobs are compared with Slurm's job list
+    for job_id in range(1, 4 * MAX_READ):
+        (waits.world.root / "open" / f"{job_id}-1.json").touch()
+    waits.boot()
+
+    assert WATCHED_SECONDS == waits.wait_after(QUIET_PASSES)
+
+
+def test_an_outage_needs_few_passes(waits: Waits) -> None:
+    """The time of the next probe is known."""
+    waits.boot()
+    waits.world.begin(1)
+    waits.world.backend.everything = Reason.UNREACHABLE
+    waits.site.settle(3.0)
+
+    assert QUIET_SECONDS == waits.wait_after(100)
+
+
+def test_a_quiet_drain_wakes_up_to_read_a_file_again(
+    waits: Waits, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its disk has failed for a moment."""
+
+    def fail(*_args: object) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    (waits.world.root / "todo" / "5-1.json").touch()
+    waits.boot()
+    monkeypatch.setattr(waits.world.parts.layout, "read", fail)
+    waits.wait_after(40)
+
+    assert 0 < waits.timeout < READ_AGAIN_SECONDS - 30.0
+
+
+def test_a_quiet_drain_wakes_up_for_a_round_of_node_states(waits: Waits) -> None:
+    """Its time is known."""
+    waits.world.nodes = lambda last: last
+    waits.world.nodes_interval = 300.0
+    waits.boot()
+    waits.wait_after(QUIET_PASSES)
+
+    assert 0 < waits.timeout < FIRST_SECONDS + JITTER_SECONDS - QUIET_AFTER_SECONDS
+
+
+def test_a_wake_up_keeps_the_passes_close_for_a_while(waits: Waits) -> None:
+    """A second change may leave the directory's time as it was."""
+    waits.boot()
+
+    def wake(number: int) -> bool:
+        if number == QUIET_PASSES:
+            (waits.world.root / "todo" / "unknown").touch()
+            wait_until_put(waits.world.parts.answers)
+        return False
+
+    assert WATCHED_SECONDS == waits.wait_after(QUIET_PASSES + 2, wake)
+
+
+def wait_until_put(answers: Any) -> None:
+    """Wait until the watch's thread has put its wake-up into the queue."""
+    deadline = time.monotonic() + 10.0
+    while not answers.qsize():
+        assert time.monotonic() < deadline, "the watch has put no wake-up into the queue"
+
+
+def test_a_changed_input_is_used_at_once(waits: Waits) -> None:
+    """A repaired token ends a halt: the probe does not wait for the end of a pause."""
+    waits.boot()
+    waits.wait_after(QUIET_PASSES + 2, lambda number: number == QUIET_PASSES)
+
+    assert [0.0, WATCHED_SECONDS] == waits.of_passes[QUIET_PASSES - 1 : QUIET_PASSES + 1]
+
+
+def test_a_state_file_that_cannot_be_written_is_tried_again_each_second(waits: Waits) -> None:
+    """`check` would take a drain with an old file for one that hangs."""
+    (waits.world.state / "drain.json").unlink(missing_ok=True)
+    (waits.world.state / "drain.json").mkdir()
+    waits.boot()
+
+    assert WATCHED_SECONDS == waits.wait_after(QUIET_PASSES + 10)
+
+
+def test_inputs_that_cannot_be_watched_are_looked_at_each_second(
+    waits: Waits, tmp_path: Path
+) -> None:
+    """Their directory does not exist, so that no watch can be set."""
+    missing = tmp_path / "missing" / "token"
+    waits.world.new_watch = partial(EventWatch, inputs=[missing])
+    waits.boot()
+
+    assert WATCHED_SECONDS == waits.wait_after(QUIET_PASSES)
+
+
+@pytest.mark.parametrize("period_seconds", [1, 20, 60, 90, 300])
+def test_the_watchdog_notification_is_never_late(
+    waits: Waits, monkeypatch: pytest.MonkeyPatch, period_seconds: int
+) -> None:
+    """The drain notifies systemd at least twice per period, whatever its length."""
+    monkeypatch.setenv("WATCHDOG_USEC", str(period_seconds * 10**6))
+    times: list[float] = []
+    monkeypatch.setattr(systemd, "notify_systemd", lambda _: times.append(waits.world.now))
+    waits.boot()
+    waits.sleeps = True
+    waits.wait_after(50)
+    longest = max(after - before for before, after in pairwise(times))
+
+    assert period_seconds / 2 == pytest.approx(longest)
+
+
+@pytest.fixture
+def polling(waits: Waits) -> Waits:
+    """Return a site whose kernel has no inotify descriptor left."""
+
+    def refuse(_watched: object) -> int:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    waits.world.new_watch = partial(EventWatch, new_descriptor=refuse)
+    waits.boot()
+    return waits
+
+
+def test_a_drain_without_inotify_polls(polling: Waits) -> None:
+    """Its passes are close together then."""
+    assert IDLE_SECONDS == polling.wait_after(QUIET_PASSES)
+
+
+def test_a_drain_that_must_poll_says_why(polling: Waits) -> None:
+    """It takes more CPU time."""
+    polling.wait_after(3)
+
+    assert "Too many open files" == polling.site.state().polling_reason
+
+
+def test_a_watched_drain_has_no_reason_to_poll(waits: Waits) -> None:
+    """`status` says nothing of it."""
+    waits.boot()
+    waits.wait_after(3)
+
+    assert "" == waits.site.state().polling_reason
