@@ -19,6 +19,7 @@ from ccbackend.replies import ApiReply
 from ccbackend.version import ServerInfo, Version
 from spool.deliver.pending_run import RequestKind
 from spool.deliver.senders import SendRequest, SendResult
+from spool.drain.loop import LARGE_TODO
 from spool.files import codec
 from spool.files.durable_files import WriteBatch
 
@@ -160,6 +161,24 @@ def test_a_run_put_into_todo_within_the_second_of_a_check_is_delivered(world: Wo
     world.run(5)
 
     assert {(1, NOON): "running"} == world.backend.rows
+
+
+def test_many_running_jobs_do_not_delay_a_run_put_into_todo(world: World) -> None:
+    """`todo/` is listed less often only while it holds a backlog."""
+    world.begin(1)
+    world.run()
+    run = world.stored("open", 1)
+    for job_id in range(2, LARGE_TODO + 200):
+        other = replace(run, job=replace(run.job, job_id=job_id))
+        (world.root / "open" / other.name).write_bytes(codec.encode(other))
+    new = replace(run, job=replace(run.job, job_id=9_999), started=None)
+    world.slurm.silent = True  # else the made-up jobs are compared with Slurm's job list
+    world.boot()
+    world.run(3)
+    (world.root / "todo" / new.name).write_bytes(codec.encode(new))
+    world.run(3)
+
+    assert ("start", 9_999) in world.backend.asked
 
 
 def test_a_run_put_into_todo_that_is_open_is_not_told_again(world: World) -> None:

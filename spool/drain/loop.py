@@ -168,7 +168,7 @@ class Drain:
             return
         # Our own deliveries change the mtime of `todo/`, so that with a backlog each look would
         # list all of its names.
-        is_large = len(store) > LARGE_TODO
+        is_large = store.unsent_count() > LARGE_TODO
         self._todo_at = now.steady + (LARGE_TODO_CHECK_SECONDS if is_large else TODO_CHECK_SECONDS)
         modified_ns = layout.directory_mtime_ns(Directory.TODO)
         if modified_ns == self._todo_ns:
