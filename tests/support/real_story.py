@@ -14,6 +14,8 @@ from real_site import RealSite
 from slurm_lab import Lab, wait_until
 from slurm_lab.jobs import ENDED
 
+from spool.deliver.reaction import FLUSH_SECONDS
+
 FOR_EVER = f"{SHOW}; sleep 600"
 A_SECOND = f"{SHOW}; sleep 1"
 # GPU indices are to be had while a job runs alone: such jobs end when they have been seen.
@@ -160,7 +162,9 @@ def _kills(story: Story) -> None:
 def _outage(story: Story) -> None:
     """Let both servers go for longer than Slurm remembers, and come back as the other release."""
     for site in story.sites:
-        wait_until(partial(getattr, site, "has_told_all"), "everything to be told")
+        # a kill may have taken the answer to a DELETE, which is repeated after a commit interval
+        told = partial(getattr, site, "has_told_all")
+        wait_until(told, "everything to be told", timeout=FLUSH_SECONDS + 60)
         site.go_away()
         story.seen[site.name, "requests before"] = len(site.server.log)
     story.submit("away", "-pcrowd", "--array=0-199", script=NOTHING, user="bob")
