@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -112,6 +113,22 @@ def test_the_spool_remembers_the_restart_of_a_first_run(
     remember(store, SECOND)
 
     assert [{SECOND}] == ask(proof, job(FIRST), {SECOND})
+
+
+def test_accounting_s_row_without_a_start_proves_a_run_seconds_before(proof: SameJobProof) -> None:
+    """The row of the run itself has the only start, and is near."""
+    second = job(FIRST + 2, restarts=1)
+    row = Job(
+        job_id=5,
+        user="ada",
+        nodes=("n1",),
+        state="REQUEUED",
+        submit_time=FIRST - 10,
+        end_time=FIRST + 1,
+    )
+    own = replace(second, end_time=FIRST + 60, state="COMPLETED", nodes=("n1",))
+
+    assert {FIRST} == proven(proof, second, {FIRST}, row, own)
 
 
 def test_a_job_days_later_is_no_restart_because_the_spool_has_it(

@@ -149,3 +149,12 @@ def test_a_row_that_lost_its_start_gets_the_only_one_that_fits(
     row = replace(OVER, start_time=None, submit_time=990)
 
     assert expected == [run.start_time for run in runs_of_accounting([row], 5, starts=starts)]
+
+
+def test_a_row_that_lost_its_start_is_told_from_the_next_run_seconds_later() -> None:
+    """A requeued job runs again at once: the start of its second run is that of another row."""
+    first = replace(OVER, start_time=None, submit_time=990, end_time=1001, state="REQUEUED")
+    second = replace(OVER, start_time=1002, submit_time=1001)
+    found = runs_of_accounting([first, second], 5, starts={1000, 1002})
+
+    assert [(1000, 1001), (1002, 1060)] == [(run.start_time, run.end_time) for run in found]

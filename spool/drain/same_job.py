@@ -78,9 +78,9 @@ class SameJobProof:
         # The user as well: after MaxJobId another user's job may have the id.
         of_job = (question.run.job_id, question.run.job.user)
         own = [row for row in reply.rows if (row.job_id, row.user) == of_job]
-        starts = question.missing
+        starts = {question.run.start_time, *question.known, *question.missing}
         runs = runs_of_accounting(own, question.run.job_id, starts=starts)
         shown = [row.start_time for row in (*runs, *own) if row.start_time]
-        proven = {start for start in starts if match_start(start, shown) is not None}
+        proven = {start for start in question.missing if match_start(start, shown) is not None}
         question.settle(set(question.known) | proven)
         return True

@@ -95,8 +95,10 @@ def runs_of_accounting(
     are omitted.
     """
     own = [row for row in rows if row.job_id == job_id]
-    known = [row.start_time for row in own if row.start_time]
-    lost = [start for start in starts if match_start(start, known) is None]
+    starts = frozenset(starts)
+    # Each row claims one start: another run may have begun within seconds of it.
+    claimed = {match_start(row.start_time, starts) for row in own if row.start_time}
+    lost = starts - claimed
     started = [each for row in own if (each := _with_start(row, lost)).start_time]
     runs: list[Job] = []
     resizing: Job | None = None
