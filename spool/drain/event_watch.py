@@ -33,7 +33,7 @@ _INPUTS = _IN_ATTRIB | _IN_CLOSE_WRITE | _IN_MOVED_FROM | _IN_MOVED_TO | _IN_CRE
 _INPUTS |= _IN_DELETE_SELF | _IN_MOVE_SELF
 # Editors rename the old file and then write the new one: after the first change the new file does
 # not exist yet.
-INPUTS_SETTLE_SECONDS = 1.0
+INPUTS_SETTLE_SECONDS = 0.5
 _READ_BYTES = 1 << 16
 
 
