@@ -1,23 +1,17 @@
-"""Wake-ups of the loop by inotify, for events, runs, token and configuration; else it polls."""
+"""Wake-ups of the loop by inotify, for events and runs, and by signals; else it polls."""
 
 from __future__ import annotations
 
-import os
 import resource
-import select
-import shutil
 import signal
 import threading
-import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from queue import Empty, Queue
 from typing import Any
 
 import pytest
-from empty_spool import make_directories
 
-from spool.drain import event_watch
 from spool.drain.event_watch import EventWatch, new_descriptor
 from spool.files.layout import Layout
 
@@ -25,31 +19,9 @@ PATIENCE_SECONDS = 10.0
 
 
 @pytest.fixture
-def layout(tmp_path: Path) -> Iterator[Layout]:
-    """Return an open spool."""
-    make_directories(tmp_path)
-    with Layout(tmp_path) as layout:
-        yield layout
-
-
-@pytest.fixture
 def queue() -> Queue[Any]:
     """Return the queue that the loop waits on."""
     return Queue()
-
-
-@pytest.fixture
-def quickly_settled(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Shorten the time in which inputs settle."""
-    monkeypatch.setattr(event_watch, "INPUTS_SETTLE_SECONDS", 0.05)
-
-
-@pytest.fixture
-def inputs(tmp_path: Path) -> Path:
-    """Return a directory for token and configuration."""
-    directory = tmp_path / "etc"
-    directory.mkdir()
-    return directory
 
 
 @pytest.fixture
@@ -110,172 +82,6 @@ def test_a_run_put_into_todo_wakes_the_loop(
     assert watch is queue.get(timeout=PATIENCE_SECONDS)
 
 
-def _elsewhere(path: Path) -> Path:
-    """Return a file beside the directory of a file, with a new content."""
-    other = path.parent.with_name("elsewhere")
-    other.write_text("new")
-    return other
-
-
-def _link(path: Path) -> None:
-    path.with_name("other").hardlink_to(_elsewhere(path))
-
-
-def _remove_directory(path: Path) -> None:
-    shutil.rmtree(path.parent)
-
-
-@pytest.mark.usefixtures("quickly_settled")
-@pytest.mark.parametrize(
-    "change",
-    [
-        lambda path: path.write_text("new"),
-        lambda path: _elsewhere(path).rename(path),
-        lambda path: path.rename(_elsewhere(path)),
-        _link,
-        Path.unlink,
-        lambda path: path.chmod(0o600),
-        lambda path: path.parent.rename(path.parent.with_name("old")),
-        _remove_directory,
-    ],
-    ids=[
-        "written",
-        "replaced",
-        "renamed away",
-        "linked",
-        "removed",
-        "readable",
-        "directory renamed",
-        "directory removed",
-    ],
-)
-def test_a_changed_input_wakes_the_loop(
-    layout: Layout, queue: Queue[Any], inputs: Path, change: Callable[[Path], object]
-) -> None:
-    """The token of a halted drain is repaired, or the configuration is edited."""
-    path = inputs / "token"
-    path.write_text("old")
-    watch = EventWatch(layout, queue, inputs=[path])
-    change(path)
-
-    assert watch is queue.get(timeout=PATIENCE_SECONDS)
-    watch.close()
-
-
-@pytest.mark.usefixtures("quickly_settled")
-def test_the_file_that_an_input_leads_to_is_watched(
-    layout: Layout, queue: Queue[Any], inputs: Path, tmp_path: Path
-) -> None:
-    """Configuration management keeps the file elsewhere."""
-    target = tmp_path / "managed"
-    target.mkdir()
-    (inputs / "config.json").symlink_to(target / "config.json")
-    watch = EventWatch(layout, queue, inputs=[inputs / "config.json"])
-    (target / "config.json").write_text("{}")
-
-    assert watch is queue.get(timeout=PATIENCE_SECONDS)
-    watch.close()
-
-
-@pytest.mark.usefixtures("quickly_settled")
-def test_a_second_change_of_the_inputs_wakes_the_loop(
-    layout: Layout, queue: Queue[Any], inputs: Path
-) -> None:
-    """The watch of the inputs resumes after each change."""
-    watch = EventWatch(layout, queue, inputs=[inputs / "token"])
-    (inputs / "token").write_text("first")
-    queue.get(timeout=PATIENCE_SECONDS).take()
-    (inputs / "token").write_text("second")
-
-    assert watch is queue.get(timeout=PATIENCE_SECONDS)
-    watch.close()
-
-
-def test_changed_inputs_settle_first(
-    layout: Layout, queue: Queue[Any], inputs: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """An editor renames the old file before it writes the new one."""
-    monkeypatch.setattr(event_watch, "INPUTS_SETTLE_SECONDS", 0.3)
-    watch = EventWatch(layout, queue, inputs=[inputs / "config.json"])
-    began = time.monotonic()
-    (inputs / "config.json").write_text("{")
-    queue.get(timeout=PATIENCE_SECONDS)
-    waited = time.monotonic() - began
-    watch.close()
-
-    assert waited >= 0.3
-
-
-def wait_until_read(descriptor: int) -> None:
-    """Wait until the watch's thread has read what was written into a pipe."""
-    is_unread = select.poll()
-    is_unread.register(descriptor, select.POLLIN)
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while is_unread.poll(0):
-        assert time.monotonic() < deadline, "the watch has not read the pipe"
-
-
-@pytest.fixture
-def pipe() -> Iterator[tuple[int, int]]:
-    """Return the ends of a pipe in place of an inotify descriptor; the watch closes the first."""
-    reads, writes = os.pipe()
-    yield reads, writes
-    os.close(writes)
-
-
-NewDescriptor = Callable[[Iterable[tuple[bytes, int]]], int]
-
-
-def in_turn(*factories: NewDescriptor) -> NewDescriptor:
-    """Return a factory that makes the descriptor of the spool by the first, then the next."""
-    waiting = iter(factories)
-
-    def make(watched: Iterable[tuple[bytes, int]]) -> int:
-        return next(waiting)(watched)
-
-    return make
-
-
-@pytest.mark.usefixtures("quickly_settled")
-def test_inputs_that_change_all_the_time_wake_the_loop(
-    layout: Layout, queue: Queue[Any], inputs: Path
-) -> None:
-    """Other programs write into their directory."""
-    watch = EventWatch(layout, queue, inputs=[inputs / "token"])
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while queue.empty():
-        (inputs / "other").touch()
-        assert time.monotonic() < deadline, "changes that never end keep the loop asleep"
-    watch.close()
-
-
-def test_an_event_does_not_wait_for_inputs(
-    layout: Layout, queue: Queue[Any], pipe: tuple[int, int], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Slurm may forget its job meanwhile."""
-    monkeypatch.setattr(event_watch, "INPUTS_SETTLE_SECONDS", 10 * PATIENCE_SECONDS)
-    make = in_turn(new_descriptor, lambda _watched: pipe[0])
-    watch = EventWatch(layout, queue, new_descriptor=make)
-    os.write(pipe[1], b"changed")
-    wait_until_read(pipe[0])
-    (layout.root / "new" / "1-start-5-0-0-1").write_text("end\n")
-
-    assert watch is queue.get(timeout=PATIENCE_SECONDS)
-    watch.close()
-
-
-def test_inputs_that_cannot_be_watched_are_reported(
-    layout: Layout, queue: Queue[Any], inputs: Path
-) -> None:
-    """The loop looks at them each second then; events wake it all the same."""
-    watch = EventWatch(layout, queue, inputs=[inputs / "missing" / "token"])
-    (layout.root / "new" / "1-start-5-0-0-1").write_text("end\n")
-
-    assert watch is queue.get(timeout=PATIENCE_SECONDS)
-    assert ("", False) == (watch.problem, watch.is_watching_inputs)
-    watch.close()
-
-
 @pytest.fixture
 def handled() -> Iterator[list[int]]:
     """Handle SIGUSR1; return the numbers of the signals that came."""
@@ -319,32 +125,6 @@ def test_a_thread_that_fails_is_a_problem(
     watch.close()
 
 
-@pytest.mark.usefixtures("quickly_settled")
-def test_a_replaced_directory_of_inputs_is_not_watched(
-    layout: Layout, queue: Queue[Any], inputs: Path
-) -> None:
-    """The watch is of the old one: the loop looks each second from now on."""
-    watch = EventWatch(layout, queue, inputs=[inputs / "token"])
-    before = watch.is_watching_inputs
-    inputs.rename(inputs.with_name("old"))
-    inputs.mkdir()
-
-    assert watch is queue.get(timeout=PATIENCE_SECONDS)
-    assert (True, False) == (before, watch.is_watching_inputs)
-    watch.close()
-
-
-def test_a_loop_of_links_does_not_prevent_the_watch(
-    layout: Layout, queue: Queue[Any], inputs: Path
-) -> None:
-    """The reader of the file reports the error."""
-    (inputs / "token").symlink_to("token")
-    watch = EventWatch(layout, queue, inputs=[inputs / "token"])
-
-    assert watch.is_watching_inputs
-    watch.close()
-
-
 def test_each_wake_up_taken_allows_the_next_one(
     layout: Layout, queue: Queue[Any], watch: EventWatch
 ) -> None:
@@ -361,21 +141,6 @@ def test_many_events_need_one_wake_up(layout: Layout, queue: Queue[Any], watch: 
     for number in range(50):
         (layout.root / "new" / f"1-start-{number}-0-0-1").write_text("end\n")
     queue.get(timeout=PATIENCE_SECONDS)
-    watch.close()
-
-    assert queue.empty()
-
-
-def test_an_event_while_a_wake_up_is_announced_needs_none(
-    layout: Layout, queue: Queue[Any], pipe: tuple[int, int]
-) -> None:
-    """The loop lists `new/` after it has received the first one."""
-    make = in_turn(lambda _watched: pipe[0], new_descriptor)
-    watch = EventWatch(layout, queue, new_descriptor=make)
-    os.write(pipe[1], b"first")
-    queue.get(timeout=PATIENCE_SECONDS)
-    os.write(pipe[1], b"second")
-    wait_until_read(pipe[0])
     watch.close()
 
     assert queue.empty()

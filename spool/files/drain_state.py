@@ -146,10 +146,8 @@ class DrainStateFile:
             return
         self._last, self._last_news, self._written_at = state, news, now
         # No fsync for figures: they change each second, and after a power cut older ones will do.
-        document, durable = (
-            _to_document(replace(state, updated=now)),
-            is_news or self._last_write_failed,
-        )
+        document = _to_document(replace(state, updated=now))
+        durable = is_news or self._last_write_failed
         self.is_behind = self._last_write_failed = False
         try:
             write_json(self._path, document, durable=durable, system_calls=self._system_calls)
