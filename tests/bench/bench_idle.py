@@ -1,8 +1,8 @@
 """Measure what an idle drain costs: `make bench-idle` (needs neither root nor Slurm).
 
 Prints its resident memory, its share of one core and its wake-ups per second over a minute, while
-cc-backend answers and while it is down. What a wake-up costs depends on the machine: a Python process
-that only wakes up once a second is measured as well.
+cc-backend answers and while it is down. What a wake-up costs depends on the machine: a Python
+process that only wakes up once a second is measured as well.
 """
 
 from __future__ import annotations
