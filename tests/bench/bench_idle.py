@@ -1,6 +1,6 @@
 """Measure what an idle drain costs: `make bench-idle` (needs neither root nor Slurm).
 
-Prints its resident memory, its share of one core and its wake-ups per second over a minute, while
+Prints its resident memory, its share of one core and its wake-ups per second over 135 s, while
 cc-backend answers and while it is down. What a wake-up costs depends on the machine: a Python
 process that only wakes up once a second is measured as well.
 """
@@ -19,9 +19,11 @@ from installed import CC_SPOOL
 from slurm_lab.wait import wait_until
 from stub_server import Model, StubServer
 
-SECONDS = 60.0
-SETTLE_SECONDS = 15.0  # the drain is quiet 6 s after its last work
-OUTAGE_SECONDS = 60.0  # until the probes of an outage are rare
+SECONDS = 135.0  # three passes of a quiet drain; a round of node states comes every 300 s
+BARE_SECONDS = 60.0  # of the process that only wakes up once a second
+# Until the drain has made its first round of node states and its second query of the topology, and
+# the probes of an outage are rare.
+SETTLE_SECONDS = 65.0
 PART = {"name": "cpu", "nodes": "n[1-4]", "topology": {"socket": [], "core": []}}
 CLUSTER = {"name": "lab", "subClusters": [PART]}
 SLEEPER = "import time\nwhile True:\n    time.sleep(1)"
@@ -88,7 +90,7 @@ def measure(pid: int, seconds: float) -> Idle:
     )
 
 
-def bare_process(seconds: float = SECONDS) -> Idle:
+def bare_process(seconds: float = BARE_SECONDS) -> Idle:
     """Return the cost of a Python process that only wakes up once a second."""
     with subprocess.Popen([sys.executable, "-I", "-c", SLEEPER]) as process:
         time.sleep(1)
@@ -108,7 +110,7 @@ def idle_drain(seconds: float = SECONDS, *, is_down: bool = False) -> Idle:
         try:
             state = Path(root) / "state" / "drain.json"
             wait_until(lambda: bool(server.log) or (is_down and state.exists()), "the drain")
-            time.sleep(OUTAGE_SECONDS if is_down else SETTLE_SECONDS)
+            time.sleep(SETTLE_SECONDS)
             return measure(drain.pid, seconds)
         finally:
             drain.terminate()
