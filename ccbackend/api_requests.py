@@ -33,8 +33,8 @@ class ApiRequests:
         self._transport = transport
         self._shared = shared
         self._verified: str | None = None  # the token to which REST has answered
-        self.is_silent = False
-        """Whether the server did not answer in time when it was last detected."""
+        self.failed_detection: ApiReply | None = None
+        """The failure of the last detection, if a second request is useless now; else None."""
         self._connections_seen = 1  # of the transport when the server was last detected
 
     def close(self) -> None:
@@ -54,7 +54,13 @@ class ApiRequests:
         """Ask which server this is, without token; what is known stays if it does not say."""
         page = self._transport.exchange("GET", "/login", with_token=False)
         self._connections_seen = max(1, self._transport.connections)
-        self.is_silent = page.fault is Fault.TIMED_OUT
+        # Without a connection a second request would fail in the same way, after a timeout it would
+        # wait another minute. A connection that broke later may have been closed for this path
+        # only. The reply stands for that of `verify_token`, which is then not sent.
+        self.failed_detection = None
+        if not page.sent or page.fault is Fault.TIMED_OUT:
+            reply = replies.reply_to(ApiCall.LISTING, page, self.server.version)
+            self.failed_detection = reply
         version = version_of_login_page(page.text) if page.status else None
         if version is not None:
             self._shared.server = server_info(version)

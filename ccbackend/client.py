@@ -63,14 +63,13 @@ class BackendClient:
     def probe(self) -> Probe:
         """Detect the server; check that it accepts our token and that its job API is on.
 
-        A server in NATS mode (>= 1.5.0) lists jobs by REST but takes none. A silent one is asked
-        once: each question takes a minute.
+        A server in NATS mode (>= 1.5.0) lists jobs by REST but takes none. A server that cannot be
+        reached or does not answer in time gets one request: a second one would fail in the same
+        way, the latter after another minute.
         """
         server = self.detect_server()
-        if self._requests.is_silent:
-            return Probe(
-                server, ApiReply(call=ApiCall.LISTING, verdict=ReplyVerdict(Reason.TIMED_OUT))
-            )
+        if self._requests.failed_detection is not None:
+            return Probe(server, self._requests.failed_detection)
         reply = self._requests.verify_token()
         if reply.outcome is Outcome.DELIVERED:
             # by REST, whatever a subclass asks: `NatsClient` asks its broker as well

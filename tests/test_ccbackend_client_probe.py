@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from unittest.mock import patch
+
 import pytest
+import requests
 from scripted_client import EMPTY, NEW, OLD, backend, error
 from scripted_server import Action, answer, hang_up, stall
 
+from ccbackend.client import BackendClient
+from ccbackend.errors import Fault
 from ccbackend.outcomes import ApiCall, Outcome, Reason
 from ccbackend.version import Dialect, ServerInfo
-from ccbackend.wire.transport import ExchangeLimits
+from ccbackend.wire.transport import ExchangeLimits, HttpAnswer, Transport
 
 LOGIN = answer(200, '<li class="build-list-item">Version 1.4.4</li>')
 PLAIN = answer(200, "<html>login</html>")
@@ -57,6 +63,61 @@ def test_a_probe_of_a_silent_server_ends_after_the_first_question() -> None:
 
     assert found.reply.verdict.reason is Reason.TIMED_OUT
     assert paths == ["/login"]
+
+
+@pytest.fixture
+def answers() -> list[HttpAnswer]:
+    """Return the answers that the server of `client` will give."""
+    return []
+
+
+@pytest.fixture
+def client(answers: list[HttpAnswer]) -> Iterator[BackendClient]:
+    """Return a client that gets these answers, one after the other."""
+    transport = Transport(requests.Session(), "http://lab", token=lambda: "secret-token")
+    with patch.object(transport, "exchange", lambda *_args, **_options: answers.pop(0)):
+        yield BackendClient(transport)
+
+
+UNREACHABLE = HttpAnswer(fault=Fault.UNREACHABLE, sent=False)
+VERSION_PAGE = HttpAnswer(status=200, text="Version 1.4.4")
+EMPTY_LIST = HttpAnswer(status=200, text='{"jobs":[],"items":1,"page":1}')
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [
+        (Fault.UNREACHABLE, Reason.UNREACHABLE),
+        (Fault.CERTIFICATE, Reason.CERTIFICATE),
+        (Fault.CA_FILE, Reason.CA_FILE),
+    ],
+)
+def test_a_probe_without_a_connection_makes_one_request(
+    client: BackendClient, answers: list[HttpAnswer], fault: Fault, reason: Reason
+) -> None:
+    """A second request would fail in the same way."""
+    answers += [HttpAnswer(fault=fault, sent=False), EMPTY_LIST]
+    found = client.probe()
+
+    assert (reason, [EMPTY_LIST]) == (found.reply.verdict.reason, answers)
+
+
+def test_a_server_that_is_reached_again_is_asked_for_its_list(
+    client: BackendClient, answers: list[HttpAnswer]
+) -> None:
+    """Each probe starts anew."""
+    answers += [UNREACHABLE, VERSION_PAGE, EMPTY_LIST]
+    client.probe()
+
+    assert client.probe().reply.outcome is Outcome.DELIVERED
+
+
+def test_a_probe_goes_on_after_a_broken_connection() -> None:
+    """A proxy may close the connection for the login page only."""
+    with backend(hang_up, EMPTY) as (there, _):
+        found = there.probe()
+
+    assert found.reply.outcome is Outcome.DELIVERED
 
 
 def test_the_path_for_starts_shows_whether_jobs_are_taken() -> None:

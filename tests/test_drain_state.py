@@ -81,8 +81,8 @@ def test_no_drain_has_ever_run(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "later", "updated"),
     [
-        ({}, 9.9, 0.0),
-        ({}, 10.0, 10.0),
+        ({}, 4.9, 0.0),
+        ({}, 5.0, 5.0),
         ({"last_delivery": 1.0}, 0.9, 0.0),
         ({"last_delivery": 1.0}, 1.0, 1.0),
         ({"health": DOWN}, 0.1, 0.1),
@@ -94,12 +94,30 @@ def test_no_drain_has_ever_run(tmp_path: Path) -> None:
 def test_a_state_is_written_when_it_is_news_or_the_file_is_old(
     tmp_path: Path, change: dict[str, Any], later: float, updated: float
 ) -> None:
-    """Health at once, figures each second, a sign of life every ten seconds."""
+    """Health at once, figures each second, a refresh every five seconds."""
     first = DrainState(last_delivery=0.0)
     found = written(tmp_path, (first, 0.0), (replace(first, **change), later))
 
     assert found is not None
     assert updated == found.updated
+
+
+def test_a_refresh_is_written_once(tmp_path: Path) -> None:
+    """The next pass, a second later, has nothing new."""
+    same = DrainState(last_delivery=0.0)
+    found = written(tmp_path, (same, 5.0), (same, 30.0), (same, 31.0))
+
+    assert found is not None
+    assert 30.0 == found.updated
+
+
+def test_figures_that_change_in_each_pass_are_written_once_a_second(tmp_path: Path) -> None:
+    """A busy drain makes many passes a second."""
+    states = [(DrainState(last_delivery=at), at) for at in (5.0, 7.0, 7.1)]
+    found = written(tmp_path, *states)
+
+    assert found is not None
+    assert 7.0 == found.updated
 
 
 @pytest.mark.parametrize(("later", "is_behind"), [(0.9, True), (1.0, False)])
@@ -112,6 +130,15 @@ def test_a_file_that_lacks_a_figure_is_behind(
     file.write(DrainState(last_delivery=1.0), 5.0 + later)
 
     assert is_behind == file.is_behind
+
+
+def test_a_change_after_a_refresh_is_written_at_once(tmp_path: Path) -> None:
+    """A second later, the drain would have to wake up for it."""
+    same, changed = DrainState(last_delivery=0.0), DrainState(last_delivery=1.0)
+    found = written(tmp_path, (same, 5.0), (same, 30.0), (changed, 30.1))
+
+    assert found is not None
+    assert 1.0 == found.last_delivery
 
 
 def test_a_file_that_has_everything_is_not_behind(tmp_path: Path) -> None:

@@ -28,16 +28,19 @@ QUIET_PASSES = int(QUIET_AFTER_SECONDS) + 3
 
 
 class TimedQueue(PatientQueue):
-    """A queue whose waiting takes no time, but is recorded."""
+    """A queue that records each wait and takes no time; an empty one calls `on_wait` instead."""
 
     def __init__(self) -> None:
         super().__init__()
         self.timeouts: list[float] = []
+        self.on_wait: Callable[[float], None] = lambda _seconds: None
 
     def get(self, block: bool = True, timeout: float | None = None) -> Any:  # noqa: FBT001, FBT002 - as in `queue.Queue`
         """Return what is there."""
         if timeout is not None:
             self.timeouts.append(timeout)
+            if self.empty():
+                self.on_wait(timeout)
         return super().get(block, timeout)
 
 
@@ -49,7 +52,7 @@ class Waits:
         self.world = self.site.world
         self.of_passes: list[float] = []
         self.world.new_watch = EventWatch
-        self.sleeps = False  # whether a pass takes as long as it may wait, or a second
+        self.sleeps = False  # whether a pass takes as long as it waits, or a second
 
     def boot(self) -> None:
         """Start a drain, and record how long its passes may wait."""
@@ -60,10 +63,16 @@ class Waits:
 
         def recorded_step(wait: float) -> None:
             self.of_passes.append(wait)
-            self.world.now += wait if self.sleeps else 1.0
+            if not self.sleeps:
+                self.world.now += 1.0
             step(wait)
 
+        def sleep(seconds: float) -> None:
+            self.world.now += seconds if self.sleeps else 0.0
+
         drain.step = recorded_step
+        answers: Any = self.world.parts.answers
+        answers.on_wait = sleep
 
     def wait_after(
         self, passes: int, inputs_changed: Callable[[int], bool] = lambda _: False
@@ -162,6 +171,58 @@ def test_an_outage_needs_few_passes(waits: Waits) -> None:
     waits.site.settle(3.0)
 
     assert QUIET_SECONDS == waits.wait_after(100)
+
+
+def test_a_failed_probe_does_not_keep_the_passes_close(waits: Waits) -> None:
+    """Its result is in the state file at once, so that no further pass is needed."""
+    waits.world.backend.everything = Reason.UNREACHABLE
+    waits.sleeps = True
+    waits.boot()
+    waits.wait_after(100)
+
+    after_start = waits.of_passes[-40:]  # at the start passes are a second apart
+
+    assert WATCHED_SECONDS not in after_start
+
+
+def test_a_late_figure_needs_one_pass_a_second_later(waits: Waits) -> None:
+    """It has changed twice within a second, and each change is in the file then."""
+    waits.sleeps = True
+    waits.boot()
+    answers: Any = waits.world.parts.answers
+
+    def change(number: int) -> bool:
+        if number in {QUIET_PASSES, QUIET_PASSES + 1}:
+            waits.world.drain.last_event = float(number)
+            answers.put(NothingNew())  # the next pass does not wait
+        return False
+
+    waits.wait_after(QUIET_PASSES + 4, change)
+
+    assert [WATCHED_SECONDS, QUIET_SECONDS] == waits.of_passes[QUIET_PASSES + 1 : QUIET_PASSES + 3]
+
+
+class NothingNew:
+    """An answer that changes nothing."""
+
+    def take(self) -> None:
+        """Do nothing."""
+
+
+def test_the_state_file_of_a_quiet_drain_is_fresh(waits: Waits) -> None:
+    """`check` warns after 60 s; the rest is for a pass that takes long."""
+    written: list[float] = []
+
+    def look(_number: int) -> bool:
+        written.append(waits.site.state().updated or 0.0)
+        return False
+
+    waits.sleeps = True
+    waits.boot()
+    waits.wait_after(100, look)
+    longest = max(after - before for before, after in pairwise(written))
+
+    assert 0 < longest <= 50
 
 
 def test_a_quiet_drain_wakes_up_to_read_a_file_again(

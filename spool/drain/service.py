@@ -26,9 +26,9 @@ HOUSEKEEPING_SECONDS = 3600.0
 SHUTDOWN_SECONDS = 8.0
 # The longest wait between two passes while inotify works. After a pause a pass takes several times
 # as much CPU time, because its code has left the processor's caches. So an idle drain makes few
-# passes, just enough to keep its state file fresh for `check`.
+# passes, just enough to keep its state file fresh for `check`, which warns after 60 s.
 WATCHED_SECONDS = 1.0
-QUIET_SECONDS = 30.0
+QUIET_SECONDS = 45.0
 # longer than the periods that no time of `Drain` shows: the state report collects every 5 s
 QUIET_AFTER_SECONDS = 6.0
 ONCE_SECONDS = 30.0
@@ -168,10 +168,13 @@ class Service:
             return IDLE_SECONDS
         is_woken = watch.wake_up_count > self._wake_ups_seen
         self._wake_ups_seen = watch.wake_up_count
-        is_busy = self.drain.is_busy or self._report.is_counting or self._state_file.is_behind
+        is_busy = self.drain.is_busy or self._report.is_counting
         if is_woken or is_busy or not watch.is_watching_inputs:
             self._quiet_at = now + QUIET_AFTER_SECONDS
-        wait = WATCHED_SECONDS if now < self._quiet_at else QUIET_SECONDS
+        # A change that is not in the file yet needs one more pass, not six: if it set `_quiet_at`,
+        # each probe of an outage would keep the drain awake.
+        is_quiet = now >= self._quiet_at and not self._state_file.is_behind
+        wait = QUIET_SECONDS if is_quiet else WATCHED_SECONDS
         return min(wait, self._watchdog.remaining(now))
 
     def _write_state(self, *, at_once: bool = False) -> None:

@@ -119,7 +119,7 @@ class StateReport:
             return None
         # Since the server answers, too: while it is down its outage is reported, not the runs.
         answers_since = server.since if server.is_up else 0.0
-        return max(due, self._delivered_at, answers_since) + now.wall - now.steady
+        return _wall_time(max(due, self._delivered_at, answers_since), now)
 
     def _count_deliveries(self, now: Moment) -> None:
         """Record the deliveries by time."""

@@ -23,8 +23,9 @@ from spool.files.state_files import MAX_NUMBER, write_json
 if TYPE_CHECKING:
     from spool.files.system_calls import SystemCalls
 
-# `check` warns when the file is a minute old, so that some writes may be late.
-REFRESH_SECONDS = 10.0
+# The age at which a pass writes an unchanged state again. `check` warns after 60 s, and the next
+# pass of a quiet drain may be 45 s later (QUIET_SECONDS).
+REFRESH_SECONDS = 5.0
 FIGURES_SECONDS = 1.0
 MAX_UNREADABLE = 20
 HALT_HINT = (
@@ -121,30 +122,34 @@ _NEWS = tuple(each.name for each in dataclasses.fields(DrainState) if not each.m
 
 
 class DrainStateFile:
-    """The writer of the state: changes at once, counts each second, else as a sign of life."""
+    """The writer of the state: news at once, figures at most once a second, else a refresh."""
 
     def __init__(self, path: Path, *, system_calls: SystemCalls = os) -> None:
         self._path = path
         self._system_calls = system_calls
         self._last: DrainState | None = None
         self._last_news: tuple[object, ...] = ()
-        self._written_at = 0.0
+        self._written_at = self._change_written_at = 0.0
         self._last_write_failed = False
         self.is_behind = False
-        """Whether the file lacks a change: it was just written before it, or the write failed."""
+        """Whether a change is not in the file: too soon after the last one, or the write failed."""
 
     def write(self, state: DrainState, now: float, *, at_once: bool = False) -> None:
         """Write the state if it changed or the file is old, or `at_once`; log errors."""
-        age = now - self._written_at
         news = _news(state)
         is_news = news != self._last_news
         is_same = state == self._last and not self._last_write_failed
+        # The time of a mere refresh does not count for a change, or the change would be written a
+        # second later, and the drain would have to wake up for it.
+        age = now - (self._written_at if is_same else self._change_written_at)
         limit = REFRESH_SECONDS if is_same else FIGURES_SECONDS
         # A negative age: the clock was set back. Then the file is written, not left for hours.
         if not is_news and 0 <= age < limit and not at_once:
             self.is_behind = not is_same
             return
         self._last, self._last_news, self._written_at = state, news, now
+        if not is_same:
+            self._change_written_at = now
         # No fsync for figures: they change each second, and after a power cut older ones will do.
         document = _to_document(replace(state, updated=now))
         durable = is_news or self._last_write_failed

@@ -27,7 +27,7 @@ from chaos.oracle import Verdict
 HOUR = 3600.0
 DAY = 86400.0
 CRITICAL = 2
-QUIET_PAUSE_SECONDS = 12.0  # longer than QUIET_AFTER_SECONDS: then passes are 30 s apart
+QUIET_PAUSE_SECONDS = 12.0  # longer than QUIET_AFTER_SECONDS: then passes are 45 s apart
 SMALL_FILE_SYSTEM = 'mount -t tmpfs -o nr_inodes=60,mode=755 none "$1" && cd "$1"'
 
 
