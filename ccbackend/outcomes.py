@@ -182,7 +182,7 @@ class Reason(Enum):
     )
     ROLE_REFUSED = (
         Outcome.HALT,
-        "the token's account at cc-backend must have the role api, and no other role",
+        "create a token for an account with the role api alone, and write it to the token file",
     )
     TOKEN_REFUSED = (
         Outcome.HALT,

@@ -52,6 +52,15 @@ class SlurmError(Exception):
         super().__init__(f"{message}{said}")
 
 
+def wrong_cluster(command: str, other: str, cluster: str) -> SlurmError:
+    """Return the error of a command that answered for another cluster."""
+    return SlurmError(
+        f"{command} answered for cluster {excerpt(other)!r}, not {cluster!r}",
+        reason=FailureReason.WRONG_CLUSTER,
+        hint="check which slurm.conf Slurm's commands read (key slurm.conf)",
+    )
+
+
 class UnknownJob(Exception):  # noqa: N818 - an answer, not an error
     """The answer of the controller that it does not know a job id that was asked for."""
 

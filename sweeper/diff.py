@@ -16,6 +16,7 @@ from slurm.decode.fields.job_states import END_STATES
 from slurm.light_dataclass import light_dataclass
 from spool.files.run_id import RunId
 from spool.files.sweep_state import SweepMemory
+from spool.formatting import format_duration
 from spool.resolve.slurm_runs import match_start, same_start
 from sweeper.values import (
     Close,
@@ -165,7 +166,9 @@ def _judge_orphan(judge: _Judge, row: BackendRow) -> None:
     end = job.end_time or 0
     sweeps_since = memory.sweep + 1 - memory.stops_queued.get(key, -SWEEPS_TO_CONFIRM)
     if end - judge.now > FUTURE_SECONDS:
-        why = f"ended {end - judge.now} s in the future according to {source}; compare the clocks"
+        ahead = format_duration(end - judge.now)
+        clocks = "check the clocks of this host, slurmctld and slurmdbd"
+        why = f"its end is {ahead} in the future according to {source}: {clocks}"
         drift.reports.append(Report(key=key, user=job.user, why=why))
     # Its stop was queued by the last sweep and may not be visible yet: another one would only be
     # refused.

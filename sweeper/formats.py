@@ -41,9 +41,10 @@ def plan_summary(plan: Plan) -> str:
     """Return a plan in one line."""
     parts = [format_drift(plan.drift, is_refused=plan.is_refused)]
     if plan.held_back:
-        parts.append(f"{len(plan.held_back)} of them held back until the next sweep")
+        parts.append(f"{pluralize(len(plan.held_back), 'stop')} held back by a safety check")
     if plan.over_limit:
-        parts.append(f"{plan.over_limit} left for the next sweep (--limit)")
+        over_limit = pluralize(plan.over_limit, "change")
+        parts.append(f"{over_limit} over the limit (--limit), left for the next sweep")
     if plan.ends_read_until:
         since = format_time(plan.ends_read_until)
         rest = f"those that ended after {since} are checked by the next one"

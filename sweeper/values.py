@@ -150,10 +150,10 @@ class Plan:
     """What a sweep would do. Its parts are in a fixed order: oldest run first.
 
     `first_sightings` are runs too young to be reported: applying stores their facts, and they are
-    reported after the grace. They are no drift. `held_back` are stops and closes that wait for the
-    next sweep. `skipped` counts what differs and needs nothing, by reason. `over_limit` counts
-    changes beyond the limit. `ends_read_until` is until when the runs that ended were looked at
-    (Unix seconds), None if none are left. `running_counts` are the running jobs of Slurm and of
+    reported after the grace. They are no drift. `held_back` are stops and closes that a safety
+    check holds back. `skipped` counts what differs and needs nothing, by reason. `over_limit`
+    counts changes beyond the limit. `ends_read_until` is until when the runs that ended were looked
+    at (Unix seconds), None if none are left. `running_counts` are the running jobs of Slurm and of
     cc-backend, None where not known.
     """
 

@@ -47,7 +47,7 @@ def test_refused_token_is_the_only_news() -> None:
     (found,) = results
     assert (CheckStatus.CRITICAL, None) == (found.status, known)
     assert "cc-backend 1.5.4 (API field for node sharing: 'shared'): 400: its words" == found.text
-    assert "must have the role api, and no other role" in found.hint
+    assert "with the role api alone" in found.hint
     assert found.hint.endswith("roles of the token: none")
 
 

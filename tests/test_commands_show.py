@@ -130,7 +130,7 @@ NOTHING = "nothing; it is retried automatically"
             {"health": HALT},
             run_of(5),
             (
-                "remove the cause of the halt; the drain then resumes by itself within a minute,"
+                "correct what the reason names; deliveries then resume within a minute,"
                 " or at once after a change of token or configuration"
             ),
         ),

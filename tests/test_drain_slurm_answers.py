@@ -82,8 +82,8 @@ def test_cores_seen_while_configuring_are_kept(world: World) -> None:
 @pytest.mark.parametrize(
     ("next_run", "said"),
     [
-        (False, f"CANCELLED at {format_time(NOON + 1)}, according to its epilog"),
-        (True, f"CANCELLED at {format_time(NOON + 3601)}, according to its next run"),
+        (False, f"CANCELLED at {format_time(NOON + 1)} (known from its epilog); nothing to do"),
+        (True, f"CANCELLED at {format_time(NOON + 3601)} (known from its next run); nothing to do"),
     ],
 )
 def test_an_end_that_slurm_does_not_prove_is_told_with_a_warning(

@@ -38,8 +38,8 @@ def test_expansion_keeps_slurms_order(text: str, hosts: tuple[str, ...]) -> None
 @pytest.mark.parametrize(
     ("text", "position", "reason"),
     [
-        ("n[5-1]", 2, "the range 5-1 ends before it begins"),
-        ("n[1,5-1]", 4, "the range 5-1 ends before it begins"),
+        ("n[5-1]", 2, "the range 5-1 counts backwards"),
+        ("n[1,5-1]", 4, "the range 5-1 counts backwards"),
         ("n]", 1, "unexpected ']'"),
         ("n[1", 1, "unexpected '['"),
         ("n[]", 2, "expected a number or a range such as 1-4, got ''"),

@@ -93,7 +93,7 @@ def test_node_without_its_size_is_left_out(caplog: pytest.LogCaptureFixture) -> 
     nodes = parse_nodes(odd % 1 + odd % 2 + NODE_21)
 
     assert ["n2cn001"] == [node.name for node in nodes]
-    assert 1 == caplog.text.count("nodes named futureN (N: a number) are skipped")
+    assert 1 == caplog.text.count("nodes named futureN (N: a number) are ignored")
 
 
 def test_node_with_odd_gres_keeps_the_others() -> None:

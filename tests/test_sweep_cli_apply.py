@@ -100,7 +100,7 @@ def test_a_limit_leaves_work_and_says_so(tmp_path: Path) -> None:
         said = made.sweep("apply", "-l", 1)
 
         assert said.code == 75
-        assert "1 left for the next sweep" in said.out
+        assert "1 change over the limit (--limit), left for the next sweep" in said.out
         assert json.loads((made.state / "sweep.json").read_text())["mark"] == made.now - 600
         assert made.sweep("apply", "--direction", "start").code == 0
 

@@ -32,10 +32,10 @@ def test_a_table_is_short_and_json_is_whole() -> None:
     assert lines[3].split()[:3] == ["held", "stop", "4"]
     assert lines[-2] == "... and 13 more; --json shows all"
     assert lines[-1] == (
-        "1 missing start, 1 missing stop, 1 stale run, 60 other differences; 1 of them held back"
-        " until the next sweep; 2 left for the next sweep (--limit); details of 1 new job to be"
-        " stored while Slurm still knows them; nothing to do for: 1 run younger than"
-        " sweep.grace_seconds; running: 5 in Slurm, 6 at cc-backend"
+        "1 missing start, 1 missing stop, 1 stale run, 60 other differences; 1 stop held back"
+        " by a safety check; 2 changes over the limit (--limit), left for the next sweep;"
+        " details of 1 new job to be stored while Slurm still knows them; nothing to do for: 1 run"
+        " younger than sweep.grace_seconds; running: 5 in Slurm, 6 at cc-backend"
     )
     assert (len(data["reports"]), data["refused"]) == (60, True)
     assert data["changes"][1] == {

@@ -19,7 +19,7 @@ from slurm.decode.fields.reader import FieldReader
 from slurm.decode.fields.scalars import NO_VALUE_WORDS, digits, epoch_seconds, text
 from slurm.decode.fields.sharing import sharing_from_text
 from slurm.decode.fields.user_names import user_and_uid
-from slurm.errors import FailureReason, SlurmError, excerpt
+from slurm.errors import FailureReason, SlurmError, excerpt, wrong_cluster
 from slurm.job import Job
 
 SACCT_SEPARATOR = "\x1f"
@@ -67,8 +67,7 @@ def parse_sacct_rows(
     for values in _split_rows(stdout, names, separator):
         field = dict(zip(names, values, strict=True))
         if cluster is not None and field["Cluster"] != cluster:
-            message = f"sacct answers for cluster {excerpt(field['Cluster'])!r}, not {cluster!r}"
-            raise SlurmError(message, reason=FailureReason.WRONG_CLUSTER)
+            raise wrong_cluster("sacct", field["Cluster"], cluster)
         try:
             jobs.append(_parse_row(field))
         except ValueError as error:

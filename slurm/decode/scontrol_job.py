@@ -115,7 +115,9 @@ def _trusted_lines(stdout: str, job_id: int) -> _TrustedLines:
             raise UntrustedTextError(f"scontrol's output does not contain {word} exactly once")
     # The name is the only free text before the second line, and it stands at the end of the first.
     if not lines[1].startswith(SECOND_LINE_STARTS):
-        raise UntrustedTextError("the job's name has several lines")
+        raise UntrustedTextError(
+            "line 2 of scontrol's output is not as expected: the job's name may have several lines"
+        )
     end = next(place for place, line in enumerate(lines) if line.lstrip().startswith("JOB_GRES="))
     if not all(KEY.match(line) for line in lines[1 : end + 1]):
         raise UntrustedTextError(

@@ -95,8 +95,8 @@ def _node(name: str, record: str) -> Node | None:
 @lru_cache(maxsize=64)
 def _warn_size(kind: str) -> None:
     text = (
-        "nodes named %s (N: a number) are skipped: Slurm does not show their sockets, cores or"
-        " threads"
+        "nodes named %s (N: a number) are ignored: `scontrol show node` does not show their"
+        " sockets, cores or threads; check their lines in slurm.conf"
     )
     _log.warning(text, kind)
 

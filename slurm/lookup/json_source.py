@@ -10,7 +10,7 @@ from slurm.commands import MAX_LISTING_BYTES
 from slurm.decode.json_stream import RecordStream
 from slurm.decode.release_text import release_of_meta
 from slurm.decode.squeue_json import parse_job, record_job_id
-from slurm.errors import FailureReason, SlurmError, UnknownJob, excerpt
+from slurm.errors import FailureReason, SlurmError, UnknownJob, excerpt, wrong_cluster
 from slurm.job import Job
 from slurm.lookup.result import IDS_PER_CALL, LookupResult, LookupTools, Target
 from slurm.release import QueryMethod, Release, ReleaseFeatures, features_of
@@ -123,7 +123,7 @@ def _check_cluster(record: Mapping[str, Any], cluster: str) -> None:
     other = record.get("cluster")
     if other == cluster:
         return
-    message = f"squeue answers for cluster {other!r}, not {cluster!r}"
-    is_name = isinstance(other, str) and other != ""
-    reason = FailureReason.WRONG_CLUSTER if is_name else FailureReason.MALFORMED
-    raise SlurmError(message[:300], reason=reason)
+    if not isinstance(other, str) or not other:
+        message = "squeue's record names no cluster"
+        raise SlurmError(message, reason=FailureReason.MALFORMED)
+    raise wrong_cluster("squeue", other, cluster)

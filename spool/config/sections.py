@@ -150,8 +150,8 @@ class SweepKeys:
     require_force: bool = key(
         boolean,
         default=False,
-        about="whether an unusually large number of stops waits for `cc-sweep apply --force`. If"
-        " false, the next sweep sends those that it confirms to have ended",
+        about="whether stops that a safety check holds back wait for `cc-sweep apply --force"
+        " --stops N`. If false, the next sweep sends those that it plans again",
     )
 
 

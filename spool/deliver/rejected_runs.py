@@ -56,6 +56,6 @@ def _own_error(call: str, reason: str, now: Moment) -> LastError:
         outcome="rejected",
         reason="incomplete",
         message=escape(reason),
-        hint="add what is missing and type `cc-spool retry ID`, or give it up with `cc-spool"
-        " discard ID`",
+        hint="correct what the message names, in Slurm or in the configuration, and type"
+        " `cc-spool retry ID`; if the run need not be reported: `cc-spool discard ID`",
     )

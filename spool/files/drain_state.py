@@ -29,8 +29,8 @@ REFRESH_SECONDS = 5.0
 FIGURES_SECONDS = 1.0
 MAX_UNREADABLE = 20
 HALT_HINT = (
-    "remove the cause of the halt; the drain then resumes by itself within a minute, or at once"
-    " after a change of token or configuration"
+    "correct what the reason names; deliveries then resume within a minute, or at once after a"
+    " change of token or configuration"
 )
 _FIGURE = {"is_figure": True}
 

@@ -81,7 +81,10 @@ def check_last_event(
     start_age = format_duration(now - (youngest.start_time or 0))
     came = f"the last event arrived {age} ago" if age else "no event has arrived"
     text = f"job {youngest.job_id} started {start_age} ago, but {came}: no hook wrote an event"
-    hint = f"{activation(config)}; check slurmctld's log, and the permissions of new/"
+    hint = (
+        f"if the hooks were added to slurm.conf after slurmctld started, {activation(config)};"
+        " otherwise check slurmctld's log, and the permissions of new/ in the spool"
+    )
     return finding(CheckStatus.WARNING, "last event", text, hint)
 
 

@@ -64,7 +64,7 @@ def _warn_unproven_end(run: Run, end: End) -> None:
     if end.source in {EndSource.EVENT, EndSource.NEXT_RUN}:
         _log.warning(
             "job=%d start=%d is no longer known to Slurm: it is assumed to have ended as %s at"
-            " %s, according to its %s",
+            " %s (known from its %s); nothing to do",
             run.job_id,
             run.start_time,
             end.state,

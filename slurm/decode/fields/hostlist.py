@@ -105,7 +105,7 @@ def _expand_ranges(text: str, position: int, ranges: str) -> list[str]:
         if max(len(low), len(high)) > MAX_DIGITS:
             raise HostlistError(text, position, f"a number with more than {MAX_DIGITS} digits")
         if int(high) < int(low):
-            raise HostlistError(text, position, f"the range {piece} ends before it begins")
+            raise HostlistError(text, position, f"the range {piece} counts backwards")
         # Before `range` is expanded: a forged range must not take the memory of the drain.
         if len(numbers) + int(high) - int(low) >= MAX_HOSTS:
             raise HostlistError(text, position, f"more than {MAX_HOSTS} entries")
