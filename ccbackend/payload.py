@@ -101,8 +101,8 @@ def stop_payload(
     stop_time = clamp_end_time(end_time, key.start_time)
     if abs(stop_time - end_time) > 1:
         warn(
-            "the end time was before the start time: an end time"
-            f" {stop_time - end_time} s later is reported"
+            "the end time was before the start time or too long after it: it is reported changed"
+            f" by {stop_time - end_time:+d} s"
         )
     return {
         "jobId": key.job_id,

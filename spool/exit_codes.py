@@ -26,7 +26,8 @@ MEANINGS: Mapping[int, str] = {
     REFUSED: "a safety check refused the action, or a file was not accepted",
     UNAVAILABLE: "Slurm or cc-backend does not answer; nothing was done",
     IO_ERROR: "the output could not be written to stdout",
-    TRY_AGAIN: "another process holds the lock, or runs are pending; repeat the command later",
+    TRY_AGAIN: "not complete: the message names the cause (a lock, pending runs, a file error);"
+    " repeat the command later",
     NO_PERMISSION: "the token is refused, or a permission is missing",
     CONFIG: "the configuration has errors; all of them are shown",
 }

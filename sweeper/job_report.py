@@ -119,7 +119,10 @@ def _verdicts(job_report: JobReport) -> Iterator[str]:
 
 _VERDICT_OF_STATUS = {
     "queued": "pending: it is in the spool, and the drain will deliver it",
-    "unreported": "excluded by its opt-out flag, by a filter, or by drain.requeue",
+    "unreported": (
+        "excluded by its opt-out flag, a filter, drain.requeue, a later run at cc-backend, or"
+        " `cc-spool discard`"
+    ),
     "dead": "rejected: it is a dead letter, see `cc-spool show`",
     "young": "pending: cc-backend may have accepted it, but does not list it yet",
     "confirming": "pending: the last sweep reported its end, and the next one checks it",

@@ -212,9 +212,10 @@ def test_partition_may_be_a_cluster_of_its_own(config: Config) -> None:
 def test_core_counts_must_agree(config: Config) -> None:
     """Else threads cannot be mapped; each kind of difference is one line."""
     found = compared(config, node("n1", cores_per_socket=4), node("n2"), node("b1"))
+    not_sent = "hardware threads are not sent, or are wrong with assume_core_ids"
     assert [
-        "cc-backend has 4 cores, Slurm 8 for n1: hardware threads are not sent",
-        "cc-backend has no topology for b1: hardware threads are not sent",
+        f"cc-backend has 4 cores, Slurm 8 for n1: {not_sent}",
+        f"cc-backend has no topology for b1: {not_sent}",
     ] == [result.text for result in found if result.name == "cores"]
     assert {CheckStatus.WARNING} == {result.status for result in found if result.name == "cores"}
 

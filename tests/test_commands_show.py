@@ -172,7 +172,8 @@ def test_show_says_what_to_do_about_a_damaged_file(drained: CommandSite) -> None
     (drained.spool / "todo" / "5-100.json").write_text("{")
 
     assert (
-        "repair the file or its permissions" in drained.call("show", "5", "--json").json[0]["to_do"]
+        "correct this; the drain then reads the file"
+        in drained.call("show", "5", "--json").json[0]["to_do"]
     )
 
 

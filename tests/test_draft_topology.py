@@ -143,7 +143,7 @@ def test_kinds_of_the_same_name_are_numbered() -> None:
     types = [each["topology"].get("accelerators") for each in found.document["subClusters"]]
     assert [{"id": "a", "type": "AMD GPU", "model": "mi300"}] == types[3][:1]
     assert any(
-        "gpuPciAddrs has 2 addresses for its hosts, but Slurm has 1 devices" in n
+        "the configuration has addresses of 2 devices for each host, but Slurm has 1;" in n
         for n in found.notes
     )
     assert found.document["subClusters"][2]["processorType"].endswith("(aarch64)")

@@ -53,7 +53,7 @@ def test_an_error_of_our_own_ends_no_worker(
     assert TextsReply() == texts(Commands()).ask(TextsQuery(jobs=(JOB, JOB)))
     expected = [
         (
-            "scripts and descriptions of 2 jobs were not read, internal error of cc-slurm-sync"
+            "the scripts and descriptions were not read (jobs: 2), internal error of cc-slurm-sync"
             " (KeyError('odd')); please report it with the log"
         )
     ]

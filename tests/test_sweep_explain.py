@@ -206,7 +206,10 @@ def test_who_does_not_answer_is_named(tmp_path: Path) -> None:
         ),
         (
             replace(EMPTY, plan=Plan(skipped={"unreported": 1, "strange": 1})),
-            "excluded by its opt-out flag, by a filter, or by drain.requeue",
+            (
+                "excluded by its opt-out flag, a filter, drain.requeue, a later run at cc-backend,"
+                " or `cc-spool discard`"
+            ),
             None,
         ),
     ],

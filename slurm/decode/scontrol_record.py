@@ -129,11 +129,15 @@ def _values(lines: Sequence[str]) -> dict[str, str]:
         own = [line for line in lines if line.lstrip().startswith(f"{key}=")]
         match = pattern.fullmatch(own[0].strip()) if len(own) == 1 else None
         if match is None:
-            raise UntrustedTextError(f"scontrol's output does not contain {key}= exactly once")
+            raise UntrustedTextError(
+                f"scontrol's output does not have exactly one valid {key}= line"
+            )
         found |= match.groupdict()
     # A line break in the name moves what Slurm prints as its second line.
     if not lines[1].startswith(SECOND_LINE_STARTS):
-        raise UntrustedTextError("the job's name has several lines")
+        raise UntrustedTextError(
+            "line 2 of scontrol's output is not as expected: the job's name may have several lines"
+        )
     if not all(KEY.match(line) for line in lines[1 : _end(lines) + 1]):
         raise UntrustedTextError("scontrol's output has an unknown line before the resources")
     return found

@@ -158,5 +158,6 @@ def _seconds(text: str) -> float:
     except ValueError:
         found = 0.0
     if not 0 < found < float("inf"):
-        raise argparse.ArgumentTypeError(f"expected a number of seconds such as 600, got {text!r}")
+        reason = f"expected a number of seconds above 0, such as 600, got {text!r}"
+        raise argparse.ArgumentTypeError(reason)
     return found

@@ -131,7 +131,7 @@ def next_step(entry: Entry, view: DrainView) -> str:
     if entry.directory is Directory.DEAD:
         return _dead_letter_step(entry)
     if isinstance(entry, BadFile):
-        return f"{entry.reason}: repair the file or its permissions; the drain retries it"
+        return f"{entry.reason}: correct this; the drain then reads the file again by itself"
     if entry.directory is Directory.OPEN:
         return "nothing"
     if not view.is_running:

@@ -89,13 +89,12 @@ def _trouble_lines(view: DrainView, now: float) -> Iterator[str]:
     """Yield the problems that prevent deliveries."""
     state = view.state
     yield from _health_lines(view, now)
-    for what, since in (
-        ("Slurm", state.slurm_silent_since),
-        ("Slurm's accounting", state.accounting_silent_since),
-    ):
-        if since is not None:
-            why = f": {escape(state.slurm_reason)}" if state.slurm_reason else ""
-            yield f"{what} has not answered since {format_time(since)}{why}"
+    if state.slurm_silent_since is not None:
+        why = f": {escape(state.slurm_reason)}" if state.slurm_reason else ""
+        yield f"Slurm has not answered since {format_time(state.slurm_silent_since)}{why}"
+    if state.accounting_silent_since is not None:
+        since = format_time(state.accounting_silent_since)
+        yield f"Slurm's accounting has not answered since {since}; check slurmdbd"
     if state.disk_full:
         why = f": {escape(state.disk_reason)}" if state.disk_reason else ""
         yield f"the drain cannot write to the spool{why}"
@@ -107,7 +106,10 @@ def _trouble_lines(view: DrainView, now: float) -> Iterator[str]:
         yield f"warning: {escape(warning)}"
     if state.polling_reason:
         why = escape(state.polling_reason)
-        yield f"inotify cannot be used ({why}): new/ is polled, which takes more CPU time"
+        yield (
+            f"inotify cannot be used ({why}): new/ is polled, which takes more CPU time; check the"
+            " limits fs.inotify.max_user_instances and max_user_watches (sysctl)"
+        )
 
 
 def _health_lines(view: DrainView, now: float) -> Iterator[str]:

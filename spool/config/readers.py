@@ -106,7 +106,7 @@ def text(value: Any, location: Location) -> str:
     """Read a printable text that is not empty and has no blanks around it."""
     found = printable(value, location)
     if not found:
-        raise InvalidValueError("empty", "write a value or remove the key")
+        raise InvalidValueError("empty", "write a value, or remove it if it is optional")
     if found != found.strip():
         raise InvalidValueError("has a space at its beginning or end", "remove it")
     return found

@@ -209,7 +209,7 @@ def _accelerators(config: Config) -> Iterator[str]:
     for pattern in patterns:
         if not is_anchored(pattern):
             yield (
-                f'gpuPciAddrs."{escape(pattern)}": matches any part of a host name;'
+                f'gpuPciAddrs."{escape(pattern)}": also matches longer host names;'
                 " write ^...$ for the whole name"
             )
     for first, second, name in overlaps(patterns):

@@ -214,8 +214,9 @@ def _accelerators(
         return None
     if len(hardware.addresses) != count:
         notes.append(
-            f"{name}: gpuPciAddrs has {len(hardware.addresses)} addresses for its hosts,"
-            f" but Slurm has {count} devices"
+            f"{name}: the configuration has addresses of"
+            f" {pluralize(len(hardware.addresses), 'device')} for each host, but Slurm has {count};"
+            " correct gpuPciAddrs, accelerators or gres.conf"
         )
     notes.append(f"{name}: check type and model of the accelerators")
     models = [type_ or TO_FILL_IN for _, type_, number in hardware.devices for _ in range(number)]

@@ -102,8 +102,8 @@ def _hosts(matched: Sequence[_MatchedNode]) -> CheckResult:
         return passed("hosts", f"cc-backend has all nodes ({len(matched)})")
     text = f"cc-backend does not have {abbreviated(unknown)}: jobs on them are not delivered"
     hint = (
-        "add them to cluster.json and restart cc-backend, map their names with host_map, or"
-        " exclude them with ignoreHosts"
+        "add them to the cluster.json of their partitions' cluster and restart cc-backend, map"
+        " their names with host_map, or exclude them with ignoreHosts"
     )
     status = CheckStatus.CRITICAL if len(unknown) == len(matched) else CheckStatus.WARNING
     return finding(status, "hosts", text, hint)
@@ -141,7 +141,8 @@ def _cores(matched: Sequence[_MatchedNode]) -> Iterator[CheckResult]:
             found.setdefault(text, []).append(match.host)
     for text, hosts in found.items():
         text_with_hosts = (
-            f"cc-backend {text} for {abbreviated(hosts)}: hardware threads are not sent"
+            f"cc-backend {text} for {abbreviated(hosts)}: hardware threads are not sent, or are"
+            " wrong with assume_core_ids"
         )
         hint = "correct the topology in cc-backend's cluster.json, or the nodes in slurm.conf"
         yield finding(CheckStatus.WARNING, "cores", text_with_hosts, hint)

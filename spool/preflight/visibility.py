@@ -14,11 +14,14 @@ from slurm.decode.fields.hostlist import readable_hosts
 from slurm.decode.job_rows import SqueueRow
 from slurm.decode.scontrol_nodes import Node
 from spool.checks.result import CheckResult, CheckStatus, finding, passed
+from spool.formatting import pluralize
 
 MAX_SHOWN_NODES = 3
 _SEE_ALL = (
-    "give the service user AdminLevel Operator (`sacctmgr add user USER account=ACCOUNT"
-    " adminlevel=Operator`, same uid on slurmdbd's host), or run the drain as SlurmUser"
+    "give the service user AdminLevel Operator (`sacctmgr modify user USER set"
+    " adminlevel=Operator`; if accounting does not have the user: `sacctmgr add user USER"
+    " account=ACCOUNT adminlevel=Operator`; same uid on slurmdbd's host), or run the drain as"
+    " SlurmUser"
 )
 _SCRIPTS = f"{_SEE_ALL}, or set metadata.job_script to false"
 
@@ -42,9 +45,8 @@ def check_job_visibility(
         text = f"{len(hidden)} nodes have allocated CPUs, but {rights.user} sees no job on {shown}"
         return finding(CheckStatus.CRITICAL, name, text, _SEE_ALL)
     others = sum(job.user != rights.user for job in jobs)
-    return passed(
-        name, f"squeue shows {len(jobs)} jobs, {others} of other users ({_access_reason(rights)})"
-    )
+    seen = f"squeue shows {pluralize(len(jobs), 'job')}, {others} of other users"
+    return passed(name, f"{seen} ({_access_reason(rights)})")
 
 
 def check_accounting_visibility(

@@ -146,7 +146,7 @@ class JobTexts:
             texts = self.read(query.jobs, budget_seconds=BUDGET_SECONDS)
             return TextsReply(texts=texts, users=self.resolve_users(query.uids))
         except Exception as error:  # noqa: BLE001 - a border: one query; the worker goes on
-            what = "scripts and descriptions of %d jobs were not read"
+            what = "the scripts and descriptions were not read (jobs: %d)"
             log_internal_error(_log, error, what, len(query.jobs))
             return TextsReply()
 
