@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import socket
-import subprocess
-import sys
 import threading
 from itertools import count
 from pathlib import Path
@@ -258,60 +256,3 @@ def test_retry_after_travels_with_the_answer() -> None:
     """A busy server says how long."""
     with transport(answer(503, "", "Retry-After: 12\r\n")) as (there, _):
         assert there.exchange("GET", "/").retry_after_seconds == 12.0
-
-
-def output_of(script: str, *paths: Path) -> tuple[str, str]:
-    """Return stdout and stderr of a script in a new Python; `paths` come first in `sys.path`."""
-    script = f"import sys; sys.path[1:1] = {[str(path) for path in paths]}; {script}"
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", script], capture_output=True, text=True, check=False
-    )
-    return done.stdout, done.stderr
-
-
-def test_encoding_guessers_and_importlib_metadata_are_not_loaded() -> None:
-    """Answers are UTF-8 and come by HTTP/1.1."""
-    script = (
-        "import ccbackend.wire.transport; "
-        "unused = {'chardet', 'charset_normalizer', 'importlib.metadata'}; "
-        "print(unused & set(sys.modules))"
-    )
-
-    assert ("set()\n", "") == output_of(script)
-
-
-def test_modules_left_out_can_still_be_imported() -> None:
-    """Other code may need them."""
-    script = (
-        "import ccbackend.wire.transport, charset_normalizer; "
-        "from importlib.metadata import version; print(bool(version('requests')))"
-    )
-
-    assert ("True\n", "") == output_of(script)
-
-
-def test_a_module_that_is_loaded_stays() -> None:
-    """The program that imports us may use it."""
-    script = (
-        "import importlib.metadata as before, ccbackend.wire; "
-        "print(sys.modules['importlib.metadata'] is before)"
-    )
-
-    assert ("True\n", "") == output_of(script)
-
-
-@pytest.mark.parametrize(
-    "need",
-    [
-        "from importlib.metadata import PackageNotFoundError",
-        "import importlib.metadata; importlib.metadata.version('pip')",
-        "from importlib.metadata import version; version('pip')",
-    ],
-)
-def test_requests_is_loaded_with_all_modules_if_it_needs_them(tmp_path: Path, need: str) -> None:
-    """The first import fails; the second one leaves nothing out."""
-    package = tmp_path / "requests"
-    package.mkdir()
-    (package / "__init__.py").write_text(f"{need}\nprint('loaded')\n")
-
-    assert ("loaded\n", "") == output_of("import ccbackend.wire", tmp_path)
