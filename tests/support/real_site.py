@@ -165,8 +165,8 @@ class RealSite:
         return any(name.startswith("todo/") for name in self.waiting(job))
 
     @property
-    def has_told_all(self) -> bool:
-        """Whether nothing waits to be told but ends that are yet to come."""
+    def has_delivered_all(self) -> bool:
+        """Whether nothing waits for delivery but ends that are yet to come."""
         return all(name.startswith("open/") for name in self.files())
 
     def files(self) -> list[str]:

@@ -163,8 +163,8 @@ def _outage(story: Story) -> None:
     """Let both servers go for longer than Slurm remembers, and come back as the other release."""
     for site in story.sites:
         # a kill may have taken the answer to a DELETE, which is repeated after a commit interval
-        is_idle = partial(getattr, site, "has_told_all")
-        wait_until(is_idle, "everything to be told", timeout=FLUSH_SECONDS + 60)
+        is_idle = partial(getattr, site, "has_delivered_all")
+        wait_until(is_idle, "everything to be delivered", timeout=FLUSH_SECONDS + 60)
         site.go_away()
         story.seen[site.name, "requests before"] = len(site.server.log)
     story.submit("away", "-pcrowd", "--array=0-199", script=NOTHING, user="bob")
