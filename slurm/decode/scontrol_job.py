@@ -28,7 +28,7 @@ from slurm.job import Job, NodeAllocation, Sharing
 _TRUNCATED_LENGTH = 126
 _FIRST_LINE = re.compile(r"JobId=(\d+)(?: (?:Array|Het)\w+=\S+)* JobName=(.*)")
 _STRUCTURAL_KEYS = ("UserId=", "JobState=", "NodeList=", "Socks/Node=", "JOB_GRES=")
-SECOND_LINE_STARTS = ("   HetJobIdSet=", "   SLUID=", "   UserId=")
+_SECOND_LINE_STARTS = ("   HetJobIdSet=", "   SLUID=", "   UserId=")
 KEY = re.compile(r"   [A-Z][\w/:]*=")
 _NODES = re.compile(r"     Nodes=(\S*) CPU_IDs=(\S*) Mem=\d* GRES=(.*)")
 _ANY_NODES = re.compile(r"\s*Nodes=")
@@ -113,11 +113,7 @@ def _trusted_lines(stdout: str, job_id: int) -> _TrustedLines:
     for word in _STRUCTURAL_KEYS:
         if sum(line.lstrip().startswith(word) for line in lines) != 1:
             raise UntrustedTextError(f"scontrol's output does not contain {word} exactly once")
-    # The name is the only free text before the second line, and it stands at the end of the first.
-    if not lines[1].startswith(SECOND_LINE_STARTS):
-        raise UntrustedTextError(
-            "line 2 of scontrol's output is not as expected: the job's name may have several lines"
-        )
+    check_second_line(lines)
     end = next(place for place, line in enumerate(lines) if line.lstrip().startswith("JOB_GRES="))
     if not all(KEY.match(line) for line in lines[1 : end + 1]):
         raise UntrustedTextError(
@@ -130,6 +126,20 @@ def _trusted_lines(stdout: str, job_id: int) -> _TrustedLines:
         raise UntrustedTextError("scontrol's output has node lines in the wrong place")
     rest = lines[end + 1 + len(nodes) :]
     return _TrustedLines(first[2], nodes, tuple(rest[:4]), free_text(rest, COMMENT))
+
+
+def check_second_line(lines: Sequence[str]) -> None:
+    """Check that the job's name has no line break: it would move what Slurm prints second.
+
+    The name is the only free text before the second line, and it stands at the end of the first.
+
+    Raises:
+        UntrustedTextError: the second line of `lines` is not Slurm's.
+    """
+    if not lines[1].startswith(_SECOND_LINE_STARTS):
+        raise UntrustedTextError(
+            "line 2 of scontrol's output is not as expected: the job's name may have several lines"
+        )
 
 
 def _allocations(job: Job, record: _TrustedLines, node_of: NodeOf) -> Iterator[NodeAllocation]:

@@ -19,8 +19,8 @@ from slurm.decode.fields.user_names import user_and_uid
 from slurm.decode.scontrol_job import (
     COMMENT,
     KEY,
-    SECOND_LINE_STARTS,
     UntrustedTextError,
+    check_second_line,
     free_text,
     sharing_after_resources,
 )
@@ -133,11 +133,7 @@ def _values(lines: Sequence[str]) -> dict[str, str]:
                 f"scontrol's output does not have exactly one valid {key}= line"
             )
         found |= match.groupdict()
-    # A line break in the name moves what Slurm prints as its second line.
-    if not lines[1].startswith(SECOND_LINE_STARTS):
-        raise UntrustedTextError(
-            "line 2 of scontrol's output is not as expected: the job's name may have several lines"
-        )
+    check_second_line(lines)
     if not all(KEY.match(line) for line in lines[1 : _end(lines) + 1]):
         raise UntrustedTextError("scontrol's output has an unknown line before the resources")
     return found
