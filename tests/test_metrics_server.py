@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import logging
+import os
 import socket
 import threading
 import urllib.request
@@ -11,6 +13,8 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
+from drain_process import until
+from free_port import free_port
 from metrics_text import FULL, samples_of, samples_of_text
 
 from spool.metrics import http_server, output
@@ -46,12 +50,6 @@ def test_a_file_is_written_again_and_again(tmp_path: Path, monkeypatch: pytest.M
 
     assert "cc_slurm_sync_drain_up 1.0" in (tmp_path / "x.prom").read_text()
     assert count == len(reads)
-
-
-def free_port() -> int:
-    """Return a port that nobody uses now."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])
 
 
 def test_metrics_are_served_until_the_end(caplog: pytest.LogCaptureFixture) -> None:
@@ -112,3 +110,46 @@ def test_a_port_in_use_is_a_warning(caplog: pytest.LogCaptureFixture) -> None:
 
     assert (expected,) == warnings
     assert expected in caplog.text
+
+
+def test_a_port_that_becomes_free_is_served(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a restart; the warning ends."""
+    monkeypatch.setattr(output, "LISTEN_AGAIN_SECONDS", 0.01)
+    port = free_port()
+    publisher = MetricsPublisher(lambda: FULL, textfile=None, listen=("127.0.0.1", port))
+    with socket.create_server(("127.0.0.1", port)) as taken, published(publisher):
+        taken.close()
+        until(lambda: not publisher.warnings())
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
+            assert 200 == answer.status
+
+
+def test_an_address_that_stays_in_use_is_logged_once(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each further attempt says nothing new."""
+    monkeypatch.setattr(output, "LISTEN_AGAIN_SECONDS", 0.001)
+    attempts: list[int] = []
+
+    def refuse(*_: object) -> None:
+        attempts.append(1)
+        raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
+
+    monkeypatch.setattr(output, "MetricsServer", refuse)
+    publisher = MetricsPublisher(lambda: FULL, textfile=None, listen=("127.0.0.1", 1))
+    with published(publisher):
+        until(lambda: len(attempts) > 2)
+
+    assert 1 == caplog.text.count("metrics.listen")
+
+
+def test_no_name_server_is_asked_for_the_own_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that does not answer would delay the start of the drain by many seconds."""
+    monkeypatch.setattr(socket, "getfqdn", lambda _name: pytest.fail("asked"))
+    port = free_port()
+    publisher = MetricsPublisher(lambda: FULL, textfile=None, listen=("127.0.0.1", port))
+    with (
+        published(publisher),
+        urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as answer,
+    ):
+        assert 200 == answer.status

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import logging
 import socket
+import socketserver
 import sys
-from socketserver import ThreadingMixIn
+from contextlib import suppress
 from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
@@ -30,7 +31,7 @@ class MetricsHandler(WSGIRequestHandler):
         """Log nothing."""
 
 
-class MetricsServer(ThreadingMixIn, WSGIServer):
+class MetricsServer(socketserver.ThreadingMixIn, WSGIServer):
     """The server of a registry; further connections are closed at once.
 
     Raises:
@@ -45,6 +46,21 @@ class MetricsServer(ThreadingMixIn, WSGIServer):
         self._requests: set[Any] = set()
         super().__init__((host, port), MetricsHandler)
         self.set_app(make_wsgi_app(registry))
+
+    def server_bind(self) -> None:
+        """Listen, without the reverse lookup of the address that `http.server` makes for a name.
+
+        A name server that does not answer would delay the start of the drain.
+        """
+        socketserver.TCPServer.server_bind(self)
+        host, self.server_port = self.server_address[:2]
+        self.server_name = str(host)
+        self.setup_environ()
+
+    def wake(self) -> None:
+        """End the `handle_request` that waits for a connection, in another thread."""
+        with suppress(OSError):  # closed meanwhile
+            self.socket.shutdown(socket.SHUT_RDWR)
 
     def verify_request(self, request: Any, client_address: Any) -> bool:
         """Return whether a connection is accepted."""

@@ -19,6 +19,7 @@ from spool.metrics.samples import PREFIX
 from spool.metrics.snapshot import MetricsSnapshot
 
 WRITE_SECONDS = 10.0
+LISTEN_AGAIN_SECONDS = 10.0  # after the address was in use, or not there yet
 TEXTFILE_MODE = 0o644  # node_exporter reads it as another user
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _log = logging.getLogger(__name__)
@@ -96,7 +97,8 @@ class MetricsPublisher:
         self._listen = listen
         self._problems: dict[str, str] = {}
         self._stopping = threading.Event()
-        self._stops: list[Callable[[], object]] = []
+        self._threads: list[threading.Thread] = []
+        self._server: MetricsServer | None = None
 
     def warnings(self) -> tuple[str, ...]:
         """Return why metrics cannot be written or served; for any thread."""
@@ -105,16 +107,18 @@ class MetricsPublisher:
     def start(self) -> None:
         """Write and serve from now on; an error is logged and is one of the warnings."""
         if self._listen is not None:
-            self._serve(*self._listen)
+            self._begin_to_listen(*self._listen)
+            self._start_thread(self._serve, *self._listen)
         if self._textfile is not None:
-            writer = threading.Thread(target=self._write_often, args=(self._textfile,), daemon=True)
-            writer.start()
-            self._stops += [self._stopping.set, writer.join]
+            self._start_thread(self._write_often, self._textfile)
 
     def close(self) -> None:
         """End the threads."""
-        for stop in self._stops:
-            stop()
+        self._stopping.set()
+        if self._server is not None:
+            self._server.wake()
+        for thread in self._threads:
+            thread.join()
 
     def write(self, path: Path) -> None:
         """Write the file once; an error is logged when it begins and when it ends."""
@@ -130,21 +134,34 @@ class MetricsPublisher:
         else:
             self._problems.pop("textfile", None)
 
+    def _start_thread(self, run: Callable[..., None], *arguments: object) -> None:
+        thread = threading.Thread(target=run, args=arguments, daemon=True)
+        thread.start()
+        self._threads.append(thread)
+
     def _write_often(self, path: Path) -> None:
         while True:
             self.write(path)
             if self._stopping.wait(WRITE_SECONDS):
                 return
 
-    def _serve(self, host: str, port: int) -> None:
+    def _begin_to_listen(self, host: str, port: int) -> None:
         try:
-            server = MetricsServer(host, port, metrics_registry(self._read))
+            self._server = MetricsServer(host, port, metrics_registry(self._read))
         except OSError as error:
             problem = f"metrics.listen: cannot listen on {host}:{port}: {error.strerror}"
-            _log.warning("%s", problem)
+            if problem != self._problems.get("listen"):
+                _log.warning("%s", problem)
             self._problems["listen"] = problem
-            return
-        thread = threading.Thread(target=server.serve_forever, name="metrics", daemon=True)
-        thread.start()
-        _log.info("metrics are served on http://%s:%d/metrics", host, server.server_port)
-        self._stops += [server.shutdown, server.server_close, thread.join]
+        else:
+            self._problems.pop("listen", None)
+            _log.info("metrics are served on http://%s:%d/metrics", host, port)
+
+    def _serve(self, host: str, port: int) -> None:
+        while self._server is None:
+            if self._stopping.wait(LISTEN_AGAIN_SECONDS):
+                return
+            self._begin_to_listen(host, port)
+        with self._server as server:
+            while not self._stopping.is_set():
+                server.handle_request()
