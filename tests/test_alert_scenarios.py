@@ -232,7 +232,7 @@ def test_runs_that_are_due_in_vain_raise_an_alert(tmp_path: Path, lab: Prometheu
         second = MonitoredDrain(tmp_path / "second", server, listen=lab.drain_port)
         server.fail(Fault(Kind.SILENCE, path="/api/jobs/start_job"))
         with second:
-            until(lambda: second.log.exists() and "metrics are served" in second.log.read_text())
+            until(lambda: lab.series('up{job="drain"} == 1'), PATIENCE_SECONDS)
             for _ in range(6):  # one of them is always due
                 second.slurm.start(NODE)
             lab.wait(lambda firing: "NothingDelivered" in firing, "NothingDelivered")

@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 from command_site import TOKEN, CommandSite
-from nats_site import SUBJECT, NatsServer, Subscriber, free_port, needs_broker
+from free_port import free_port
+from nats_site import SUBJECT, NatsServer, Subscriber, needs_broker
 from stub_server import Model, StubServer
 
 from ccbackend.client import BackendClient

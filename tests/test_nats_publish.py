@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from free_port import free_port
 from nats_accounts import creds_and_settings, user_seed
-from nats_site import SUBJECT, LineRecorder, NatsServer, Subscriber, free_port, needs_broker
+from nats_site import SUBJECT, LineRecorder, NatsServer, Subscriber, needs_broker
 from stub_server import Model, StubServer
 
 from ccbackend.nats_api.credentials import parse_credentials, public_key, sign

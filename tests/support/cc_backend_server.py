@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from backend_version import parse_version
+from free_port import free_port
 from recorded_backend import files, releases, version_of
 
 from ccbackend.version import Version
@@ -39,7 +40,7 @@ class RealServer:
         self.broker_url = ""
         """Of the broker in NATS mode; "": one that is not there."""
         self.commit_interval = COMMIT_INTERVAL
-        self._port = _free_port()
+        self._port = free_port()
         self.version = self._ask_version()
         self._write_settings()
         self._make_keys()
@@ -155,7 +156,7 @@ class RealServer:
         if nats:
             subjects = {"subject-job-event": "cc.job", "subject-node-state": "cc.node"}
             config["main"]["api-subjects"] = subjects
-            url = self.broker_url or f"nats://127.0.0.1:{_free_port()}"
+            url = self.broker_url or f"nats://127.0.0.1:{free_port()}"
             config["nats"] = {"address": url}
         path.write_text(json.dumps(config))
 
@@ -181,11 +182,6 @@ class RealServer:
         if done.returncode != 0:
             raise AssertionError(f"{words}: {text[-2000:]}")
         return text
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as found:
-        return int(found.getsockname()[1])
 
 
 def _ed25519() -> tuple[bytes, bytes]:

@@ -21,6 +21,7 @@ from types import TracebackType
 from typing import Self
 
 import pytest
+from free_port import free_port
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from stub_server import StubServer
@@ -34,14 +35,6 @@ needs_broker = pytest.mark.skipif(
     PROGRAM is None and not os.environ.get("REQUIRE_SLURM"),
     reason="Debian's package nats-server is not installed",
 )
-
-
-def free_port() -> int:
-    """Return a port of the loopback that nobody uses now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 class NatsServer:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -21,6 +20,7 @@ from typing import Any, Self
 import yaml
 from alert_rules import RULES
 from drain_process import ROOT, TOKEN, DrainProcess
+from free_port import free_port
 from stub_server import Model, StubServer
 
 PATIENCE_SECONDS = 90.0
@@ -44,12 +44,6 @@ scrape_configs:
   - job_name: drain
     static_configs: [{{targets: ["127.0.0.1:{drain}"]}}]
 """
-
-
-def free_port() -> int:
-    """Return a port of the loopback that nobody uses now."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])
 
 
 def short_rules(path: Path) -> Path:
@@ -200,4 +194,4 @@ class PrometheusLab:
         raise AssertionError(f"{what}; firing: {seen}; the drain said: {log}")
 
 
-__all__ = ["MonitoredDrain", "PrometheusLab", "free_port"]
+__all__ = ["MonitoredDrain", "PrometheusLab"]

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import socket
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from free_port import free_port
 from slurm_lab import wait_until
 from stub_server import Model, StubServer
 
@@ -122,9 +122,3 @@ class Site(Machine):
         """Return the names of the files in some directories of the spool."""
         paths = [self.file(f"{SPOOL}/{state}") for state in states or STATES]
         return sorted(path.name for top in paths for path in top.iterdir())
-
-
-def free_port() -> int:
-    """Return a port on loopback that nobody listens on."""
-    with closing(socket.create_server(("127.0.0.1", 0))) as listener:
-        return int(listener.getsockname()[1])
