@@ -65,7 +65,7 @@ def _define(record: type[T], *, slots: bool) -> Any:
 def _dict_initializer(members: tuple[Any, ...]) -> Callable[..., None]:
     """Return the constructor of a class with these fields."""
     defaults = {each.name: each.default for each in members}
-    others = [each for each in members if each.default is MISSING]
+    others = [(each.name, each.default_factory) for each in members if each.default is MISSING]
 
     def __init__(self: Any, **values: Any) -> None:  # noqa: N807 - it becomes a method
         state = vars(self)
@@ -80,7 +80,7 @@ def _slots_initializer(made: Any) -> Callable[..., None]:
     """Return the constructor of a class with slots."""
     members = fields(made)
     defaults = {each.name: each.default for each in members}
-    others = [each for each in members if each.default is MISSING]
+    others = [(each.name, each.default_factory) for each in members if each.default is MISSING]
     setters = [getattr(made, each.name).__set__ for each in members]
 
     def __init__(self: Any, **values: Any) -> None:  # noqa: N807 - it becomes a method
@@ -93,17 +93,17 @@ def _slots_initializer(made: Any) -> Callable[..., None]:
 
 
 def _complete(
-    value: Any, state: dict[str, Any], defaults: dict[str, Any], others: list[Any]
+    value: Any, state: dict[str, Any], defaults: dict[str, Any], others: list[tuple[str, Any]]
 ) -> None:
     """Add the defaults that are made anew for each value; refuse unknown and missing fields."""
     if len(state) > len(defaults):
         unknown = ", ".join(name for name in state if name not in defaults)
         raise TypeError(f"{type(value).__name__} has no {unknown}")
-    for each in others:
-        if state[each.name] is MISSING and each.default_factory is not MISSING:
-            state[each.name] = each.default_factory()
-    if missing := ", ".join(each.name for each in others if state[each.name] is MISSING):
-        raise TypeError(f"{type(value).__name__} is missing {missing}")
+    for name, factory in others:
+        if state[name] is MISSING:
+            if factory is MISSING:
+                raise TypeError(f"{type(value).__name__} is missing {name}")
+            state[name] = factory()
 
 
 class _Methods:

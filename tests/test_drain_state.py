@@ -132,6 +132,19 @@ def test_a_file_that_lacks_a_figure_is_behind(
     assert is_behind == file.is_behind
 
 
+@pytest.mark.parametrize(
+    ("later", "may_write"), [(0.0, False), (0.9, False), (1.0, True), (-9, True)]
+)
+def test_figures_may_be_written_once_a_second(
+    tmp_path: Path, later: float, *, may_write: bool
+) -> None:
+    """A drain with a backlog collects none in between; the clock may be set back."""
+    file = DrainStateFile(tmp_path / "drain.json")
+    file.write(DrainState(last_delivery=0.0), 5.0)
+
+    assert may_write is file.may_write(5.0 + later)
+
+
 def test_a_change_after_a_refresh_is_written_at_once(tmp_path: Path) -> None:
     """A second later, the drain would have to wake up for it."""
     same, changed = DrainState(last_delivery=0.0), DrainState(last_delivery=1.0)

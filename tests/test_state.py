@@ -196,6 +196,17 @@ def test_a_step_that_succeeds_does_not_hide_one_that_kills(process: Process) -> 
     assert process.crash_marker.is_poison("5-100.json")
 
 
+def test_a_step_within_a_block_keeps_the_name(process: Process) -> None:
+    """A run is read as a part of making its request."""
+    with process.crash_marker("5-100.json"):
+        process.handle("5-100.json")
+        named = process.path.read_bytes().rstrip(b"\0")
+    process.handle("6-100.json")
+    process.die_in("5-100.json")
+
+    assert (b"1 5-100.json", b"1 5-100.json") == (named, process.path.read_bytes().rstrip(b"\0"))
+
+
 def test_a_death_elsewhere_acquits(process: Process) -> None:
     """The name was handled and the process lived on."""
     process.die_in("5-100.json", times=2)

@@ -75,14 +75,9 @@ class RequestBuilder:
         is_start = entry.in_flight is RequestKind.START
         if is_start and self.names.hosts.defers(entry, entry.host, now.steady):
             return None
-        run = self.load_run(entry, now)
-        if run is None:
-            return None
         try:
             with self._crash_marker(entry.name):
-                return self._request_of(entry, run, now, is_trial=is_trial)
-        except UnsendableError as error:
-            move_unsendable_to_dead(self._store, entry, run, str(error), now)
+                return self._request_of(entry, now, is_trial=is_trial)
         except OSError as error:  # its name cannot be written down, so the state directory is full
             self._set_aside(entry, error.strerror or str(error), READ_AGAIN_SECONDS, now)
         except Exception as error:  # noqa: BLE001 - a border: one run in a pass; the others go on
@@ -94,21 +89,26 @@ class RequestBuilder:
             self._set_aside(entry, internal_error(error), AFTER_CRASHES_SECONDS, now)
         return None
 
-    def _request_of(
-        self, entry: PendingRun, run: Run, now: Moment, *, is_trial: bool
-    ) -> SendRequest | None:
+    def _request_of(self, entry: PendingRun, now: Moment, *, is_trial: bool) -> SendRequest | None:
+        run = self.load_run(entry, now)
+        if run is None:
+            return None
         cluster = self._composer.cluster(run)
         is_start = entry.in_flight is RequestKind.START
         if is_start and self._start_must_wait(entry, run, cluster, now):
             return None
         reason = None if run.cluster else self._composer.exclusion_reason(run)
-        if reason is None:
-            if is_start:
-                self.names.hosts.take_try(entry.host, now.steady)
-                self.names.clusters.take_try(cluster, now.steady)
+        if reason is not None:
+            self._exclude(entry, run, reason, now)
+            return None
+        if is_start:
+            self.names.hosts.take_try(entry.host, now.steady)
+            self.names.clusters.take_try(cluster, now.steady)
+        try:
             return self._compose(entry, run, now, cluster=cluster, is_trial=is_trial)
-        self._exclude(entry, run, reason, now)
-        return None
+        except UnsendableError as error:
+            move_unsendable_to_dead(self._store, entry, run, str(error), now)
+            return None
 
     def _start_must_wait(self, entry: PendingRun, run: Run, cluster: str, now: Moment) -> bool:
         """Put a start back that is only temporarily incomplete; return whether it must wait."""

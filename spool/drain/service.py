@@ -179,6 +179,9 @@ class Service:
 
     def _write_state(self, *, at_once: bool = False) -> None:
         now = self.parts.clocks.now()
+        # With a backlog there are hundreds of passes a second; another one follows in any case.
+        if self.drain.is_busy and not at_once and not self._state_file.may_write(now.wall):
+            return
         state = self._report.state(
             now,
             warnings=self._externals.warnings(),

@@ -134,6 +134,10 @@ class DrainStateFile:
         self.is_behind = False
         """Whether a change is not in the file: too soon after the last one, or the write failed."""
 
+    def may_write(self, now: float) -> bool:
+        """Return whether figures that have changed would be written now."""
+        return not 0 <= now - self._change_written_at < FIGURES_SECONDS
+
     def write(self, state: DrainState, now: float, *, at_once: bool = False) -> None:
         """Write the state if it changed or the file is old, or `at_once`; log errors."""
         news = _news(state)

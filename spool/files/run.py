@@ -146,8 +146,7 @@ def run_name(job_id: int, start_time: int) -> str:
 
 def is_run_name(name: str) -> bool:
     """Return whether a file's name is one of a run file."""
-    job_id, _, start_time = name.removesuffix(_SUFFIX).partition("-")
-    return name.endswith(_SUFFIX) and _is_number(job_id) and _is_number(start_time)
+    return _numbers_in(name) is not None
 
 
 def parse_run_name(name: str) -> tuple[int, int]:
@@ -156,10 +155,16 @@ def parse_run_name(name: str) -> tuple[int, int]:
     Raises:
         BadFileError: the name is outside the grammar.
     """
-    if not is_run_name(name):
+    numbers = _numbers_in(name)
+    if numbers is None:
         raise BadFileError(name, "not a valid name of a run file (JOBID-START.json)")
-    job_id, start_time = name.removesuffix(_SUFFIX).split("-")
-    return int(job_id), int(start_time)
+    return numbers
+
+
+def _numbers_in(name: str) -> tuple[int, int] | None:
+    job_id, _, start_time = name.removesuffix(_SUFFIX).partition("-")
+    is_valid = name.endswith(_SUFFIX) and _is_number(job_id) and _is_number(start_time)
+    return (int(job_id), int(start_time)) if is_valid else None
 
 
 def _is_number(text: str) -> bool:

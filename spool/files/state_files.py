@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 from slurm.type_names import TYPE_CHECKING, Any, Self
@@ -98,6 +99,7 @@ class CrashMarker:
         crashes, _, name = (
             system_calls.pread(self._fd, _WIDTH, 0).partition(b"\0")[0].partition(b" ")
         )
+        self._name = ""  # of the block that is running
         self._crashes = int(crashes) if crashes in {b"1", b"2", b"3"} else 0
         self._suspect_name = os.fsdecode(name) if self._crashes else ""
 
@@ -111,20 +113,24 @@ class CrashMarker:
         self._suspect_name, self._crashes = "", 0
         return True
 
-    def __call__(self, name: str) -> Self:
-        """Set the name for the block that follows.
+    def __call__(self, name: str) -> AbstractContextManager[object]:
+        """Set the name for the block that follows; one for the same name inside of it adds nothing.
 
         Raises:
             CrashMarkerError: it cannot be written, here or at the end of the block.
         """
+        if name == self._name:
+            return nullcontext()
         crashes = self._crashes if name == self._suspect_name else 0
         self._write(b"%d %b" % (min(crashes + 1, MAX_CRASHES), os.fsencode(name)))
+        self._name = name
         return self
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        self._name = ""
         if not _is_bug(error):
             self._write(b"")
 
