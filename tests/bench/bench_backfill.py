@@ -16,7 +16,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from bench_sweep import CONFIG, ROOT, serving
+from bench_sweep import CONFIG, serving
+from installed import ROOT
 
 from slurm.decode.sacct_rows import SACCT_FIELDS
 

@@ -1,4 +1,4 @@
-"""The command line of `cc-spool` as `make install` writes it."""
+"""How `make install` starts the commands: isolated and without module `site`."""
 
 from __future__ import annotations
 
@@ -8,5 +8,6 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 _FOLDERS = [str(ROOT), sysconfig.get_path("purelib")]
-_PROGRAM = f"import sys; sys.path += {_FOLDERS}; from spool.start import main; sys.exit(main())"
-CC_SPOOL = (sys.executable, "-IS", "-c", _PROGRAM)
+PATH_SETTING = f"import sys; sys.path += {_FOLDERS}"
+PYTHON = (sys.executable, "-IS", "-c")
+CC_SPOOL = (*PYTHON, f"{PATH_SETTING}; from spool.start import main; sys.exit(main())")
