@@ -18,7 +18,8 @@ from slurm.light_dataclass import light_dataclass
 from slurm.type_names import TYPE_CHECKING, Any
 from spool.errors import BadFileError
 from spool.files.drain_counters import DrainCounters, drain_counters
-from spool.files.state_files import MAX_NUMBER, write_json
+from spool.files.state_files import write_json
+from spool.files.state_values import count, instant, list_in, object_in, text, whole_number
 
 if TYPE_CHECKING:
     from spool.files.system_calls import SystemCalls
@@ -136,6 +137,8 @@ class DrainStateFile:
 
     def may_write(self, now: float) -> bool:
         """Return whether figures that have changed would be written now."""
+        # Not the time of a mere refresh, or a change would be written a second later, for which the
+        # drain would have to wake up.
         return not 0 <= now - self._change_written_at < FIGURES_SECONDS
 
     def write(self, state: DrainState, now: float, *, at_once: bool = False) -> None:
@@ -143,12 +146,11 @@ class DrainStateFile:
         news = _news(state)
         is_news = news != self._last_news
         is_same = state == self._last and not self._last_write_failed
-        # The time of a mere refresh does not count for a change, or the change would be written a
-        # second later, and the drain would have to wake up for it.
-        age = now - (self._written_at if is_same else self._change_written_at)
-        limit = REFRESH_SECONDS if is_same else FIGURES_SECONDS
         # A negative age: the clock was set back. Then the file is written, not left for hours.
-        if not is_news and 0 <= age < limit and not at_once:
+        is_fresh = (
+            0 <= now - self._written_at < REFRESH_SECONDS if is_same else not self.may_write(now)
+        )
+        if is_fresh and not (is_news or at_once):
             self.is_behind = not is_same
             return
         self._last, self._last_news, self._written_at = state, news, now
@@ -202,102 +204,76 @@ def _to_document(state: DrainState) -> dict[str, Any]:
 
 
 def _from_document(document: dict[str, Any]) -> DrainState:
-    server = _object(document.get("server"))
+    server = object_in(document.get("server"))
     return DrainState(
-        pid=_whole_number(document.get("pid")),
-        started=_instant(document.get("started")),
-        updated=_instant(document.get("updated")),
+        pid=whole_number(document.get("pid")),
+        started=instant(document.get("started")),
+        updated=instant(document.get("updated")),
         once=document.get("once") is True,
-        version=_text(document.get("version")),
+        version=text(document.get("version")),
         health=_health(document.get("health") or _health_of_version_0_1(document)),
         starts=_health(document.get("starts")),
         stops=_health(document.get("stops")),
-        server_version=_text(server.get("version")),
-        server_dialect=_text(server.get("dialect")),
-        slurm_release=_text(document.get("slurm_release")),
-        slurm_silent_since=_instant(document.get("slurm_silent_since")),
-        slurm_reason=_text(document.get("slurm_reason")) or "",
-        accounting_silent_since=_instant(document.get("accounting_silent_since")),
+        server_version=text(server.get("version")),
+        server_dialect=text(server.get("dialect")),
+        slurm_release=text(document.get("slurm_release")),
+        slurm_silent_since=instant(document.get("slurm_silent_since")),
+        slurm_reason=text(document.get("slurm_reason")) or "",
+        accounting_silent_since=instant(document.get("accounting_silent_since")),
         disk_full=document.get("disk_full") is True,
-        disk_reason=_text(document.get("disk_reason")) or "",
-        inquiries=_count(document.get("inquiries")),
-        unreported=_count(document.get("unreported")),
-        held_stops=_count(document.get("held_stops")),
+        disk_reason=text(document.get("disk_reason")) or "",
+        inquiries=count(document.get("inquiries")),
+        unreported=count(document.get("unreported")),
+        held_stops=count(document.get("held_stops")),
         waiting=_waiting(document),
         unreadable=_unreadable(document.get("unreadable")),
-        unreadable_count=_count(document.get("unreadable_count")),
-        last_event=_instant(document.get("last_event")),
-        last_delivery=_instant(document.get("last_delivery")),
-        deliveries_last_hour=_count(document.get("deliveries_last_hour")),
-        due_since=_instant(document.get("due_since")),
-        next_attempt=_instant(document.get("next_attempt")),
-        warnings=tuple(filter(None, map(_text, _list(document.get("warnings"))))),
-        polling_reason=_text(document.get("polling_reason")) or "",
+        unreadable_count=count(document.get("unreadable_count")),
+        last_event=instant(document.get("last_event")),
+        last_delivery=instant(document.get("last_delivery")),
+        deliveries_last_hour=count(document.get("deliveries_last_hour")),
+        due_since=instant(document.get("due_since")),
+        next_attempt=instant(document.get("next_attempt")),
+        warnings=tuple(filter(None, map(text, list_in(document.get("warnings"))))),
+        polling_reason=text(document.get("polling_reason")) or "",
         counters=drain_counters(document.get("counters")),
     )
 
 
 def _health(value: Any) -> HealthReport:
-    found = _object(value)
+    found = object_in(value)
     word = found.get("state")
     return HealthReport(
         state=next((state for state in HealthState if state == word), None),
-        since=_instant(found.get("since")),
-        reason=_text(found.get("reason")) or "",
-        code=_text(found.get("code")) or "",
-        next_try=_instant(found.get("next_try")),
+        since=instant(found.get("since")),
+        reason=text(found.get("reason")) or "",
+        code=text(found.get("code")) or "",
+        next_try=instant(found.get("next_try")),
     )
 
 
 def _health_of_version_0_1(document: dict[str, Any]) -> dict[str, Any]:
     """Return the health from the key of version 0.1: `destination`."""
-    old = _object(document.get("destination"))
+    old = object_in(document.get("destination"))
     is_up = old.get("health") == HealthState.UP
     next_try = None if is_up else old.get("next_probe")
     return {**old, "state": old.get("health"), "next_try": next_try}
 
 
 def _waiting(document: dict[str, Any]) -> tuple[WaitingCause, ...]:
-    if old := _count(document.get("unknown_hosts")):  # the key of version 0.1
+    if old := count(document.get("unknown_hosts")):  # the key of version 0.1
         return (WaitingCause(cause="hosts that are unknown to cc-backend", count=old),)
     return tuple(
         WaitingCause(
-            cause=cause, count=_count(found.get("count")), since=_instant(found.get("since"))
+            cause=cause, count=count(found.get("count")), since=instant(found.get("since"))
         )
-        for found in map(_object, _list(document.get("waiting")))
-        if (cause := _text(found.get("cause")))
+        for found in map(object_in, list_in(document.get("waiting")))
+        if (cause := text(found.get("cause")))
     )
 
 
 def _unreadable(value: Any) -> tuple[UnreadableFile, ...]:
     return tuple(
-        UnreadableFile(name=name, reason=_text(found.get("reason")) or "")
-        for found in map(_object, _list(value))
-        if (name := _text(found.get("name")))
+        UnreadableFile(name=name, reason=text(found.get("reason")) or "")
+        for found in map(object_in, list_in(value))
+        if (name := text(found.get("name")))
     )
-
-
-def _instant(value: Any) -> float | None:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
-    return float(value) if abs(value) < MAX_NUMBER else None  # neither NaN nor infinite
-
-
-def _whole_number(value: Any) -> int | None:
-    return value if type(value) is int and abs(value) < MAX_NUMBER else None
-
-
-def _count(value: Any) -> int:
-    return max(0, _whole_number(value) or 0)
-
-
-def _text(value: Any) -> str | None:
-    return value if isinstance(value, str) else None
-
-
-def _list(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else []
-
-
-def _object(value: Any) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}

@@ -21,7 +21,8 @@ from pathlib import Path
 
 from slurm.light_dataclass import light_dataclass
 from slurm.type_names import TYPE_CHECKING, Any, TypeVar
-from spool.files.state_files import MAX_NUMBER, read_json, write_json
+from spool.files.state_files import read_json, write_json
+from spool.files.state_values import count, instant, list_in, object_in
 
 if TYPE_CHECKING:
     from spool.files.system_calls import SystemCalls
@@ -96,9 +97,9 @@ def read_node_round(directory: Path) -> NodeRound | None:
         tried=_number(found.get("tried")),
         accepted=_number(found.get("accepted")) or None,
         seconds=_number(found.get("seconds")),
-        states=_mapping(found.get("states"), _count),
-        left_out=_mapping(found.get("left_out"), _count),
-        failures=_count(found.get("failures")),
+        states=_mapping(found.get("states"), count),
+        left_out=_mapping(found.get("left_out"), count),
+        failures=count(found.get("failures")),
         problem=str(found.get("problem") or ""),
         is_refused=found.get("is_refused") is True,
         unsupported=str(found.get("unsupported") or ""),
@@ -139,21 +140,16 @@ def read_node_jobs(directory: Path, now: float) -> Mapping[str, int] | None:
     """Return how many jobs run on each node; None if no sweep has seen it lately."""
     found = read_json(directory / NODE_JOBS_FILE)
     is_recent = 0 <= now - _number(found.get("time")) <= JOBS_SECONDS
-    return _mapping(found.get("jobs"), _count) if is_recent else None
+    return _mapping(found.get("jobs"), count) if is_recent else None
 
 
 def _number(value: Any) -> float:
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return float(value) if is_number and 0 < value < MAX_NUMBER else 0.0
-
-
-def _count(value: Any) -> int:
-    return int(_number(value))
+    return max(0.0, instant(value) or 0.0)
 
 
 def _names(value: Any) -> tuple[str, ...]:
-    return tuple(map(str, value)) if isinstance(value, list) else ()
+    return tuple(map(str, list_in(value)))
 
 
 def _mapping(value: Any, convert: Callable[[Any], V]) -> Mapping[str, V]:
-    return {key: convert(each) for key, each in value.items()} if isinstance(value, dict) else {}
+    return {key: convert(each) for key, each in object_in(value).items()}

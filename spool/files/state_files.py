@@ -25,7 +25,6 @@ SWEEP_STATE_FILE = "sweep.json"
 DELIVERED_DIRECTORY = "delivered"
 FILE_MODE = 0o640
 MAX_CRASHES = 3
-MAX_NUMBER = 1e12  # no clock and no counter shows more, and it can be formatted
 _REPLACE = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
 _WIDTH = 512
 

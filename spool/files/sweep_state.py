@@ -21,7 +21,8 @@ from pathlib import Path
 
 from slurm.light_dataclass import light_dataclass
 from slurm.type_names import TYPE_CHECKING, Any
-from spool.files.state_files import MAX_NUMBER, SWEEP_STATE_FILE, read_json, write_json
+from spool.files.state_files import SWEEP_STATE_FILE, read_json, write_json
+from spool.files.state_values import MAX_NUMBER
 
 FIRST_SWEEP = "first"  # the safety check of a site without a sweep; it holds back what it found
 
