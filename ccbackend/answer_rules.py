@@ -120,7 +120,7 @@ _ROWS = (
     _Row(Reason.EDITED_UNARCHIVED, (500,), _E, any_of=("meta.json", "meta_data")),
     _Row(Reason.NO_TOKENS, (500,), _L, any_of=(_NO_ROLES,)),
     _Row(Reason.BAD_REQUEST, (500,), _L, any_of=("error iterating job rows",)),
-    # For each archived job a list by REST reads a file; one that is gone fails the whole list.
+    # For each archived job a list by REST reads a file; a missing one fails the whole list.
     _Row(Reason.ARCHIVE_UNREADABLE, (500,), _L),
     _Row(Reason.UNEXPECTED, _SUCCESS, any_of=('"error',)),
     _Row(Reason.NOT_THE_API, _SUCCESS),

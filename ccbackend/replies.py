@@ -154,7 +154,7 @@ def check_duplicate(
 ) -> ReplyVerdict:
     """Decide a `DUPLICATE` by the start times of all listed runs of the job id.
 
-    This run among them: it was stored before. None listed, or this run may lie in the cache of a
+    This run among them: it was stored before. None listed, or this run may be in the cache of a
     server >= 1.5.0 because its start was sent minutes ago: later, after the flush. Else the
     conflict stands (a requeue, or history out of order).
     """

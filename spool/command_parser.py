@@ -1,4 +1,4 @@
-"""The parser of the commands: help texts that wrap well, and suggestions after a mistake."""
+"""The parser of the commands: help texts that wrap at spaces, and suggestions after a mistake."""
 
 from __future__ import annotations
 

@@ -188,7 +188,7 @@ def _judge_orphan(judge: _Judge, row: BackendRow) -> None:
 
 
 def _judge_unproven(judge: _Judge, row: BackendRow) -> None:
-    """Judge a run whose end nobody proves: report it, or close it if the site has chosen so."""
+    """Judge a run whose end is not proven: report it, or close it if the site has chosen so."""
     key, drift, differences = key_of_row(row), judge.drift, judge.differences
     if differences.accounting_runs is None:
         why = "not in Slurm's queue, and accounting does not answer: check slurmdbd"

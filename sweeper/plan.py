@@ -194,7 +194,7 @@ def _hold_back(
 def _may_release(
     end: Stop | Close, held: HeldBackStops, names: Sequence[str], plan_input: PlanInput
 ) -> bool:
-    """Return whether an end that the last sweep planned too is proven well enough to be sent.
+    """Return whether an end that the last sweep planned too is certain enough to be sent.
 
     Accounting's row is always enough. Where the number of stops is not surprising and only the
     queue looked empty, the second whole answer removes that doubt: then the controller's own record

@@ -60,7 +60,7 @@ def plan_repairs(
     Raises:
         UsageError: more stops are planned than the operator meant with --force.
     """
-    # Whoever names a job wants it now: the grace protects only those that nobody looked at.
+    # A job that the operator names is repaired at once: the grace period is for all others.
     is_named = observation.only_single_jobs
     drift = find_drift(
         observation.differences,

@@ -88,7 +88,7 @@ class Stop:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Close:
-    """End a run at cc-backend without proof: nobody has known it for long enough."""
+    """End a run at cc-backend without proof: Slurm has not shown it for long enough."""
 
     key: RunId
     end_time: int

@@ -23,7 +23,7 @@ from ccbackend.wire.transport import Transport
 
 MAX_QUEUED = 1000
 _ACCEPTED = frozenset({Outcome.DELIVERED, Outcome.CONFIRM})
-_TAKEN = frozenset({Reason.PUBLISHED, Reason.NO_SUBSCRIBER})  # nobody has to listen
+_TAKEN = frozenset({Reason.PUBLISHED, Reason.NO_SUBSCRIBER})  # subscribers are optional
 _log = logging.getLogger(__name__)
 
 

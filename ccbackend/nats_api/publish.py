@@ -144,7 +144,7 @@ class Broker:
         # What the broker said since the last message is not about this one.
         connection.errors.clear()
         try:
-            # With an inbox the broker says so when nobody subscribes; a plain message vanishes
+            # With an inbox the broker says so when there is no subscriber; a plain message vanishes
             # without a word (measured with nats-server 2.9.10).
             await connection.client.publish(self._settings.subject, message, connection.inbox)
             await _flush(connection, self._settings.answer_seconds)

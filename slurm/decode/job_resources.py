@@ -88,8 +88,8 @@ def _allocations_with_gres(
         # Slurm sends gres_detail only while the base state is RUNNING or SUSPENDED
         # (`_pack_job_gres`): later its absence does not mean that the job had no GPU.
         gres: tuple[Gres, ...] | None = () if is_live and not details else None
-        # GRES details have no node names. If their number differs, nobody can say which belongs to
-        # which.
+        # GRES details have no node names. If their number differs, it is unknown which belongs
+        # to which.
         if len(details) == len(nodes):
             gres = parse_node_gres(details[position], is_live=is_live)
         allocations.append(replace(found.get(name, NodeAllocation(name=name)), gres=gres))

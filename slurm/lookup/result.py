@@ -14,7 +14,7 @@ from slurm.release import ReleaseFeatures
 
 IDS_PER_CALL = 1000
 UNREADABLE = frozenset({FailureReason.INCOMPLETE, FailureReason.MALFORMED})
-"""The reasons that lie in the output itself, so also in the texts of single jobs."""
+"""The reasons that are in the output itself, so also in the texts of single jobs."""
 
 
 @dataclass(slots=True)

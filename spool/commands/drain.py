@@ -64,7 +64,7 @@ def run(config: Config, args: argparse.Namespace) -> int:
             token = watch.use_new_config(current)
     finally:
         lock.release()
-        write_metrics(current, token)  # nobody else will say that the drain has ended
+        write_metrics(current, token)  # they show that the drain has ended
 
 
 def _drain(

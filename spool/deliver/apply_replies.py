@@ -108,7 +108,7 @@ class ReplyApplier:
         entry.failures += 1
         if not is_edit:
             # If this number has grown when the run fails again, another run was accepted in
-            # between: that is the witness against this run.
+            # between, so the server works and this run is the cause.
             entry.accepted_before = self._health.state.channels[channel].accepted
             # only an answer clears it: one of the attempts before may have arrived
             entry.may_have_arrived |= reply.sent and verdict.reason is not Reason.UNREACHABLE

@@ -105,8 +105,8 @@ class Delivery:
     def _fill(self, channel: SendChannel, name: Channel, now: Moment) -> None:
         """Fill the workers of a channel; a failing channel gets one trial request at a time.
 
-        A new run need not wait until those whose last request failed are tried again: it may be the
-        witness against them.
+        A new run need not wait until those whose last request failed are tried again: if it is
+        accepted, they are the cause.
         """
         for request in channel.recall():
             self.replies.take_result(request, None, now)

@@ -18,7 +18,7 @@ from spool.resolve.slurm_runs import same_start
 # Attempts are counted for queued starts (CONFIRM) and for starts sent again (NEEDS_START) too. Only
 # with one of these outcomes do they say that the run alone fails.
 _BLAMING = frozenset({Outcome.RETRY, Outcome.HALT, Outcome.LATER})
-# The time may have been stored while the wall clock was wrong: then it lies years ahead.
+# The time may have been stored while the wall clock was wrong: then it is years ahead.
 MAX_WAIT_SECONDS = 24 * 3600.0  # of a stored retry time: no run waits longer
 
 COMMENTS_CAUSE = "Slurm is asked again whether the job's comment contains the opt-out flag"
@@ -217,5 +217,5 @@ def pending_run(run: Run, stored: Directory | None, now: Moment) -> PendingRun:
     if stored is not None:
         # 40 000 entries with their scripts would need gigabytes; the file has them.
         entry.run = None
-        entry.note_hook(now.steady_since(waiting_since(run)))  # its event is gone
+        entry.note_hook(now.steady_since(waiting_since(run)))  # its event is removed
     return entry

@@ -122,7 +122,7 @@ def _accepted(run: Run, _verdict: ReplyVerdict, context: RequestContext) -> Reac
             # accepted start, or a run whose row disappears each time would be started for ever.
             clean["cluster"], clean["started"] = run.cluster or context.cluster, int(context.now)
             clean["attempts"], clean["replacements"] = _restarts(run), 0
-        # One row was deleted; the start follows when all rows that it replaces are gone.
+        # One row was deleted; the start follows when all rows that it replaces are deleted.
         case RequestKind.DELETE:
             clean["replaces"] = run.replaces[1:]
     is_over = context.kind is RequestKind.STOP

@@ -131,8 +131,8 @@ class Schedule:
             at = self._ready_at(entry)
             if at > now:
                 # A known cause (an unknown host, for example) is shown as such by `check`. A
-                # failure of unknown cause leaves the run due, or nobody would notice that nothing
-                # is delivered.
+                # failure of unknown cause leaves the run due: otherwise no check would show that
+                # nothing is delivered.
                 if not entry.stays_due:
                     self._due.pop(entry.key, None)
                 texts = {entry.texts_until, entry.stop_texts_until, entry.final_text_until}

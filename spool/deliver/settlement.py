@@ -76,7 +76,7 @@ class Settlement:
         policy = self._policy
 
         def settle(proven: set[int] | None) -> None:
-            entry.in_flight = entry.read = None  # the wait was long: its file may be gone
+            entry.in_flight = entry.read = None  # the wait was long: its file may be removed
             fresh = self._builder.load_run(entry, now)  # its end may have arrived meanwhile
             if fresh is None:
                 return
@@ -134,7 +134,7 @@ def settle_conflict(
     if not near or unproven:
         # Accounting is asked again each hour, because its rows may be late. That a day goes by does
         # not help: cc-backend compares the two start times, not its clock. It accepts this start
-        # only when the row is gone: deleted after a proof, or by an administrator.
+        # only when the row no longer exists: deleted after a proof, or by an administrator.
         return _wait_for_administrator(run, UNPROVEN if unproven else "", now)
     # The stops of earlier runs are delivered first (`Schedule`), then their rows are deleted. Their
     # copies in the server's job archive stay: `delete_job` changes only the table.
@@ -147,7 +147,7 @@ def settle_conflict(
 def _replace_rows(run: Run, rows: tuple[int, ...], now: float) -> Reaction:
     """Return the reaction of a run that replaces rows: they are deleted, at once the first time.
 
-    Rows that are there again were written by somebody else, or are not really deleted: the waits
+    Rows that are there again were written by another program, or are not really deleted: the waits
     grow to an hour, and after most of a day an administrator has to look.
     """
     noted = replace(run, replacements=run.replacements + 1)

@@ -16,7 +16,7 @@ from collections.abc import Iterable
 from spool.deliver.pending_run import PendingRun
 from spool.deliver.schedule import Schedule
 
-# A commit lists all its runs in the same moment, but nobody knows when it comes: the query about a
+# A commit lists all its runs in the same moment, but when it comes is unknown: the query about a
 # sample is small, so that it can be repeated twice a second.
 QUERY_INTERVAL_SECONDS = 0.5
 SLOWNESS = 20  # at most this part of the time is spent on queries about held stops
@@ -51,10 +51,10 @@ class StopRelease:
             return "", ()
         is_full = now >= self._full_at
         self._asked_at = now
-        # a job list is of one cluster: each has its turn
+        # a job list is of one cluster: they are queried by turns
         self._cluster = min(held, key=lambda name: (name <= self._cluster, name))
         # The large query also finds runs that the sample missed, for example after a restart of the
-        # drain, when nobody knows which commit came last.
+        # drain, when the last commit is unknown.
         if is_full:
             self._full_at = now + FULL_INTERVAL_SECONDS
         # longest first: the oldest are most likely listed by now

@@ -198,7 +198,7 @@ def _previous_state(path: Path) -> DrainState:
 
 
 def _past(instant: float | None, now: Moment) -> float | None:
-    """Return the instant, or now if it lies in the future."""
+    """Return the instant, or now if it is in the future."""
     return None if instant is None else min(instant, now.wall)
 
 

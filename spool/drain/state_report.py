@@ -173,7 +173,7 @@ class UnreportedRuns:
         return sum(self._is_unreported.values())
 
     def update(self, now: Moment) -> None:
-        """Drop the files that are gone, and read some new ones."""
+        """Drop the files that were removed, and read some new ones."""
         modified_ns = self._layout.directory_mtime_ns(Directory.OPEN)
         if modified_ns == self._modified_ns:
             return

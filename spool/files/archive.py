@@ -155,7 +155,7 @@ def _append_line(calls: SystemCalls, fd: int, line: bytes) -> None:
         OSError: nothing was appended (ENOSPC if the disk took only a part).
     """
     size = calls.fstat(fd).st_size
-    # One `write` for the line: with O_APPEND nobody can write in between.
+    # One `write` for the line: with O_APPEND no other process can write in between.
     if calls.write(fd, line) < len(line):
         calls.ftruncate(fd, size)
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

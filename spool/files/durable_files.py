@@ -18,7 +18,7 @@ from spool.files.run import Run, waiting_since
 from spool.files.system_calls import SystemCalls, write_all
 
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-# Readable for the service's group and for nobody else: a run holds its user's script.
+# Readable only for the service's user and group: a run holds its user's script.
 _MODE = 0o640
 _FSYNC_THREADS = 16
 # A process may have 1 024 open files by default (`LimitNOFILE`, systemd.exec(5)), and after an

@@ -60,10 +60,10 @@ def check_server(
 
 
 def check_broker(verdict: ReplyVerdict) -> CheckResult:
-    """Return whether notifications reach the NATS broker; nobody has to listen."""
+    """Return whether notifications reach the NATS broker, with or without a subscriber."""
     if verdict.reason not in NATS_FAILURES or verdict.reason is Reason.NO_SUBSCRIBER:
-        nobody = "; no program subscribes to them" if verdict.reason in NATS_FAILURES else ""
-        return passed("NATS broker", f"accepts notifications{nobody}")
+        remark = "; no program subscribes to them" if verdict.reason in NATS_FAILURES else ""
+        return passed("NATS broker", f"accepts notifications{remark}")
     text = (
         "notifications do not reach the NATS broker (jobs are still delivered by REST):"
         f" {verdict.message or verdict.hint}"

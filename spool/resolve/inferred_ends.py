@@ -24,8 +24,8 @@ def ends_of_close_events(query: JobQuery, seen: tuple[RunSpan, ...]) -> dict[int
     tracked = [run.start_time for run in query.runs]
     closes = (e for e in query.events if e.kind is EventKind.CLOSE and e.start and e.end)
     return {
-        # Under the start time in the spool: cc-backend knows the row by it. FAILED, because nobody
-        # knows how the run ended, and COMPLETED would claim success.
+        # Under the start time in the spool: cc-backend knows the row by it. FAILED, because it is
+        # unknown how the run ended, and COMPLETED would claim success.
         match_start(event.start or 0, tracked) or event.start or 0: End(
             time=event.end or 0, state="FAILED", source=EndSource.CLOSE
         )
@@ -80,7 +80,7 @@ def _stop_event_of(start: int, before: float, events: tuple[Event, ...]) -> Even
     for event in events:
         is_named = event.start is not None and match_start(event.start, [start]) is not None
         # Up to Slurm 22.05 the epilog does not know when its run began (SLURM_JOB_START_TIME came
-        # with 23.02), so only the time of its event can tell.
+        # with 23.02), so only the time of its event shows it.
         is_near = event.start is None and start <= event.time <= before + CLOCK_SLACK_SECONDS
         if event.kind is EventKind.STOP and (is_named or is_near):
             return event

@@ -83,7 +83,7 @@ def resolve_job(query: JobQuery, answers: SlurmAnswers, now: float) -> Resolutio
         **ends_of_close_events(query, seen),
         **inferred_ends(query, answers, not_shown, seen, now),
     }
-    # All runs whose state is certain: an event of one of them has nothing more to tell.
+    # All runs whose state is certain: an event of one of them adds nothing.
     spans = (*seen, *(RunSpan(start, end) for start, end in closed.items()), *_ended_runs(query))
     may_hide_run = _may_hide_run(query, answers, now)
     missing = tuple(start for start in not_shown if start not in closed)
@@ -147,7 +147,7 @@ def _unmatched_events(
     An epilog without a start time (before 23.02) may be of a run that Slurm does not show: one of
     the `missing` ones, or that of an earlier start event. Then it matches no earlier run.
     """
-    # A run that nobody shows may be live: it may claim an epilog, but it settles nothing.
+    # A run that Slurm does not show may be running: it may claim an epilog, but it settles nothing.
     unproven = tuple(RunSpan(start, None) for start in missing)
     has_begun = False
     for event in query.events:

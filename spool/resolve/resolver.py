@@ -194,7 +194,7 @@ class Resolver:
             job.phase = QueryPhase.ACCOUNTING
         queries = [job.query(tracked(job.job_id)) for job in wanted]
         since = min(query.since() for query in queries)
-        # a start may lie in the future where the clock was set back
+        # a start may be in the future where the clock was set back
         latest = max([int(now.wall), *(start for each in queries for start in each.known_starts())])
         ids = tuple(sorted(job.job_id for job in wanted))
         return RowsQuery(job_ids=ids, since=since, until=latest + 1)

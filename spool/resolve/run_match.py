@@ -78,7 +78,7 @@ def may_have_moved(job: Job, runs: tuple[TrackedRun, ...]) -> bool:
     """Return whether a record can be the only open run under a later start time."""
     # Nodes of a cloud or in power saving are allocated before they are up, and slurmctld sets the
     # start to now when they are ready (`job_config_fini`, `src/slurmctld/job_mgr.c`, 21.08 ...
-    # 26.05). With two runs of the id nobody could say which one has moved.
+    # 26.05). With two runs of the id it is unknown which one has moved.
     if len(runs) != 1 or runs[0].end is not None or _is_requeued_since(runs[0], job):
         return False
     start = job.start_time or 0
@@ -124,7 +124,7 @@ HIDDEN_RUN_SECONDS = 1  # a start later than this after an end may belong to a r
 def event_matches(event: Event, spans: tuple[RunSpan, ...], *, may_hide_run: bool) -> bool:
     """Return whether an event belongs to some run whose state is known.
 
-    `may_hide_run`: a newer run may exist that nobody shows yet.
+    `may_hide_run`: a newer run may exist that Slurm does not show yet.
     """
     if event.kind is EventKind.CLOSE:
         return True

@@ -92,7 +92,7 @@ def failure_code(finding: GuardFinding) -> int:
 
 
 def plan_code(plan: Plan) -> int:
-    """Return the code of a plan that nobody applies.
+    """Return the exit code of `cc-sweep plan`.
 
     That nothing was applied here before is no refusal: a plan is a plan.
     """

@@ -49,7 +49,7 @@ def exclusion_rule(config: Config) -> Callable[[SlurmRun], str | None]:
 
 
 def _filters_of_known_facts(filters: JobFilters, run: SlurmRun) -> JobFilters:
-    """Return the filters without those for facts that the listing does not tell.
+    """Return the filters without those for facts that the listing does not contain.
 
     A list of allowed names would exclude the run for good. The drain, which sees the job's whole
     record, applies all of them before anything is reported.
@@ -104,7 +104,7 @@ def sees_all_jobs(
 
 
 def was_reconfigured(ask: Callable[[int], bool], boot_time: int) -> bool:
-    """Return whether slurmctld's start was a reconfiguration; no where the nodes do not tell."""
+    """Return whether slurmctld's start was a reconfiguration; no where the nodes do not show it."""
     try:
         return ask(boot_time)
     except SlurmError as error:

@@ -177,7 +177,7 @@ class Collector:
         """
         if state.mark is None or not self.has_accounting:
             return [], None if state.mark is None else self.now
-        # `min`, because the mark may lie in the future after a clock was set back.
+        # `min`, because the mark may be in the future after a clock was set back.
         mark = min(state.mark, self.now)
         since = mark - OVERLAP_SECONDS - int(grace_seconds)
         since = max(since, state.installed or 0)

@@ -85,7 +85,7 @@ def _is_captured(layout: Layout, key: RunId, now: float) -> bool:
 
 
 def spool_has_job(layout: Layout, job_id: int) -> bool:
-    """Return whether anything of a job id lies in the spool."""
+    """Return whether the spool has a file of a job id."""
     ids = {str(job_id)}
     directories = (Directory.TODO, Directory.OPEN, Directory.DEAD)
     return bool(_starts_in_events(layout, ids)) or any(
