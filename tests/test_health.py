@@ -117,7 +117,7 @@ def test_a_probe_may_have_its_own_delay() -> None:
 
 def test_a_second_failing_run_makes_it_the_channel() -> None:
     """The probe succeeds, yet two different runs fail: all requests of this kind may."""
-    state = after(answered(1, Sign.FAILED), ProbeAnswered(sign=Sign.WELL), answered(2, Sign.FAILED))
+    state = after(answered(1, Sign.FAILED), ProbeAnswered(sign=Sign.ANSWERED), answered(2, Sign.FAILED))
 
     assert (HealthState.DOWN, "run 2: failed") == (starts(state).health, starts(state).reason)
     assert state.channels[Channel.STOPS].condition.is_up
@@ -138,7 +138,7 @@ def test_a_run_known_to_fail_alone_is_no_witness() -> None:
 
 def test_an_accepted_run_clears_the_suspects() -> None:
     """The failures before and after it have nothing in common."""
-    state = after(answered(1, Sign.FAILED), answered(3, Sign.WELL), answered(2, Sign.FAILED))
+    state = after(answered(1, Sign.FAILED), answered(3, Sign.ANSWERED), answered(2, Sign.FAILED))
 
     assert starts(state).is_up
 
@@ -159,7 +159,7 @@ def test_an_accepted_run_ends_every_outage() -> None:
     down: tuple[Observation, ...] = (
         *[answered(run, Sign.FAILED) for run in (1, 2)],
         ProbeAnswered(sign=Sign.FAILED),
-        answered(3, Sign.WELL),
+        answered(3, Sign.ANSWERED),
     )
 
     state = after(*down)
@@ -172,14 +172,14 @@ def test_a_good_probe_lets_failing_channels_be_tried_at_once() -> None:
     """What kept the server away may have been their trouble, too."""
     down = after(*[answered(run, Sign.FAILED) for run in (1, 2)], ProbeAnswered(sign=Sign.FAILED))
 
-    state = observe(down, ProbeAnswered(sign=Sign.WELL), NOW + 0.1, random=0.0)
+    state = observe(down, ProbeAnswered(sign=Sign.ANSWERED), NOW + 0.1, random=0.0)
 
     assert (True, NOW + 0.1) == (state.server.is_up, starts(state).retry_at)
 
 
 def test_a_good_probe_of_a_server_that_is_up_changes_nothing() -> None:
     """The hourly look at the version."""
-    assert BackendState() == after(ProbeAnswered(sign=Sign.WELL))
+    assert BackendState() == after(ProbeAnswered(sign=Sign.ANSWERED))
 
 
 def test_a_changed_cause_allows_the_next_try_at_once() -> None:
@@ -192,18 +192,18 @@ def test_a_changed_cause_allows_the_next_try_at_once() -> None:
 @pytest.mark.parametrize(
     ("accepted_before", "sign", "expected"),
     [(None, Sign.FAILED, False), (1, Sign.FAILED, False), (0, Sign.FAILED, True),
-     (0, Sign.HALTED, True), (0, Sign.WELL, False)],
+     (0, Sign.HALTED, True), (0, Sign.ANSWERED, False)],
 )  # fmt: skip
 def test_blame_needs_a_witness(accepted_before: int | None, sign: Sign, *, expected: bool) -> None:
     """A run is to blame when another one was accepted since it failed before."""
-    state = after(answered(2, Sign.WELL))
+    state = after(answered(2, Sign.ANSWERED))
 
     assert expected is state.is_to_blame(answered(1, sign, accepted_before=accepted_before))
 
 
 def test_the_failure_of_a_run_to_blame_says_nothing_of_the_server() -> None:
     """Others are accepted: no probe, no suspicion."""
-    state = after(answered(2, Sign.WELL), answered(1, Sign.FAILED, accepted_before=0))
+    state = after(answered(2, Sign.ANSWERED), answered(1, Sign.FAILED, accepted_before=0))
 
     assert (False, frozenset()) == (state.probe_wanted, state.channels[Channel.STARTS].suspects)
 

@@ -17,8 +17,8 @@ from spool.exit_codes import OK, REFUSED, USAGE
 from spool.files.dead_letters import (
     GROUP_BYTES,
     GROUP_SIZE,
-    LetterChange,
-    LetterPlan,
+    DeadLetterChange,
+    DeadLetterPlan,
     apply_changes,
 )
 from spool.files.file_times import list_names
@@ -71,7 +71,7 @@ def report_nothing(layout: Layout, wanted: str, *, as_json: bool) -> int:
 
 
 def apply_plan(
-    layout: Layout, names: list[str], plan: LetterPlan, *, args: argparse.Namespace
+    layout: Layout, names: list[str], plan: DeadLetterPlan, *, args: argparse.Namespace
 ) -> list[dict[str, Any]]:
     """Change each dead letter as planned; a refused one does not stop the others.
 
@@ -86,7 +86,7 @@ def apply_plan(
     while waiting:
         with nullcontext() if args.dry_run else _lock(layout):
             group = _next_group(layout, waiting, plan)
-            changes = [each for each in group if isinstance(each, LetterChange)]
+            changes = [each for each in group if isinstance(each, DeadLetterChange)]
             refused = {} if args.dry_run else apply_changes(layout, changes)
         for planned in group:
             result = _result(planned, refused, dry_run=args.dry_run)
@@ -130,22 +130,22 @@ def _lock(layout: Layout) -> Iterator[None]:
 
 
 def _next_group(
-    layout: Layout, waiting: deque[str], plan: LetterPlan
-) -> list[LetterChange | UnusableFileError]:
+    layout: Layout, waiting: deque[str], plan: DeadLetterPlan
+) -> list[DeadLetterChange | UnusableFileError]:
     """Take some dead letters; return the change of each or its refusal. Runs may be large."""
-    group: list[LetterChange | UnusableFileError] = []
+    group: list[DeadLetterChange | UnusableFileError] = []
     size_bytes = 0
     while waiting and len(group) < GROUP_SIZE and size_bytes < GROUP_BYTES:
         planned = _planned(layout, waiting.popleft(), plan)
         if planned is not None:
             group.append(planned)
-            size_bytes += planned.size_bytes if isinstance(planned, LetterChange) else 0
+            size_bytes += planned.size_bytes if isinstance(planned, DeadLetterChange) else 0
     return group
 
 
 def _planned(
-    layout: Layout, name: str, plan: LetterPlan
-) -> LetterChange | UnusableFileError | None:
+    layout: Layout, name: str, plan: DeadLetterPlan
+) -> DeadLetterChange | UnusableFileError | None:
     """Return the change of a dead letter or its refusal; None if it vanished meanwhile."""
     try:
         return plan(layout, name)
@@ -158,7 +158,7 @@ def _planned(
 
 
 def _result(
-    planned: LetterChange | UnusableFileError,
+    planned: DeadLetterChange | UnusableFileError,
     refused: dict[str, UnusableFileError | FileNotFoundError],
     *,
     dry_run: bool,

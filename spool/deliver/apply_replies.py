@@ -100,7 +100,7 @@ class ReplyApplier:
             is_blamed=entry.is_blamed,
         )
         self._counters.count_answer(entry, request.kind, verdict.outcome, now)
-        if sign_of(verdict) is Sign.WELL:
+        if sign_of(verdict) is Sign.ANSWERED:
             entry.failures, entry.accepted_before, entry.may_have_arrived = 0, None, False
             self._store.schedule.note_answered(entry)
             self.answered_count += 1
@@ -163,8 +163,10 @@ class ReplyApplier:
         self, entry: PendingRun, reaction: Reaction, verdict: ReplyVerdict, now: Moment
     ) -> None:
         """Record that a run is or was sent without its texts; they may be added later."""
-        is_well = sign_of(verdict) is Sign.WELL
-        was_slim = entry.note_slim(begins=reaction.is_slim, is_well=is_well, now=now.steady)
+        was_answered = sign_of(verdict) is Sign.ANSWERED
+        was_slim = entry.note_slim(
+            begins=reaction.is_slim, was_answered=was_answered, now=now.steady
+        )
         if was_slim and verdict.outcome is Outcome.DELIVERED:
             entry.new_texts = TEXTS
             text = "job=%d start=%d was accepted only without script and description"

@@ -100,7 +100,7 @@ class BackendHealth:
         sign = sign_of(verdict)
         # A proxy that answers in place of the server says nothing about its version, so the known
         # one stays.
-        if sign is Sign.WELL or server.version is not None:
+        if sign is Sign.ANSWERED or server.version is not None:
             self._set_server(server)
         self._observe(
             ProbeAnswered(

@@ -51,7 +51,7 @@ class Channel(StrEnum):
 class Sign(StrEnum):
     """What an answer says about the health of the server."""
 
-    WELL = "well"  # cc-backend answered: it accepted the request or rejected it
+    ANSWERED = "answered"  # cc-backend answered: it accepted the request or rejected it
     FAILED = "failed"  # no answer, an error page, or an error that no known server sends
     HALTED = "halted"  # refused before cc-backend read the request: token, URL, address
 
@@ -60,7 +60,7 @@ def sign_of(verdict: ReplyVerdict) -> Sign:
     """Return what an answer says about the health of the server."""
     if verdict.outcome is Outcome.RETRY or verdict.reason in _UNKNOWN_ANSWERS:
         return Sign.FAILED
-    return Sign.HALTED if verdict.outcome is Outcome.HALT else Sign.WELL
+    return Sign.HALTED if verdict.outcome is Outcome.HALT else Sign.ANSWERED
 
 
 @light_dataclass
@@ -155,7 +155,7 @@ class BackendState:
         # Another run was accepted after this run had failed, and now it fails again: the channel
         # works, so the run must be the cause. Without such a witness nobody can tell the two cases
         # apart.
-        return answer.sign is not Sign.WELL and before is not None and accepted > before
+        return answer.sign is not Sign.ANSWERED and before is not None and accepted > before
 
 
 def observe(
@@ -163,7 +163,7 @@ def observe(
 ) -> BackendState:
     """Return the state after an observation; `random` in [0, 1) spreads the delays."""
     match observation:
-        case RunAnswered(sign=Sign.WELL):
+        case RunAnswered(sign=Sign.ANSWERED):
             return _run_accepted(state, observation, now)
         case RunAnswered():
             return _run_failed(state, observation, now, random)
@@ -216,7 +216,7 @@ def _run_failed(
 def _probed(state: BackendState, answer: ProbeAnswered, now: float, random: float) -> BackendState:
     """Return the state after a probe: it decides about the server, never about a channel."""
     state = replace(state, probe_wanted=False)
-    if answer.sign is Sign.WELL:
+    if answer.sign is Sign.ANSWERED:
         # the server is up again, so the channels need not wait for the end of their delays
         if state.server.is_up:
             return state

@@ -126,14 +126,14 @@ class PendingRun:
         if self.is_published and self.next_request is RequestKind.START:
             self.retry_at = 0.0
 
-    def note_slim(self, *, begins: bool, is_well: bool, now: float) -> bool:
+    def note_slim(self, *, begins: bool, was_answered: bool, now: float) -> bool:
         """Decide whether the next request omits the texts; return whether the last one did.
 
         One that cc-backend refused for a reason of its own goes on without them: something in
         front of it would refuse it with them.
         """
         was_slim = self.is_slim
-        self.is_slim = begins or (was_slim and is_well)
+        self.is_slim = begins or (was_slim and was_answered)
         self.slim_until = now + SLIM_SECONDS if begins else float("inf")
         return was_slim
 

@@ -87,7 +87,7 @@ class RequestContext:
 
 def react(run: Run, verdict: ReplyVerdict, context: RequestContext) -> Reaction:
     """Return the reaction to an answer; the only dispatch on its meaning."""
-    if sign_of(verdict) is not Sign.WELL:
+    if sign_of(verdict) is not Sign.ANSWERED:
         return _failed(run, verdict, context)
     return _REACTIONS[verdict.outcome](run, verdict, context)
 

@@ -86,7 +86,7 @@ GROUP_BYTES = 16_000_000  # only a run of about 65536 nodes is larger
 
 
 @light_dataclass
-class LetterChange:
+class DeadLetterChange:
     """The planned change of a dead letter, with its description as done and as planned.
 
     `file` is put into `todo/`; a file that is not a run goes `back` to its old directory. The dead
@@ -105,10 +105,10 @@ class LetterChange:
         return 0 if self.file is None else len(self.file.contents)
 
 
-LetterPlan = Callable[[Layout, str], LetterChange]
+DeadLetterPlan = Callable[[Layout, str], DeadLetterChange]
 
 
-def plan_retry(layout: Layout, name: str) -> LetterChange:
+def plan_retry(layout: Layout, name: str) -> DeadLetterChange:
     """Return the change that requeues a dead letter with its original times.
 
     Raises:
@@ -121,7 +121,7 @@ def plan_retry(layout: Layout, name: str) -> LetterChange:
     return _plan_requeue(layout, run, "{} requeued")
 
 
-def plan_discard(layout: Layout, name: str) -> LetterChange:
+def plan_discard(layout: Layout, name: str) -> DeadLetterChange:
     """Return the change that discards a dead letter.
 
     Raises:
@@ -139,7 +139,7 @@ def plan_discard(layout: Layout, name: str) -> LetterChange:
 
 
 def apply_changes(
-    layout: Layout, changes: Sequence[LetterChange]
+    layout: Layout, changes: Sequence[DeadLetterChange]
 ) -> dict[str, UnusableFileError | FileNotFoundError]:
     """Apply changes of dead letters, durably as a group; return the refusals by name.
 
@@ -154,7 +154,7 @@ def apply_changes(
     for change in changes:
         try:
             if change.back is None:
-                _remove_letter(layout, change.name)
+                _remove_dead_letter(layout, change.name)
             else:
                 _put_back(layout, change.name, change.back)
         except (UnusableFileError, FileNotFoundError) as error:
@@ -177,7 +177,7 @@ def active_directory(layout: Layout, name: str) -> Directory | None:
     return None
 
 
-def _plan_requeue(layout: Layout, run: Run, words: str) -> LetterChange:
+def _plan_requeue(layout: Layout, run: Run, words: str) -> DeadLetterChange:
     """Return the change that puts a run into `todo/`, unless `todo/` or `open/` has it already."""
     taken = active_directory(layout, run.name)
     if taken is not None:
@@ -186,12 +186,12 @@ def _plan_requeue(layout: Layout, run: Run, words: str) -> LetterChange:
     return replace(_change(run.name, words), file=file)
 
 
-def _change(name: str, words: str) -> LetterChange:
+def _change(name: str, words: str) -> DeadLetterChange:
     """Return a change; `{}` in the words is replaced by `is` or `would be`."""
-    return LetterChange(name=name, done=words.format("is"), planned=words.format("would be"))
+    return DeadLetterChange(name=name, done=words.format("is"), planned=words.format("would be"))
 
 
-def _plan_return(layout: Layout, name: str) -> LetterChange:
+def _plan_return(layout: Layout, name: str) -> DeadLetterChange:
     """Return the change that puts a file that is not a run back into its old directory."""
     why = read_why(layout, name) or _reason_from_name(name)
     # a modified reason could move the file to any place
@@ -237,7 +237,7 @@ def _put_back(layout: Layout, name: str, origin: DeadLetterReason) -> None:
         layout.unlink(Directory.DEAD, name + WHY_SUFFIX)
 
 
-def _remove_letter(layout: Layout, name: str) -> None:
+def _remove_dead_letter(layout: Layout, name: str) -> None:
     """Remove a dead letter and its reason; also an empty directory."""
     try:
         layout.unlink(Directory.DEAD, name)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from spool.files.dead_letters import LetterPlan, apply_changes, plan_discard, plan_retry
+from spool.files.dead_letters import DeadLetterPlan, apply_changes, plan_discard, plan_retry
 from spool.files.layout import Directory, Layout
 
 
@@ -16,7 +16,7 @@ def discard(layout: Layout, name: str, *, dry_run: bool = False) -> str:
     return _change(layout, plan_discard, name, dry_run=dry_run)
 
 
-def _change(layout: Layout, plan: LetterPlan, name: str, *, dry_run: bool) -> str:
+def _change(layout: Layout, plan: DeadLetterPlan, name: str, *, dry_run: bool) -> str:
     with layout.lock(Directory.DEAD, wait=True):
         change = plan(layout, name)
         for error in () if dry_run else apply_changes(layout, [change]).values():
