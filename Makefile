@@ -89,7 +89,7 @@ test-all: check ## the same, also on Slurm 24.11 and 26.05 built from Debian's p
 
 test-wheel: $(VENV)/.dev ## the tests against the built wheel, without the source folders [TESTS=tests/test_x.py]
 	rm -rf $(WHEEL) && mkdir -p $(WHEEL)/tree
-	$(BIN)/python tests/support/wheel_house.py $(WHEEL)
+	$(BIN)/python tests/support/build_wheels.py $(WHEEL)
 	python=$$(deploy/find_python $(PYTHON)) && $$python -m venv $(WHEEL)/venv
 	$(WHEEL)/venv/bin/pip install --quiet --upgrade pip
 	$(WHEEL)/venv/bin/pip install --quiet --group dev $(WHEEL)/*.whl

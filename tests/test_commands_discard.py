@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from command_site import REFUSED, CommandSite, run_of
-from letters_site import DEAD, EVENT, site_of_letters
+from dead_letter_site import DEAD, EVENT, site_with_dead_letters
 
 from spool.files.layout import Directory
 
@@ -14,7 +14,7 @@ from spool.files.layout import Directory
 @pytest.fixture
 def site(tmp_path: Path) -> CommandSite:
     """Return a site with three dead runs of two jobs, a dead event and an open run."""
-    return site_of_letters(tmp_path / "site")
+    return site_with_dead_letters(tmp_path / "site")
 
 
 def test_a_full_directory_is_not_discarded(site: CommandSite) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from command_site import NOON, REFUSED, CommandSite, run_of
-from letters_site import DEAD, EVENT, site_of_letters
+from dead_letter_site import DEAD, EVENT, site_with_dead_letters
 
 from spool.commands import dead_letters
 from spool.files.layout import Directory, Layout
@@ -16,7 +16,7 @@ from spool.files.layout import Directory, Layout
 @pytest.fixture
 def site(tmp_path: Path) -> CommandSite:
     """Return a site with three dead runs of two jobs, a dead event and an open run."""
-    return site_of_letters(tmp_path / "site")
+    return site_with_dead_letters(tmp_path / "site")
 
 
 def test_all_are_retried_oldest_first(site: CommandSite) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from command_site import NOON, CommandSite, run_of
-from letters_site import site_of_letters
+from dead_letter_site import site_with_dead_letters
 
 from spool.files.layout import Directory
 from spool.files.lock import take_lock
@@ -16,7 +16,7 @@ from spool.files.lock import take_lock
 @pytest.fixture
 def site(tmp_path: Path) -> CommandSite:
     """Return a site with three dead runs of two jobs, a dead event and an open run."""
-    return site_of_letters(tmp_path / "site")
+    return site_with_dead_letters(tmp_path / "site")
 
 
 def test_pending_runs_are_delivered_now(site: CommandSite) -> None:

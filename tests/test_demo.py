@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from demo_stage import REJECTION
+from demo_site import REJECTION
 
 TERMINAL_COLUMNS = 80
 DEMO = Path(__file__).parent / "support" / "demo.py"

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from drain_process import NODE, TOKEN, DrainProcess, until
 from empty_spool import make_directories
-from picky_server import Picky, accepted
+from odd_server import OddServer, accepted
 from stub_server import StubServer
 
 CRITICAL = 2
@@ -20,7 +20,7 @@ CRITICAL = 2
 @pytest.fixture
 def server() -> Iterator[StubServer]:
     """Return a cc-backend that knows our token."""
-    with StubServer(Picky(version="1.4.4", token=TOKEN)) as stub:
+    with StubServer(OddServer(version="1.4.4", token=TOKEN)) as stub:
         yield stub
 
 

@@ -8,13 +8,13 @@ from collections.abc import Container, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-import letters
+import dead_letter_changes
 import pytest
 import requests
 from command_site import run_of
 from drain_process import TOKEN
 from empty_spool import make_directories
-from picky_server import ODD, Picky, accepted
+from odd_server import ODD, OddServer, accepted
 from stub_backend.wire.faults import Fault, Kind
 from stub_server import Answer, Model, StubServer
 
@@ -44,7 +44,7 @@ HTML = "<html><body><h1>Bad Gateway</h1></body></html>"
 @pytest.fixture
 def server() -> Iterator[StubServer]:
     """Return a cc-backend that knows our token."""
-    with StubServer(Picky(version="1.4.4", token=TOKEN)) as stub:
+    with StubServer(OddServer(version="1.4.4", token=TOKEN)) as stub:
         yield stub
 
 
@@ -104,7 +104,7 @@ class Backlog:
         """Have dead letters tried again."""
         with Layout(self.root) as layout:
             for name in list(layout.names(Directory.DEAD)):
-                letters.retry(layout, name)
+                dead_letter_changes.retry(layout, name)
 
 
 class _Silent:
@@ -152,7 +152,7 @@ ANSWERS = {
 @pytest.mark.parametrize("what", sorted(ANSWERS))
 def test_no_answer_loses_or_doubles_a_run(tmp_path: Path, server: StubServer, what: str) -> None:
     """Others go on unless all are halted; when the server works again, all is delivered once."""
-    assert isinstance(server.model, Picky)
+    assert isinstance(server.model, OddServer)
     backlog = Backlog(tmp_path, server)
     server.model.odd = ANSWERS[what]
     backlog.drain()

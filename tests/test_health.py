@@ -117,7 +117,9 @@ def test_a_probe_may_have_its_own_delay() -> None:
 
 def test_a_second_failing_run_makes_it_the_channel() -> None:
     """The probe succeeds, yet two different runs fail: all requests of this kind may."""
-    state = after(answered(1, Sign.FAILED), ProbeAnswered(sign=Sign.ANSWERED), answered(2, Sign.FAILED))
+    state = after(
+        answered(1, Sign.FAILED), ProbeAnswered(sign=Sign.ANSWERED), answered(2, Sign.FAILED)
+    )
 
     assert (HealthState.DOWN, "run 2: failed") == (starts(state).health, starts(state).reason)
     assert state.channels[Channel.STOPS].condition.is_up

@@ -13,8 +13,8 @@ import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import build_wheels
 import pytest
-import wheel_house
 from command_site import NOON, REFUSED, TOKEN, CommandSite, run_of
 from stub_server import Model, StubServer
 
@@ -58,7 +58,7 @@ def libraries() -> Iterator[Path]:
     place.chmod(0o755)
     wheels = place / "wheels"
     wheels.mkdir()
-    wheel_house.fill(wheels)
+    build_wheels.collect_wheels(wheels)
     for wheel in wheels.iterdir():
         with zipfile.ZipFile(wheel) as archive:
             archive.extractall(place)

@@ -12,8 +12,8 @@ import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
+import build_wheels
 import pytest
-import wheel_house
 from install_site import DEPLOY, ROOT, configure, copy_without_venv, hook, installed, status, tree
 
 
@@ -21,7 +21,7 @@ from install_site import DEPLOY, ROOT, configure, copy_without_venv, hook, insta
 def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a directory like that of `make wheels`."""
     target = tmp_path_factory.mktemp("wheels")
-    wheel_house.fill(target)
+    build_wheels.collect_wheels(target)
     return target
 
 

@@ -10,8 +10,8 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import build_wheels
 import pytest
-import wheel_house
 from install_site import DEPLOY, installed
 
 from spool.cli import CC_SPOOL
@@ -32,7 +32,7 @@ MemoryMax=4G TasksMax=64
 def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a directory like that of `make wheels`."""
     target = tmp_path_factory.mktemp("wheels")
-    wheel_house.fill(target)
+    build_wheels.collect_wheels(target)
     return target
 
 

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import build_wheels
 import pytest
-import wheel_house
 from install_site import hook, installed, make
 
 from spool import __version__
@@ -21,7 +21,7 @@ from spool import __version__
 def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a directory like that of `make wheels`."""
     target = tmp_path_factory.mktemp("wheels")
-    wheel_house.fill(target)
+    build_wheels.collect_wheels(target)
     return target
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 from compatibility import SERIES, SERVERS, Run, note
-from demo_stage import CLUSTERS, GPUS, make_spool
+from demo_site import CLUSTERS, GPUS, make_spool
 from standin_slurm.controller import Controller
 from stub_server import Model, StubServer
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 from command_site import NOON, REFUSED, CommandSite, run_of
-from lying_slurm import Told
+from faulty_slurm import ListedRun
 from metrics_text import samples_of_text
 from stub_server import Model, StubServer
 from sweep_site import HOUR
@@ -199,7 +199,7 @@ def test_the_last_sweep_is_shown(tmp_path: Path) -> None:
         path = made.root / "x.prom"
         made.document["metrics"] = {"textfile": str(path)}
         made.write()
-        made.run(Told(7, made.now - 2 * HOUR))
+        made.run(ListedRun(7, made.now - 2 * HOUR))
         made.sweep("apply", "--wait", "0")
         found = without_prefix(path.read_text())
 
@@ -211,7 +211,7 @@ def test_the_last_sweep_is_shown(tmp_path: Path) -> None:
 def test_a_refusal_counts_and_is_no_success(tmp_path: Path) -> None:
     """A sweep with an answer that is cut off; single jobs change nothing."""
     with sweep_site(tmp_path) as made:
-        made.run(Told(7, made.now - 2 * HOUR))
+        made.run(ListedRun(7, made.now - 2 * HOUR))
         made.sweep("apply", "--wait", "0")
         before = metrics(made)
         made.say(squeue=1)

@@ -11,11 +11,11 @@ import os
 from contextlib import ExitStack, suppress
 from dataclasses import replace
 
-import letters
+import dead_letter_changes
+from crashing_world import CrashingWorld, LossyBackend
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
-from mortal_site import Lossy, Site
 from open_files import temporary_directory
 
 from ccbackend.outcomes import Reason
@@ -35,7 +35,7 @@ class Everything(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self._stack = ExitStack()
-        self.site = Site(self._stack.enter_context(temporary_directory()))
+        self.site = CrashingWorld(self._stack.enter_context(temporary_directory()))
         self.truth: dict[Key, str | None] = {}
         self.given_up: set[int] = set()
 
@@ -153,7 +153,7 @@ class Everything(RuleBasedStateMachine):
         with Layout(self.site.root) as layout:
             for letter in list(read_dead(layout)):
                 with suppress(FileNotFoundError):
-                    letters.retry(layout, letter.name)
+                    dead_letter_changes.retry(layout, letter.name)
 
     @precondition(lambda self: self.site.backend.answers)
     @rule()
@@ -163,7 +163,7 @@ class Everything(RuleBasedStateMachine):
             for letter in list(read_dead(layout)):
                 if isinstance(letter, RunFile):
                     self.given_up.add(letter.run.job_id)
-                letters.discard(layout, letter.name)
+                dead_letter_changes.discard(layout, letter.name)
 
     @invariant()
     def no_running_job_is_stopped(self) -> None:
@@ -203,9 +203,9 @@ class Everything(RuleBasedStateMachine):
         assert {*files.get("open", ())} <= still
 
     @property
-    def backend(self) -> Lossy:
+    def backend(self) -> LossyBackend:
         """Return the server."""
-        assert isinstance(self.site.backend, Lossy)
+        assert isinstance(self.site.backend, LossyBackend)
         return self.site.backend
 
     def _runs(self, job_id: int) -> list[int]:

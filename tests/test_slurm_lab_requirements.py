@@ -6,12 +6,12 @@ import os
 from pathlib import Path
 
 import pytest
-from slurm_lab import present, require_slurm, require_tree, trees
+from slurm_lab import require_slurm, require_tree, requirements, trees
 
 
 def test_missing_slurm_skips(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without what the lab needs a test is skipped, and says what is missing."""
-    monkeypatch.setattr(present, "what_is_missing", lambda: "needs root")
+    monkeypatch.setattr(requirements, "what_is_missing", lambda: "needs root")
     monkeypatch.delenv("REQUIRE_SLURM", raising=False)
 
     with pytest.raises(pytest.skip.Exception, match="needs root"):
@@ -20,7 +20,7 @@ def test_missing_slurm_skips(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_missing_slurm_fails_where_it_is_required(monkeypatch: pytest.MonkeyPatch) -> None:
     """With REQUIRE_SLURM=1 the same is a failure."""
-    monkeypatch.setattr(present, "what_is_missing", lambda: "not installed: slurmctld")
+    monkeypatch.setattr(requirements, "what_is_missing", lambda: "not installed: slurmctld")
     monkeypatch.setenv("REQUIRE_SLURM", "1")
 
     with pytest.raises(pytest.fail.Exception, match="slurmctld"):
@@ -29,13 +29,13 @@ def test_missing_slurm_fails_where_it_is_required(monkeypatch: pytest.MonkeyPatc
 
 def test_missing_programs_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is missing is named, root first."""
-    monkeypatch.setattr(present, "PATH", "/nonexistent")
+    monkeypatch.setattr(requirements, "PATH", "/nonexistent")
     monkeypatch.setattr(os, "geteuid", lambda: 0)
-    named = present.what_is_missing()
+    named = requirements.what_is_missing()
     monkeypatch.setattr(os, "geteuid", lambda: 1)
 
     assert "slurmctld" in named
-    assert present.what_is_missing() == "needs root"
+    assert requirements.what_is_missing() == "needs root"
 
 
 @pytest.mark.parametrize(

@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 from slurm_lab import Lab, Settings, require_slurm
 from slurm_recorder.archive import archive_of, keep, series_of
-from slurm_recorder.fates import FATES
+from slurm_recorder.job_scenarios import FATES
 from slurm_recorder.names import Pseudonyms, prefix_of
-from slurm_recorder.notebook import Notebook, Said, jobs_at
-from slurm_recorder.shapes import SHAPES
+from slurm_recorder.recording_writer import RecordingWriter, Said, jobs_at
+from slurm_recorder.resource_scenarios import SHAPES
+from slurm_recorder.scenario_run import ScenarioRun
 from slurm_recorder.snapshot import snapshot
-from slurm_recorder.stage import Stage
 
 
 class Scripted:
@@ -98,9 +98,11 @@ def test_a_prefix_is_what_stands_before_the_number(host: str, prefix: str | None
 
 def test_an_answer_is_kept_as_it_was_printed(tmp_path: Path) -> None:
     """Every byte of it, and the command beside it."""
-    notebook = Notebook(tmp_path, Scripted({"show": Said(0, b"\xff\n", b"")}), clock=lambda: 1.5)
-    notebook.keep("a.txt", "env", "SLURM_TIME_FORMAT=%s", "scontrol", "show")
-    notebook.close()
+    writer = RecordingWriter(
+        tmp_path, Scripted({"show": Said(0, b"\xff\n", b"")}), clock=lambda: 1.5
+    )
+    writer.keep("a.txt", "env", "SLURM_TIME_FORMAT=%s", "scontrol", "show")
+    writer.close()
 
     assert b"\xff\n" == (tmp_path / "a.txt").read_bytes()
     assert "[1.500 root@ctl01] SLURM_TIME_FORMAT=%s scontrol show\n    > a.txt" in story(tmp_path)
@@ -109,9 +111,9 @@ def test_an_answer_is_kept_as_it_was_printed(tmp_path: Path) -> None:
 @pytest.mark.parametrize("said", [Said(1, b"x", b"no such job"), Said(0, b"", b"")])
 def test_a_failed_command_leaves_no_file(tmp_path: Path, said: Said) -> None:
     """The story says why."""
-    notebook = Notebook(tmp_path, Scripted({"show": said}))
-    notebook.keep("a.txt", "scontrol", "show")
-    notebook.close()
+    writer = RecordingWriter(tmp_path, Scripted({"show": said}))
+    writer.keep("a.txt", "scontrol", "show")
+    writer.close()
 
     assert ["commands.txt"] == [path.name for path in tmp_path.iterdir()]
     assert ("no such job" in story(tmp_path)) == bool(said.stderr)
@@ -123,10 +125,10 @@ def test_an_answer_with_the_same_records_is_not_kept_twice(tmp_path: Path) -> No
         "--json": Said(0, b'{"meta":1,"jobs":[7]}', b""),
         "--states=all": Said(0, b'{"meta":2,"jobs":[7]}', b""),
     }
-    notebook = Notebook(tmp_path, Scripted(answers))
-    notebook.keep("a.json", "squeue", "--json")
-    notebook.keep("b.json", "squeue", "--json", "--states=all", unless_as="a.json")
-    notebook.close()
+    writer = RecordingWriter(tmp_path, Scripted(answers))
+    writer.keep("a.json", "squeue", "--json")
+    writer.keep("b.json", "squeue", "--json", "--states=all", unless_as="a.json")
+    writer.close()
 
     assert not (tmp_path / "b.json").exists()
     assert "b.json (not kept: the same job records as a.json)" in story(tmp_path)
@@ -134,8 +136,8 @@ def test_an_answer_with_the_same_records_is_not_kept_twice(tmp_path: Path) -> No
 
 def test_a_moment_is_recorded_by_every_command(tmp_path: Path) -> None:
     """The files carry its name."""
-    notebook = Notebook(tmp_path, Scripted({"--json": Said(1, b"", b"no plugin")}))
-    jobs_at(notebook, "2-running", [7, 8])
+    writer = RecordingWriter(tmp_path, Scripted({"--json": Said(1, b"", b"no plugin")}))
+    jobs_at(writer, "2-running", [7, 8])
 
     assert {
         "scontrol-2-running.txt",
@@ -150,10 +152,10 @@ def test_a_command_that_changes_something_is_told_with_its_words(tmp_path: Path)
     """And with who gave it."""
     said = Said(1, b"Submitted\n", b"sorry\n")
     run = Scripted({"job.sh": said})
-    notebook = Notebook(tmp_path, run, clock=lambda: 2.0)
-    notebook.head("22.05.8", "")
-    notebook.command("sbatch", "-J", "a b", "job.sh", user="bob")
-    notebook.close()
+    writer = RecordingWriter(tmp_path, run, clock=lambda: 2.0)
+    writer.head("22.05.8", "")
+    writer.command("sbatch", "-J", "a b", "job.sh", user="bob")
+    writer.close()
 
     assert ["bob: sbatch -J a b job.sh"] == run.asked
     assert story(tmp_path).endswith(
@@ -181,7 +183,7 @@ def lab() -> Iterator[Lab]:
 def test_a_situation_is_recorded_on_a_real_cluster(lab: Lab, tmp_path: Path) -> None:
     """With GPUs of no type, names of any bytes, and what the hooks saw."""
     (scenario,) = (each for each in SHAPES if each.name == "gpu-untyped")
-    Stage(lab, tmp_path).record(scenario, 4_200_100)
+    ScenarioRun(lab, tmp_path).record(scenario, 4_200_100)
 
     folder = tmp_path / "gpu-untyped"
     (record,) = json.loads((folder / "squeue.json").read_bytes())["jobs"]

@@ -7,8 +7,8 @@ import os
 from pathlib import Path
 
 import pytest
+from faulty_slurm import ListedRun
 from filelock import FileLock
-from lying_slurm import Told
 from sweep_site import SweepSite, site
 
 from spool.files.layout import Directory
@@ -67,10 +67,10 @@ def test_room_is_made_by_the_drain(tmp_path: Path) -> None:
         assert not has_room(lambda: 900, waiting(tmp_path, drained=[], counts=[]))
 
 
-def history(made: SweepSite, count: int = 3) -> list[Told]:
+def history(made: SweepSite, count: int = 3) -> list[ListedRun]:
     """Runs that ended hours ago, unknown to cc-backend."""
     runs = [
-        Told(i, made.now - i * HOUR, "FAILED", made.now - i * HOUR + 60, in_squeue=False)
+        ListedRun(i, made.now - i * HOUR, "FAILED", made.now - i * HOUR + 60, in_squeue=False)
         for i in range(1, count + 1)
     ]
     made.run(*runs)

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from faulty_slurm import ListedRun
 from filelock import FileLock
-from lying_slurm import Told
 from sweep_site import drifted, site
 
 HOUR = 3600
@@ -67,7 +67,9 @@ def test_a_forced_number_that_is_too_small_is_refused(tmp_path: Path) -> None:
     """With the right one in the message; nothing is done."""
     with site(tmp_path) as made:
         for job in range(100, 130):
-            made.run(Told(job, made.now - 2 * HOUR, "FAILED", made.now - HOUR, in_squeue=False))
+            made.run(
+                ListedRun(job, made.now - 2 * HOUR, "FAILED", made.now - HOUR, in_squeue=False)
+            )
             made.row(job, made.now - 2 * HOUR)
 
         said = made.sweep("apply", "--force", "--stops", 29)
@@ -95,7 +97,7 @@ def test_a_limit_leaves_work_and_says_so(tmp_path: Path) -> None:
     """Exit 75; the mark stays for the rest."""
     with site(tmp_path) as made:
         drifted(made)
-        made.run(Told(10, made.now - HOUR, "FAILED", made.now - HOUR // 2, in_squeue=False))
+        made.run(ListedRun(10, made.now - HOUR, "FAILED", made.now - HOUR // 2, in_squeue=False))
 
         said = made.sweep("apply", "-l", 1)
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 from command_line import call
+from faulty_slurm import ListedRun
 from filelock import FileLock
-from lying_slurm import Told
 from sweep_site import drifted, site
 
 from sweeper.cli import main
@@ -22,7 +22,7 @@ RELEASE = "cc-sweep: Slurm 22.05.8\n"  # told if it is asked for
 def test_without_drift_there_is_nothing_to_say(tmp_path: Path) -> None:
     """One line of summary, exit code 0."""
     with site(tmp_path) as made:
-        kept = Told(7, made.now - 2 * HOUR)
+        kept = ListedRun(7, made.now - 2 * HOUR)
         made.run(kept)
         made.row(7, kept.start)
 
@@ -153,7 +153,7 @@ def test_progress_on_a_terminal_is_silent_for_a_second(
     monkeypatch.delenv("NO_COLOR", raising=False)
     monkeypatch.setenv("TERM", "xterm")
     with site(tmp_path) as made:
-        kept = Told(7, made.now - 2 * HOUR)
+        kept = ListedRun(7, made.now - 2 * HOUR)
         made.run(kept)
         made.row(7, kept.start)
 

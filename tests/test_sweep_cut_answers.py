@@ -9,8 +9,8 @@ from pathlib import Path
 from random import Random
 
 import pytest
+from faulty_slurm import FaultySlurm, cut
 from forty_jobs import ListedThere, stops, swept
-from lying_slurm import LyingSlurm, cut
 from recorded_slurm import SERIES, recordings, sacct_lines
 
 from ccbackend.replies import BackendRow, JobList
@@ -87,12 +87,12 @@ def test_no_cut_of_a_recorded_answer_stops_a_job(tmp_path: Path, series: str, co
     config = re.sub(r"(?<=as of )\S+", str(now), truth.config)
     config = re.sub(r"(?<=BOOT_TIME               = )\S+", str(now - 7200), config)
     texts = {"squeue": squeue, "sacct": truth.sacct, "config": config}
-    whole = swept(tmp_path, LyingSlurm(now=now, recorded=dict(texts)), there)
+    whole = swept(tmp_path, FaultySlurm(now=now, recorded=dict(texts)), there)
     assert [result.decision.plan.guards for result in whole] == [(), ()]
     random = Random(f"{series} {command}")
     answer = texts[command].encode()
     for place in random.sample(range(1, len(answer)), PLACES):
-        slurm = LyingSlurm(now=now, recorded=dict(texts), lies={command: cut(place)})
+        slurm = FaultySlurm(now=now, recorded=dict(texts), faults={command: cut(place)})
 
         results = swept(tmp_path, slurm, there)
 

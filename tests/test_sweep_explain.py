@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from command_site import REFUSED
-from lying_slurm import Told
+from faulty_slurm import ListedRun
 from sweep_site import SweepSite, site
 from sweep_values import NOON, OLD, run, start, stop
 from sweep_world import SweptWorld
@@ -51,7 +51,7 @@ def spooled(made: SweepSite, directory: Directory, job_id: int = 7, **fields: An
 def test_a_job_in_order_says_so(tmp_path: Path) -> None:
     """Each side has its line."""
     with site(tmp_path) as made:
-        made.run(Told(7, made.now - 2 * HOUR, "FAILED", made.now - HOUR, in_squeue=False))
+        made.run(ListedRun(7, made.now - 2 * HOUR, "FAILED", made.now - HOUR, in_squeue=False))
         made.row(7, made.now - 2 * HOUR, "failed")
 
         said = made.sweep("explain", 7)
@@ -69,7 +69,7 @@ def test_a_job_in_order_says_so(tmp_path: Path) -> None:
 def test_a_drift_names_the_command_that_repairs_it(tmp_path: Path) -> None:
     """Which is run as written, and the page is in order."""
     with site(tmp_path) as made:
-        made.run(Told(7, made.now - 2 * HOUR, "FAILED", made.now - HOUR, in_squeue=False))
+        made.run(ListedRun(7, made.now - 2 * HOUR, "FAILED", made.now - HOUR, in_squeue=False))
         made.row(7, made.now - 2 * HOUR)
 
         page = made.sweep("explain", 7, "--json").json
@@ -89,7 +89,7 @@ def test_a_drift_names_the_command_that_repairs_it(tmp_path: Path) -> None:
 def test_the_spools_side_is_shown(tmp_path: Path) -> None:
     """Runs, events, and what was refused and why."""
     with site(tmp_path) as made:
-        told = Told(7, made.now - 2 * HOUR, "FAILED", made.now - HOUR, in_squeue=False)
+        told = ListedRun(7, made.now - 2 * HOUR, "FAILED", made.now - HOUR, in_squeue=False)
         made.run(told)
         made.row(7, told.start)
         spooled(made, Directory.DEAD, last_error=REFUSED, attempts=3, end=None)

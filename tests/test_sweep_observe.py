@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from lying_slurm import COMMANDS, LyingSlurm, Told
+from faulty_slurm import COMMANDS, FaultySlurm, ListedRun
 from orderly_world import GONE, over, world_in_order
 from sweep_world import SweptWorld
 
@@ -119,9 +119,11 @@ def test_a_restricted_account_stops_nothing(world: SweptWorld) -> None:
 
 def test_ten_thousand_candidates_never_make_a_long_argument_list(tmp_path: Path) -> None:
     """Below 100 kB each, with the longest job ids."""
-    slurm = LyingSlurm(now=1_767_225_600)
+    slurm = FaultySlurm(now=1_767_225_600)
     ids = range(100_000_000_000, 100_000_010_000)
-    slurm.runs = [Told(i, 1_767_000_000, "FAILED", 1_767_000_100) for i in (*ids[:3], *ids[-3:])]
+    slurm.runs = [
+        ListedRun(i, 1_767_000_000, "FAILED", 1_767_000_100) for i in (*ids[:3], *ids[-3:])
+    ]
 
     found = Slurm(COMMANDS, slurm).accounting(ids, since=1, until=2)
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from faulty_slurm import ListedRun
 from filelock import FileLock
-from lying_slurm import Told
 from sweep_site import drifted, site
 
 from spool.files.event import parse_extras
@@ -42,7 +42,7 @@ def test_a_plan_before_the_first_apply_without_drift_exits_0(tmp_path: Path) -> 
 def test_history_before_the_first_apply_is_not_reported(tmp_path: Path) -> None:
     """The first mark is the time of installation; what ended before it takes a backfill."""
     with site(tmp_path, mark=False) as made:
-        made.run(Told(9, made.now - HOUR, "COMPLETED", made.now - HOUR // 2, in_squeue=False))
+        made.run(ListedRun(9, made.now - HOUR, "COMPLETED", made.now - HOUR // 2, in_squeue=False))
 
         codes = [made.sweep("apply").code, made.sweep("apply").code, made.sweep("plan").code]
 
@@ -53,7 +53,7 @@ def test_history_before_the_first_apply_is_not_reported(tmp_path: Path) -> None:
 def test_a_young_job_is_captured_and_reported_later(tmp_path: Path) -> None:
     """Its facts go into the spool at first sight; the plan is no drift."""
     with site(tmp_path) as made:
-        young = Told(7, made.now - 60)
+        young = ListedRun(7, made.now - 60)
         made.run(young)
 
         plan = made.sweep("plan", "--json")
@@ -72,10 +72,10 @@ def test_a_young_job_is_captured_and_reported_later(tmp_path: Path) -> None:
 def test_a_named_job_is_reported_whatever_its_age(tmp_path: Path) -> None:
     """A running one is started, one that has just ended is stopped: -j does not know the grace."""
     with site(tmp_path) as made:
-        ended = Told(8, made.now - 90, "COMPLETED", made.now - 5, in_squeue=False)
+        ended = ListedRun(8, made.now - 90, "COMPLETED", made.now - 5, in_squeue=False)
         made.run(ended)
         made.row(8, ended.start)
-        unseen = Told(9, made.now - 60, "COMPLETED", made.now - 2, in_squeue=False)
+        unseen = ListedRun(9, made.now - 60, "COMPLETED", made.now - 2, in_squeue=False)
         made.run(unseen)
 
         said = made.sweep("apply", "-j", 8, "-j", 9)
@@ -92,7 +92,9 @@ def test_held_stops_are_no_refusal_where_starts_were_applied(tmp_path: Path) -> 
     with site(tmp_path) as made:
         _, _, unseen = drifted(made)
         for job_id in range(100, 121):
-            over = Told(job_id, made.now - 2 * HOUR, "COMPLETED", made.now - HOUR, in_squeue=False)
+            over = ListedRun(
+                job_id, made.now - 2 * HOUR, "COMPLETED", made.now - HOUR, in_squeue=False
+            )
             made.run(over)
             made.row(job_id, over.start)
 
@@ -162,7 +164,7 @@ def test_filters_exclude_what_accounting_alone_knows(
 def test_an_opt_out_is_known_from_accounting(tmp_path: Path, facts: dict[str, Any]) -> None:
     """Neither a sweep nor a backfill reports such a job; its name reaches nobody."""
     with site(tmp_path) as made:
-        hidden = Told(9, made.now - 2 * HOUR, "COMPLETED", made.now - HOUR, **facts)
+        hidden = ListedRun(9, made.now - 2 * HOUR, "COMPLETED", made.now - HOUR, **facts)
         made.run(replace(hidden, in_squeue=False))
 
         plan = made.sweep("plan", "--json").json
@@ -176,7 +178,7 @@ def test_an_opt_out_is_known_from_accounting(tmp_path: Path, facts: dict[str, An
 def test_facts_that_the_listing_does_not_tell_exclude_nothing(tmp_path: Path) -> None:
     """The drain, which sees the whole record, decides."""
     with site(tmp_path) as made:
-        made.run(Told(7, made.now - 2 * HOUR))
+        made.run(ListedRun(7, made.now - 2 * HOUR))
         made.document["filters"] = {"qos": {"allow": ["normal"]}}
         made.write()
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from drain_world import NOON, World
-from text_desk import Desk
+from text_collector_world import TextCollectorWorld
 
 from ccbackend.site_map import SiteMap
 from slurm.job import Job
@@ -21,62 +21,64 @@ def world(tmp_path: Path) -> World:
 
 
 @pytest.fixture
-def desk(world: World) -> Desk:
+def collecting(world: World) -> TextCollectorWorld:
     """Return a collector that has nothing to ask."""
-    return Desk(world)
+    return TextCollectorWorld(world)
 
 
-def test_a_missing_name_is_asked_for_with_the_texts(desk: Desk) -> None:
+def test_a_missing_name_is_asked_for_with_the_texts(collecting: TextCollectorWorld) -> None:
     """In one question; each user once."""
-    desk.stage(9)
-    entry = desk.stage(1, user=None, uid=4711)
-    desk.stage(2, user=None, uid=4711)
-    desk.stage(3)
-    desk.answer(TextsReply())
+    collecting.stage(9)
+    entry = collecting.stage(1, user=None, uid=4711)
+    collecting.stage(2, user=None, uid=4711)
+    collecting.stage(3)
+    collecting.answer(TextsReply())
 
-    assert frozenset({4711}) == desk.worker.asked[-1].uids
-    desk.answer(TextsReply(users={4711: "bob"}))
-    assert "bob" == desk.run_of(entry).job.user
+    assert frozenset({4711}) == collecting.worker.asked[-1].uids
+    collecting.answer(TextsReply(users={4711: "bob"}))
+    assert "bob" == collecting.run_of(entry).job.user
 
 
-def test_a_name_of_a_run_that_has_one_is_not_changed(desk: Desk) -> None:
+def test_a_name_of_a_run_that_has_one_is_not_changed(collecting: TextCollectorWorld) -> None:
     """Slurm's own word counts."""
-    desk.stage(1, user=None, uid=1000)
-    entry = desk.stage(1)
-    desk.answer(TextsReply(users={1000: "bob"}))
+    collecting.stage(1, user=None, uid=1000)
+    entry = collecting.stage(1)
+    collecting.answer(TextsReply(users={1000: "bob"}))
 
-    assert "ada" == desk.run_of(entry).job.user
+    assert "ada" == collecting.run_of(entry).job.user
 
 
 def test_a_name_is_asked_for_where_nobody_wants_texts(world: World) -> None:
     """When its start is due; the texts are not asked for with it."""
-    desk = Desk(world, wants_texts=False)
-    entry = desk.stage(1, user=None, uid=4711)
-    desk.collector.want_user(desk.run_of(entry), desk.world.moment)
-    desk.collector.fill(desk.world.moment)
+    collecting = TextCollectorWorld(world, wants_texts=False)
+    entry = collecting.stage(1, user=None, uid=4711)
+    collecting.collector.want_user(collecting.run_of(entry), collecting.world.moment)
+    collecting.collector.fill(collecting.world.moment)
 
-    assert [TextsQuery(uids=frozenset({4711}))] == desk.worker.asked
+    assert [TextsQuery(uids=frozenset({4711}))] == collecting.worker.asked
 
 
-def test_a_name_that_is_being_asked_for_is_not_asked_for_again(desk: Desk) -> None:
+def test_a_name_that_is_being_asked_for_is_not_asked_for_again(
+    collecting: TextCollectorWorld,
+) -> None:
     """Neither while it waits for the worker."""
-    entry = desk.stage(1, user=None, uid=4711)
-    other = desk.stage(2, user=None, uid=4712)
+    entry = collecting.stage(1, user=None, uid=4711)
+    other = collecting.stage(2, user=None, uid=4712)
     for each in (entry, other):
-        desk.collector.want_user(desk.run_of(each), desk.world.moment)
+        collecting.collector.want_user(collecting.run_of(each), collecting.world.moment)
 
     for each in (entry, other):
-        desk.collector.want_user(desk.run_of(each), desk.world.moment)
+        collecting.collector.want_user(collecting.run_of(each), collecting.world.moment)
 
-    assert 4 == len(desk.collector)
+    assert 4 == len(collecting.collector)
 
 
-def test_a_user_without_a_number_is_not_asked_for(desk: Desk) -> None:
+def test_a_user_without_a_number_is_not_asked_for(collecting: TextCollectorWorld) -> None:
     """There is nothing to ask with."""
     run = Run(job=Job(job_id=1, start_time=NOON), start_time=NOON)
-    desk.collector.want_user(run, desk.world.moment)
+    collecting.collector.want_user(run, collecting.world.moment)
 
-    assert 0 == len(desk.collector)
+    assert 0 == len(collecting.collector)
 
 
 def test_an_unknown_name_is_asked_for_while_its_start_waits(world: World) -> None:

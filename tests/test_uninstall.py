@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+import build_wheels
 import pytest
-import wheel_house
 from install_site import copy_without_venv, hook, installed, make, tree
 
 
@@ -14,7 +14,7 @@ from install_site import copy_without_venv, hook, installed, make, tree
 def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a directory like that of `make wheels`."""
     target = tmp_path_factory.mktemp("wheels")
-    wheel_house.fill(target)
+    build_wheels.collect_wheels(target)
     return target
 
 

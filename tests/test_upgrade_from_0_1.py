@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from lying_slurm import Told
+from faulty_slurm import ListedRun
 from sweep_site import SweepSite
 from unpack import unpack
 
@@ -283,9 +283,9 @@ def test_the_check_reports_it(site: SweepSite) -> None:
 def test_a_drain_delivers_what_waits(site: SweepSite) -> None:
     """Runs and events of then reach the server, and stay where they belong."""
     site.run(
-        Told(13, NOON, "COMPLETED", NOON + 50, in_squeue=False),
-        Told(16, NOON + 1, "FAILED", NOON + 50, in_squeue=False),
-        Told(18, NOON, "COMPLETED", NOON + 70, in_squeue=False),
+        ListedRun(13, NOON, "COMPLETED", NOON + 50, in_squeue=False),
+        ListedRun(16, NOON + 1, "FAILED", NOON + 50, in_squeue=False),
+        ListedRun(18, NOON, "COMPLETED", NOON + 70, in_squeue=False),
     )
     for job in (12, 13, 17):
         site.row(job, NOON)

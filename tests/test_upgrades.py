@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from command_site import CommandSite
-from demo_stage import GPUS
+from demo_site import GPUS
 from drain_world import NOON, World
 from stub_server import Worker
 from upgrade_site import NamelessModel, UpgradeSite

@@ -13,7 +13,7 @@ from spool.worker import Answered, Worker
 LIMIT_SECONDS = 30.0
 
 
-class Desk:
+class Caller:
     """A worker whose work waits for `gate`, the answers that were taken, and a clock."""
 
     def __init__(self) -> None:
@@ -22,7 +22,7 @@ class Desk:
         self.begun = threading.Semaphore(0)
         self.answers: Queue[Answered] = Queue()
         self.taken: list[tuple[int, str | None]] = []
-        self.worker = Worker("desk", self.work, self.answers, clock=lambda: self.now)
+        self.worker = Worker("caller", self.work, self.answers, clock=lambda: self.now)
         self.worker.on_answer = lambda question, answer: self.taken.append((question, answer))
 
     def work(self, question: int) -> str:
@@ -43,34 +43,34 @@ class Desk:
 
 
 @pytest.fixture
-def desk() -> Iterator[Desk]:
+def caller() -> Iterator[Caller]:
     """Return a worker; its thread is ended."""
-    made = Desk()
+    made = Caller()
     yield made
     made.gate.set()
     made.worker.close()
     assert made.worker.join(LIMIT_SECONDS)
 
 
-def test_questions_are_answered_in_order(desk: Desk) -> None:
+def test_questions_are_answered_in_order(caller: Caller) -> None:
     """Each answer comes with its question."""
-    desk.gate.set()
-    desk.ask(1, 2)
-    desk.take()
-    desk.take()
+    caller.gate.set()
+    caller.ask(1, 2)
+    caller.take()
+    caller.take()
 
-    assert [(1, "answer 1"), (2, "answer 2")] == desk.taken
+    assert [(1, "answer 1"), (2, "answer 2")] == caller.taken
 
 
-def test_an_answer_changes_nothing_until_it_is_taken(desk: Desk) -> None:
+def test_an_answer_changes_nothing_until_it_is_taken(caller: Caller) -> None:
     """The loop's thread alone touches the spool."""
-    desk.gate.set()
-    desk.ask(1)
-    answer = desk.answers.get(timeout=LIMIT_SECONDS)
-    before = desk.worker.outstanding, list(desk.taken)
+    caller.gate.set()
+    caller.ask(1)
+    answer = caller.answers.get(timeout=LIMIT_SECONDS)
+    before = caller.worker.outstanding, list(caller.taken)
     answer.take()
 
-    assert ((1, []), 0, 1) == (before, desk.worker.outstanding, len(desk.taken))
+    assert ((1, []), 0, 1) == (before, caller.worker.outstanding, len(caller.taken))
 
 
 def test_an_answer_nobody_waits_for_is_dropped() -> None:
@@ -92,72 +92,72 @@ def test_no_thread_is_started_without_a_question() -> None:
     assert worker.join(0.0)
 
 
-def test_what_has_not_been_begun_is_taken_back(desk: Desk) -> None:
+def test_what_has_not_been_begun_is_taken_back(caller: Caller) -> None:
     """The question under way goes on."""
-    desk.ask(1, 2, 3)
+    caller.ask(1, 2, 3)
 
-    assert ([2, 3], 1) == (desk.worker.recall(), desk.worker.outstanding)
-    desk.gate.set()
-    desk.take()
-    assert [(1, "answer 1")] == desk.taken
+    assert ([2, 3], 1) == (caller.worker.recall(), caller.worker.outstanding)
+    caller.gate.set()
+    caller.take()
+    assert [(1, "answer 1")] == caller.taken
 
 
-def test_questions_behind_the_end_come_back_unasked(desk: Desk) -> None:
+def test_questions_behind_the_end_come_back_unasked(caller: Caller) -> None:
     """The one under way is answered."""
-    desk.ask(1, 2)
-    desk.worker.close()
-    desk.gate.set()
-    assert desk.worker.join(LIMIT_SECONDS)
-    desk.take()
-    desk.take()
+    caller.ask(1, 2)
+    caller.worker.close()
+    caller.gate.set()
+    assert caller.worker.join(LIMIT_SECONDS)
+    caller.take()
+    caller.take()
 
-    assert [(1, "answer 1"), (2, None)] == desk.taken
+    assert [(1, "answer 1"), (2, None)] == caller.taken
 
 
-def test_a_closed_worker_still_ends_after_a_recall(desk: Desk) -> None:
+def test_a_closed_worker_still_ends_after_a_recall(caller: Caller) -> None:
     """The word to end is no question, and is not lost."""
-    desk.ask(1, 2)
-    desk.worker.close()
+    caller.ask(1, 2)
+    caller.worker.close()
 
-    assert [2] == desk.worker.recall()
-    desk.gate.set()
-    assert desk.worker.join(LIMIT_SECONDS)
+    assert [2] == caller.worker.recall()
+    caller.gate.set()
+    assert caller.worker.join(LIMIT_SECONDS)
 
 
-def test_a_question_can_outlast_the_end(desk: Desk) -> None:
+def test_a_question_can_outlast_the_end(caller: Caller) -> None:
     """`join` says that it was abandoned."""
-    desk.ask(1)
-    desk.worker.close()
+    caller.ask(1)
+    caller.worker.close()
 
-    assert not desk.worker.join(0.0)
+    assert not caller.worker.join(0.0)
 
 
-def test_silence_counts_from_the_question_under_way(desk: Desk) -> None:
+def test_silence_counts_from_the_question_under_way(caller: Caller) -> None:
     """Not from those behind it: the clock starts again with each answer."""
-    desk.ask(1)
-    desk.now = 102.0
-    desk.worker.ask(2)
-    silence = [desk.worker.busy_seconds()]
-    desk.gate.set()
-    desk.now = 105.0
-    desk.take()
-    desk.now = 106.0
-    silence.append(desk.worker.busy_seconds())
-    desk.take()
-    silence.append(desk.worker.busy_seconds())
+    caller.ask(1)
+    caller.now = 102.0
+    caller.worker.ask(2)
+    silence = [caller.worker.busy_seconds()]
+    caller.gate.set()
+    caller.now = 105.0
+    caller.take()
+    caller.now = 106.0
+    silence.append(caller.worker.busy_seconds())
+    caller.take()
+    silence.append(caller.worker.busy_seconds())
 
     assert [2.0, 1.0, 0.0] == silence
 
 
-def test_an_answer_is_dated_when_it_comes(desk: Desk) -> None:
+def test_an_answer_is_dated_when_it_comes(caller: Caller) -> None:
     """However long it waits for the loop."""
-    desk.gate.set()
-    desk.ask(1)
-    answer = desk.answers.get(timeout=LIMIT_SECONDS)
-    desk.now += 5
+    caller.gate.set()
+    caller.ask(1)
+    answer = caller.answers.get(timeout=LIMIT_SECONDS)
+    caller.now += 5
     answer.take()
 
-    assert desk.worker.answered_at == desk.now - 5
+    assert caller.worker.answered_at == caller.now - 5
 
 
 def test_an_unexpected_exception_ends_the_loop() -> None:

@@ -24,7 +24,7 @@ import requests
 from latency_stages import LIGHT, WITH_CORES, LoggedSite, observing, show, stages
 from real_site import RealSite
 from slurm_lab import Lab, Settings, wait_until
-from slurm_lab.present import what_is_missing
+from slurm_lab.requirements import what_is_missing
 from table_row import Row
 
 HOOKS = Path(__file__).resolve().parents[2] / "hooks"

@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from simulation.availability import Availability
 from simulation.backend import Row, VirtualBackend
 from simulation.clock import VirtualClock
 from simulation.disk import VirtualDisk
 from simulation.site import Site
 from simulation.truth import NEW_END_STATES, OLD_END_STATES, Run
-from simulation.wellness import Wellness
 
 FAST_SECONDS = 12.0  # from an event to the delivery while the world is well
 RECOVERY_SECONDS = 72.0  # from the last fault to the delivery
@@ -37,13 +37,13 @@ class Oracle:
         disk: VirtualDisk,
         *,
         root: Path,
-        wellness: Wellness,
+        availability: Availability,
         clock: VirtualClock,
     ) -> None:
         self._site = site
         self._backend = backend
         self._disk = disk
-        self._wellness = wellness
+        self._availability = availability
         self._clock = clock
         self._paths = {name: root / name for name in ("new", *RUN_DIRECTORIES)}
         self._waiting: dict[tuple[int, int], Run] = {}
@@ -99,12 +99,16 @@ class Oracle:
     def facts_lost(self, run: Run) -> bool:
         """Tell whether Slurm had no chance to tell the facts before it forgot them."""
         until = min(self._clock.steady, run.end_at + self._site.slurm.min_job_age)
-        return not self._wellness.was_well(run.start_at, until, FACTS_SECONDS, ("slurm", "process"))
+        return not self._availability.was_available(
+            run.start_at, until, FACTS_SECONDS, ("slurm", "process")
+        )
 
     def _end_lost(self, run: Run) -> bool:
         """Tell whether Slurm had no chance to tell the end before it forgot it."""
         until = min(self._clock.steady, run.end_at + self._site.slurm.min_job_age)
-        return not self._wellness.was_well(run.end_at, until, FACTS_SECONDS, ("slurm", "process"))
+        return not self._availability.was_available(
+            run.end_at, until, FACTS_SECONDS, ("slurm", "process")
+        )
 
     def _stopped(self, row: Row) -> None:
         run = self._site.runs.get(row.key)
@@ -248,8 +252,8 @@ class Oracle:
     def _recovered(self, parts: set[str]) -> float:
         """Return when all must be delivered that waited for some parts of the world."""
         return max(
-            self._wellness.since(parts) + RECOVERY_SECONDS,
-            self._wellness.since({"token"}) + TOKEN_SECONDS,
+            self._availability.since(parts) + RECOVERY_SECONDS,
+            self._availability.since({"token"}) + TOKEN_SECONDS,
         )
 
     def _needs(self, run: Run, *, is_stored: bool) -> set[str]:
@@ -284,5 +288,5 @@ class Oracle:
         """Tell whether the script could not be had in time."""
         parts = ("slurm", "process", "texts", "backend", "token", "starts", "names")
         until = run.start_at + FACTS_SECONDS + 5.0
-        is_well = self._wellness.was_well(run.start_at, until, FACTS_SECONDS, parts)
+        is_well = self._availability.was_available(run.start_at, until, FACTS_SECONDS, parts)
         return run.is_forbidden or run.requeued or not is_well

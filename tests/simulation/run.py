@@ -55,7 +55,7 @@ class Simulation:
             world.backend,
             world.disk,
             root=ROOT,
-            wellness=world.wellness,
+            availability=world.availability,
             clock=world.clock,
         )
         self._process = Process()
@@ -130,7 +130,7 @@ class Simulation:
 
         def start() -> None:
             world.say(f"FAULT begins: {phase.name}")
-            world.wellness.spoil(phase.spoils, self._clock.steady)
+            world.availability.spoil(phase.spoils, self._clock.steady)
             phase.start()
 
         def stop() -> None:
@@ -139,7 +139,7 @@ class Simulation:
             world.scheduler.after(phase.recovery, heal)
 
         def heal() -> None:
-            world.wellness.heal(phase.spoils, self._clock.steady)
+            world.availability.heal(phase.spoils, self._clock.steady)
 
         world.scheduler.at(begin, start)
         world.scheduler.at(end, stop)
@@ -219,13 +219,13 @@ class Simulation:
         world.say(f"DRAIN ENDS: {why}" + (", power cut" if self._is_power_cut else ""))
         self._process.is_alive = False
         self.service, self._is_terminated = None, False
-        world.wellness.spoil(("process",), self._clock.steady)
+        world.availability.spoil(("process",), self._clock.steady)
         lost = world.disk.restart(self._random, power_cut=self._is_power_cut)
         self._is_power_cut = False
         for path in lost:
             self._lose(path)
         world.scheduler.advance(self._random.choice(RESTART_SECONDS))
-        world.wellness.heal(("process",), self._clock.steady)
+        world.availability.heal(("process",), self._clock.steady)
 
     def _lose(self, path: str) -> None:
         """Let the sweep repair what a power cut took of hooks' events."""

@@ -6,6 +6,7 @@ from pathlib import Path
 from random import Random
 
 from ccbackend.version import Version
+from simulation.availability import Availability
 from simulation.backend import VirtualBackend
 from simulation.clock import VirtualClock
 from simulation.disk import VirtualDisk
@@ -16,7 +17,6 @@ from simulation.scheduler import Scheduler
 from simulation.site import Site
 from simulation.slurm import VirtualSlurm
 from simulation.truth import Run
-from simulation.wellness import Wellness
 
 ROOT, STATE = Path("/spool"), Path("/state")
 WRITEBACK_SECONDS = 5.0
@@ -37,7 +37,7 @@ class VirtualWorld:
         self.clock = VirtualClock()
         self.scheduler = Scheduler(self.clock, random)
         self.faults = Faults(random=random)
-        self.wellness = Wellness()
+        self.availability = Availability()
         self.disk = VirtualDisk(self.clock.wall)
         self.disk.fault = self.faults.disk_fault
         for path in (STATE, *(ROOT / name for name in ("new", "todo", "open", "dead", "tmp"))):

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from demo_stage import REJECTION, Cluster, Stage, StandIn
+from demo_site import REJECTION, Cluster, DemoSite, StandInCluster
 
 HEAD = ("job", "user", "state", "hosts", "threads", "GPUs")
 
@@ -25,7 +25,7 @@ HEAD = ("job", "user", "state", "hosts", "threads", "GPUs")
 class Demo:
     """The story in numbered steps; `expected` collects what the server shall have in the end."""
 
-    def __init__(self, stage: Stage) -> None:
+    def __init__(self, stage: DemoSite) -> None:
         self.stage = stage
         self.cluster = stage.cluster
         self.expected: dict[int, tuple[str, int, int]] = {}  # state, hardware threads, GPUs
@@ -228,7 +228,7 @@ def cluster_of(args: argparse.Namespace, root: Path) -> Iterator[Cluster]:
         with real_cluster() as cluster:
             yield cluster
     else:
-        yield StandIn(root, args.series)
+        yield StandInCluster(root, args.series)
 
 
 def main() -> int:
@@ -244,7 +244,7 @@ def main() -> int:
         with cluster_of(args, root) as cluster:
             print(f"Slurm: {cluster.described()}. cc-backend: a stub that plays {args.server}.")
             print("Hooks, drain and commands are the real ones.\n", flush=True)
-            with Stage(cluster, root, args.server) as stage:
+            with DemoSite(cluster, root, args.server) as stage:
                 try:
                     is_good = Demo(stage).play()
                 except TimeoutError as error:

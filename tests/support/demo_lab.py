@@ -8,7 +8,7 @@ from pathlib import Path
 
 from slurm_lab import Lab, Settings
 from slurm_lab.jobs import ENDED
-from slurm_lab.present import what_is_missing
+from slurm_lab.requirements import what_is_missing
 from slurm_lab.wait import wait_until
 
 HOOKS = Path(__file__).resolve().parents[2] / "hooks"

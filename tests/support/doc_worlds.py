@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from demo_stage import CLUSTERS, GPUS, REJECTION, Stage, StandIn
+from demo_site import CLUSTERS, GPUS, REJECTION, DemoSite, StandInCluster
 from stub_server import DAY_SECONDS
 
 SERVER, RELEASE = "1.5.4", "24.11"
@@ -53,7 +53,7 @@ sys.exit(main(["-c", "{config}", *sys.argv[1:]]))
 """
 
 
-class DocStage(Stage):
+class DocStage(DemoSite):
     """The stage with an installation's own paths, and one shell for all commands."""
 
     def __init__(
@@ -63,7 +63,7 @@ class DocStage(Stage):
         settings = {"SlurmUser": f"{getpass.getuser()}({os.getuid()})"}
         settings |= {"SlurmctldHost": socket.gethostname(), **missing}
         self.root = root
-        self.slurm = StandIn(root, RELEASE, settings=settings)
+        self.slurm = StandInCluster(root, RELEASE, settings=settings)
         super().__init__(self.slurm, root, SERVER)
         self.model.clusters = clusters or clusters_of()
         document: dict[str, Any] = json.loads(self.config.read_text())

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from empty_spool import make_directories
-from lying_slurm import COMMANDS, LyingSlurm
+from faulty_slurm import COMMANDS, FaultySlurm
 from sweep_values import OLD, run_sweep
 
 from ccbackend.outcomes import ApiCall, Reason, ReplyVerdict
@@ -45,7 +45,7 @@ class ListedThere:
         return self.list_runs((), cluster)
 
 
-def site(root: Path, slurm: LyingSlurm, there: ListedThere) -> SweepContext:
+def site(root: Path, slurm: FaultySlurm, there: ListedThere) -> SweepContext:
     """A site whose Slurm or cc-backend may lie."""
     make_directories(root)
     sources = SweepSources(
@@ -62,7 +62,7 @@ def site(root: Path, slurm: LyingSlurm, there: ListedThere) -> SweepContext:
     return SweepContext(sources=sources, policy=Policy(), exclusion_reason=lambda _job: None)
 
 
-def swept(root: Path, slurm: LyingSlurm, there: ListedThere | None = None) -> list[SweepResult]:
+def swept(root: Path, slurm: FaultySlurm, there: ListedThere | None = None) -> list[SweepResult]:
     """What two sweeps in a row see, of a site that was in order before."""
     state = SweepState(mark=slurm.now - 600, cluster="lab", running_baseline=40)
     place = site(root, slurm, there or ListedThere())

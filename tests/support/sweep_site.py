@@ -10,7 +10,7 @@ from typing import Any, Self
 
 from command_line import Said, call
 from command_site import CommandSite
-from lying_slurm import LyingSlurm, Told
+from faulty_slurm import FaultySlurm, ListedRun
 from stub_server import Model, StubServer
 
 from sweeper.cli import main
@@ -46,7 +46,7 @@ class SweepSite(CommandSite):
     def __init__(self, root: Path, *, mark: bool = True, **sweep: Any) -> None:
         super().__init__(root)
         self.now = int(time.time())
-        self.runs: list[Told] = []
+        self.runs: list[ListedRun] = []
         self.server = StubServer(Model(version="1.4.4"))
         self.token.write_text("TOKEN:api\n")
         for name, text in (("squeue", SQUEUE), ("scontrol", SCONTROL), ("sacct", SACCT)):
@@ -57,7 +57,7 @@ class SweepSite(CommandSite):
         self.document["sweep"] = sweep
         self.document["drain"] = {"stop_hold_seconds": 120}
         self.write()
-        self.truth = LyingSlurm(now=self.now)
+        self.truth = FaultySlurm(now=self.now)
         self.say()
         (root / "nodes.txt").write_text("No nodes in the system\n")
         (root / "ping.txt").write_text("Slurmctld(primary) at ctl01 is UP\n")
@@ -81,7 +81,7 @@ class SweepSite(CommandSite):
         (self.root / "sacct.code").write_text(str(sacct))
         (self.root / "config.txt").write_text(self.truth.configuration())
 
-    def run(self, *runs: Told) -> None:
+    def run(self, *runs: ListedRun) -> None:
         """Let Slurm have some runs."""
         self.runs += runs
         self.say()
@@ -103,12 +103,12 @@ def site(root: Path, **options: Any) -> Iterator[SweepSite]:
         yield made
 
 
-def drifted(made: SweepSite) -> tuple[Told, Told, Told]:
+def drifted(made: SweepSite) -> tuple[ListedRun, ListedRun, ListedRun]:
     """One run in order, one whose end is missing, one that was never seen."""
     now = made.now
-    kept = Told(7, now - 2 * HOUR)
-    ended = Told(8, now - 2 * HOUR, "FAILED", now - HOUR, in_squeue=False)
-    unseen = Told(9, now - 2 * HOUR + 9, "COMPLETED", now - HOUR, in_squeue=False)
+    kept = ListedRun(7, now - 2 * HOUR)
+    ended = ListedRun(8, now - 2 * HOUR, "FAILED", now - HOUR, in_squeue=False)
+    unseen = ListedRun(9, now - 2 * HOUR + 9, "COMPLETED", now - HOUR, in_squeue=False)
     made.run(kept, ended, unseen)
     made.row(7, kept.start)
     made.row(8, ended.start)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from demo_stage import Stage, make_spool
+from demo_site import DemoSite, make_spool
 from standin_slurm.controller import Controller
 from stub_server import Model, StubServer
 
@@ -55,7 +55,7 @@ class NamelessModel(Model):
         return ""
 
 
-class UpgradeSite(Stage):
+class UpgradeSite(DemoSite):
     """The site; `with UpgradeSite(root, version="1.4.4") as site` runs its drain."""
 
     def __init__(

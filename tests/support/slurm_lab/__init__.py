@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from slurm_lab.files import Settings
 from slurm_lab.lab import Lab
-from slurm_lab.present import require_slurm
+from slurm_lab.requirements import require_slurm
 from slurm_lab.trees import RELEASES, require_tree
 from slurm_lab.wait import LabError, wait_until
 

@@ -9,7 +9,7 @@ import subprocess
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from slurm_lab.cage import Cage
+from slurm_lab.namespaces import Namespaces
 from slurm_lab.wait import LabError, wait_until
 
 
@@ -17,10 +17,10 @@ class Daemon:
     """One daemon: start, stop, kill, restart."""
 
     def __init__(
-        self, cage: Cage, argv: Sequence[str], *, log: Path, ready: Callable[[], bool]
+        self, namespaces: Namespaces, argv: Sequence[str], *, log: Path, ready: Callable[[], bool]
     ) -> None:
         """Describe a daemon; `ready` tells whether a started one does its work yet."""
-        self._cage = cage
+        self._namespaces = namespaces
         self._argv = argv
         self._log = log
         self._ready = ready
@@ -28,7 +28,7 @@ class Daemon:
 
     def launch(self) -> None:
         """Start it without waiting until it is ready."""
-        self._process = self._cage.popen(self._argv, log=self._log)
+        self._process = self._namespaces.popen(self._argv, log=self._log)
 
     def wait_ready(self) -> None:
         """Return when it does its work.

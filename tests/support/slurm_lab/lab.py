@@ -12,7 +12,6 @@ from functools import partial
 from pathlib import Path
 from typing import Self
 
-from slurm_lab.cage import Cage
 from slurm_lab.daemons import Daemon
 from slurm_lab.files import (
     DATABASE_PASSWORD,
@@ -23,7 +22,8 @@ from slurm_lab.files import (
     write_slurm_files,
 )
 from slurm_lab.jobs import Jobs
-from slurm_lab.present import PATH
+from slurm_lab.namespaces import Namespaces
+from slurm_lab.requirements import PATH
 from slurm_lab.wait import LabError, wait_until
 
 WRAPPED = ("squeue", "sacct", "scontrol", "sinfo", "sacctmgr", "sbatch", "scancel")
@@ -67,7 +67,7 @@ class Lab:
         """Start everything and return when all nodes are idle."""
         try:
             lay_out(self.root, self.settings)
-            self._cage = Cage(self.root, self.settings.tree)
+            self._namespaces = Namespaces(self.root, self.settings.tree)
             self._describe()
             self._start()
         except BaseException:
@@ -81,8 +81,8 @@ class Lab:
 
     def close(self) -> None:
         """End every process and remove every file; may be repeated."""
-        if hasattr(self, "_cage"):
-            self._cage.close()
+        if hasattr(self, "_namespaces"):
+            self._namespaces.close()
         shutil.rmtree(self.root, ignore_errors=True)
 
     def popen(self, *argv: str, user: str = "root") -> subprocess.Popen[str]:
@@ -90,7 +90,7 @@ class Lab:
         home = self.root / "home" / user if user in USERS else self.root
         environment = {"HOME": str(home), "USER": user, "LOGNAME": user}
         uid = pwd.getpwnam(user).pw_uid if user not in USERS else USERS[user]
-        return self._cage.popen(argv, environment=environment, uid=uid, directory=home)
+        return self._namespaces.popen(argv, environment=environment, uid=uid, directory=home)
 
     def run(
         self, *argv: str, user: str = "root", stdin: str = "", check: bool = True
@@ -164,33 +164,33 @@ class Lab:
         log = self.root / "log"
         self.jobs = Jobs(self.run)
         self._munge = Daemon(
-            self._cage,
+            self._namespaces,
             ["runuser", "-u", "munge", "--", "munged", "-F", f"--key-file={self.root}/munge/key"]
             + [f"--{name}-file={self.root}/munge/{name}" for name in ("pid", "log", "seed")],
             log=log / "munged.out",
             ready=lambda: self._answers("munge", "-n"),
         )
         self._database = Daemon(
-            self._cage,
+            self._namespaces,
             [*DATABASE, f"--datadir={self.root}/mysql"],
             log=log / "mariadbd.out",
             ready=lambda: self._answers("mariadb-admin", SOCKET, "ping"),
         )
         self.dbd = Daemon(
-            self._cage,
+            self._namespaces,
             ["slurmdbd", "-D"],
             log=log / "slurmdbd.out",
             ready=lambda: self._answers("sacctmgr", "-n", "list", "cluster"),
         )
         self.controller = Daemon(
-            self._cage,
+            self._namespaces,
             ["slurmctld", "-D"],
             log=log / "slurmctld.out",
             ready=lambda: " is UP" in self.run("scontrol", "ping", check=False).stdout,
         )
         self.nodes = {
             name: Daemon(
-                self._cage,
+                self._namespaces,
                 ["slurmd", "-D", "-N", name],
                 log=log / f"slurmd-{name}.out",
                 ready=partial(self._node_is_up, name),
@@ -199,7 +199,7 @@ class Lab:
         }
         for name in WRAPPED:
             path = self.command(name)
-            words = f'{self._cage.prefix(own_pids=False)} {name} "$@"'
+            words = f'{self._namespaces.prefix(own_pids=False)} {name} "$@"'
             # a caller may have this directory on its path: inside it must not be found again
             path.write_text(f"#!/bin/sh\nexport PATH={PATH}\nexec {words}\n")
             path.chmod(0o755)

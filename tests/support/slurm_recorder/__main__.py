@@ -12,13 +12,13 @@ import tempfile
 from pathlib import Path
 
 from slurm_lab import Lab, Settings
-from slurm_lab.present import what_is_missing
+from slurm_lab.requirements import what_is_missing
 
 from slurm_recorder.archive import keep, series_of
-from slurm_recorder.fates import FATES
-from slurm_recorder.shapes import SHAPES
+from slurm_recorder.job_scenarios import FATES
+from slurm_recorder.resource_scenarios import SHAPES
+from slurm_recorder.scenario_run import ScenarioRun
 from slurm_recorder.snapshot import snapshot
-from slurm_recorder.stage import Stage
 
 IDS_PER_SCENARIO = 100
 
@@ -42,12 +42,12 @@ def main(argv: list[str] | None = None) -> int:
     ]
     with tempfile.TemporaryDirectory() as directory, Lab(Settings()) as lab:
         folder = Path(directory) / "new"
-        stage = Stage(lab, folder)
+        run = ScenarioRun(lab, folder)
         for number, scenario in enumerate(wanted, start=1):
             print(f"{scenario.name} ({number} of {len(wanted)})", flush=True)
-            stage.record(scenario, 4_200_000 + IDS_PER_SCENARIO * number)
-        kept = keep(folder, args.folder, series_of(stage.release))
-    print(f"recorded: Slurm {stage.release}, {len(wanted)} situations in {kept}")
+            run.record(scenario, 4_200_000 + IDS_PER_SCENARIO * number)
+        kept = keep(folder, args.folder, series_of(run.release))
+    print(f"recorded: Slurm {run.release}, {len(wanted)} situations in {kept}")
     return 0
 
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from slurm_recorder.names import Pseudonyms
-from slurm_recorder.notebook import Notebook, Said, jobs_at
+from slurm_recorder.recording_writer import RecordingWriter, Said, jobs_at
 
 # What a user or the site chose, by the kind of word that takes its place (squeue(1)).
 CHOSEN = {"user": "%u", "group": "%g", "account": "%a", "job": "%j", "text": "%k", "file": "%o"}
@@ -31,12 +31,12 @@ def snapshot(folder: Path) -> Path:
     )
     with tempfile.TemporaryDirectory() as directory:
         raw = Path(directory) / "site"
-        notebook = Notebook(raw, _run)
-        notebook.head(release, "a live cluster, names replaced")
+        writer = RecordingWriter(raw, _run)
+        writer.head(release, "a live cluster, names replaced")
         jobs = [int(line) for line in _lines("squeue", "-h", "-a", "-t", "all", "-o", "%A")]
-        jobs_at(notebook, "", list(dict.fromkeys(jobs))[:MOST_JOBS] or [1])
-        notebook.keep("scontrol-nodes.txt", "scontrol", "show", "node", "-d")
-        notebook.close()
+        jobs_at(writer, "", list(dict.fromkeys(jobs))[:MOST_JOBS] or [1])
+        writer.keep("scontrol-nodes.txt", "scontrol", "show", "node", "-d")
+        writer.close()
         target = folder / series / "site"
         shutil.rmtree(target, ignore_errors=True)
         target.mkdir(parents=True)

@@ -41,7 +41,7 @@ def main(command: str, directory: str, argv: list[str]) -> int:
     """Run one command; return its exit status."""
     place = Path(directory)
     state = json.loads((place / "state.json").read_text())
-    state["stencils"] = json.loads((place / f"stencils-{state['series']}.json").read_text())
+    state["templates"] = json.loads((place / f"templates-{state['series']}.json").read_text())
     state["epoch"] = os.environ.get("SLURM_TIME_FORMAT") == "%s"
     run: dict[str, Callable[[State, list[str]], str]] = {
         "squeue": squeue,
@@ -107,7 +107,7 @@ def squeue(state: State, argv: list[str]) -> str:
     if rest:
         raise Refusal(f"squeue: unexpected {rest}")
     if "--version" in given:
-        return str(state["stencils"]["version"])
+        return str(state["templates"]["version"])
     if "--json" in given:
         return _squeue_json(state, given)
     if state["is_down"]:
@@ -132,10 +132,10 @@ def _by_id(jobs: list[Job], given: dict[str, str]) -> list[Job]:
 
 def _squeue_json(state: State, given: dict[str, str]) -> str:
     """Answer `squeue --json`; which filters count depends on the release."""
-    series, documents = state["series"], state["stencils"]["squeue"]
+    series, documents = state["series"], state["templates"]["squeue"]
     if given["--json"] not in documents:
         raise Refusal(f"squeue: error: no data_parser/{given['--json']}")
-    document, stencil, waiting = documents[given["--json"]]
+    document, template, waiting = documents[given["--json"]]
     if state["is_down"]:
         if series >= "23.02":
             raise Refusal(f"slurm_load_jobs error: {UNREACHABLE}")
@@ -146,9 +146,9 @@ def _squeue_json(state: State, given: dict[str, str]) -> str:
         jobs = _by_id(jobs, given)
     if series >= "24.05" and "all" not in {given.get("-t"), given.get("--states")}:
         jobs = [job for job in jobs if word(job) in SHOWN_WITHOUT_T]
-    records = [record_of(stencil if has_run(job) else waiting, job) for job in jobs]
+    records = [record_of(template if has_run(job) else waiting, job) for job in jobs]
     for record in records:
-        if state["stencils"]["hides_sharing"] in json.dumps(document["meta"]):
+        if state["templates"]["hides_sharing"] in json.dumps(document["meta"]):
             record["shared"] = []
     filled = {name: records if name == "jobs" else value for name, value in document.items()}
     return json.dumps(filled)
@@ -157,19 +157,19 @@ def _squeue_json(state: State, given: dict[str, str]) -> str:
 def scontrol(state: State, argv: list[str]) -> str:
     """Answer scontrol: config, ping, node, job, batch_script."""
     given, rest = options(argv, "-a -d -o --local --version", "")
-    stencils = state["stencils"]
+    templates = state["templates"]
     if "--version" in given:
-        return str(stencils["version"])
+        return str(templates["version"])
     if rest == ["ping"]:
         is_up = "DOWN" if state["is_down"] else "UP"
-        (host,) = re.findall(r"SlurmctldHost\S*\s*= (\S+)", str(stencils["config"]))
+        (host,) = re.findall(r"SlurmctldHost\S*\s*= (\S+)", str(templates["config"]))
         return f"Slurmctld(primary) at {host} is {is_up}\n"
     if state["is_down"]:
         raise Refusal(f"slurm_load_jobs error: {UNREACHABLE}")
     if rest == ["show", "config"]:
         return _config(state)
     if rest in (["show", "node"], ["show", "nodes"]):
-        nodes = str(stencils["nodes"])
+        nodes = str(templates["nodes"])
         return re.sub(r" *\n +", " ", nodes).replace("\n\n", "\n") if "-o" in given else nodes
     if rest[:2] == ["show", "job"] and len(rest) == 3:
         return _scontrol_job(state, rest[2], with_details="-d" in given)
@@ -183,7 +183,7 @@ def _config(state: State) -> str:
     now = int(time.time())
     asked = instant(now, epoch=state["epoch"], missing="")
     began = instant(now - 3600, epoch=state["epoch"], missing="")
-    text = re.sub(r"(data as of ).*", rf"\g<1>{asked}", state["stencils"]["config"], count=1)
+    text = re.sub(r"(data as of ).*", rf"\g<1>{asked}", state["templates"]["config"], count=1)
     return re.sub(r"(BOOT_TIME +).*", rf"\g<1>= {began}", text, count=1)
 
 
@@ -193,12 +193,12 @@ def _scontrol_job(state: State, job_id: str, *, with_details: bool) -> str:
         raise Refusal(f"slurm_load_jobs error: {UNKNOWN_ID}")
     texts = []
     for job in jobs:
-        stencil = state["stencils"]["scontrol" if has_run(job) else "scontrol_pending"]
+        template = state["templates"]["scontrol" if has_run(job) else "scontrol_pending"]
         if not with_details:
-            lines = [one for one in stencil.split("\n") if not one.startswith("     Nodes=")]
-            stencil = "\n".join(one for one in lines if not one.startswith("   JOB_GRES="))
+            lines = [one for one in template.split("\n") if not one.startswith("     Nodes=")]
+            template = "\n".join(one for one in lines if not one.startswith("   JOB_GRES="))
         form = {"epoch": state["epoch"], "now": int(time.time())}
-        texts.append(scontrol_text(stencil, job, state["series"], **form) + "\n")
+        texts.append(scontrol_text(template, job, state["series"], **form) + "\n")
     return "".join(texts)
 
 
@@ -214,7 +214,7 @@ def sacct(state: State, argv: list[str]) -> str:
     """Answer sacct: runs in a window, of some jobs or of all."""
     given, rest = options(argv, "-X -D -P -n -a --version", "--delimiter -M -S -E -o -j -s")
     if "--version" in given:
-        return str(state["stencils"]["version"])
+        return str(state["templates"]["version"])
     if rest or "-P" not in given or "-X" not in given:
         raise Refusal(f"sacct: the stand-in answers -X -P alone, not {argv}")
     if state["is_dbd_down"]:
@@ -242,7 +242,7 @@ def sacctmgr(state: State, argv: list[str]) -> str:
     """Answer sacctmgr: every account that is asked for is an Operator, and nothing is hidden."""
     given, rest = options(argv, "-n -P --version", "")
     if "--version" in given:
-        return str(state["stencils"]["version"])
+        return str(state["templates"]["version"])
     if state["is_dbd_down"]:
         raise Refusal("sacctmgr: error: Problem talking to the database: Connection refused")
     if rest == ["show", "configuration"]:

@@ -18,7 +18,7 @@ from typing import Any
 
 from standin_slurm.environment import environment
 from standin_slurm.model import Job
-from standin_slurm.stencils import stencils_of
+from standin_slurm.templates import templates_of
 
 HERE = Path(__file__).parent
 HOOKS = HERE.parents[2] / "hooks"
@@ -263,8 +263,8 @@ class Controller:
             new.replace(self.command(name))
 
     def _keep_stencils(self) -> None:
-        stencils = stencils_of(self.series, self._settings)
-        self._replace(f"stencils-{self.series}.json", stencils)
+        templates = templates_of(self.series, self._settings)
+        self._replace(f"templates-{self.series}.json", templates)
 
     def _install_hooks(self, spool: Path) -> None:
         """Copy the hooks as an installation does, with this spool named in the stubs."""

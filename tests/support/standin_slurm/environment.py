@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from standin_slurm.model import CLUSTER, Job, cpus_per_node, end_of, exit_words, fold
-from standin_slurm.stencils import hook_variables
+from standin_slurm.templates import hook_variables
 from standin_slurm.texts import sharing
 
 

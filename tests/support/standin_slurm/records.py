@@ -25,12 +25,12 @@ Record = dict[str, Any]
 SIGNALS = {9: "KILL", 15: "TERM"}
 
 
-def record_of(stencil: Record, job: Job) -> Record:
+def record_of(template: Record, job: Job) -> Record:
     """Return the record of a job in the shape of a recorded one.
 
     A key that the release does not have is left out; numbers are wrapped as they are there.
     """
-    record = dict(stencil)
+    record = dict(template)
     for key, value in values_of(job).items():
         if key in record:
             record[key] = _shaped(record[key], value)
@@ -43,7 +43,7 @@ def record_of(stencil: Record, job: Job) -> Record:
         record["step_id"] = {**record["step_id"], "sluid": job["sluid"]}
         record["step_id"]["job_id"] = _shaped(record["step_id"]["job_id"], job["job_id"])
     if has_run(job):
-        record["job_resources"] = _resources(stencil["job_resources"], job)
+        record["job_resources"] = _resources(template["job_resources"], job)
     return record
 
 

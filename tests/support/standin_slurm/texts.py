@@ -146,10 +146,10 @@ def _limit(job: Job, *, short: bool) -> str:
     return "UNLIMITED" if job["limit"] is None else duration(60 * job["limit"], short=short)
 
 
-def scontrol_text(stencil: str, job: Job, series: str, *, epoch: bool, now: int) -> str:
+def scontrol_text(template: str, job: Job, series: str, *, epoch: bool, now: int) -> str:
     """Return one job of `scontrol show job`, in the lines of a recorded one."""
     lines = []
-    for line in stencil.rstrip("\n").split("\n"):
+    for line in template.rstrip("\n").split("\n"):
         if line.startswith("JobId="):
             lines.append(_head(job))
         elif line.startswith("     Nodes="):

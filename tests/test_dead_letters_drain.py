@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 from command_site import NOON, CommandSite
+from dead_letter_changes import discard, retry
 from drain_world import World
-from letters import discard, retry
 
 from ccbackend.outcomes import Reason
 from spool.files.layout import Layout

@@ -14,11 +14,11 @@ from slurm.process import CommandResult
 COMMANDS = CommandPaths(
     squeue=Path("/slurm/squeue"), sacct=Path("/slurm/sacct"), scontrol=Path("/slurm/scontrol")
 )
-Lie = Callable[[CommandResult], CommandResult]
+AnswerFault = Callable[[CommandResult], CommandResult]
 
 
 @dataclass(frozen=True)
-class Told:
+class ListedRun:
     """One run in squeue and in sacct; `end` 0 while it goes on."""
 
     job_id: int
@@ -63,15 +63,15 @@ class Told:
 
 
 @dataclass
-class LyingSlurm:
+class FaultySlurm:
     """A runner for `slurm.client.Slurm`; `lies` change the answer of a question by its name.
 
     `now` is the controller's clock, `own_clock` ours where it differs.
     """
 
     now: int
-    runs: list[Told] = field(default_factory=list)
-    lies: dict[str, Lie] = field(default_factory=dict)
+    runs: list[ListedRun] = field(default_factory=list)
+    faults: dict[str, AnswerFault] = field(default_factory=dict)
     settings: dict[str, str] = field(default_factory=dict)
     cluster: str = "lab"
     booted: int | None = None
@@ -100,7 +100,7 @@ class LyingSlurm:
         name = self._question(argv)
         text = self.recorded.get(name) or getattr(self, f"_{name}")(argv)
         answer = CommandResult(tuple(argv), 0, text.encode(), b"")
-        lie = self.lies.get(name)
+        lie = self.faults.get(name)
         return _separated(answer if lie is None else lie(answer))
 
     @staticmethod
@@ -154,7 +154,7 @@ def _separated(answer: CommandResult) -> CommandResult:
     return replace(answer, stdout=answer.stdout.replace(SACCT_SEPARATOR.encode(), new))
 
 
-def cut(at: float) -> Lie:
+def cut(at: float) -> AnswerFault:
     """Cut the answer after so many bytes, or after a share of it."""
 
     def lie(told: CommandResult) -> CommandResult:
@@ -164,29 +164,29 @@ def cut(at: float) -> Lie:
     return lie
 
 
-def says(stdout: bytes = b"", *, stderr: bytes = b"", status: int = 0) -> Lie:
+def says(stdout: bytes = b"", *, stderr: bytes = b"", status: int = 0) -> AnswerFault:
     """Say something else."""
     return lambda told: replace(told, stdout=stdout, stderr=stderr, status=status)
 
 
-def also(*, stderr: bytes = b"", status: int = 0) -> Lie:
+def also(*, stderr: bytes = b"", status: int = 0) -> AnswerFault:
     """Say the truth, with an error beside it."""
     return lambda told: replace(told, stderr=stderr, status=status)
 
 
-def changed(old: bytes, new: bytes) -> Lie:
+def changed(old: bytes, new: bytes) -> AnswerFault:
     """Replace a word."""
     return lambda told: replace(told, stdout=told.stdout.replace(old, new))
 
 
-def lines(keep: Callable[[bytes], bool]) -> Lie:
+def lines(keep: Callable[[bytes], bool]) -> AnswerFault:
     """Leave lines out."""
     return lambda told: replace(
         told, stdout=b"".join(line for line in told.stdout.splitlines(keepends=True) if keep(line))
     )
 
 
-def fails(error: SlurmError) -> Lie:
+def fails(error: SlurmError) -> AnswerFault:
     """Give no answer."""
 
     def lie(_told: CommandResult) -> CommandResult:

@@ -10,7 +10,7 @@ from stub_server import Answer, Model, Request, StubServer
 ODD = 3  # whose start gets a strange answer
 
 
-class Picky(Model):
+class OddServer(Model):
     """A server with one strange answer to one start."""
 
     odd: Answer | None = None

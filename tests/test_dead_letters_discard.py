@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 from command_site import NOON, REFUSED, CommandSite, run_of
+from dead_letter_changes import discard, retry
 from drain_world import World
-from letters import discard, retry
 
 from spool.errors import BadFileError
 from spool.files import codec

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 PARTS = ("backend", "token", "starts", "stops", "slurm", "process", "texts", "names", "hosts")
 
 
-class Wellness:
+class Availability:
     """Counts the faults of each part of the world."""
 
     def __init__(self) -> None:
@@ -38,7 +38,7 @@ class Wellness:
             return float("inf")
         return max(self._since[part] for part in wanted)
 
-    def was_well(self, begin: float, end: float, seconds: float, parts: Iterable[str]) -> bool:
+    def was_available(self, begin: float, end: float, seconds: float, parts: Iterable[str]) -> bool:
         """Tell whether all of some parts were well together for so long within a time."""
         bad = [span for part in parts for span in self._bad[part]]
         bad += [(self._began[part], float("inf")) for part in parts if self._active[part]]

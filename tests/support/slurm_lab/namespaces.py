@@ -12,7 +12,7 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from slurm_lab.present import CONF, PATH
+from slurm_lab.requirements import CONF, PATH
 from slurm_lab.wait import LabError
 
 # SIGCHLD ignored: the kernel reaps what daemons leave behind, `cat` need not.
@@ -48,11 +48,11 @@ exec chroot "${tree:-/}" sh -c 'echo "$1"; exec cat' sh "$pid"
 """
 
 
-class Cage:
+class Namespaces:
     """Holds one set of namespaces and runs commands inside."""
 
     def __init__(self, root: Path, tree: Path | None = None) -> None:
-        """Enter the files below `root`; they are removed when the cage is closed.
+        """Enter the files below `root`; they are removed when the namespaces is closed.
 
         With `tree` everything inside sees that directory as `/`, and `root` under its own path.
         """

@@ -13,7 +13,7 @@ END = End(time=NOON + 100, state="COMPLETED", source=EndSource.CONTROLLER)
 EVENT = "1-start-7-0-0-77"
 
 
-def site_of_letters(root: Path) -> CommandSite:
+def site_with_dead_letters(root: Path) -> CommandSite:
     """Return a site with three dead runs of two jobs, a dead event and an open run."""
     made = CommandSite(root)
     for job_id, start in ((5, NOON + 2), (5, NOON), (6, NOON + 1)):

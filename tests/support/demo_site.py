@@ -62,7 +62,7 @@ class Cluster(Protocol):
         """Say which Slurm this is."""
 
 
-class StandIn:
+class StandInCluster:
     """The stand-in as a cluster for the demo: a controller that gives out cores in order."""
 
     def __init__(
@@ -125,7 +125,7 @@ def make_spool(path: Path) -> Path:
     return path
 
 
-class Stage:
+class DemoSite:
     """A server, a drain and the operator's commands around a cluster."""
 
     def __init__(

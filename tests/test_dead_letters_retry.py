@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from command_site import NOON, REFUSED, CommandSite, run_of
-from letters import discard, retry
+from dead_letter_changes import discard, retry
 
 from spool.errors import BadFileError, UnusableFileError
 from spool.files import codec, dead_letters

@@ -1,6 +1,6 @@
 """A directory of wheels made without a network: ours is built, what it needs is packed again.
 
-`python tests/support/wheel_house.py DIRECTORY` builds ours alone, for `make test-wheel`.
+`python tests/support/build_wheels.py DIRECTORY` builds ours alone, for `make test-wheel`.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def build_wheel(target: Path) -> Path:
     return target / done.stdout.split()[-1]
 
 
-def fill(target: Path) -> None:
+def collect_wheels(target: Path) -> None:
     """Put our wheel and those of everything that it needs at run time into a directory."""
     if (ROOT / "spool").is_dir():
         build_wheel(target)

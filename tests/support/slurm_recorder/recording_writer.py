@@ -46,7 +46,7 @@ Run = Callable[[Sequence[str], str], Said]
 """Runs a command as a user."""
 
 
-class Notebook:
+class RecordingWriter:
     """Writes one folder."""
 
     def __init__(self, folder: Path, run: Run, *, clock: Callable[[], float] = time.time) -> None:
@@ -116,7 +116,9 @@ class Notebook:
         return other.exists() and _records(stdout) == _records(other.read_bytes())
 
 
-def jobs_at(notebook: Notebook, moment: str, jobs: Sequence[int], *, is_whole: bool = True) -> None:
+def jobs_at(
+    writer: RecordingWriter, moment: str, jobs: Sequence[int], *, is_whole: bool = True
+) -> None:
     """Keep what all commands say of the jobs of a scenario, the main one first.
 
     `is_whole` False is the shorter form for the time after the end.
@@ -124,8 +126,8 @@ def jobs_at(notebook: Notebook, moment: str, jobs: Sequence[int], *, is_whole: b
     mark = f"-{moment}" if moment else ""
     quoted = f' "{moment}"' if moment else ""
     ids = ",".join(map(str, jobs))
-    keep = notebook.keep
-    notebook.note(f"\n# --- recording{quoted}")
+    keep = writer.keep
+    writer.note(f"\n# --- recording{quoted}")
     if is_whole:
         keep(f"squeue{mark}.json", "squeue", "--json")
     same = f"squeue{mark}.json"
@@ -147,7 +149,7 @@ def jobs_at(notebook: Notebook, moment: str, jobs: Sequence[int], *, is_whole: b
     same = f"sacct{mark}.txt"
     duplicates = (*text, "--duplicates", "-o", ACCOUNTING_FIELDS)
     keep(f"sacct-duplicates{mark}.txt", *duplicates, unless_as=same)
-    notebook.note("# ---\n")
+    writer.note("# ---\n")
 
 
 def _records(stdout: bytes) -> Any:

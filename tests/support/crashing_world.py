@@ -17,11 +17,11 @@ from ccbackend.replies import ApiReply
 from spool.files.durable_files import WriteBatch
 
 
-class DeathError(BaseException):
+class CrashError(BaseException):
     """The process dies here."""
 
 
-class Lossy(FakeBackend):
+class LossyBackend(FakeBackend):
     """A server whose next replies may be lost after they took effect."""
 
     lost = 0
@@ -38,7 +38,7 @@ class Lossy(FakeBackend):
 
 
 @dataclass
-class Calls(RealCalls):
+class CrashingCalls(RealCalls):
     """The disk's calls; the process dies at one of them if told to."""
 
     left: int | None = None
@@ -69,16 +69,16 @@ class Calls(RealCalls):
             self.left -= 1
             if self.left <= 0:
                 self.left = None
-                raise DeathError
+                raise CrashError
 
 
-class Site(World):
+class CrashingWorld(World):
     """A world whose drain can die."""
 
     def __init__(self, root: Path) -> None:
-        self.calls = Calls()
+        self.calls = CrashingCalls()
         super().__init__(root)
-        self.backend = Lossy()
+        self.backend = LossyBackend()
         self.batch_type = lambda layout: WriteBatch(layout, self.calls)
         self.die()
 
@@ -94,6 +94,6 @@ class Site(World):
         for _ in range(steps):
             try:
                 self.drain.step(0.0)
-            except DeathError:
+            except CrashError:
                 self.die()
             self.now += seconds

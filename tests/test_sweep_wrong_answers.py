@@ -6,8 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from faulty_slurm import AnswerFault, FaultySlurm, ListedRun, also, changed, cut, fails, lines, says
 from forty_jobs import RUNNING, ListedThere, stops, swept
-from lying_slurm import Lie, LyingSlurm, Told, also, changed, cut, fails, lines, says
 from sweep_values import NOON, OLD
 
 from ccbackend.outcomes import ApiCall, Reason, ReplyVerdict
@@ -23,9 +23,9 @@ MISSING = SlurmError("cannot run squeue", reason=FailureReason.NOT_STARTED, hint
 GONE = b"slurm_load_jobs error: Unable to contact slurm controller (connect failure)\n"
 
 
-def truth() -> LyingSlurm:
+def truth() -> FaultySlurm:
     """Forty jobs run."""
-    return LyingSlurm(now=NOON, runs=[Told(i, OLD) for i in RUNNING])
+    return FaultySlurm(now=NOON, runs=[ListedRun(i, OLD) for i in RUNNING])
 
 
 def test_the_truth_plans_nothing(tmp_path: Path) -> None:
@@ -35,7 +35,7 @@ def test_the_truth_plans_nothing(tmp_path: Path) -> None:
     assert [plan_code(result.decision.plan) for result in results] == [OK, OK]
 
 
-LIES: dict[str, tuple[dict[str, Lie], int, str]] = {
+LIES: dict[str, tuple[dict[str, AnswerFault], int, str]] = {
     "exit 0 and an empty list": ({"squeue": says()}, REFUSED, "no running job"),
     "only our own jobs": ({"squeue": lines(lambda x: x < b"103")}, REFUSED, "3 running jobs"),
     "cut inside a line": ({"squeue": cut(1000)}, REFUSED, "cut"),
@@ -72,7 +72,7 @@ LIES: dict[str, tuple[dict[str, Lie], int, str]] = {
 def test_no_lie_of_the_controller_stops_a_job(tmp_path: Path, lie: str) -> None:
     """The plan is refused, and its message says why."""
     slurm = truth()
-    slurm.lies, code, words = LIES[lie]
+    slurm.faults, code, words = LIES[lie]
 
     results = swept(tmp_path, slurm)
 
@@ -101,7 +101,7 @@ def test_a_controller_in_doubt_stops_nothing(tmp_path: Path, lie: str) -> None:
     facts, words = CLOCKS[lie]
     slurm = truth()
     slurm.booted, slurm.own_clock = facts.get("booted"), facts.get("own_clock")
-    slurm.runs[0] = Told(100, OLD, "COMPLETED", OLD + 60, in_squeue=False)
+    slurm.runs[0] = ListedRun(100, OLD, "COMPLETED", OLD + 60, in_squeue=False)
 
     results = swept(tmp_path, slurm)
 
@@ -110,7 +110,7 @@ def test_a_controller_in_doubt_stops_nothing(tmp_path: Path, lie: str) -> None:
     assert plan_code(results[0].decision.plan) == REFUSED
 
 
-ACCOUNTING: dict[str, tuple[Lie, int]] = {
+ACCOUNTING: dict[str, tuple[AnswerFault, int]] = {
     "late: still running": (changed(b"COMPLETED", b"RUNNING"), DRIFT),
     "late: pending": (changed(b"COMPLETED", b"PENDING"), DRIFT),
     "without a row": (says(), DRIFT),
@@ -124,7 +124,7 @@ ACCOUNTING: dict[str, tuple[Lie, int]] = {
 }
 
 
-def _without_end(stdout: bytes) -> Lie:
+def _without_end(stdout: bytes) -> AnswerFault:
     return changed(b"\x1f%d\x1f" % (OLD + 60), b"\x1fUnknown\x1f") if stdout else says(stdout)
 
 
@@ -132,8 +132,8 @@ def _without_end(stdout: bytes) -> Lie:
 def test_no_lie_of_accounting_stops_a_job(tmp_path: Path, lie: str) -> None:
     """A job that squeue forgot, whose end accounting does not prove."""
     slurm = truth()
-    slurm.runs[0] = Told(100, OLD, "COMPLETED", OLD + 60, in_squeue=False)
-    slurm.lies["sacct"], code = ACCOUNTING[lie]
+    slurm.runs[0] = ListedRun(100, OLD, "COMPLETED", OLD + 60, in_squeue=False)
+    slurm.faults["sacct"], code = ACCOUNTING[lie]
 
     results = swept(tmp_path, slurm)
 
@@ -157,7 +157,7 @@ def test_a_controller_with_an_old_state_stops_nothing(tmp_path: Path) -> None:
     """It shows jobs of yesterday as running and does not know those of today."""
     slurm = truth()
     slurm.runs = [replace(run, in_squeue=run.job_id < 120) for run in slurm.runs]
-    slurm.runs += [Told(i, OLD - 86400, accounted="COMPLETED") for i in range(50, 75)]
+    slurm.runs += [ListedRun(i, OLD - 86400, accounted="COMPLETED") for i in range(50, 75)]
 
     assert stops(swept(tmp_path, slurm)) == 0
 

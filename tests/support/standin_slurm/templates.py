@@ -26,8 +26,8 @@ def recordings(series: str) -> dict[str, bytes]:
     return found
 
 
-def stencils_of(series: str, settings: dict[str, str]) -> dict[str, Any]:
-    """Return the stencils of a release; `settings` replace values of slurm.conf."""
+def templates_of(series: str, settings: dict[str, str]) -> dict[str, Any]:
+    """Return the templates of a release; `settings` replace values of slurm.conf."""
     known = recordings(series)
 
     def text(name: str) -> str:

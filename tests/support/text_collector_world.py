@@ -32,7 +32,7 @@ def _nothing(_query: TextsQuery) -> TextsReply:
     return TextsReply()
 
 
-class Desk:
+class TextCollectorWorld:
     """A collector of a drain's runs, and its worker."""
 
     def __init__(self, world: World, *, wants_texts: bool = True) -> None:

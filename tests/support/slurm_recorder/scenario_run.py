@@ -9,9 +9,15 @@ from pathlib import Path
 
 from slurm_lab import Lab, wait_until
 from slurm_lab.jobs import ENDED
-from slurm_lab.present import CONF, PATH
+from slurm_lab.requirements import CONF, PATH
 
-from slurm_recorder.notebook import ACCOUNTING_FIELDS, FIELDS, Notebook, Said, jobs_at
+from slurm_recorder.recording_writer import (
+    ACCOUNTING_FIELDS,
+    FIELDS,
+    RecordingWriter,
+    Said,
+    jobs_at,
+)
 
 DUMP = """\
 #!/bin/sh
@@ -51,12 +57,12 @@ class Scenario:
     """
 
     name: str
-    play: Callable[[Stage], None]
+    play: Callable[[ScenarioRun], None]
     options: Mapping[str, str] = field(default_factory=dict)
     replaced: Sequence[tuple[str, str]] = ()
 
 
-class Stage:
+class ScenarioRun:
     """Plays scenarios; each finds an empty controller."""
 
     def __init__(self, lab: Lab, folder: Path) -> None:
@@ -87,15 +93,15 @@ class Stage:
         """Play a scenario and keep its folder, an older one of the name replaced."""
         folder = self._folder / scenario.name
         shutil.rmtree(folder, ignore_errors=True)
-        self.notebook = Notebook(folder, self._run)
+        self.writer = RecordingWriter(folder, self._run)
         settings = [f"{key}={value}" for key, value in scenario.options.items()]
         settings += [new for _, new in scenario.replaced]
-        self.notebook.head(self.release, ", ".join(settings))
+        self.writer.head(self.release, ", ".join(settings))
         self._jobs, self._first_id = [], first_id
         self._empty(scenario, first_id)
         scenario.play(self)
         self._collect()
-        self.notebook.close()
+        self.writer.close()
 
     def sbatch(self, *options: str, script: str = "", user: str = "alice") -> int:
         """Submit a job of a script's lines (a new job.sh if given); return its id."""
@@ -103,18 +109,18 @@ class Stage:
         if script:
             (home / "job.sh").write_text(f"#!/bin/bash\n{script}\n")
             lines = ["#!/bin/bash", *script.splitlines()]
-            self.notebook.note(f"/home/{user}/job.sh holds:")
+            self.writer.note(f"/home/{user}/job.sh holds:")
             for line in lines:
-                self.notebook.note(f"    | {line}")
+                self.writer.note(f"    | {line}")
         account = "k1000" if user == "alice" else "k2000"
-        said = self.notebook.command("sbatch", "-A", account, *options, "job.sh", user=user)
+        said = self.writer.command("sbatch", "-A", account, *options, "job.sh", user=user)
         job = int(said.stdout.split()[-1])
         self._jobs.append(job)
         return job
 
     def background(self, *argv: str, user: str = "alice") -> None:
         """Start an interactive job and go on; its id is the next one."""
-        self.notebook.note(f"[{user}@ctl01] {' '.join(argv)} &")
+        self.writer.note(f"[{user}@ctl01] {' '.join(argv)} &")
         self.lab.popen(*argv, user=user)
         self._jobs.append(self._first_id + len(self._jobs))
 
@@ -125,15 +131,15 @@ class Stage:
 
     def do(self, *argv: str, user: str = "root") -> Said:
         """Run a command that changes something."""
-        return self.notebook.command(*argv, user=user)
+        return self.writer.command(*argv, user=user)
 
     def note(self, text: str) -> None:
         """Write a remark."""
-        self.notebook.note(text)
+        self.writer.note(text)
 
     def keep(self, name: str, *argv: str, user: str = "root") -> None:
         """Keep what one more command prints."""
-        self.notebook.keep(name, *argv, user=user)
+        self.writer.keep(name, *argv, user=user)
 
     def running(self, *jobs: int) -> None:
         """Wait until jobs run."""
@@ -146,14 +152,14 @@ class Stage:
 
     def now(self, moment: str = "") -> None:
         """Keep what all commands say."""
-        jobs_at(self.notebook, moment, self._jobs)
+        jobs_at(self.writer, moment, self._jobs)
 
     def ended(self, *, timeout: float = 120) -> None:
         """Wait for the end of all jobs and keep what is said then."""
         for job in self._jobs:
             self.lab.jobs.wait_state(job, *ENDED, timeout=timeout)
         wait_until(self._all_accounted, "accounting to have every end")
-        jobs_at(self.notebook, "ended", self._jobs, is_whole=False)
+        jobs_at(self.writer, "ended", self._jobs, is_whole=False)
 
     def until(self, job: int, count: int, state: str) -> None:
         """Wait until so many tasks of an array are in a state."""
@@ -226,13 +232,13 @@ class Stage:
             path.write_text(text)
 
     def _collect(self) -> None:
-        """Keep the environments that the hooks saw, and set the stage free."""
+        """Keep the environments that the hooks saw, and set the run free."""
         self.lab.run("scancel", *map(str, self._jobs), check=False)
         wait_until(
             lambda: not self.lab.run("squeue", "-h", "-t", "R,CG,S").stdout, "jobs to be gone"
         )
         for path in self._dumps.glob("asked.*"):
-            shutil.move(path, self.notebook.folder / path.name.removeprefix("asked."))
+            shutil.move(path, self.writer.folder / path.name.removeprefix("asked."))
         calls: dict[tuple[str, int], int] = {}
         for path in sorted(self._dumps.iterdir(), key=lambda path: path.name.split(".", 2)[2]):
             kind, job, at = path.name.split(".", 2)
@@ -240,7 +246,7 @@ class Stage:
             main = self._jobs and int(job) == self._jobs[0]
             name = kind + ("" if main and call == 1 else f"-{job}")
             name += f"-call{call}" if call > 1 else ""
-            shutil.copyfile(path, self.notebook.folder / f"{name}.env")
+            shutil.copyfile(path, self.writer.folder / f"{name}.env")
             title = "PrologSlurmctld" if kind == "prolog" else "EpilogSlurmctld"
             self.note(f"{title} for job {job}, call {call}, at {at} > {name}.env")
 
