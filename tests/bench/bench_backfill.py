@@ -1,8 +1,8 @@
 """Measure a backfill of a month with 1 000 000 ended jobs: rate, CPU, memory day by day.
 
-Slurm's commands and cc-backend are stand-ins: accounting answers with as many jobs for each day,
-cc-backend has none of them. Nothing is queued (`--dry-run`): the rate of what follows is that of
-the drain (`make bench-replay`). Run by `make bench-backfill`; nothing here is a test.
+Slurm's commands and cc-backend are stand-ins: accounting has the same number of jobs for each
+day, cc-backend has none of them. Nothing is queued (`--dry-run`): `make bench-replay` measures how
+fast the drain delivers. Run by `make bench-backfill`; nothing here is a test.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ used = resource.getrusage(resource.RUSAGE_SELF)
 print(json.dumps({"code": code, "cpu": used.ru_utime + used.ru_stime, "days": days}),
       file=sys.stderr)
 """
-# The rows of a day have the ids that begin with its number; asked for ids, it answers with those.
+# The job ids of a day begin with the number of the day. With `-j` it prints the rows of those ids.
 SACCT = r"""#!/bin/sh
 ids= step=
 while [ $# -gt 0 ]; do
@@ -118,7 +118,7 @@ def lay_out(root: Path, port: int, *, days: int, count: int) -> int:
 
 
 def main() -> None:
-    """Print each fifth day, and rate and memory of the whole."""
+    """Print the memory of every fifth day, then the number of runs, the rate and the CPU time."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--days", type=int, default=30)
     parser.add_argument("--jobs", type=int, default=1_000_000, help="in all days together")

@@ -1,7 +1,7 @@
-"""An hour of a large site's day, compressed: `make bench-day` (needs neither root nor Slurm).
+"""Play an hour of a large site in ten minutes: `make bench-day` (needs neither root nor Slurm).
 
-1 000 000 jobs a day are 42 000 an hour; they are played in ten minutes: arrays of 5000 in a second,
-the others evenly, 5 % of them shorter than a second. The server is a stub with the service times
+1 000 000 jobs a day are 42 000 an hour. They start in ten minutes: arrays of 5000 in a second, the
+others evenly, 5 % of them shorter than a second. The server is a stub with the service times
 measured with cc-backend 1.5.4, Slurm a stand-in that needs as long as the real commands. At the
 end each row must have its job's start, end and state.
 """
@@ -57,8 +57,8 @@ Rows = dict[int, tuple[int, int, str]]
 
 
 def day(seconds: float, seed: int, began: float) -> dict[int, tuple[float, float]]:
-    """Return start and end of each job of an hour that is played within some seconds."""
-    rng = random.Random(seed)  # the seed decides
+    """Return start and end of each job of one hour, compressed to `seconds`."""
+    rng = random.Random(seed)  # the same jobs for the same seed
     number = JOBS_A_DAY * HOUR_SECONDS // 86400
     arrays = ARRAYS if number > 2 * ARRAYS * ARRAY_JOBS else 0
     starts = [
@@ -119,12 +119,12 @@ class TrueSlurm:
 
 
 def end_state(job_id: int) -> str:
-    """Return the state that a job ends with; it tells a row's own stop from another job's."""
+    """Return the end state of a job; it shows whether a row got the stop of another job."""
     return END_STATES[job_id % len(END_STATES)]
 
 
 def serve(end: Connection) -> None:
-    """Be a server until told to end; then send start, end and state of each row."""
+    """Run a stub server until a message comes, then send start, end and state of each row."""
     with StubServer(PacedModel(version="1.4.4")) as server:
         server.log = NoLog()
         end.send(server.url)
@@ -152,7 +152,7 @@ def stub_transport(url: str) -> Transport:
 def drain(
     root: Path, truth: Truth, transport: Callable[[], Transport], *, hold_seconds: float = 0.0
 ) -> None:
-    """Be a drain until ended."""
+    """Run a drain until its process is terminated."""
     logging.disable(logging.WARNING)
     settings = DrainSettings(
         state=root / "state",
@@ -202,14 +202,14 @@ def oldest(root: Path) -> float:
 
 @dataclass(slots=True)
 class Watched:
-    """What was seen of the drain: ages of its backlog and its memory, once a second."""
+    """The age of a drain's backlog and its memory, sampled once a second."""
 
     backlog: list[float]
     burst_backlog: list[float]
     resident_mib: list[float]
 
     def lines(self) -> Iterator[str]:
-        """Yield what is to be printed."""
+        """Yield the lines of the report."""
         quarter = self.resident_mib[len(self.resident_mib) // 4]
         last = self.resident_mib[-1]
         worst = max(self.backlog, default=0.0)
@@ -221,7 +221,7 @@ class Watched:
 
 
 def watch(pid: int, root: Path, bursts: list[float], until: float) -> Watched:
-    """Look at the drain once a second, until its spool is empty after the last event."""
+    """Sample the drain once a second until its spool is empty after the last event."""
     found = Watched([], [0.0], [])
     deadline = until + SETTLE_SECONDS
     while time.time() < deadline:
@@ -236,7 +236,7 @@ def watch(pid: int, root: Path, bursts: list[float], until: float) -> Watched:
 
 
 def wrong(truth: Truth, rows: Rows) -> list[int]:
-    """Return the jobs whose row is missing or differs; an end is at least a second after it."""
+    """Return the jobs whose row is missing or differs from the truth."""
     return [
         job_id
         for job_id, (start, end) in truth.items()
@@ -246,7 +246,7 @@ def wrong(truth: Truth, rows: Rows) -> list[int]:
 
 
 def ends(start: float, end: float) -> tuple[int, ...]:
-    """Return the ends that a row may have: cc-backend takes none at the start itself."""
+    """Return the stop times a row may have: a stop in the second of the start may be one later."""
     return (int(end), int(start) + 1) if int(end) == int(start) else (int(end),)
 
 

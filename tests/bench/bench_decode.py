@@ -1,8 +1,8 @@
-"""Speed and memory of decoding 10 000 jobs, by series and source: `make bench-decode`.
+"""Measure speed and memory of decoding 10 000 jobs, by series and source: `make bench-decode`.
 
-Recorded records are repeated with new ids. Each figure comes from a process of its own, so that the
-peak is that of one source; the interpreter with everything imported is taken off. Ends with 1 if a
-source needs more than 64 MB.
+Recorded records are repeated with new ids. Each figure comes from a separate process, so that the
+peak is that of one source; the memory of the interpreter with all imports is subtracted. The exit
+status is 1 if a source needs more than 64 MB.
 """
 
 from __future__ import annotations
@@ -37,13 +37,13 @@ from slurm.lookup.result import IDS_PER_CALL
 from slurm.release import features_of
 
 JOBS = 10_000
-PIECE = 1 << 16  # what one read of a pipe gives
+PIECE = 1 << 16  # the bytes that one read of a pipe returns
 LIMIT_MB = 64.0
 FIRST_ID = 1_000_000
 
 
 def pieces(records: list[str], head: str, tail: str) -> Iterator[bytes]:
-    """Yield an answer about all jobs in pieces, made as they are read."""
+    """Yield an answer about all jobs piece by piece, generated on demand."""
     waiting = head.encode()
     for number, record in enumerate(islice(cycle(records), JOBS)):
         comma = "," if number else ""
@@ -55,14 +55,14 @@ def pieces(records: list[str], head: str, tail: str) -> Iterator[bytes]:
 
 
 def json_pieces(document: bytes) -> Iterator[bytes]:
-    """Yield a JSON answer, written as the release writes it: 21.08 ... 25.11 with blanks."""
+    """Yield a JSON answer piece by piece, indented as the releases 21.08 to 25.11 print it."""
     records = [json.dumps(r | {"job_id": "@id"}, indent=1) for r in json_records(document)]
     beside = {k: v for k, v in json.loads(document).items() if k != "jobs"}
     return pieces(records, '{"jobs": [', "]," + json.dumps(beside)[1:])
 
 
 def squeue_json(situation: Situation) -> tuple[int, int]:
-    """Decode `squeue --json`; as many jobs are kept as one call may ask for."""
+    """Decode `squeue --json`; keep as many jobs as one call may ask for."""
     kept: list[Job] = []
     count = 0
 
@@ -80,7 +80,7 @@ def squeue_json(situation: Situation) -> tuple[int, int]:
 
 
 def feed(take: Callable[[bytes], object], answer: Iterator[bytes]) -> int:
-    """Give an answer on, and return its size."""
+    """Pass each piece of an answer to `take`; return the size of the answer."""
     size = 0
     for piece in answer:
         size += len(piece)
@@ -89,7 +89,7 @@ def feed(take: Callable[[bytes], object], answer: Iterator[bytes]) -> int:
 
 
 def squeue_text(situation: Situation) -> tuple[int, int]:
-    """Decode the columns of `squeue -O`, as many ids a call as the client asks for."""
+    """Decode the columns of `squeue -O`, with as many ids per call as the client asks for."""
     columns = columns_for(features_of(RELEASES[situation.series]))
     lines = [line.split(b"|", 1)[1] for line in lookup_lines(situation, "").splitlines()]
     count = size = 0
@@ -103,7 +103,7 @@ def squeue_text(situation: Situation) -> tuple[int, int]:
 
 
 def scontrol_text(situation: Situation) -> tuple[int, int]:
-    """Decode `scontrol show job ID -d`, one job a call."""
+    """Decode `scontrol show job ID -d`, one job per call."""
     columns = columns_for(features_of(RELEASES[situation.series]))
     jobs = parse_job_columns(lookup_lines(situation, ""), columns, cluster="lab").rows
     records = text_records(situation.files["scontrol.txt"])
@@ -131,9 +131,9 @@ SOURCES = {
 
 
 def measure(series: str, source: str) -> None:
-    """Decode once in this process and print what it took, as JSON."""
+    """Decode once in this process; print size, seconds and peak memory as JSON."""
     situation = Situation(series, "many-states")
-    assert situation.files  # the recordings are unpacked, and are none of the decoder's memory
+    assert situation.files  # unpack the recordings now: they are not the decoder's memory
     gc.collect()
     Path("/proc/self/clear_refs").write_text("5")  # forget the peak so far (proc(5))
     before = memory("VmRSS")
@@ -153,7 +153,7 @@ def memory(name: str) -> float:
 
 
 def main() -> int:
-    """Print one line a series and source."""
+    """Print one line for each series and source."""
     print(f"{JOBS} jobs; CPU seconds include making the answer up; peak above the interpreter")
     print(f"{'series':7}{'source':15}{'MB':>7}{'MB/s':>7}{'jobs/s':>8}{'peak MB':>9}")
     highest = 0.0

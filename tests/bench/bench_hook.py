@@ -1,4 +1,4 @@
-"""What a hook costs: its whole process against an empty script of the same shell, by turns."""
+"""Measure the time of a hook's process against an empty script in the same shell, in turn."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def seconds(command: list[str], environment: dict[str, str]) -> float:
 
 
 def main() -> None:
-    """Print the medians of every shell and their ratio."""
+    """Print both medians and their ratio for each shell."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--turns", type=int, default=1000)
     options = parser.parse_args()

@@ -1,7 +1,7 @@
-"""Measure what an idle drain costs: `make bench-idle` (needs neither root nor Slurm).
+"""Measure the cost of an idle drain: `make bench-idle` (needs neither root nor Slurm).
 
 Prints its resident memory, its share of one core and its wake-ups per second over 135 s, while
-cc-backend answers and while it is down. What a wake-up costs depends on the machine: a Python
+cc-backend answers and while it is down. The cost of a wake-up depends on the machine: a Python
 process that only wakes up once a second is measured as well.
 """
 
@@ -40,7 +40,7 @@ class Idle:
 
 
 def site(root: Path, url: str) -> Path:
-    """Make a spool and a configuration; return the path of the latter."""
+    """Create a spool and a configuration; return the path of the configuration."""
     for name in ("new", "todo", "open", "dead", "tmp", "state"):
         (root / name).mkdir()
     command = root / "slurm"
@@ -61,7 +61,7 @@ def site(root: Path, url: str) -> Path:
 
 
 def cpu_seconds(pid: int) -> float:
-    """Return the CPU time of a process so far, to the nanosecond (schedstat) where it is known."""
+    """Return the CPU time of a process so far in seconds, from schedstat (nanoseconds)."""
     tasks = Path(f"/proc/{pid}/task").glob("*/schedstat")
     return sum(int(task.read_text().split()[0]) for task in tasks) / 1e9
 
@@ -101,7 +101,7 @@ def bare_process(seconds: float = BARE_SECONDS) -> Idle:
 
 
 def idle_drain(seconds: float = SECONDS, *, is_down: bool = False) -> Idle:
-    """Return the cost of a drain without work; `is_down`: nobody answers for cc-backend."""
+    """Return the cost of a drain without work; `is_down`: cc-backend is unreachable."""
     model = Model(version="1.5.4", clusters=[CLUSTER])
     with tempfile.TemporaryDirectory() as root, StubServer(model) as server:
         url = "http://127.0.0.1:9" if is_down else server.url

@@ -1,10 +1,10 @@
-"""How soon cc-backend knows, on real Slurm: `make bench-latency` (needs root and Slurm).
+"""Measure how soon starts and stops are delivered: `make bench-latency` (needs root and Slurm).
 
-From the start of PrologSlurmctld to the accepted start, from the start of EpilogSlurmctld to the
-accepted stop, by a stub of cc-backend 1.4.4, which holds no stop back. Figures of an empty POST
-loop of the same run stand beside: what a request costs on this machine at this time. Then the
-stages of a start, with a drain that logs them, and when Slurm itself says that the jobs run: in the
-cheapest way, and with their cores.
+The times are from the start of PrologSlurmctld to the accepted start, and from the start of
+EpilogSlurmctld to the accepted stop. The server is a stub of cc-backend 1.4.4: the drain holds no
+stop for it. A loop of empty POSTs shows what a request costs on this machine at this time. Then
+follow the stages of a start, from a drain that logs them, and the time at which Slurm itself shows
+the jobs as running: with the cheapest query, and with their cores.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ Seconds = dict[int, float]
 
 
 def stamp(lab: Lab) -> Path:
-    """Let both hooks note when they begin, in a file's time, before they do anything else."""
+    """Make both hooks touch a file first and last; return the directory of these files."""
     stamps = lab.root / "stamps"
     stamps.mkdir()
     stamps.chmod(0o777)
@@ -84,7 +84,7 @@ def tell(words: str, values: list[float]) -> None:
 
 def latencies(site: RealSite, stamps: Path, jobs: list[int]) -> dict[str, list[float]]:
     """Return the seconds from each hook's start to the accepted request."""
-    wait_until(partial(all_told, site, set(jobs)), "every stop", timeout=300)
+    wait_until(partial(all_stops_accepted, site, set(jobs)), "every stop", timeout=300)
     pairs = {"start": ("prolog", "start_job"), "stop": ("epilog", "stop_job")}
     found = {}
     for word, (kind, call) in pairs.items():
@@ -94,7 +94,7 @@ def latencies(site: RealSite, stamps: Path, jobs: list[int]) -> dict[str, list[f
 
 
 def one_at_a_time(site: RealSite, number: int = ALONE, *, is_reported: bool = True) -> list[int]:
-    """Run jobs that see each other neither at their start nor at their end."""
+    """Run jobs so that no start or stop overlaps another one; return their ids."""
     jobs = []
     for _ in range(number):
         done = site.lab.run("srun", "sh", "-c", "echo $SLURM_JOB_ID; sleep 0.3", user="alice")
@@ -107,7 +107,7 @@ def one_at_a_time(site: RealSite, number: int = ALONE, *, is_reported: bool = Tr
 
 
 def all_at_once(site: RealSite, number: int) -> list[int]:
-    """Run jobs that start and end at once; the lab has cores for 256 of them."""
+    """Run the tasks of one array together; the lab has cores for 256 of them."""
     crowd = f"--array=0-{number - 1}"
     array = site.lab.jobs.sbatch("-pcrowd", "--mem=100", crowd, script="sleep 3", user="alice")
     site.lab.jobs.wait_ended(array, timeout=300)
@@ -116,7 +116,7 @@ def all_at_once(site: RealSite, number: int) -> list[int]:
 
 
 def empty_posts(site: RealSite) -> list[float]:
-    """Return what each POST of a start takes to a server that refuses it at once."""
+    """Return the seconds of each POST to a path that the server rejects at once."""
     document = json.dumps({"jobId": 1, "cluster": "none", "startTime": 1})
     url = f"{site.server.url}/nothing/"
     values = []
@@ -137,7 +137,7 @@ def measure(words: str, run: Callable[[RealSite], list[int]], site: RealSite, st
 
 
 def latency_rows() -> Iterator[Row]:
-    """Yield the latencies of starts against Slurm's own; none where Slurm is missing."""
+    """Yield how much later than Slurm's own answer starts are accepted; no rows without Slurm."""
     if missing := what_is_missing():
         print(f"| latencies | not measured: {missing} | | | | |")
         return
@@ -168,7 +168,7 @@ Kind = tuple[str, Callable[[RealSite], list[int]], Callable[[RealSite], list[int
 
 
 def kinds() -> list[Kind]:
-    """Return each kind of start with how to run it with a drain, and without one."""
+    """Return each kind of start with two functions that run it: with a drain, and without one."""
     found: list[Kind] = [
         (
             "one at a time",
@@ -186,18 +186,18 @@ def show_stages(site: LoggedSite, stamps: Path) -> None:
     """Print the stages of starts with a drain that logs them."""
     for words, run, _ in kinds():
         jobs = set(run(site))
-        is_told = partial(all_told, site, jobs)
+        is_told = partial(all_stops_accepted, site, jobs)
         wait_until(is_told, "every stop", timeout=300)
         show(words, begun(stamps, "prolog-end"), stages(site.log, jobs), tell)
 
 
-def all_told(site: RealSite, jobs: set[int]) -> bool:
+def all_stops_accepted(site: RealSite, jobs: set[int]) -> bool:
     """Return whether the stops of all jobs were accepted."""
     return jobs <= set(accepted(site, "stop_job"))
 
 
 def show_observed(site: RealSite, stamps: Path) -> None:
-    """Print when Slurm says that jobs run, without a drain."""
+    """Print when Slurm shows jobs as running, measured without a drain."""
     site.stop_drain()
     for words, _, run in kinds():
         for asked in OBSERVED:

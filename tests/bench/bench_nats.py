@@ -2,7 +2,7 @@
 
 Both report the same jobs of 0 to 5 seconds by one broker to one real cc-backend, whose job cache is
 committed every 2 s. Plain publishing is what a reporter without confirmation does: a start is
-published, and the stop when the job is over. Prints how many jobs have their row and their end.
+published, and the stop when the job ends. Prints how many jobs have their row and their end.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Measure a round of node states with 10 000 nodes: `make bench-nodes` (without root and Slurm).
 
-Prints the own CPU time of a round and its memory above that of a drain. Slurm is a file in the form
-of 24.11, cc-backend a stub in another process.
+Prints the CPU time of a round without child processes, and the memory that it adds to a drain's.
+Slurm is a file in the format of 24.11, cc-backend a stub in another process.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class NodesCost:
 
 
 def nodes_cost() -> NodesCost:
-    """Measure some rounds in a process of their own; return the median, and the highest memory."""
+    """Measure some rounds in a separate process; return median times and the peak memory."""
     parts = [{"name": "a", "nodes": f"n[00000-{NODES - 1:05}]"}]
     model = Model(version="1.5.4", token=TOKEN, clusters=[{"name": "lab", "subClusters": parts}])
     with tempfile.TemporaryDirectory() as root, StubServer(model) as server:
@@ -76,7 +76,7 @@ def _site(root: Path, url: str) -> Path:
 
 
 def measure(path: Path) -> NodesCost:
-    """Make the rounds in this process, which has loaded what a drain loads."""
+    """Run the rounds in this process, which has imported all modules of a drain."""
     assert drain  # its modules are in memory
     config = load(path)
     backend = backend_client(config, lambda: TOKEN, SharedServerInfo())

@@ -1,7 +1,7 @@
-"""How fast a backlog is told: 2000 starts and 2000 stops, against a bare loop of the same library.
+"""Measure the delivery of a backlog, 2000 starts and 2000 stops, against a bare `requests` loop.
 
-Both post the same documents to a stub server in a process of its own, by turns; the ratio counts,
-the figures depend on the machine.
+Both post the same documents in turn to a stub server in another process. Only the ratio counts: the
+figures depend on the machine.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ PACE_SECONDS = {START: 0.0025, STOP: 0.005}
 
 
 class SilentSlurm:
-    """Has forgotten everything; nothing has to be asked."""
+    """A Slurm that knows no job; the drain needs nothing from it."""
 
     has_accounting = True
 
@@ -71,7 +71,7 @@ class SilentSlurm:
 
 
 def runs(number: int) -> list[Run]:
-    """Return runs over of which nothing was told yet."""
+    """Return ended runs of which nothing has been delivered yet."""
     jobs = (
         Job(
             job_id=1000 + i,
@@ -96,7 +96,7 @@ def runs(number: int) -> list[Run]:
 
 
 def composer() -> PayloadComposer:
-    """Return what makes documents of runs."""
+    """Return the composer that makes request bodies from runs."""
     return PayloadComposer(lambda _: SiteMap(cluster="lab"), MetadataPolicy(), JobFilters())
 
 
@@ -110,7 +110,7 @@ class PacedModel(Model):
 
 
 def serve(end: Connection, *, is_paced: bool) -> None:
-    """Be a server until told to end; say how many rows are over."""
+    """Run a stub server until a message comes, then send how many rows have ended."""
     model = PacedModel if is_paced else Model
     with StubServer(model(version="1.4.4")) as server:
         end.send(server.url)
@@ -120,7 +120,7 @@ def serve(end: Connection, *, is_paced: bool) -> None:
 
 @contextmanager
 def server(number: int, *, is_paced: bool) -> Iterator[str]:
-    """Give the URL of a fresh server; at the end all runs must be over there."""
+    """Yield the URL of a new server; at the end all runs must be stopped there."""
     spawn = multiprocessing.get_context("spawn")
     here, there = spawn.Pipe()
     process = spawn.Process(target=serve, args=(there,), kwargs={"is_paced": is_paced})
@@ -137,7 +137,7 @@ def server(number: int, *, is_paced: bool) -> Iterator[str]:
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """What a delivery took: requests per second, and own CPU milliseconds per run."""
+    """The speed of a delivery: requests per second, and own CPU milliseconds per run."""
 
     rate: float
     cpu: float
@@ -169,7 +169,7 @@ def bare(todo: list[Run], *, is_paced: bool) -> Pace:
 
 
 def drain(todo: list[Run], *, is_paced: bool) -> Pace:
-    """Drain a spool once."""
+    """Deliver runs with one run of the drain."""
     with tempfile.TemporaryDirectory() as place, server(len(todo), is_paced=is_paced) as url:
         root = Path(place)
         make_directories(root)
@@ -200,7 +200,7 @@ def drain(todo: list[Run], *, is_paced: bool) -> Pace:
 
 
 def main() -> None:
-    """Run both by turns and print medians and their ratio."""
+    """Run both in turn; print each figure and the median ratios."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=2000, help="each has a start and a stop")
     parser.add_argument("--turns", type=int, default=3)

@@ -1,4 +1,4 @@
-"""Stops of young runs at a real cc-backend >= 1.5: `make bench-stops CC_BACKEND=FILE`.
+"""Measure stops of young runs at a real cc-backend >= 1.5: `make bench-stops CC_BACKEND=FILE`.
 
 With commit intervals of 1 s, 5 s and 2 min, jobs shorter than half an interval start evenly. Each
 ends with one of four states. At the end the server's database must hold each job once, with its
@@ -83,7 +83,7 @@ class TimedTransport(Transport):
 
 
 class CommitObserver:
-    """Notes when each job first appears in the server's job table."""
+    """A thread that records when each job first appears in the server's job table."""
 
     def __init__(self, database: Path) -> None:
         self.listed: Times = {}

@@ -101,7 +101,7 @@ def main() -> None:
 
 
 def show(count: int, drift: int) -> Measured:
-    """Measure a site and print its line."""
+    """Measure one sweep and print its row of the table."""
     measured = sweep(count, drift)
     print(
         f"{count:>8} {drift:>6} {measured.cpu:>7.2f} {measured.baseline:>7.2f}"
@@ -113,7 +113,7 @@ def show(count: int, drift: int) -> Measured:
 
 
 def sweep(count: int, drift: int) -> Measured:
-    """Measure a site."""
+    """Measure one sweep over `count` jobs, of which `drift` differ from cc-backend."""
     with tempfile.TemporaryDirectory() as directory:
         root = Path(directory)
         items = lay_out(root, count, drift)
@@ -133,13 +133,13 @@ def plain_read(root: Path, items: bytes) -> float:
 
 
 def lay_out(root: Path, count: int, drift: int) -> bytes:
-    """Make spool, commands and their answers; return cc-backend's listing."""
+    """Create spool, commands and their answers; return the job list of cc-backend."""
     now = int(time.time())
     start = now - 90_000
     half = drift // 2
     ids = range(FIRST_ID, FIRST_ID + count)
     with (root / "squeue.txt").open("w") as squeue:
-        for i in ids[half:]:  # the first ones are over
+        for i in ids[half:]:  # the first ones have ended
             squeue.write(
                 f"{i}|{i}|N/A|RUNNING|{start + i % 3600}|{now + 9999}|{start}|4|work|user{i % 500}"
                 f"|acc{i % 90}|node[{i % 4000:04}-{i % 4000 + 3:04}]\n"
@@ -147,7 +147,7 @@ def lay_out(root: Path, count: int, drift: int) -> bytes:
     with (root / "accounted.txt").open("w") as accounted:
         for i in ids[:half]:
             accounted.write(_accounted(i, start + i % 3600, now - 5000))
-    items = [_item(i, start + i % 3600) for i in ids[: count - half]]  # the last are missing
+    items = [_item(i, start + i % 3600) for i in ids[: count - half]]  # the last ones are missing
     (root / "config.txt").write_text(CONFIG.format(booted=now - 9999))
     for name in ("squeue", "sacct", "scontrol"):
         (root / name).write_text(SCRIPT.format(root=root))
@@ -157,7 +157,7 @@ def lay_out(root: Path, count: int, drift: int) -> bytes:
     for i in ids[: count - half]:
         name = f"{i}-{start + i % 3600}.json"
         contents = codec.encode(_run(i, start + i % 3600)) if i < FIRST_ID + half else b""
-        (root / "spool" / "open" / name).write_bytes(contents)  # only those in doubt are read
+        (root / "spool" / "open" / name).write_bytes(contents)  # only runs that differ are read
     (root / "state").mkdir()
     state = {"mark": now - 600, "cluster": "lab", "running": count}
     (root / "state" / "sweep.json").write_text(json.dumps(state))
@@ -194,7 +194,7 @@ def _accounted(job_id: int, start: int, end: int) -> str:
 
 @contextmanager
 def serving(items: bytes) -> Iterator[int]:
-    """Serve a listing from a process of its own; yield the port."""
+    """Serve a job list from another process; yield the port."""
     mine, other = multiprocessing.Pipe()
     process = multiprocessing.Process(target=serve, args=(items, other), daemon=True)
     process.start()
@@ -206,7 +206,7 @@ def serving(items: bytes) -> Iterator[int]:
 
 
 def serve(items: bytes, pipe: Connection) -> None:
-    """Answer REST with one row, GraphQL with all running jobs, look-ups with nothing."""
+    """Answer REST and look-ups with no job, and other GraphQL queries with all running jobs."""
     count = items.count(b'"jobId"')
     whole = b'{"data":{"jobs":{"count":%d,"items":[%b]}}}' % (count, items)
 

@@ -2,8 +2,8 @@
 
 The latencies need root and Slurm; where these are missing, the table says so.
 
-Each figure has its goal, and where the machine's noise would blur it a baseline of the same run, by
-turns: then the ratio counts, and minimum, median and maximum of the turns are shown.
+Each figure has its goal. Where noise of the machine would hide a change, a baseline is measured in
+turn in the same run: then the ratio counts, and the table shows its minimum, median and maximum.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def node_rows() -> Iterator[Row]:
 
 
 def replay_rows() -> Iterator[Row]:
-    """Yield what it takes to deliver a backlog."""
+    """Yield rate and CPU time of the delivery of a backlog."""
     todo, loop = runs(RUNS), "bare `requests` loop"
     for is_paced, words, goal in ((True, "at 1.5.4's pace", 1.0), (False, "instant server", 0.7)):
         turns = [(drain(todo, is_paced=is_paced), bare(todo, is_paced=is_paced)) for _ in range(5)]
@@ -109,7 +109,7 @@ def sweep_rows() -> Iterator[Row]:
 
 def command_rows() -> Iterator[Row]:
     """Yield the CPU time of the commands that an administrator or a monitor calls often."""
-    BUILD.mkdir(exist_ok=True)  # below /tmp the commands would warn of the place
+    BUILD.mkdir(exist_ok=True)  # below /tmp the commands would warn about the directory
     with tempfile.TemporaryDirectory(dir=BUILD) as root:
         config = site(Path(root), "http://127.0.0.1:9")
         (Path(root) / "new" / "1-start-5-0-0-1").write_text("end\n")

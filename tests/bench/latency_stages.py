@@ -1,8 +1,8 @@
 """The stages of a start, from the end of its hook to the accepted request.
 
-The drain's debug log has them; each of its lines gets its time from a process of its own. When
-Slurm itself says that a job runs is observed in another run without a drain, so that neither
-disturbs the other. Debug messages cost time: the total is above that without them.
+The drain's debug log shows them; a separate process puts the time before each line. Another run,
+without a drain, observes when Slurm itself lists a job as running, so that neither disturbs the
+other. Debug messages cost time: the total is higher than without them.
 """
 
 from __future__ import annotations
@@ -51,11 +51,11 @@ class LoggedSite(RealSite):
             )
         self._drain = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stderr=stamp.stdin, cwd=ROOT)
         if stamp.stdin is not None:
-            stamp.stdin.close()  # the drain has it: the process ends with it
+            stamp.stdin.close()  # only the drain keeps it open: the process ends with the drain
 
 
 def stages(log: Path, jobs: set[int]) -> dict[str, Seconds]:
-    """Return when each job reached each stage; the last answer before the request counts."""
+    """Return when each job reached each stage; Slurm's last answer before the request counts."""
     found: dict[str, Seconds] = {name: {} for name in STAGES}
     for line in log.read_text(errors="replace").splitlines():
         at, _, text = line.partition(" ")
@@ -81,7 +81,7 @@ WITH_CORES = ("--local", "-a", "-t", "all", "--json")
 
 
 def running(answer: str) -> list[int]:
-    """Return the running jobs of an answer to either."""
+    """Return the running jobs in squeue's answer to either of these arguments."""
     if not answer.startswith("{"):
         return [int(word) for word in answer.split()]
     return [job["job_id"] for job in json.loads(answer)["jobs"] if "RUNNING" in job["job_state"]]
@@ -89,7 +89,7 @@ def running(answer: str) -> list[int]:
 
 @contextmanager
 def observing(lab: Lab, asked: tuple[str, ...] = LIGHT) -> Iterator[Seconds]:
-    """Observe when squeue first lists each job as running; the answers are read in the end."""
+    """Observe when squeue first lists each job as running; the answers are parsed at the end."""
     seen: Seconds = {}
     answers: list[tuple[float, str]] = []
     is_over = threading.Event()
