@@ -1,4 +1,4 @@
-"""The listings of the small server: `GET /api/jobs/` and the GraphQL query for jobs."""
+"""The job lists of the small server: `GET /api/jobs/` and the GraphQL query for jobs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _PARAMETERS = frozenset(
 
 
 def listing(rules: Rules, query: Mapping[str, Sequence[str]]) -> Answered:
-    """Answer `GET /api/jobs/`; parameters that the real server does not know are refused."""
+    """Answer `GET /api/jobs/`; reject parameters that the real server does not know."""
     unknown = sorted(set(query) - _PARAMETERS)
     if unknown:
         text = f"invalid query parameter: {unknown[0]}"
@@ -75,7 +75,7 @@ _FIELDS: dict[str, Callable[[Row], Any]] = {
 
 
 def _is_wanted(row: Row, filters: Sequence[Mapping[str, Any]]) -> bool:
-    """Apply filter objects, which are all to hold."""
+    """Return whether a row matches all filter objects."""
     return all(_holds(row, name, wanted) for each in filters for name, wanted in each.items())
 
 

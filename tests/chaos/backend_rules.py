@@ -1,9 +1,9 @@
-"""What cc-backend 1.4.4 and 1.5.4 answer to a request, and the rows that this leaves.
+"""The answers of cc-backend 1.4.4 and 1.5.4 to requests, and the rows that result from them.
 
 Written from the published behaviour of these two releases: the check order of `start_job`, the
-24-hour rule for a second run, and from 1.5.0 the job cache, whose rows no listing shows until they
-are committed. A stop that meets a cached row shortly before its commit closes another row there,
-as the real server does; here it always does, so that nobody gets away with it.
+24-hour rule for a second run, and from 1.5.0 the job cache, whose rows no job list shows until
+they are committed. A stop of a cached row shortly before its commit can close another row of the
+real server; here it always does, so that a test notices every stop that comes too early.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class Row:
 
     @property
     def key(self) -> tuple[int, str, int]:
-        """Return what is unique: job id, cluster and start time."""
+        """Return the unique key: job id, cluster and start time."""
         document = self.document
         return document["jobId"], document["cluster"], document["startTime"]
 
@@ -85,12 +85,12 @@ class Rules:
 
     @property
     def is_old(self) -> bool:
-        """Tell whether this is the generation before 1.5.0."""
+        """Return whether this is the generation before 1.5.0."""
         return tuple(map(int, self.version.split("."))) < (1, 5, 0)
 
     @property
     def sharing_field(self) -> str:
-        """Return the field that tells node sharing; the other one is refused."""
+        """Return the field for node sharing; the server rejects the other one."""
         return "exclusive" if self.is_old else "shared"
 
     def start(self, document: Any) -> Answered:
@@ -154,7 +154,7 @@ class Rules:
             return 200, self.shown(row) | {"metaData": row.document["metaData"]}
 
     def commit(self, *, at_once: bool = False) -> None:
-        """Move cached rows to the job table when their time has come."""
+        """Move cached rows to the job table when the commit interval is over."""
         with self.lock:
             if self._clock() - self._committed < self.commit_seconds and not at_once:
                 return
@@ -163,7 +163,7 @@ class Rules:
                 row.is_cached = False
 
     def listed(self) -> list[Row]:
-        """Return the rows that listings show, latest start first."""
+        """Return the rows that job lists show, latest start first."""
         with self.lock:
             self.commit()
             rows = [row for row in self.rows if not row.is_cached]
@@ -197,7 +197,7 @@ class Rules:
         return None
 
     def _refused_start(self, document: Any) -> Answered | None:
-        """Check in the order of the real server; None: the start is good."""
+        """Check in the order of the real server; None: the start is accepted."""
         unknown = _unknown_field(document, _START_FIELDS | {self.sharing_field})
         if unknown is not None:
             return unknown
@@ -239,7 +239,7 @@ class Rules:
         return left < RACE_PART * self.commit_seconds
 
     def _close_another(self, row: Row, document: dict[str, Any]) -> Answered:
-        """Close a running row that was not meant, and answer as if all were well."""
+        """Close a running row of another job, and answer as if the right one had been closed."""
         others = [each for each in self.rows if each is not row and each.state == "running"]
         if others:
             self._close(others[0], document["stopTime"], document["jobState"])
@@ -259,7 +259,7 @@ def _error(status: int, text: str) -> Answered:
 
 
 def _bad_numbers(document: dict[str, Any]) -> Answered | None:
-    """Refuse a start without user, and one whose number of nodes is not that of its hosts."""
+    """Reject a start without user, and one whose number of nodes is not that of its hosts."""
     nodes, hosts = document.get("numNodes", 0), len(document["resources"])
     if not document.get("user"):
         return _error(400, "'resources' and 'user' should not be empty")
@@ -271,7 +271,7 @@ def _bad_numbers(document: dict[str, Any]) -> Answered | None:
 
 
 def _unknown_field(document: Any, known: frozenset[str]) -> Answered | None:
-    """Refuse what is no object, and fields that the server does not know."""
+    """Reject an empty body, and fields that the server does not know."""
     if document is None:
         return _error(400, "parsing request body failed: EOF")
     for name in document:

@@ -1,4 +1,4 @@
-"""What looking costs and how a drain begins while a hundred thousand runs wait."""
+"""The scenario of a large backlog: commands and a drain with 100 000 pending runs."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MEBIBYTES = 100.0
 
 
 def large_backlog(world: World) -> Verdict:
-    """Let neither commands nor the drain's start and memory grow with the runs that wait."""
+    """Check the time of commands and the start-up and memory of a drain with a large backlog."""
     world.start_drain()
     world.backend.stop()
     run = world.begin()
@@ -45,7 +45,7 @@ def large_backlog(world: World) -> Verdict:
 
 
 def _copy(original: Path, job_id: int) -> None:
-    """Write the file of a run again and again, each time with another job id."""
+    """Write copies of a run's file, each with another job id."""
     text = original.read_text()
     for number in range(FIRST_ID, FIRST_ID + COUNT):
         path = original.with_name(original.name.replace(str(job_id), str(number)))
@@ -53,9 +53,9 @@ def _copy(original: Path, job_id: int) -> None:
 
 
 def _least_seconds(world: World, words: str, bound: float) -> float:
-    """Return the least CPU time of some tries: other load of the machine must not count.
+    """Return the least CPU time of several tries, so that other load does not count.
 
-    The commands wait for nothing, so on an idle machine they take as long.
+    The commands wait for nothing: on an idle machine their wall time is about the same.
     """
     least = float("inf")
     for _ in range(TRIES):
@@ -74,7 +74,7 @@ def _cpu_seconds() -> float:
 
 
 def _peak_mebibytes(world: World) -> float:
-    """Return the most resident memory that the drain has had."""
+    """Return the peak resident memory of the drain."""
     assert world.drain is not None
     text = Path(f"/proc/{world.drain.pid}/status").read_text()
     line = next(line for line in text.splitlines() if line.startswith("VmHWM"))

@@ -1,4 +1,4 @@
-"""Several faults at once, chosen by a seed, with traffic through all of them."""
+"""Several faults at once, chosen by a seed, while jobs start and end."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ def drain_killed(world: World) -> Lift:
 
 
 def lost_answers(world: World) -> Lift:
-    """Lose every third answer of the server after it has done what was asked."""
+    """Drop about every third answer of the server after it has processed the request."""
     return faults.lasting(world, ServerFault(kind=Kind.LOSE, chance=0.3))
 
 
 def dripping_answers(world: World) -> Lift:
-    """Let every tenth answer come a byte at a time."""
+    """Send every tenth answer one byte at a time."""
     return faults.lasting(world, ServerFault(kind=Kind.DRIP, chance=0.1))
 
 
@@ -64,7 +64,7 @@ MORE = (
     FaultClass(name="JSON dies late", begin=_slurm(JSON_DIES_LATE)),
 )
 EXCLUSIVE = frozenset({"P0 poisoned stop"})
-"""Classes that wait for something while they begin, which another one may prevent."""
+"""Classes that wait at their beginning for something that another class may prevent."""
 CHOICE = tuple(
     each
     for each in (
@@ -80,18 +80,18 @@ CHOICE = tuple(
 
 
 class Combination:
-    """A seeded sequence of faults that come and go."""
+    """A seeded sequence of faults that begin and end."""
 
     def __init__(self, world: World, seed: int) -> None:
         self.world = world
         self.random = random.Random(seed)
-        self._timely = random.Random(seed)  # draws that depend on what has arrived
+        self._timely = random.Random(seed)  # for draws that depend on delivered runs
         self.history: list[str] = []
         self._lifts: list[tuple[FaultClass, Lift]] = []
         self._live: list[Run] = []
 
     def run(self) -> Verdict:
-        """Let the faults come and go, then lift all; return what was wrong in the end."""
+        """Begin and lift faults step by step, then lift all; return what is wrong at the end."""
         world = self.world
         world.start_drain()
         self._live = world.several(RUNS_A_STEP)
@@ -113,7 +113,7 @@ class Combination:
         return oracle.settle(world, SETTLED_SECONDS, passing=PASSING_SECONDS)
 
     def _change(self) -> None:
-        """Lift a fault, or begin one that is not there yet."""
+        """Lift a fault, or begin one that is not active yet."""
         names = {fault.name for fault, _ in self._lifts}
         if len(names) >= FAULTS_AT_ONCE or (names and self.random.random() < 0.4):
             fault, lift = self._lifts.pop(self.random.randrange(len(self._lifts)))
@@ -133,9 +133,9 @@ class Combination:
 
 
 def _clash(fault: FaultClass, names: set[str]) -> bool:
-    """Tell whether a fault is there already, or one that would undo it.
+    """Return whether the fault, or one that would undo it, is active already.
 
-    The token has one state; and a drain that is started without a good one rightly stays away.
+    The token has only one state, and a drain that is started without a usable token ends, rightly.
     """
     return any(_group(name) == _group(fault.name) for name in names)
 

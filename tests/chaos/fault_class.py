@@ -1,6 +1,6 @@
-"""A class of faults: how it begins and ends, and what must go on while it lasts.
+"""A class of faults: how it begins and ends, and what must still work while it lasts.
 
-The names P0 ... P19 are those of the faults that a drain once had; each stands for its class.
+The names P0 to P19 are those of faults that the drain once had; each names a class.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ Begin = Callable[[World], Lift]
 
 @dataclass(frozen=True, kw_only=True)
 class FaultClass:
-    """One class.
+    """A class of faults, with the times within which the drain must deliver.
 
-    `begin` lets it happen and returns what ends it. New runs must be delivered within
-    `others_within` seconds while it lasts (None: they may wait). After its end every start must be
-    delivered within `repaired_within` seconds by the drain's clock (None: as long as the rest), and
-    all be well within `settled_within` seconds, or after `passing` more seconds that are made to
-    pass at once. `is_calm`: while the fault lasts and nothing new comes, the drain may use little
-    CPU time. `halts_nobody`: deliveries may not be halted.
+    `begin` starts the fault and returns the function that ends it. New runs must be delivered
+    within `others_within` seconds while it lasts (None: they may wait). After its end every start
+    must be delivered within `repaired_within` seconds by the drain's clock (None: `passing` plus
+    `settled_within`). Nothing may be wrong after `settled_within` seconds, or after `passing` more
+    seconds, by which the clocks are moved. `is_calm`: the drain may use only little CPU time while
+    the fault lasts and nothing new happens. `halts_nobody`: deliveries must not be halted.
     """
 
     name: str
@@ -39,5 +39,5 @@ class FaultClass:
     options: Mapping[str, Any] = field(default_factory=dict)
 
     def __str__(self) -> str:
-        """Return the name, as a test's id."""
+        """Return the name, which is the test's id."""
         return self.name

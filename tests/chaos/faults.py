@@ -1,4 +1,4 @@
-"""Classes of faults of cc-backend and of what stands in front of it; `faults_here` has others."""
+"""Fault classes of cc-backend and of a firewall in front of it; see also `faults_here`."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ STOPS_SECONDS = 10.0
 
 
 def lasting(world: World, fault: ServerFault) -> Lift:
-    """Let a fault of the server last until it is lifted."""
+    """Inject a fault of the server; return the function that lifts it."""
     injected = world.backend.faults.inject(fault)
     return lambda: world.backend.faults.lift(injected)
 
 
 def poisoned_start(kind: Kind, *, status: int = 500, text: str = "", html: bool = False) -> Begin:
-    """Return a beginning: the starts of two runs alone meet a fault."""
+    """Return a `Begin`: only the starts of two runs meet a fault."""
 
     def begin(world: World) -> Lift:
         ids = frozenset((world.shapes.new_id(), world.shapes.new_id()))
@@ -47,7 +47,7 @@ def poisoned_start(kind: Kind, *, status: int = 500, text: str = "", html: bool 
 
 
 def poisoned_stop(world: World) -> Lift:
-    """Let the stop of one run alone be answered with an error, while others end too."""
+    """Answer only the stop of one run with an error, while other runs end too."""
     runs = world.several(6)
     world.wait_delivered(runs, 10)
     fault = ServerFault(
@@ -66,7 +66,7 @@ def poisoned_stop(world: World) -> Lift:
 
 
 def outage(status: int, text: str = "", *, hours: float = 6.0) -> Begin:
-    """Return a beginning: everything is answered with one status, for hours that pass at once."""
+    """Return a `Begin`: every request gets one status, and the clocks move ahead by hours."""
 
     def begin(world: World) -> Lift:
         fault = ServerFault(kind=Kind.STATUS, status=status, text=text, content_type="text/html")
@@ -79,8 +79,8 @@ def outage(status: int, text: str = "", *, hours: float = 6.0) -> Begin:
     return begin
 
 
-def disliked_body(status: int) -> Begin:
-    """Return a beginning: a firewall in front refuses the body of one run."""
+def rejected_body(status: int) -> Begin:
+    """Return a `Begin`: a firewall in front of cc-backend rejects the body of one run."""
 
     def begin(world: World) -> Lift:
         marker = "wget http://disliked.example"
@@ -101,7 +101,7 @@ def disliked_body(status: int) -> Begin:
     return begin
 
 
-def swallowed_start(world: World) -> Lift:
+def unanswered_start(world: World) -> Lift:
     """Let the server store one start and never answer it."""
     job_id = world.shapes.new_id()
     fault = ServerFault(kind=Kind.SWALLOW, endpoints=("start",), job_ids=frozenset((job_id,)))
@@ -165,7 +165,7 @@ OUTAGES = tuple(
 FIREWALLS = tuple(
     FaultClass(
         name=f"P5 {status}",
-        begin=disliked_body(status),
+        begin=rejected_body(status),
         others_within=5,
         is_calm=True,
         halts_nobody=True,
@@ -214,7 +214,7 @@ def wrong_host_map(world: World) -> Lift:
 
 
 def retried_host(world: World) -> Lift:
-    """Let the operator retry runs of a host that cc-backend has learnt of."""
+    """Run `cc-spool retry ALL` after cc-backend has learned of a host."""
     end = unknown_host(world)
     time.sleep(2)
 
@@ -226,7 +226,7 @@ def retried_host(world: World) -> Lift:
 
 
 def changed_token(wrong: Callable[[World], None], right: Callable[[World], None]) -> Begin:
-    """Return a beginning: the token is not usable for two seconds."""
+    """Return a `Begin`: the token is not usable for two seconds."""
 
     def begin(world: World) -> Lift:
         wrong(world)
@@ -241,11 +241,11 @@ def _remove_token(world: World) -> None:
     (world.root / "token").unlink()
 
 
-def _open_token(world: World) -> None:
+def _make_token_readable(world: World) -> None:
     (world.root / "token").chmod(0o644)
 
 
-def _close_token(world: World) -> None:
+def _make_token_private(world: World) -> None:
     (world.root / "token").chmod(0o600)
 
 
@@ -267,7 +267,7 @@ TOKENS = tuple(
     )
     for name, wrong, right in (
         ("removed and put back", _remove_token, _right_token),
-        ("readable by all, then not", _open_token, _close_token),
+        ("readable by all, then not", _make_token_readable, _make_token_private),
         ("wrong, then right", _wrong_token, _right_token),
     )
 )
@@ -282,6 +282,6 @@ HOSTS = tuple(
     )
 )
 SILENCES = (
-    FaultClass(name="P19 a start is never answered", begin=swallowed_start, others_within=6),
+    FaultClass(name="P19 a start is never answered", begin=unanswered_start, others_within=6),
 )
 CLASSES = (*POISON, *OUTAGES, *TOPOLOGY, *FIREWALLS, *TOKENS, *HOSTS, *SILENCES)

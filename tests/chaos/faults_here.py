@@ -1,4 +1,4 @@
-"""Classes of faults on the side of Slurm and of this host: commands, clocks, files."""
+"""Fault classes of Slurm and of this host: commands, clocks, files."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ _FULL = (
 
 
 def slurm_lasting(world: World, fault: SlurmFault) -> Lift:
-    """Let a fault of Slurm last until it is lifted."""
+    """Inject a fault of Slurm; return the function that lifts it."""
     injected = world.slurm.faults.inject(fault)
     return lambda: world.slurm.faults.lift(injected)
 
 
 def slurm_fault(fault: SlurmFault) -> Begin:
-    """Return a beginning: a command fails, hangs or lies, and a job starts meanwhile."""
+    """Return a `Begin`: a command fails, hangs or answers wrongly, and a job starts meanwhile."""
 
     def begin(world: World) -> Lift:
         lift = slurm_lasting(world, fault)
@@ -44,7 +44,7 @@ def slurm_fault(fault: SlurmFault) -> Begin:
 
 
 def hanging_scripts(world: World) -> Lift:
-    """Let scripts hang, and eight jobs start at once."""
+    """Let `scontrol write batch_script` hang while eight jobs start at once."""
     lift = slurm_lasting(world, SCRIPT_HANGS)
     began = time.monotonic()
     runs = world.several(8)
@@ -55,7 +55,7 @@ def hanging_scripts(world: World) -> Lift:
 
 
 def hanging_slurm(command: str | None, *words: str) -> Begin:
-    """Return a beginning: a command hangs, while runs that need nothing of it wait for a server.
+    """Return a `Begin`: a command hangs while runs that do not need it wait for the server.
 
     The server is down until the command hangs, so that the facts of these runs are known.
     """
@@ -67,7 +67,7 @@ def hanging_slurm(command: str | None, *words: str) -> Begin:
         stored = world.several(20)
         wait_stored(world, len(stored))
         lift = slurm_lasting(world, SlurmFault(command=command, words=words, hangs=True))
-        world.end(forgotten)  # its end is known to accounting alone
+        world.end(forgotten)  # only accounting knows its end
         seen = len(world.backend.log)
         world.backend.start()
         for _ in range(6):  # the next attempt may be a minute away, and the command still hangs
@@ -83,11 +83,11 @@ def hanging_slurm(command: str | None, *words: str) -> Begin:
 
 
 def wait_stored(world: World, count: int, seconds: float = 15.0) -> None:
-    """Wait until so many runs lie in `todo/` and no event is left."""
+    """Wait until `count` runs are in `todo/` and no event is left."""
     wait_for(lambda: len(world.files("todo")) >= count and not world.files("new"), seconds)
 
 
-def silent_controller(world: World) -> Lift:
+def failing_squeue(world: World) -> Lift:
     """Let squeue fail for five minutes."""
     fault = SlurmFault(command="squeue", status=1, stderr=NO_CONTROLLER)
     lift = slurm_lasting(world, fault)
@@ -96,8 +96,8 @@ def silent_controller(world: World) -> Lift:
     return lift
 
 
-def lying_controller(world: World) -> Lift:
-    """Let squeue deny a job from its start to its end, while scontrol and its script are there."""
+def squeue_denies_job(world: World) -> Lift:
+    """Let squeue deny that a job exists, while scontrol shows it and its script is there."""
     fault = SlurmFault(command="squeue", words=("-j",), status=1, stderr=NO_SUCH_JOB)
     lift = slurm_lasting(world, fault)
     run = world.begin(nodes=("c003",))
@@ -119,8 +119,8 @@ def clock_set_back(world: World) -> Lift:
     return world.backend.start
 
 
-def clock_set_back_in_silence(world: World) -> Lift:
-    """Set the clock back by an hour while Slurm is silent, after it was an hour ahead."""
+def clock_set_back_without_slurm(world: World) -> Lift:
+    """Set the clock back by an hour while Slurm fails, after it was an hour ahead."""
     world.kill_drain()
     world.step_wall_clock(HOUR)
     lift = slurm_lasting(world, SlurmFault(status=1, stderr=NO_CONTROLLER))
@@ -154,7 +154,7 @@ def full_state(world: World) -> Lift:
 
 
 def _free_state(world: World, state: str) -> None:
-    """Free the space, as seen by the drain; start it again if it has ended."""
+    """Free the space in the drain's mount namespace; start the drain again if it has ended."""
     world.wrapper = ()
     assert world.drain is not None
     if world.drain.poll() is None:
@@ -170,7 +170,7 @@ def unreadable_run(world: World) -> Lift:
     path = world.files("todo")[0]
     mode = path.stat().st_mode
     path.chmod(0)
-    if os.geteuid() == 0:  # root heeds no mode without these two
+    if os.geteuid() == 0:  # root ignores the mode unless it drops these two
         dropped = "-dac_override,-dac_read_search"
         world.wrapper = ("setpriv", "--inh-caps", dropped, "--bounding-set", dropped)
     world.backend.start()
@@ -185,7 +185,7 @@ def unreadable_run(world: World) -> Lift:
 
 
 def large_array(count: int) -> Begin:
-    """Return a beginning: an array starts at once, and every task has script and description."""
+    """Return a `Begin`: an array starts at once, and every task has script and description."""
 
     def begin(world: World) -> Lift:
         world.with_descriptions = True
@@ -204,7 +204,7 @@ def large_array(count: int) -> Begin:
 
 
 def _with_scripts(world: World, runs: Sequence[Run]) -> int:
-    """Return how many runs have their script at the server; not asked in haste."""
+    """Wait a moment, then return how many runs have their script at the server."""
     time.sleep(LOOK_SECONDS)
     with world.backend.rules.lock:
         rows = [row.document for row in world.backend.rules.rows]
@@ -234,13 +234,13 @@ SLURM = (
     FaultClass(name="P12 JSON dies", begin=slurm_fault(JSON_DIES), others_within=10),
     FaultClass(name="P12 JSON dies late", begin=slurm_fault(JSON_DIES_LATE), others_within=10),
     FaultClass(
-        name="P13 squeue is back", begin=silent_controller, repaired_within=8, settled_within=8
+        name="P13 squeue is back", begin=failing_squeue, repaired_within=8, settled_within=8
     ),
-    FaultClass(name="P15 squeue denies a job", begin=lying_controller),
+    FaultClass(name="P15 squeue denies a job", begin=squeue_denies_job),
 )
 CLOCKS = (
     FaultClass(name="P7 clock set back, no server", begin=clock_set_back, passing=70),
-    FaultClass(name="P7 clock set back, no Slurm", begin=clock_set_back_in_silence, passing=40),
+    FaultClass(name="P7 clock set back, no Slurm", begin=clock_set_back_without_slurm, passing=40),
 )
 ARRAYS = (
     FaultClass(

@@ -1,4 +1,4 @@
-"""Measured figures with the bounds that they must keep."""
+"""Measured figures with their upper bounds."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, kw_only=True)
 class Figure:
-    """One measurement; `value` None: the bound passed before there was one."""
+    """One measurement; `value` None: what was measured did not happen within the bound."""
 
     what: str
     value: float | None
@@ -16,7 +16,7 @@ class Figure:
 
     @property
     def is_met(self) -> bool:
-        """Return whether the bound is kept."""
+        """Return whether the value is within the bound."""
         return self.value is not None and self.value <= self.bound
 
     def __str__(self) -> str:

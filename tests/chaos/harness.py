@@ -41,7 +41,7 @@ def installed(name: str) -> str:
 
 
 class World:
-    """Everything around one drain; used as a context, which ends all of its processes."""
+    """Everything around one drain; a context manager that ends all of its processes."""
 
     def __init__(
         self,
@@ -55,7 +55,7 @@ class World:
     ) -> None:
         self.root = root
         self._stepped = self._passed = 0.0
-        # where time passes, the server's job cache ages as well
+        # `let_pass` also moves the clock of the server's job cache
         self.backend = Backend(version, seed=seed, clock=lambda: time.monotonic() + self._passed)
         self.slurm = Slurm(root / "slurm", release, **slurm)
         self.slurm.now = self.now
@@ -136,7 +136,7 @@ class World:
             )
 
     def kill_drain(self) -> None:
-        """Kill the drain as a power cut would, and all that it has started."""
+        """Kill the drain and all processes that it has started, as a power cut would."""
         if self.drain is not None:
             if self.drain.poll() is None:
                 os.killpg(self.drain.pid, signal.SIGKILL)
@@ -169,7 +169,7 @@ class World:
         )
 
     def sweep(self) -> int:
-        """Let a sweep repair what it finds; return its exit status."""
+        """Run `cc-sweep apply`; return its exit status."""
         return self.command("cc-sweep", "apply").returncode
 
     def status(self) -> dict[str, Any]:
@@ -183,7 +183,7 @@ class World:
         self.drain.send_signal(signal.SIGHUP)
 
     def resident_bytes(self) -> int:
-        """Return the resident memory of the drain; 0 where it does not run."""
+        """Return the resident memory of the drain; 0 if it does not run."""
         try:
             assert self.drain is not None
             fields = Path(f"/proc/{self.drain.pid}/statm").read_text().split()
@@ -201,7 +201,7 @@ class World:
     # time
 
     def now(self) -> float:
-        """Return Slurm's time, which steps of this host's clock do not touch."""
+        """Return Slurm's time, which does not follow steps of this host's clock."""
         return time.time() + self._passed
 
     def step_wall_clock(self, seconds: float) -> None:
@@ -210,9 +210,9 @@ class World:
         self._write_clock()
 
     def let_pass(self, seconds: float, *, step: float | None = None, pause: float = 0.1) -> None:
-        """Let time pass for the program and for Slurm, with a real pause after each step.
+        """Move the clocks of the program and of Slurm ahead, with a real pause after each step.
 
-        A command under way ends before, else it would seem to take as long as the step.
+        A running command ends first, otherwise it would seem to take as long as the step.
         """
         step = step or seconds
         for _ in range(round(seconds / step)):
@@ -247,13 +247,13 @@ class World:
             self.call_hook("epilog_slurmctld", run)
 
     def several(self, count: int, **wishes: Any) -> list[Run]:
-        """Let some jobs start."""
+        """Let `count` jobs start."""
         return [self.begin(**wishes) for _ in range(count)]
 
     def call_hook(self, name: str, run: Run, *, pause: float = 0.0) -> None:
         """Run the real hook as slurmctld does; it may pause between open and write of its file.
 
-        Where time has been made to pass, the event gets its time before the drain can see it.
+        After `let_pass`, the event gets the moved time before the drain can see it.
         """
         new = self.root / "spool" / "new"
         if not self._passed and not pause:
@@ -265,7 +265,7 @@ class World:
         for path in (aside / "new").iterdir():
             move_event(path, new, self.now(), pause)
 
-    # what is seen
+    # observations
 
     def files(self, directory: str) -> Sequence[Path]:
         """Return the files in a directory of the spool."""
@@ -292,7 +292,7 @@ class World:
         return [run for run in runs if run.key in keys]
 
     def measure(self, what: str, value: float | None, bound: float, unit: str = "s") -> None:
-        """Note a figure, and complain if it does not keep its bound."""
+        """Record a figure, and add a complaint if it exceeds its bound."""
         figure = Figure(what=what, value=value, bound=bound, unit=unit)
         self.figures.append(figure)
         if not figure.is_met:

@@ -1,7 +1,7 @@
 """Faults that are injected into the small server and the small Slurm.
 
-A fault is chosen for each request or call in the order of injection; it is used up after `count`
-uses, or it lasts until it is lifted.
+Each request or call meets the first fault that applies, in the order of injection. A fault ends
+after `count` uses, or when it is lifted.
 """
 
 from __future__ import annotations
@@ -48,10 +48,10 @@ class ServerFault:
 
 @dataclass(frozen=True, kw_only=True)
 class SlurmFault:
-    """A fault of a command: `words` must all be the beginning of one of its arguments.
+    """A fault of a command; each of `words` must be the beginning of one of its arguments.
 
-    `seconds` delays the answer; `hangs` keeps it back until the fault is lifted. With `status` None
-    the true answer is given, passed through `lie`.
+    `seconds` delays the answer; `hangs` withholds it until the fault is lifted. With `status`
+    None the command gives the true answer, changed by `lie`.
     """
 
     command: str | None = None
@@ -65,15 +65,15 @@ class SlurmFault:
 
 
 class Matched(Protocol):
-    """Tells whether a fault concerns one request."""
+    """A function that returns whether a fault applies to one request."""
 
     def __call__(self, fault: ServerFault | SlurmFault) -> bool:
-        """Return True if so."""
+        """Return whether the fault applies."""
 
 
 @dataclass(eq=False)
 class Injected:
-    """A live fault; `left` None: until lifted."""
+    """An active fault; `left`: the uses that remain (None: until it is lifted)."""
 
     fault: ServerFault | SlurmFault
     left: int | None
@@ -82,7 +82,7 @@ class Injected:
 
 
 class Faults:
-    """The live faults of one server or one Slurm; safe for several threads."""
+    """The active faults of one server or one Slurm; safe for several threads."""
 
     def __init__(self) -> None:
         self._live: list[Injected] = []
@@ -96,7 +96,7 @@ class Faults:
         return injected
 
     def lift(self, injected: Injected) -> None:
-        """End a fault; whoever hangs in it goes on."""
+        """End a fault; requests that hang because of it continue."""
         with self._lock:
             if injected in self._live:
                 self._live.remove(injected)
@@ -110,7 +110,7 @@ class Faults:
             injected.is_lifted.set()
 
     def chosen(self, matches: Matched) -> Injected | None:
-        """Return the first live fault that concerns a request, and count the use."""
+        """Return the first active fault that applies to a request, and count the use."""
         with self._lock:
             for injected in self._live:
                 if matches(injected.fault):
@@ -124,13 +124,13 @@ class Faults:
 
     @property
     def live(self) -> Iterable[Injected]:
-        """Return the live faults."""
+        """Return the active faults."""
         with self._lock:
             return tuple(self._live)
 
 
 def wait_for(condition: Callable[[], object], seconds: float) -> float | None:
-    """Wait until something holds; return how many seconds that took, None if it never did."""
+    """Wait until a condition is true; return how many seconds that took, None if it took longer."""
     began = time.monotonic()
     while not condition():
         if time.monotonic() - began > seconds:

@@ -1,4 +1,4 @@
-"""A run of a job, as the made-up Slurm holds it, and what cc-backend must have of it."""
+"""A run of a job as the small Slurm knows it, and what cc-backend must have of it."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Run:
 
     @property
     def cpus(self) -> int:
-        """Return the number of CPUs, which are threads here."""
+        """Return the number of CPUs, which are hardware threads here."""
         return THREADS_PER_CORE * sum(len(cores) for cores in self.cores.values())
 
     @property
@@ -56,22 +56,22 @@ class Run:
 
     @property
     def key(self) -> tuple[int, int]:
-        """Return job id and start time, which tell one run from all others."""
+        """Return job id and start time, which identify a run."""
         return self.job_id, self.start
 
     @property
     def stop_time(self) -> int | None:
-        """Return the end that cc-backend must have: never before a second has passed."""
+        """Return the stop time that cc-backend must have: never before the start."""
         return None if self.end is None else max(self.end, self.start)
 
     def state_at(self, *, is_old: bool) -> str:
-        """Return the end state in the words of the server's generation."""
+        """Return the job state as the server's generation names it."""
         if self.state == "RUNNING":
             return "running"
         return _OLD_STATES.get(self.state, self.state.lower()) if is_old else self.state.lower()
 
     def sharing_at(self, *, is_old: bool) -> dict[str, Any]:
-        """Return the field that tells node sharing, for the server's generation."""
+        """Return the field for node sharing of the server's generation."""
         if is_old:
             return {"exclusive": _OLD_SHARING[self.sharing]}
         return {"shared": _NEW_SHARING[self.sharing]}
@@ -86,7 +86,7 @@ class Run:
         return found
 
     def facts(self, *, is_old: bool) -> dict[str, Any]:
-        """Return the fields of a start that must be at cc-backend exactly so."""
+        """Return the fields of a start that cc-backend must have with exactly these values."""
         array = {"arrayJobId": self.array[0]} if self.array else {}
         return {
             "jobId": self.job_id,
@@ -105,5 +105,5 @@ class Run:
 
 
 def holds_whole_node(cores: tuple[int, ...]) -> bool:
-    """Tell whether these are all cores of a node: then threads may be left out of a start."""
+    """Return whether these are all cores of a node: then a start may omit the threads."""
     return len(cores) == CORES

@@ -17,13 +17,13 @@ SLOW_SECONDS = 3.0
 
 
 def unseen_short_job(world: World) -> Verdict:
-    """Let a job without hook events end and be forgotten before the grace of the sweep is over."""
+    """Let Slurm forget a job without hook events before the grace period of the sweep is over."""
     world.start_drain()
     world.wait_delivered(world.several(3), 20)
     world.sweep()
     run = world.begin(hook=False, nodes=("g01",))
     world.sweep()
-    # the sweep leaves an event, the drain asks Slurm: here the job is forgotten once it has ended
+    # the sweep writes an event, the drain asks Slurm: Slurm forgets the job as soon as it ends
     took = wait_for(lambda: _is_captured(world, run), CAPTURED_SECONDS)
     world.measure("facts stored after the sweep", took, CAPTURED_SECONDS)
     world.end(run, hook=False)
@@ -34,7 +34,7 @@ def unseen_short_job(world: World) -> Verdict:
 
 
 def _is_captured(world: World, run: Run) -> bool:
-    """Tell whether the spool holds a run with its script, which comes last."""
+    """Return whether the spool has a run with its script, which is stored last."""
     script = json.dumps(run.script).encode()
     name = f"{run.job_id}-"
     return any(
@@ -43,7 +43,7 @@ def _is_captured(world: World, run: Run) -> bool:
 
 
 def end_without_accounting(world: World) -> Verdict:
-    """Let the epilog alone know an end: no accounting, and slurmctld has forgotten the job."""
+    """Let only the epilog know an end: there is no accounting, and slurmctld forgets the job."""
     world.start_drain()
     runs = world.several(3)
     world.wait_delivered(runs, 20)
@@ -52,7 +52,7 @@ def end_without_accounting(world: World) -> Verdict:
 
 
 def slow_epilog(world: World) -> Verdict:
-    """Let an epilog that alone knows an end be held up before it writes into its file."""
+    """Let an epilog, which alone knows the end, pause before it writes its file."""
     world.start_drain()
     runs = world.several(3)
     world.wait_delivered(runs, 20)
@@ -62,7 +62,7 @@ def slow_epilog(world: World) -> Verdict:
 
 
 def _settled(world: World, seconds: float) -> Verdict:
-    """Wait until all is well, and measure how long that takes by the drain's clock."""
+    """Wait until nothing is wrong, and measure how long that takes by the drain's clock."""
     began = world.now()
     verdict = oracle.settle(world, seconds, passing=PASSING_SECONDS)
     world.measure("all facts there", world.now() - began, PASSING_SECONDS + seconds + 10)
@@ -70,10 +70,10 @@ def _settled(world: World, seconds: float) -> Verdict:
 
 
 def missed_without_accounting(world: World) -> Verdict:
-    """Let the events alone know a whole run: hosts, user and times are in them."""
+    """Let only the events know a whole run: they contain hosts, user and times."""
     run = world.begin(nodes=("c001", "c002"))
     world.end(run)
-    world.runs.remove(run)  # judged here: nobody can know its cores and script
+    world.runs.remove(run)  # checked here: no source has its cores and script
     world.start_drain()
     began = world.now()
     wait_for(lambda: _is_closed(world, run), 20)

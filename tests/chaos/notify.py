@@ -1,4 +1,4 @@
-"""What a service tells systemd: when it was ready and each sign of life."""
+"""The messages of a service to systemd: the times of its `WATCHDOG=1`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 class NotifySocket:
-    """Takes the messages of one service; `alive` holds the times of `WATCHDOG=1`, monotonic."""
+    """A receiver of one service's messages; `alive` holds the monotonic times of `WATCHDOG=1`."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -19,16 +19,16 @@ class NotifySocket:
         threading.Thread(target=self._listen, daemon=True).start()
 
     def close(self) -> None:
-        """Take no more messages."""
+        """Receive no more messages."""
         self._socket.close()
 
     def per_second(self, seconds: float) -> float:
-        """Return how many signs of life a second came in the last seconds."""
+        """Return how many `WATCHDOG=1` per second came in the last seconds."""
         begin = time.monotonic() - seconds
         return sum(1 for at in self.alive if at >= begin) / seconds
 
     def longest_gap(self) -> float:
-        """Return the longest time between two signs of life."""
+        """Return the longest time between two `WATCHDOG=1`."""
         pairs = zip(self.alive, self.alive[1:], strict=False)
         return max((later - earlier for earlier, later in pairs), default=0.0)
 

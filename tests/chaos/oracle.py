@@ -1,6 +1,6 @@
-"""Judges a world: every run at the server exactly once, with all facts, and nothing else there.
+"""Judge a world: the server must have every run exactly once, with all facts, and nothing else.
 
-It knows the jobs as Slurm had them and computes what must have arrived by itself.
+The oracle knows the jobs as Slurm had them and computes independently what must be delivered.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ FIRST_LOOK_SECONDS = 2.0
 
 
 class Verdict(list[str]):
-    """Complaints; none means that all is well."""
+    """A list of complaints; it is empty if nothing is wrong."""
 
     def __str__(self) -> str:
         """Return the first complaints and how many there are."""
@@ -25,7 +25,7 @@ class Verdict(list[str]):
 
 
 def judge(world: World, *, is_quiet: bool = True) -> Verdict:
-    """Return what is wrong now; `is_quiet`: nothing may wait any more."""
+    """Return what is wrong now; `is_quiet`: nothing may be pending any more."""
     verdict = Verdict(world.complaints)
     with world.backend.rules.lock:
         world.backend.rules.commit()
@@ -49,9 +49,9 @@ def judge(world: World, *, is_quiet: bool = True) -> Verdict:
 
 
 def settle(world: World, seconds: float, *, passing: float = 0.0) -> Verdict:
-    """Wait until all is well; return what is wrong after that time.
+    """Wait until nothing is wrong; return what is wrong after that time.
 
-    With `passing` so many seconds pass besides, in steps of ten: for what waits for its turn.
+    The clocks are moved ahead by `passing` seconds in steps of ten, so that retries become due.
     """
     wait_for(lambda: not judge(world), FIRST_LOOK_SECONDS if passing else seconds)
     while passing > 0 and judge(world):
@@ -123,7 +123,7 @@ def _of_meta(name: str, run: Run, meta: dict[str, str]) -> Iterator[str]:
 
 
 def _of_dead(world: World) -> Iterator[str]:
-    """Complain of dead letters that the server has not refused."""
+    """Yield complaints about dead letters that the server has not rejected."""
     for path in world.files("dead"):
         parts = path.name.replace(".", "-").split("-")
         ids = {int(part) for part in parts if part.isdigit()}
@@ -132,7 +132,7 @@ def _of_dead(world: World) -> Iterator[str]:
 
 
 def _of_waiting(world: World) -> Iterator[str]:
-    """Complain of events and runs that still wait, and of open runs that have ended."""
+    """Yield complaints about pending events and runs, and about open runs that have ended."""
     live = {run.job_id for run in world.runs if run.end is None}
     for directory in ("new", "todo", "open"):
         for path in world.files(directory):

@@ -1,4 +1,4 @@
-"""Faults that need a scenario of their own: what `check` must notice, time and memory.
+"""Faults that need their own scenario: findings of `check`, time and memory.
 
 Each scenario runs in a fresh world and returns what was wrong.
 """
@@ -40,12 +40,12 @@ class Scenario:
     options: Mapping[str, Any] = field(default_factory=dict)
 
     def __str__(self) -> str:
-        """Return the name, as a test's id."""
+        """Return the name, which is the test's id."""
         return self.name
 
 
-def disliked_script(world: World) -> Verdict:
-    """Let a firewall dislike a script for good: the run is delivered without it."""
+def rejected_script(world: World) -> Verdict:
+    """Let a firewall always reject a script: the run must be delivered without it."""
     world.start_drain()
     world.wait_delivered(world.several(3), 20)
     marker = "wget http://disliked.example"
@@ -61,7 +61,7 @@ def disliked_script(world: World) -> Verdict:
 
 
 def never_swept(world: World) -> Verdict:
-    """Let `check` notice after two days that no sweep was ever run."""
+    """Expect `check` to report after two days that no sweep was ever run."""
     world.start_drain()
     world.wait_delivered(world.several(2), 20)
     world.let_pass(2 * DAY, step=DAY / 4)
@@ -70,8 +70,8 @@ def never_swept(world: World) -> Verdict:
     return Verdict(world.complaints)
 
 
-def silent_alone(world: World) -> Verdict:
-    """Let `check` be critical all the time while the one run that is due is never answered."""
+def check_stays_critical(world: World) -> Verdict:
+    """Expect `check` to stay critical while the start of the only due run is never answered."""
     world.start_drain()
     world.wait_delivered(world.several(2), 20)
     world.backend.faults.inject(ServerFault(kind=Kind.SILENCE, endpoints=("start",)))
@@ -86,8 +86,8 @@ def silent_alone(world: World) -> Verdict:
     return Verdict(world.complaints)
 
 
-def one_age(world: World) -> Verdict:
-    """Let `check` and `status` say the same of how long a run has waited."""
+def same_age_in_check_and_status(world: World) -> Verdict:
+    """Expect `check` and `status` to show the same age of a pending run."""
     world.start_drain()
     world.backend.stop()
     world.begin()
@@ -101,7 +101,7 @@ def one_age(world: World) -> Verdict:
 
 
 def no_inodes(world: World) -> Verdict:
-    """Let `check` notice that hooks can create no file any more."""
+    """Expect `check` to be critical when hooks can create no more files."""
     spool = str(world.root / "spool")
     user = () if os.geteuid() == 0 else ("--map-root-user",)
     script = f'{SMALL_FILE_SYSTEM} && mkdir new todo open dead tmp && cd / && shift && exec "$@"'
@@ -127,7 +127,7 @@ def _use_up_inodes(directory: Path) -> None:
 
 
 def reloads(world: World) -> Verdict:
-    """Let many reloads leave no descriptor open."""
+    """Expect many reloads to leave no descriptor open."""
     world.start_drain()
     world.wait_delivered(world.several(2), 20)
     counts = []
@@ -140,8 +140,8 @@ def reloads(world: World) -> Verdict:
     return Verdict(world.complaints)
 
 
-def signs_of_life(world: World) -> Verdict:
-    """Let the watchdog hear of the drain every few seconds, not many times a second."""
+def watchdog_rate(world: World) -> Verdict:
+    """Expect a `WATCHDOG=1` every few seconds, not many times a second."""
     world.start_drain()
     world.wait_delivered(world.several(2), 20)
     time.sleep(5)
@@ -150,7 +150,7 @@ def signs_of_life(world: World) -> Verdict:
 
 
 def quiet_drain(world: World) -> Verdict:
-    """Let an idle drain react at once to a start, a changed configuration and SIGTERM."""
+    """Expect an idle drain to react at once to a start, a changed configuration and SIGTERM."""
     world.start_drain()
     world.measure("first starts", world.wait_delivered(world.several(2), 20), 20)
     time.sleep(QUIET_PAUSE_SECONDS)
@@ -168,7 +168,7 @@ def quiet_drain(world: World) -> Verdict:
 
 
 def no_logged_errors(world: World) -> Verdict:
-    """Let start and `check --full` make no request that cc-backend logs as an error."""
+    """Expect start-up and `check --full` to make no request that cc-backend logs as an error."""
     world.start_drain()
     world.wait_delivered(world.several(2), 20)
     world.command("cc-spool", "check", "--full")
@@ -178,7 +178,7 @@ def no_logged_errors(world: World) -> Verdict:
 
 
 def foreign_files(world: World) -> Verdict:
-    """Let many events of unknown jobs and of a later version cost little memory."""
+    """Expect many events of unknown jobs and of a later version to use little memory."""
     world.start_drain()
     world.wait_delivered(world.several(2), 20)
     time.sleep(2)
@@ -190,12 +190,12 @@ def foreign_files(world: World) -> Verdict:
     run = world.begin()
     world.measure("a job behind 20 000 useless events", world.wait_delivered([run], 40), 40)
     growth = (world.resident_bytes() - before) / (1 << 20)
-    world.measure("memory for them", growth, 12, "MiB")  # 6 by count, the rest is of the allocator
+    world.measure("memory for them", growth, 12, "MiB")  # 6 computed, the rest is the allocator's
     return Verdict(world.complaints)
 
 
 def left_in_tmp(world: World) -> Verdict:
-    """Let old files in `tmp/` go away."""
+    """Expect the drain to remove old files from `tmp/`."""
     path = world.root / "spool" / "tmp" / "1-1.json.12345"
     world.start_drain()
     world.wait_delivered(world.several(2), 20)
@@ -208,7 +208,7 @@ def left_in_tmp(world: World) -> Verdict:
 
 
 def huge_record(world: World) -> Verdict:
-    """Let one huge job record of squeue cost little time."""
+    """Expect one huge job record of squeue to take little time."""
     world.start_drain()
     world.wait_delivered(world.several(2), 20)
     comment = b'"comment": "' + b"x" * (40 << 20) + b'", "account"'
@@ -236,7 +236,7 @@ def _pid(world: World) -> int:
 
 FORGETFUL = {"min_job_age": 0.0}
 SCENARIOS = (
-    Scenario(name="P5 disliked script", run=disliked_script),
+    Scenario(name="P5 disliked script", run=rejected_script),
     Scenario(
         name="P14 unseen short job",
         run=unseen_short_job,
@@ -258,11 +258,11 @@ SCENARIOS = (
         options=FORGETFUL | {"has_accounting": False},
     ),
     Scenario(name="P16 never swept", run=never_swept),
-    Scenario(name="P16 one age", run=one_age),
+    Scenario(name="P16 one age", run=same_age_in_check_and_status),
     Scenario(name="P16 no inodes", run=no_inodes),
-    Scenario(name="P19 a start alone is never answered", run=silent_alone),
+    Scenario(name="P19 a start alone is never answered", run=check_stays_critical),
     Scenario(name="P18 reloads", run=reloads),
-    Scenario(name="P18 signs of life", run=signs_of_life),
+    Scenario(name="P18 signs of life", run=watchdog_rate),
     Scenario(name="P18 quiet drain", run=quiet_drain),
     Scenario(name="P18 logged errors", run=no_logged_errors),
     Scenario(name="P18 foreign files", run=foreign_files),

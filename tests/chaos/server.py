@@ -1,4 +1,4 @@
-"""A small cc-backend on loopback: HTTP around `backend_rules`, with every fault injectable.
+"""A small cc-backend on loopback: HTTP around `backend_rules`, with injected faults.
 
 Each connection has a thread of its own. `stop()` closes the port and resets every connection, as a
 killed server does; `start()` opens the same port again, the rows stay.
@@ -38,7 +38,7 @@ class Backend:
         self.token = token()
         self.log: list[Seen] = []
         self.random = random.Random(seed)
-        self._place = socket.socket()  # keeps the port ours while nobody listens
+        self._place = socket.socket()  # reserves the port while the server is down
         self._place.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self._place.bind(("127.0.0.1", 0))
         self._port: int = self._place.getsockname()[1]
@@ -56,12 +56,12 @@ class Backend:
 
     @property
     def is_old(self) -> bool:
-        """Tell whether this is the generation before 1.5.0."""
+        """Return whether this is the generation before 1.5.0."""
         return self.rules.is_old
 
     @property
     def is_up(self) -> bool:
-        """Tell whether the port is open."""
+        """Return whether the port is open."""
         return self._server is not None
 
     def start(self) -> None:
@@ -81,12 +81,12 @@ class Backend:
             server.server_close()
 
     def close(self) -> None:
-        """Stop and give the port back."""
+        """Stop and release the port."""
         self.stop()
         self._place.close()
 
     def restart(self, version: str | None = None, *, with_new_nodes: bool | None = None) -> None:
-        """Stop and start, perhaps as another release or with another cluster.json."""
+        """Stop and start, optionally as another release or with another cluster.json."""
         self.stop()
         if version is not None:
             self.rules.version = version
@@ -112,7 +112,7 @@ class Backend:
         return self.faults.chosen(matches)
 
     def answer(self, endpoint: str, method: str, path: str, body: bytes) -> Answered | None:
-        """Answer by the rules; None: nothing like that is known."""
+        """Answer by the rules; None: there is no such endpoint."""
         document = document_of(body)
         query = parse_qs(urlsplit(path).query, keep_blank_values=True)
         answers: dict[str, Callable[[], Answered | None]] = {

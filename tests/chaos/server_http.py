@@ -1,4 +1,4 @@
-"""HTTP of the small server: connections that can be reset, kept silent or answered in drips."""
+"""HTTP of the small server, which can reset a connection, never answer, or answer byte by byte."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _HTML = "text/html; charset=utf-8"
 
 @dataclass(frozen=True)
 class Seen:
-    """One request as it came; `status` 0: no answer was sent. `at` is monotonic."""
+    """One request as the server received it; `status` 0: no answer was sent. `at` is monotonic."""
 
     at: float
     endpoint: str
@@ -42,7 +42,7 @@ class Seen:
 
 
 class Answering(Protocol):
-    """What a listener asks of the server behind it."""
+    """The server as a listener uses it."""
 
     token: str
     log: list[Seen]
@@ -53,13 +53,13 @@ class Answering(Protocol):
 
     @property
     def is_old(self) -> bool:
-        """Tell whether this is the generation before 1.5.0."""
+        """Return whether this is the generation before 1.5.0."""
 
     def matched(self, endpoint: str, job_id: int | None, body: bytes) -> Injected | None:
         """Return the fault that a request meets."""
 
     def answer(self, endpoint: str, method: str, path: str, body: bytes) -> Any:
-        """Answer by the rules; None: nothing like that is known."""
+        """Answer by the rules; None: there is no such endpoint."""
 
 
 class Listener(ThreadingTCPServer):
@@ -89,7 +89,7 @@ class Listener(ThreadingTCPServer):
         super().shutdown_request(request)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Say nothing: clients that vanish and connections that are reset are the purpose."""
+        """Print nothing: lost clients and reset connections are intended."""
 
     def reset_all(self) -> None:
         """Reset every connection."""
@@ -147,7 +147,7 @@ class _Handler(BaseHTTPRequestHandler):
         if endpoint == "login":
             text = f'<li class="build-list-item">Version {backend.version}</li>'
             return 200, _HTML, f"<!DOCTYPE html>{text}".encode()
-        if endpoint == "router":  # another method: the router alone answers, nothing is logged
+        if endpoint == "router":  # another method: only the router answers, nothing is logged
             return 405, "", b""
         if endpoint != "other" and self.headers.get("X-Auth-Token") != backend.token:
             error = {"error": "signature is invalid", "status": "Unauthorized"}
@@ -161,7 +161,7 @@ class _Handler(BaseHTTPRequestHandler):
         return answered[0], _JSON, json.dumps(answered[1]).encode()
 
     def _fail(self, backend: Answering, injected: Injected, endpoint: str, body: bytes) -> int:
-        """Let a fault happen; return the status sent."""
+        """Apply a fault; return the status sent, 0 for none."""
         fault = injected.fault
         assert isinstance(fault, ServerFault)
         if fault.kind is Kind.STATUS:
@@ -180,7 +180,7 @@ class _Handler(BaseHTTPRequestHandler):
         return 0
 
     def _hang(self, injected: Injected) -> None:
-        """Wait until the fault is lifted or the client has gone."""
+        """Wait until the fault is lifted or the client has disconnected."""
         self.connection.settimeout(0.1)
         while not injected.is_lifted.is_set():
             try:
@@ -219,7 +219,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 def document_of(body: bytes) -> Any:
-    """Return a body as JSON; None where it is none."""
+    """Return a body decoded as JSON; None if it is not JSON."""
     try:
         return json.loads(body) if body.strip() else None
     except ValueError:

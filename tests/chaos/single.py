@@ -1,4 +1,4 @@
-"""One fault alone: runs before it, while it lasts and after it, then the oracle."""
+"""Run one fault alone, with jobs before, during and after it, then ask the oracle."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ CALM_SHARE = 0.35
 def wait_repaired(world: World, fault: FaultClass) -> None:
     """Measure how long all starts take after the end of a fault, by the drain's clock.
 
-    They are waited for before runs end: of one that ends at once nobody can know the GPUs.
+    Runs end only after this wait: Slurm no longer shows the GPUs of a run that has ended.
     """
     runs = [run for run in world.runs if run.job_id not in world.refused]
     bound, began, took = fault.repaired_within, world.now(), None
@@ -35,7 +35,7 @@ def wait_repaired(world: World, fault: FaultClass) -> None:
 
 
 def check_calm(world: World) -> None:
-    """Complain if the drain works hard for two seconds in which nothing new happens."""
+    """Add a complaint if the drain uses much CPU for two seconds in which nothing new happens."""
     before = world.cpu_seconds()
     time.sleep(CALM_SECONDS)
     share = (world.cpu_seconds() - before) / CALM_SECONDS
@@ -44,7 +44,7 @@ def check_calm(world: World) -> None:
 
 
 def run_alone(world: World, fault: FaultClass) -> Verdict:
-    """Return what was wrong; new runs follow the fault."""
+    """Run jobs before, during and after a fault; return what is wrong at the end."""
     world.start_drain()
     before = world.several(BEFORE)
     assert world.wait_delivered(before, FIRST_SECONDS) is not None, "nothing works at all"

@@ -1,7 +1,7 @@
 """A small Slurm: `squeue`, `sacct`, `scontrol` and `sacctmgr` as small scripts on one socket.
 
 Each script sends its name, its arguments and SLURM_TIME_FORMAT to the process that holds the jobs
-and prints the answer. Whatever is injected happens there: hanging, late, failing, lying.
+and prints the answer. Injected faults happen there: the command hangs, is late, fails or is wrong.
 """
 
 from __future__ import annotations
@@ -85,12 +85,12 @@ class Slurm:
 
     @property
     def is_old(self) -> bool:
-        """Tell whether this is the old one of the two releases."""
+        """Return whether this is the older of the two releases."""
         return self.release == OLD
 
     @property
     def is_hanging(self) -> bool:
-        """Tell whether a command may hang now."""
+        """Return whether a command may hang now."""
         return any(
             isinstance(f, SlurmFault) and f.hangs for f in (i.fault for i in self.faults.live)
         )
@@ -104,7 +104,7 @@ class Slurm:
         threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
 
     def stop(self) -> None:
-        """Close the socket: the commands say that there is no controller."""
+        """Close the socket: the commands report that there is no controller."""
         server, self._server = self._server, None
         (self.root / "socket").unlink(missing_ok=True)
         if server is not None:
@@ -112,7 +112,7 @@ class Slurm:
             server.server_close()
 
     def begin(self, run: Run) -> None:
-        """Let a run start; an earlier run of the id is then known to accounting alone."""
+        """Let a run start; then only accounting knows an earlier run of the id."""
         with self._lock:
             self._runs[run.job_id] = run
             self._accounted.append(run)
@@ -132,7 +132,7 @@ class Slurm:
                 run.purge_at = time.monotonic() + self.min_job_age
 
     def visible(self) -> list[Run]:
-        """Return the runs that slurmctld has, by job id."""
+        """Return the runs that slurmctld has, sorted by job id."""
         with self._lock:
             for run in tuple(self._runs.values()):
                 if (
@@ -154,7 +154,7 @@ class Slurm:
         return None if run is None else run.script
 
     def answer(self, command: str, time_format: str, words: list[str]) -> Printed:
-        """Answer one call, after whatever was injected."""
+        """Answer one call, with the first injected fault that applies."""
         self.log.append(Asked(time.monotonic(), command, tuple(words)))
         injected = self.faults.chosen(lambda fault: _is_meant(fault, command, words))
         if injected is None:
@@ -177,7 +177,7 @@ class Slurm:
             (self.commands / name).chmod(0o755)
 
     def _is_accounted(self, run: Run) -> bool:
-        """Tell whether slurmdbd has caught up with a run: its row comes late, its end too."""
+        """Return whether slurmdbd has a run already: it gets starts and ends with a delay."""
         return self.now() - (run.end or run.start) >= self.accounting_lag_seconds
 
     def _purge(self, run: Run) -> None:
@@ -210,14 +210,14 @@ class _Listener(socketserver.ThreadingUnixStreamServer):
     slurm: Slurm
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Say nothing of commands that were killed while they waited."""
+        """Print nothing about commands that were killed while they waited."""
 
 
 class _Handler(socketserver.BaseRequestHandler):
     """One call of one command."""
 
     def handle(self) -> None:
-        """Read the words, answer."""
+        """Read the words of a command and send the answer."""
         received = b""
         while not received.endswith(b"\n\n\n"):
             piece = self.request.recv(1 << 16)
@@ -232,16 +232,16 @@ class _Handler(socketserver.BaseRequestHandler):
 
 
 def cut(stdout: bytes) -> bytes:
-    """Return a lie: the answer ends in its middle."""
+    """Return a wrong answer: the first half of the right one."""
     return stdout[: len(stdout) // 2]
 
 
 def empty(_: bytes) -> bytes:
-    """Return a lie: nothing at all."""
+    """Return a wrong answer: nothing."""
     return b""
 
 
 def no_jobs(stdout: bytes) -> bytes:
-    """Return a lie: JSON without any job."""
+    """Return a wrong answer: JSON without any job."""
     document = json.loads(stdout)
     return json.dumps(document | {"jobs": []}).encode()

@@ -1,4 +1,4 @@
-"""What each command of the small Slurm answers to its arguments when nothing is wrong."""
+"""The answers of the small Slurm's commands without a fault."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Printed(NamedTuple):
 
 
 class Cluster(Protocol):
-    """What the commands ask of the controller and of accounting."""
+    """Controller and accounting as the commands use them."""
 
     release: str
     state: Path

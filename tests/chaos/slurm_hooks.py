@@ -1,4 +1,4 @@
-"""Runs the real hooks as slurmctld runs them: cleared environment, another directory, no input."""
+"""Run the real hooks as slurmctld does: cleared environment, another directory, no input."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def call_hook(name: str, run: Run, spool: Path, *, is_old: bool) -> None:
 
 
 def move_event(event: Path, new: Path, now: float, pause: float) -> None:
-    """Move an event into `new/`: complete, or as by a hook that pauses after the open."""
+    """Move an event into `new/`: complete, or like a hook that pauses after it opens the file."""
     if not pause:
         os.utime(event, (now, now))
         event.rename(new / event.name)
@@ -39,7 +39,7 @@ def move_event(event: Path, new: Path, now: float, pause: float) -> None:
 
 
 def hook_environment(name: str, run: Run, *, is_old: bool) -> dict[str, str]:
-    """Return what slurmctld gives a hook; 22.05 tells no times."""
+    """Return the variables that slurmctld sets for a hook; 22.05 sets no times."""
     is_end = name.startswith("epilog")
     end = run.end if run.end is not None else run.start + run.limit_minutes * 60
     found = {

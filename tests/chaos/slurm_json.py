@@ -104,7 +104,12 @@ def _old_cores(cores: tuple[int, ...], socket: int) -> dict[str, str]:
 def _new(run: Run) -> dict[str, Any]:
     array_id, task = run.array or (0, None)
     allocation = [
-        {"index": index, "name": node, "cpus": {"count": 2 * len(cores)}, "sockets": _new_(cores)}
+        {
+            "index": index,
+            "name": node,
+            "cpus": {"count": 2 * len(cores)},
+            "sockets": _new_sockets(cores),
+        }
         for index, (node, cores) in enumerate(run.cores.items())
     ]
     return _common(run) | {
@@ -136,7 +141,7 @@ def _new(run: Run) -> dict[str, Any]:
     }
 
 
-def _new_(cores: tuple[int, ...]) -> list[dict[str, Any]]:
+def _new_sockets(cores: tuple[int, ...]) -> list[dict[str, Any]]:
     """Return all cores of a node, each allocated or not."""
     size = site_facts.CORES_PER_SOCKET
     return [

@@ -46,7 +46,7 @@ def tres(run: Run) -> str:
 
 
 def planned_end(run: Run) -> int:
-    """Return the end, or while the run goes on what its limit makes of it."""
+    """Return the end of a run; while it runs, its start plus its time limit."""
     return run.end if run.end is not None else run.start + run.limit_minutes * 60
 
 
@@ -168,7 +168,7 @@ def sacct_line(run: Run, wanted: str, separator: str, *, as_epoch: bool) -> str:
 
 
 def gres_of(run: Run, node: str) -> str:
-    """Return the GRES of a node in detail, while the job runs; then Slurm knows none."""
+    """Return the GRES of a node in detail; empty after the job has ended, as in Slurm."""
     gpus = run.gpus.get(node, ())
     if not gpus or run.state != "RUNNING":
         return ""
@@ -244,7 +244,7 @@ def show_nodes() -> str:
 
 
 def show_config(state: str, *, accounting: bool, min_job_age: float, now: str, boot: str) -> str:
-    """Return `scontrol show config`, as far as somebody may need it."""
+    """Return `scontrol show config`, reduced to the keys that a program may need."""
     kind = "accounting_storage/slurmdbd" if accounting else "accounting_storage/none"
     settings = {
         "AccountingStorageTRES": "cpu,mem,energy,node,billing,gres/gpu",

@@ -1,8 +1,9 @@
 """A long run of traffic under every fault at once: `python -m chaos.soak --seconds 600 --seed 1`.
 
-All the time 20 % of the server's answers are lost and one poisoned run of each kind waits; now and
-then the server is down, Slurm hangs, the drain is killed, the wall clock steps; every minute a
-sweep runs. Afterwards all must be delivered: nothing lost, doubled or wrong, and soon quiet.
+All the time 20 % of the server's answers are lost and one poisoned run of each kind is pending.
+From time to time the server is down, Slurm hangs, the drain is killed or the wall clock steps; a
+sweep runs every minute. Afterwards everything must be delivered soon: nothing lost, doubled or
+wrong.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ def soak(
 
 
 def main() -> int:
-    """Run one soak and print its report; return 0 if all is well."""
+    """Run one soak and print its report; return 0 if all requirements are met."""
     parser = argparse.ArgumentParser(prog="python -m chaos.soak")
     parser.add_argument("--seconds", type=float, default=600.0)
     parser.add_argument("--rate", type=float, default=15.0, help="events a second")

@@ -1,4 +1,4 @@
-"""What a soak has shown, and whether it is good enough."""
+"""The results of a soak, and whether they are good enough."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ GROWTH_BYTES = 5 << 20
 
 @dataclass
 class Report:
-    """What a soak has shown."""
+    """The results of a soak."""
 
     seed: int
     runs: int = 0
@@ -26,12 +26,12 @@ class Report:
 
     @property
     def is_well(self) -> bool:
-        """Tell whether everything has come true."""
+        """Return whether all requirements are met."""
         is_quiet = self.quiet_seconds is not None
         return not self.verdict and is_quiet and self.cured and self.growth_bytes <= GROWTH_BYTES
 
     def __str__(self) -> str:
-        """Return the figures, one a line."""
+        """Return the figures line by line."""
         counts = oracle.kinds(self.verdict)
         quiet = "never" if self.quiet_seconds is None else f"{self.quiet_seconds:.1f} s"
         lines = [

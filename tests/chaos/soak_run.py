@@ -1,4 +1,4 @@
-"""The traffic and the faults of a soak, and what has to be true after it."""
+"""The traffic and the faults of a soak, and the checks after it."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ PAGE = "<!DOCTYPE html><title>Welcome</title>"
 
 
 class Soak:
-    """One run; everything random comes from the seed."""
+    """One soak; all random choices follow from the seed."""
 
     def __init__(
         self, world: World, *, rate: float, seed: int, without: Collection[str] = ()
@@ -52,16 +52,16 @@ class Soak:
         actions = {
             "kill": (KILL_SECONDS, self._kill),
             "sweep": (SWEEP_SECONDS, self._sweep),
-            "server": (SERVER_SECONDS, self._toggle),
+            "server": (SERVER_SECONDS, self._stop_server),
             "slurm": (HANG_SECONDS, self._hang),
             "clock": (STEP_SECONDS, self._step),
         }
         self._actions = [each for name, each in actions.items() if name not in self._without]
 
     def run(self, seconds: float) -> Report:
-        """Let it run, then wait for quiet."""
+        """Run traffic and faults, then wait until nothing is pending; return the report."""
         self.world.start_drain()
-        self._sweep_once()  # the first sweep of a site only looks
+        self._sweep_once()  # the first sweep of a site changes nothing
         if "poison" not in self._without:
             self._poison()
         if "loss" not in self._without:
@@ -73,7 +73,7 @@ class Soak:
     # traffic
 
     def _traffic(self, seconds: float) -> None:
-        """Start and end jobs at the wanted rate; faults come and go meanwhile."""
+        """Start and end jobs at the wanted rate, while faults begin and end."""
         timers = [_every(period, action) for period, action in self._actions]
         began = time.monotonic()
         number = 0
@@ -88,7 +88,7 @@ class Soak:
             timer.close()
 
     def _event(self) -> None:
-        """End the job whose time has come, else start one."""
+        """End the job that is due to end, else start one."""
         now = time.monotonic()
         if self._ends and min(self._ends, key=_when)[0] <= now:
             entry = min(self._ends, key=_when)
@@ -98,13 +98,13 @@ class Soak:
         is_seen = self.random.random() >= MISSED_SHARE
         wishes = {} if is_seen else {"nodes": (f"c{self.random.randrange(1, 17):03}",)}
         run = self.world.begin(hook=is_seen, **wishes)
-        # of a job with GPUs Slurm must have a chance to tell them before it ends
+        # Slurm shows GPUs only while a job runs: the drain must have time to ask for them
         least = DOWN_SECONDS + LONGEST_DRAIN_START + HANGING_SECONDS if run.gpus else 1.0
         life = least + self.random.expovariate(1 / 6)
         self._ends.append((now + life, run, self.random.random() >= MISSED_SHARE))
 
     def _poison(self) -> None:
-        """Let one run of each kind of poison be there all the time."""
+        """Start one run for each kind of poison: its requests fail until the poison is lifted."""
         kinds = (
             ServerFault(kind=Kind.STATUS, status=500, text="upstream failed"),
             ServerFault(kind=Kind.STATUS, status=500),
@@ -138,10 +138,10 @@ class Soak:
         self._poisoned.add(run.job_id)
         self._ends.append((time.monotonic() + LONGEST_DRAIN_START * 2, run, True))
 
-    # faults; each yields until its part is over
+    # faults; each yields until it is over
 
     def _kill(self) -> Iterator[None]:
-        self._weigh()
+        self._note_memory_growth()
         self.world.kill_drain()
         self.world.start_drain()
         self.report.kills += 1
@@ -150,8 +150,8 @@ class Soak:
             yield
         self._memory = [self.world.resident_bytes()]
 
-    def _weigh(self) -> None:
-        """Compare the drain's memory with what it was some seconds after its start."""
+    def _note_memory_growth(self) -> None:
+        """Record how much the drain's memory has grown since some seconds after its start."""
         now = self.world.resident_bytes()
         if self._memory and now:
             self.report.growth_bytes = max(self.report.growth_bytes, now - self._memory[0])
@@ -165,7 +165,7 @@ class Soak:
     def _sweep_once(self) -> None:
         self.report.sweeps.append(self.world.sweep())
 
-    def _toggle(self) -> Iterator[None]:
+    def _stop_server(self) -> Iterator[None]:
         self.world.backend.stop()
         yield from _for(DOWN_SECONDS)
         self.world.backend.start()
@@ -184,7 +184,7 @@ class Soak:
     # the end
 
     def _finish(self) -> None:
-        """End the faults but the poison, then all jobs; wait for quiet, then cure the poison."""
+        """End all faults but the poison, then all jobs; wait for delivery; lift the poison."""
         world, report = self.world, self.report
         report.runs = len(world.runs)
         self._end_faults()
@@ -201,7 +201,7 @@ class Soak:
         left = QUIET_SECONDS + HOLD_SECONDS - (time.monotonic() - began)
         if wait_for(lambda: not oracle.judge(world), max(left, 1.0)) is not None:
             report.quiet_seconds = time.monotonic() - began
-        self._weigh()
+        self._note_memory_growth()
         report.verdict = oracle.judge(world)
         world.refused = refused
         self._cure()
@@ -220,7 +220,7 @@ class Soak:
             self._sweeping.join(SWEEP_SECONDS)
 
     def _cure(self) -> None:
-        """Lift the poison: after some hours all must have been delivered."""
+        """Lift the poison: after some hours everything must have been delivered."""
         world = self.world
         world.backend.faults.lift_all()
         for run in _live(world.runs):
@@ -235,17 +235,17 @@ class Soak:
         self.report.cured = not self.report.after_cure
 
     def _was_refused_whole(self, text: str) -> bool:
-        """Tell whether a complaint is of a script that an old server was offered in vain.
+        """Return whether a complaint is about a script that an old server did not get.
 
-        A start that is refused again and again goes without its script, perhaps in the second of
-        the cure; only from 1.5.0 on it can be added.
+        A start that is rejected repeatedly is sent without its script, perhaps in the second in
+        which the poison is lifted; only from 1.5.0 on the script can be added later.
         """
         names = {f"job {job_id}" for job_id in self._poisoned}
         return " jobScript is None " in text and text.partition(" (")[0] in names
 
 
 def _every(period: float, action: Callable[[], Iterator[None]]) -> Generator[None, None, None]:
-    """Yield again and again; each time the period is over the action begins."""
+    """Yield forever; begin the action each time the period is over."""
     while True:
         yield from _for(period)
         yield from action()

@@ -12,7 +12,7 @@ END_STATES = ("COMPLETED", "COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "NODE_
 
 
 class Shapes:
-    """Makes runs; two with one seed make the same ones."""
+    """A generator of runs; the same seed gives the same runs."""
 
     def __init__(self, seed: int = 0, first_id: int = 1001) -> None:
         self.random = random.Random(seed)
@@ -24,11 +24,11 @@ class Shapes:
         return self._next_id - 1
 
     def end_state(self) -> str:
-        """Return how a job ends."""
+        """Return a random end state."""
         return self.random.choice(END_STATES)
 
     def run(self, start: int, **wishes: Any) -> Run:
-        """Return a run that starts now; `wishes` are fields of it."""
+        """Return a run with this start time; `wishes` are some of its fields."""
         user = self.random.choice(sorted(site_facts.USERS))
         uid, account = site_facts.USERS[user]
         job_id = wishes.pop("job_id", None) or self.new_id()

@@ -1,8 +1,8 @@
-"""Shifts the clocks of one Python process by what stands in a file, for tests of clock steps.
+"""Shift the clocks of one Python process by the offsets in a file, for tests of clock steps.
 
 The file holds two doubles: seconds that the wall clock is ahead, and seconds that both clocks are
 ahead because time has passed. Timeouts inside the kernel stay real, which is harmless: time jumps
-only while nothing of importance is under way.
+only while nothing important is running.
 """
 
 from __future__ import annotations
