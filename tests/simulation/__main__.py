@@ -15,7 +15,7 @@ from simulation.run import Result, Simulation
 
 
 def main() -> int:
-    """Run the seeds; return 1 if one broke a promise."""
+    """Run the seeds; return 1 if one ends with a violation."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("words", nargs="*", help="with --planted: only bugs that hold such a word")
     parser.add_argument("--seeds", default="0..20", help="FIRST..LAST, LAST not included")
@@ -43,7 +43,7 @@ def main() -> int:
 
 
 def _show(result: Result) -> None:
-    """Print the story, if it was kept, and what it came to."""
+    """Print the story, if it was kept, and the result."""
     for line in result.story:
         print(line)
     counts = f"{result.runs} runs, {result.starts} started, {result.stops} stopped"
@@ -52,7 +52,7 @@ def _show(result: Result) -> None:
 
 
 if __name__ == "__main__":
-    if os.environ.get("PYTHONHASHSEED") != "0":  # the order of sets belongs to the seed
+    if os.environ.get("PYTHONHASHSEED") != "0":  # the order of sets must be the same for a seed
         again = [sys.executable, "-m", "simulation", *sys.argv[1:]]
         os.execve(sys.executable, again, os.environ | {"PYTHONHASHSEED": "0"})  # noqa: S606 - ourselves
     sys.exit(main())

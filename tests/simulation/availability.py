@@ -1,4 +1,4 @@
-"""Which parts of the world are well, since when, and whether they were at some time."""
+"""Which parts of the world work, since when, and whether they worked in a given period."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ PARTS = ("backend", "token", "starts", "stops", "slurm", "process", "texts", "na
 
 
 class Availability:
-    """Counts the faults of each part of the world."""
+    """The faults of each part of the world: how many are active, and when the part failed."""
 
     def __init__(self) -> None:
         self._active = dict.fromkeys(PARTS, 0)
@@ -17,14 +17,14 @@ class Availability:
         self._began = dict.fromkeys(PARTS, 0.0)
 
     def spoil(self, parts: Iterable[str], now: float) -> None:
-        """Note that a fault begins."""
+        """Record that a fault of some parts begins."""
         for part in parts:
             if not self._active[part]:
                 self._began[part] = now
             self._active[part] += 1
 
     def heal(self, parts: Iterable[str], now: float) -> None:
-        """Note that it ends."""
+        """Record that a fault of some parts ends."""
         for part in parts:
             self._active[part] -= 1
             if not self._active[part]:
@@ -39,7 +39,7 @@ class Availability:
         return max(self._since[part] for part in wanted)
 
     def was_available(self, begin: float, end: float, seconds: float, parts: Iterable[str]) -> bool:
-        """Tell whether all of some parts were well together for so long within a time."""
+        """Return whether all parts worked together for `seconds` between `begin` and `end`."""
         bad = [span for part in parts for span in self._bad[part]]
         bad += [(self._began[part], float("inf")) for part in parts if self._active[part]]
         at = begin

@@ -1,7 +1,7 @@
-"""A virtual cc-backend with the rules of 1.4.4 and 1.5.x, and the wire to it with its faults.
+"""A virtual cc-backend with the rules of 1.4.4 and 1.5.x, to which the production client connects.
 
-Rows, the duplicate rule of 24 h, the job cache with its commit interval and the race of an early
-stop with it; texts as the real server writes them. The production client speaks to it.
+It has rows, the duplicate rule of 24 h, and the job cache with its commit interval and the race of
+an early stop with a commit. Its error texts are those of the real server.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class Row:
 
 @dataclass(slots=True)
 class Observer:
-    """Who hears of what happens to rows: the oracle."""
+    """Functions that are called when rows change; the oracle sets them."""
 
     started: Callable[[Row], None] = lambda _row: None
     stopped: Callable[[Row], None] = lambda _row: None
@@ -83,15 +83,15 @@ class VirtualBackend:
 
     @property
     def is_new(self) -> bool:
-        """Tell whether this is 1.5.0 or later."""
+        """Return whether this is 1.5.0 or later."""
         return self.version >= FIRST_WITH_SHARED
 
     def row(self, key: Key) -> Row | None:
-        """Return a row, wherever it lies."""
+        """Return a row of the table or of the cache; None if there is none."""
         return self.table.get(key) or self.cache.get(key)
 
     def _commit(self) -> None:
-        """Move the cache into the main table, without looking at what is there."""
+        """Move the cache into the main table without a check for duplicates."""
         for key, row in self.cache.items():
             self.table.setdefault(key, row)
         self.cache.clear()
@@ -180,7 +180,7 @@ class VirtualBackend:
         return 200, json.dumps({"jobState": row.state, "jobId": row.key[0]})
 
     def _leave_cache(self, key: Key, row: Row) -> Row:
-        """Move a row out of the cache; a stop that races with the commit gets a stranger's."""
+        """Move a row out of the cache; a stop that races with the commit gets another job's row."""
         if self._commit_at - self._scheduler.clock.now() < RACE_SECONDS:
             strangers = [
                 r for r in (*self.table.values(), *self.cache.values()) if r.state == "running"

@@ -8,12 +8,12 @@ NOON = 1_767_265_200  # 2026-01-01 11:00 UTC
 
 
 class VirtualClock:
-    """`true` runs as the world does; the wall clock of the machine may differ by `offset`."""
+    """The clocks of the world; the machine's wall clock differs from `true` by `offset`."""
 
     def __init__(self) -> None:
         self.steady = 1000.0
         self.offset = 0.0
-        self.ahead = 0.0  # of a worker's thread that is under way, while its work is computed
+        self.ahead = 0.0  # of the worker's thread whose work is being computed
 
     def wall(self) -> float:
         """Return what the machine's wall clock shows, Unix seconds."""
@@ -24,11 +24,11 @@ class VirtualClock:
         return NOON + self.steady - 1000.0
 
     def now(self) -> float:
-        """Return the steady time of whoever is computing: the loop, or a worker's thread."""
+        """Return the steady time of the code that runs now: the loop, or a worker's thread."""
         return self.steady + self.ahead
 
     def sleep(self, seconds: float) -> None:
-        """Let a worker's thread sleep: its answer comes so much later."""
+        """Let a worker's thread sleep: its answer comes later by that time."""
         self.ahead += seconds
 
     def clocks(self) -> Clocks:

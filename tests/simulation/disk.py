@@ -1,4 +1,4 @@
-"""A disk in memory behind the port of system calls, with faults, kills and legal crash states."""
+"""A disk in memory behind the system call interface, with faults, kills and legal crash states."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class VirtualDisk(DiskTree):
         self._next_fd = 100
 
     def restart(self, random: Random, *, power_cut: bool) -> list[str]:
-        """Begin a new life; return the paths that a power cut cost or changed."""
+        """Begin a new process; return the paths that a power cut removed or changed."""
         self._open.clear()
         self._offsets.clear()
         self.is_dead, self.calls_left = False, None
@@ -49,10 +49,10 @@ class VirtualDisk(DiskTree):
     def open(
         self, path: str | Path, flags: int, mode: int = 0o777, *, dir_fd: int | None = None
     ) -> int:
-        """Open or create."""
+        """Open a path, or create a file; return the descriptor."""
         del mode
         name = str(path)
-        self._gate("open_write" if flags & (os.O_WRONLY | os.O_RDWR) else "open", name)
+        self._check_call("open_write" if flags & (os.O_WRONLY | os.O_RDWR) else "open", name)
         if dir_fd is None and (found := self.directories.get(name)) is not None:
             return self._opened(found, name)
         directory, last = self._place(name, dir_fd)
@@ -71,17 +71,17 @@ class VirtualDisk(DiskTree):
         return fd
 
     def read(self, fd: int, length: int, /) -> bytes:
-        """Read on."""
+        """Read from the current offset."""
         inode, name = self._open[fd]
-        self._gate("read", name)
+        self._check_call("read", name)
         data = inode.data[self._offsets[fd] : self._offsets[fd] + length]
         self._offsets[fd] += len(data)
         return data
 
     def write(self, fd: int, data: bytes | memoryview, /) -> int:
-        """Write on; at the end of a file opened to append."""
+        """Write at the current offset, or at the end of a file opened to append."""
         inode, name = self._open[fd]
-        self._gate("write", name)
+        self._check_call("write", name)
         offset = self._offsets[fd]
         at = len(inode.data) if offset < 0 else offset
         inode.data = inode.data[:at] + bytes(data) + inode.data[at + len(data) :]
@@ -94,28 +94,28 @@ class VirtualDisk(DiskTree):
     def pread(self, fd: int, length: int, offset: int, /) -> bytes:
         """Read at an offset."""
         inode, name = self._open[fd]
-        self._gate("read", name)
+        self._check_call("read", name)
         return inode.data[offset : offset + length]
 
     def pwrite(self, fd: int, data: bytes, offset: int, /) -> int:
         """Write at an offset."""
         inode, name = self._open[fd]
-        self._gate("write", name)
+        self._check_call("write", name)
         inode.data = (
             inode.data[:offset].ljust(offset, b"\0") + data + inode.data[offset + len(data) :]
         )
         return len(data)
 
     def ftruncate(self, fd: int, length: int, /) -> None:
-        """Cut a file."""
+        """Cut a file to a length."""
         inode, name = self._open[fd]
-        self._gate("write", name)
+        self._check_call("write", name)
         inode.data = inode.data[:length]
 
     def fsync(self, fd: int, /) -> None:
-        """Make contents, or names, durable."""
+        """Make the contents of a file, or the names in a directory, durable."""
         inode, name = self._open[fd]
-        self._gate("fsync", name)
+        self._check_call("fsync", name)
         if not inode.is_directory:
             inode.synced = inode.data
             return
@@ -125,8 +125,8 @@ class VirtualDisk(DiskTree):
             self.pending.remove(change)
 
     def flock(self, fd: int, _operation: int) -> None:
-        """Take or free a lock; nobody else is here who could hold it."""
-        self._gate("lock", self._open[fd][1])
+        """Take or release a lock; there is no other process that could hold it."""
+        self._check_call("lock", self._open[fd][1])
 
     def close(self, fd: int) -> None:
         """Close a descriptor."""
@@ -134,14 +134,14 @@ class VirtualDisk(DiskTree):
         self._offsets.pop(fd, None)
 
     def fstat(self, fd: int) -> os.stat_result:
-        """Return size, times and kind of what is open."""
+        """Return size, times and kind of an open file."""
         inode, name = self._open[fd]
-        self._gate("stat", name)
+        self._check_call("stat", name)
         return inode.status()
 
     def fstatvfs(self, fd: int, /) -> os.statvfs_result:
-        """Return the room."""
-        self._gate("stat", self._open[fd][1])
+        """Return the free space."""
+        self._check_call("stat", self._open[fd][1])
         blocks = self.free_bytes // 4096
         return os.statvfs_result(
             (4096, 4096, 1 << 30, blocks, blocks, 1 << 20, 1 << 19, 1 << 19, 0, 255)
@@ -152,7 +152,7 @@ class VirtualDisk(DiskTree):
     ) -> os.stat_result:
         """Return size, times and kind of a name."""
         del follow_symlinks
-        self._gate("stat", str(path))
+        self._check_call("stat", str(path))
         directory, last = self._place(str(path), dir_fd)
         if last not in directory.entries:
             raise _error(errno.ENOENT, str(path))
@@ -162,12 +162,12 @@ class VirtualDisk(DiskTree):
     def scandir(self, path: int, /) -> Iterator[Iterator[Entry]]:
         """List an open directory."""
         inode, name = self._open[path]
-        self._gate("list", name)
+        self._check_call("list", name)
         yield iter([Entry(each, found) for each, found in inode.entries.items()])
 
     def utime(self, path: int, times: tuple[float, float]) -> None:
         """Set the time of an open file."""
-        self._gate("write", self._open[path][1])
+        self._check_call("write", self._open[path][1])
         inode = self._open[path][0]
         inode.time_ns, inode.changed_ns = int(times[1] * 1e9), self.now_ns()
 
@@ -179,8 +179,8 @@ class VirtualDisk(DiskTree):
         src_dir_fd: int | None = None,
         dst_dir_fd: int | None = None,
     ) -> None:
-        """Move a name, over one that is there."""
-        self._gate("rename", str(dst))
+        """Move a name; replace the target if it exists."""
+        self._check_call("rename", str(dst))
         source, old = self._place(str(src), src_dir_fd)
         target, new = self._place(str(dst), dst_dir_fd)
         if old not in source.entries:
@@ -196,7 +196,7 @@ class VirtualDisk(DiskTree):
         dst_dir_fd: int | None = None,
     ) -> None:
         """Give a file a second name."""
-        self._gate("rename", str(dst))
+        self._check_call("rename", str(dst))
         source, old = self._place(str(src), src_dir_fd)
         target, new = self._place(str(dst), dst_dir_fd)
         if new in target.entries:
@@ -205,29 +205,29 @@ class VirtualDisk(DiskTree):
 
     def unlink(self, path: str | Path, *, dir_fd: int | None = None) -> None:
         """Remove a name."""
-        self._gate("unlink", str(path))
+        self._check_call("unlink", str(path))
         directory, last = self._place(str(path), dir_fd)
         if last not in directory.entries:
             raise _error(errno.ENOENT, str(path))
         self.change((directory, last), None)
 
     def rmdir(self, path: str, *, dir_fd: int | None = None) -> None:
-        """Remove an empty directory; there is none."""
+        """Fail: there is no directory that may be removed."""
         del dir_fd
         raise _error(errno.ENOTDIR, path)
 
     def mkdir(self, path: str | Path, mode: int = 0o777) -> None:
         """Create a directory."""
         del mode
-        self._gate("open_write", str(path))
+        self._check_call("open_write", str(path))
         if str(path) in self.directories:
             raise _error(errno.EEXIST, str(path))
         self.add_directory(Path(path))
 
     # ---- inside
 
-    def _gate(self, operation: str, name: str) -> None:
-        """Let an operation pass, unless the process is dead or the disk fails."""
+    def _check_call(self, operation: str, name: str) -> None:
+        """Raise an error if the process is dead or the disk fails."""
         if self.calls_left is not None:
             self.calls_left -= 1
             self.is_dead = self.is_dead or self.calls_left < 0

@@ -1,7 +1,7 @@
-"""What lies on the virtual disk, what of it is durable, and what a power cut leaves.
+"""The contents of the virtual disk, what of them is durable, and what a power cut leaves.
 
-What was synced survives; of the rest any part may. The changes of one name happen in order, a
-rename is one change of two names, and everything else is independent.
+What was synced survives; any part of the rest may survive. The changes of one name happen in order,
+a rename is one change of two names, and all other changes are independent.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _TICK_NS = 4_000_000  # times of files are as coarse as the kernel's tick
 class DiskTree:
     """Directories and files. Times are the wall clock's.
 
-    `on_added` and `on_removed` hear of each name that comes and goes: (directory, name).
+    `on_added` and `on_removed` are called with the directory and the name of each change.
     """
 
     def __init__(self, wall: Callable[[], float]) -> None:
@@ -30,7 +30,7 @@ class DiskTree:
         self._wall = wall
 
     def add_directory(self, path: Path) -> None:
-        """Create a directory that was always there."""
+        """Create a directory that is durable from the beginning."""
         self.directories[str(path)] = Inode(is_directory=True, time_ns=self.now_ns())
 
     def names(self, path: Path) -> dict[str, bytes]:
@@ -38,19 +38,19 @@ class DiskTree:
         return {name: each.data for name, each in self.directories[str(path)].entries.items()}
 
     def durable(self, path: Path, name: str) -> bytes | None:
-        """Return what surely survives of a file; None if nothing does."""
+        """Return the contents of a file that survive a power cut; None if nothing does."""
         inode = self.directories[str(path)].durable.get(name)
         return None if inode is None else inode.synced
 
     def create(self, path: Path, name: str, contents: bytes) -> None:
-        """Create a file as somebody else's process does, not durably."""
+        """Create a file as another process does, not durably."""
         directory, inode = self.directories[str(path)], self.new_file()
         inode.data = contents
         self.unsynced.append(inode)
         self.change(None, (directory, name, inode))
 
     def write_late(self, path: Path, name: str, contents: bytes) -> None:
-        """Write into a file as the process does that created it; it may be gone meanwhile."""
+        """Write a file as the process does that created it, if the file still exists."""
         inode = self.directories[str(path)].entries.get(name)
         if inode is not None:
             inode.data = contents
@@ -67,7 +67,7 @@ class DiskTree:
         self.unsynced.clear()
 
     def lose(self, random: Random) -> list[str]:
-        """Cut the power: return the paths that are gone or changed."""
+        """Cut the power; return the paths that are removed or changed."""
         keep = random.choice([0.0, 0.3, 0.7, 1.0])
         lost: set[tuple[int, str]] = set()
         for change in self.pending:

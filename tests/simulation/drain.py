@@ -33,7 +33,7 @@ MIN_FREE_BYTES = 1 << 30
 def start_drain(
     world: VirtualWorld, process: Process, queue: VirtualQueue, inputs_changed: Callable[[], bool]
 ) -> Service:
-    """Return a drain that has taken up the virtual spool.
+    """Return a drain that has loaded the virtual spool.
 
     Raises:
         OSError, SpoolError: the disk fails.

@@ -1,7 +1,7 @@
-"""What fails now, and a seeded plan of when: one knob for each class of faults.
+"""What fails now: one field for each class of faults.
 
-The plan is a list of phases; each sets a knob at its begin and clears it at its end. `Faults` is
-only looked at, by the virtual Slurm, cc-backend and disk.
+Each phase of `simulation.plan` sets a field when it begins and resets it when it ends. The virtual
+Slurm, cc-backend and disk only read `Faults`.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ SINGLE: tuple[Answer, ...] = (*OUTAGES, *HALTS)
 
 @dataclass(slots=True)
 class Faults:
-    """The knobs. Empty or False: all is well.
+    """The active faults. Empty or False: no fault of this class.
 
     `outage`, `starts_fail`, `stops_fail`: the answer that all requests (of a kind) get.
     `poison`: job id to the answer that its start, stop or both get. `refused_word`: bodies that
@@ -77,12 +77,12 @@ class Faults:
     random: Random = field(default_factory=Random)
 
     def is_unreadable_record(self, job_id: int) -> bool:
-        """Tell whether a record cannot be read now."""
+        """Return whether a record cannot be read now."""
         share = self.unreadable_share
         return bool(share) and (job_id * 2654435761 % 1000) / 1000 < share
 
     def disk_fault(self, operation: str, name: str) -> None:
-        """Let an operation on the disk fail, as the knob says.
+        """Make an operation on the disk fail if the field `disk` says so.
 
         Raises:
             OSError: it failed.

@@ -1,4 +1,4 @@
-"""What lies on the virtual disk, what of it is durable, and what a power cut leaves of the rest."""
+"""Files, directories and name changes of the virtual disk, with their durable state."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Inode:
         self.durable: dict[str, Inode] = {}
 
     def status(self) -> os.stat_result:
-        """Return what `stat` says."""
+        """Return the result of `stat`."""
         kind = stat.S_IFDIR if self.is_directory else stat.S_IFREG
         seconds, changed = self.time_ns // 1_000_000_000, self.changed_ns // 1_000_000_000
         plain = (kind | 0o640, id(self) & 0xFFFF, 1, 1, 0, 0, len(self.data), 0, seconds, changed)
@@ -28,7 +28,7 @@ class Inode:
 
 
 class Change:
-    """A change of names that is not durable yet: `removed` names go, `added` ones come."""
+    """A change of names that is not durable yet: it removes `removed` and adds `added`."""
 
     def __init__(
         self, removed: tuple[Inode, str] | None, added: tuple[Inode, str, Inode] | None
@@ -37,11 +37,11 @@ class Change:
         self.added = added
 
     def names(self) -> list[tuple[int, str]]:
-        """Return the names that it touches."""
+        """Return the names that the change affects."""
         return [(id(place[0]), place[1]) for place in (self.removed, self.added) if place]
 
     def make_durable(self) -> None:
-        """Let it survive."""
+        """Make the change durable."""
         if self.removed:
             self.removed[0].durable.pop(self.removed[1], None)
         if self.added:

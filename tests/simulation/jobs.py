@@ -1,4 +1,4 @@
-"""Jobs of the simulated site, and what cc-backend must be told of them, computed independently."""
+"""Jobs of the simulated site, and, computed independently, what cc-backend must get of them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ GPUS = 4
 ADDRESSES = tuple(f"00000000:0{index}:00.0" for index in range(GPUS))
 HOSTS = [f"a{number:03}" for number in range(1, 41)]
 FIRST_UID = 1000
-FORBIDDEN = "FORBIDDEN"  # something in front of cc-backend dislikes this word
+FORBIDDEN = "FORBIDDEN"  # a firewall in front of cc-backend rejects this word
 _SHARED = {"node": "none", "user": "single_user", "shared": "multi_user"}
 _EXCLUSIVE = {"node": 1, "user": 2, "shared": 0}
 _OVERSUBSCRIBE = {"node": "NO", "user": "USER", "shared": "OK"}
@@ -22,7 +22,7 @@ _OVERSUBSCRIBE = {"node": "NO", "user": "USER", "shared": "OK"}
 
 @dataclass(slots=True, kw_only=True)
 class Traffic:
-    """How much, and of what kind; shares in 0..1, times in seconds."""
+    """The number and kinds of jobs; shares in 0..1, times in seconds."""
 
     jobs: int = 250
     seconds: float = 3000.0
@@ -46,7 +46,7 @@ class Submission:
 
 
 def new_job(submission: Submission, traffic: Traffic, random: Random, now: int) -> Job:
-    """Return a job as the controller shows it when it runs, but for times and state."""
+    """Return a job as the controller shows a running one, except for times and state."""
     is_wide = random.random() < 0.1
     nodes = sorted(random.sample(HOSTS, random.randint(2, 4) if is_wide else 1))
     is_whole = is_wide or random.random() < 0.2
@@ -90,7 +90,7 @@ def new_texts(job: Job, traffic: Traffic, random: Random) -> Texts:
 
 
 def expected_document(job: Job, *, is_new_backend: bool) -> dict[str, Any]:
-    """Return what cc-backend must be told of a run, but for its metadata."""
+    """Return the start that cc-backend must get for a run, without its metadata."""
     word = str(job.sharing)
     document: dict[str, Any] = {
         "jobId": job.job_id,
@@ -126,7 +126,7 @@ def user_name(job: Job) -> str:
 
 
 def hook_extras(job: Job) -> str:
-    """Return what slurmctld tells its hooks of a job, as they write it."""
+    """Return the lines that a hook writes from slurmctld's variables about a job."""
     words = {
         "nodes": ",".join(job.nodes),
         "user": user_name(job),

@@ -1,4 +1,4 @@
-"""What must always hold (safety), and what must happen soon while the world is well (progress)."""
+"""What must always hold (safety), and what must happen soon while nothing fails (progress)."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from simulation.disk import VirtualDisk
 from simulation.site import Site
 from simulation.truth import NEW_END_STATES, OLD_END_STATES, Run
 
-FAST_SECONDS = 12.0  # from an event to the delivery while the world is well
+FAST_SECONDS = 12.0  # from an event to the delivery while nothing fails
 RECOVERY_SECONDS = 72.0  # from the last fault to the delivery
-TOKEN_SECONDS = 15.0  # from a token that was put right
+TOKEN_SECONDS = 15.0  # from the correction of the token
 HOLD_SECONDS = 180.0
 REQUEUE_SECONDS = 700.0  # two holds, a delete and a flush of the job cache
-ALONE_SECONDS = 400.0  # until a run that something in front refuses is sent without its texts
+ALONE_SECONDS = 400.0  # until a run that a firewall rejects is sent without its texts
 FACTS_SECONDS = 20.0  # without a fault: long enough to have asked Slurm
 FUTURE_SECONDS = 290
 RUN_DIRECTORIES = ("todo", "open", "dead")
 
 
 class Violation(BaseException):  # not for the program to catch
-    """A promise that was broken."""
+    """A requirement that was violated."""
 
 
 class Oracle:
-    """Compares what happens with what is true."""
+    """A comparison of what happens with the true jobs of the site."""
 
     def __init__(
         self,
@@ -97,14 +97,14 @@ class Oracle:
             raise Violation(f"{run.key} resources are {found}, not {wanted} (wrong facts)")
 
     def facts_lost(self, run: Run) -> bool:
-        """Tell whether Slurm had no chance to tell the facts before it forgot them."""
+        """Return whether Slurm could not be asked for the facts before it forgot them."""
         until = min(self._clock.steady, run.end_at + self._site.slurm.min_job_age)
         return not self._availability.was_available(
             run.start_at, until, FACTS_SECONDS, ("slurm", "process")
         )
 
     def _end_lost(self, run: Run) -> bool:
-        """Tell whether Slurm had no chance to tell the end before it forgot it."""
+        """Return whether Slurm could not be asked for the end before it forgot it."""
         until = min(self._clock.steady, run.end_at + self._site.slurm.min_job_age)
         return not self._availability.was_available(
             run.end_at, until, FACTS_SECONDS, ("slurm", "process")
@@ -134,32 +134,32 @@ class Oracle:
     def _added(self, path: str, name: str) -> None:
         directory = self._directory_of.get(path)
         if directory == "dead":
-            self._check_buried(name)
+            self._check_dead_letter(name)
         elif directory == "todo":
             self._note_stored(name)
 
     def _removed(self, path: str, name: str) -> None:
         directory = self._directory_of.get(path)
         if directory == "new":
-            self._check_event_gone(name)
+            self._check_event_removed(name)
         elif directory in {"todo", "open"}:
-            self._check_run_gone(name)
+            self._check_run_removed(name)
 
     def _note_stored(self, name: str) -> None:
         run = self._run_of(name)
         if run is not None and run.stored_at is None:
             run.stored_at = self._clock.steady
 
-    def _check_buried(self, name: str) -> None:
+    def _check_dead_letter(self, name: str) -> None:
         run = self._run_of(name)
         if run is None or not (run.is_poison or run.is_forbidden):
             why = self._disk.names(self._paths["dead"]).get(name + ".why", b"").decode()
             contents = self._disk.names(self._paths["dead"])[name].decode("utf-8", "replace")
             raise Violation(f"{name} was moved to dead/ without a refusal: {why} {contents[-600:]}")
 
-    def _check_event_gone(self, name: str) -> None:
+    def _check_event_removed(self, name: str) -> None:
         run = self._site.by_event.get(name)
-        if run is None or run.is_excluded or run.is_optional or self._has_twin(name, run):
+        if run is None or run.is_excluded or run.is_optional or self._has_same_event(name, run):
             return
         stored = self._stored(run)
         if name.startswith("1-start") and run.started_at is None and stored is None:
@@ -170,15 +170,15 @@ class Oracle:
                 f"{name} was deleted, its run's end is neither stored nor delivered (lost)"
             )
 
-    def _has_twin(self, name: str, run: Run) -> bool:
-        """Tell whether another event that says the same waits."""
+    def _has_same_event(self, name: str, run: Run) -> bool:
+        """Return whether `new/` has another event of the same kind for the run."""
         kind = name.split("-")[1]
         others = (each for each in self._disk.names(self._paths["new"]) if each != name)
         return any(
             self._site.by_event.get(each) is run and each.split("-")[1] == kind for each in others
         )
 
-    def _check_run_gone(self, name: str) -> None:
+    def _check_run_removed(self, name: str) -> None:
         run = self._run_of(name)
         if run is None or run.is_excluded or run.is_optional or run.stopped_at is not None:
             return
@@ -186,7 +186,7 @@ class Oracle:
             raise Violation(f"{name} was deleted and is not delivered (lost)")
 
     def _stored(self, run: Run) -> bytes | None:
-        """Return what surely survives of a run's file."""
+        """Return the contents of a run's file that survive a power cut."""
         found = (self._disk.durable(self._paths[each], run.name) for each in RUN_DIRECTORIES)
         return next((contents for contents in found if contents is not None), None)
 
@@ -197,10 +197,10 @@ class Oracle:
     # ---- progress
 
     def check_progress(self) -> None:
-        """Look at what is due and is not done.
+        """Check that every delivery that is due has been made.
 
         Raises:
-            Violation: the world is well, and it was not done in time.
+            Violation: nothing fails, and a delivery was not made in time.
         """
         now = self._clock.steady
         for key, run in list(self._waiting.items()):
@@ -209,7 +209,7 @@ class Oracle:
             elif run.is_poison or run.is_silent:
                 continue
             elif max(run.start, run.end or 0) > self._clock.wall() + FUTURE_SECONDS:
-                run.future_until = now  # the clock is wrong: the drain waits with it
+                run.future_until = now  # the clock is wrong: the drain does not deliver it yet
             elif run.started_at is None:
                 self._check_start(run, now)
             elif run.end is not None:
@@ -250,14 +250,14 @@ class Oracle:
             raise Violation(f"{run.key} ended at {run.end_at:.1f} and is not stopped at cc-backend")
 
     def _recovered(self, parts: set[str]) -> float:
-        """Return when all must be delivered that waited for some parts of the world."""
+        """Return when everything that waited for some parts of the world must be delivered."""
         return max(
             self._availability.since(parts) + RECOVERY_SECONDS,
             self._availability.since({"token"}) + TOKEN_SECONDS,
         )
 
     def _needs(self, run: Run, *, is_stored: bool) -> set[str]:
-        """Return which parts of the world must be well for a run beside cc-backend."""
+        """Return which parts of the world a run needs besides cc-backend."""
         parts = set() if is_stored else {"slurm"}
         if run.host in self._backend.faults.unknown_once:
             parts.add("hosts")
@@ -285,7 +285,7 @@ class Oracle:
                     )
 
     def _texts_lost(self, run: Run) -> bool:
-        """Tell whether the script could not be had in time."""
+        """Return whether the script could not be read in time."""
         parts = ("slurm", "process", "texts", "backend", "token", "starts", "names")
         until = run.start_at + FACTS_SECONDS + 5.0
         is_well = self._availability.was_available(run.start_at, until, FACTS_SECONDS, parts)

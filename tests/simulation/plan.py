@@ -1,4 +1,4 @@
-"""A seeded plan of faults: what can happen to the world, and what is spoiled by it."""
+"""The faults of a seeded plan: what can fail, and which parts of the world each affects."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from simulation.faults import HALTS, OUTAGES, SINGLE, Answer, Faults
 from simulation.jobs import HOSTS
 from simulation.site import Site
 
-HALT_RECOVERY_SECONDS = 10.0  # the next probe of a server that refused us comes after a minute
+HALT_RECOVERY_SECONDS = 10.0  # a server that rejects requests is probed again after a minute
 HANG_RECOVERY_SECONDS = 65.0  # until the last command that hangs is ended
 TEXTS_RECOVERY_SECONDS = 45.0
 DISK_RECOVERY_SECONDS = 65.0  # until a file that could not be read is read again
 RECORDS_RECOVERY_SECONDS = 15.0
-TOPOLOGY_SECONDS = 600.0  # longer, a start goes without what the topology would add
+TOPOLOGY_SECONDS = 600.0  # after that a start is sent without facts from the topology
 
 
 def _nothing() -> None:
@@ -26,9 +26,9 @@ def _nothing() -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Phase:
-    """A fault that lasts; `spoils` is not well meanwhile, nor `recovery` seconds after it.
+    """A fault that lasts; the parts in `spoils` fail meanwhile and `recovery` seconds after it.
 
-    `longest` is how long it can be borne.
+    `longest` is the longest time that the fault may last.
     """
 
     name: str
@@ -41,7 +41,7 @@ class Phase:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class World:
-    """What phases change."""
+    """The parts of a simulation that phases change."""
 
     faults: Faults
     site: Site
@@ -54,7 +54,7 @@ class World:
 
 
 class Phases:
-    """Everything that can go wrong: each public method draws one phase."""
+    """All faults that can happen: each public method draws one phase."""
 
     def __init__(self, world: World, random: Random) -> None:
         self._world = world
@@ -66,16 +66,16 @@ class Phases:
         own = set(dir(self)) - {"names", "draw"}
         found = sorted(name for name in own if not name.startswith("_"))
         if not self._world.site.traffic.names_start:
-            found.remove("clock_step")  # events without a start are told apart by the clock
+            found.remove("clock_step")  # events without a start are distinguished by the clock
         return found
 
     def draw(self, name: str) -> Phase:
-        """Return a phase of a name."""
+        """Return a phase by its name."""
         phase: Phase = getattr(self, name)()
         return phase
 
-    def _knob(self, name: str, value: object, *spoils: str, recovery: float = 0.0) -> Phase:
-        """Return a phase that sets one knob of the faults."""
+    def _set_field(self, name: str, value: object, *spoils: str, recovery: float = 0.0) -> Phase:
+        """Return a phase that sets one field of the faults."""
         usual = getattr(Faults(), name)
         return Phase(
             name=f"{name}={value!r}",
@@ -89,36 +89,36 @@ class Phases:
 
     def outage(self) -> Phase:
         """P1: every request gets the same bad answer, or none."""
-        return self._knob("outage", self._random.choice(OUTAGES), "backend")
+        return self._set_field("outage", self._random.choice(OUTAGES), "backend")
 
     def halt(self) -> Phase:
-        """P1: every request is refused before cc-backend looks at it."""
+        """P1: every request is rejected before it reaches cc-backend."""
         answer = self._random.choice(HALTS)
-        return self._knob("outage", answer, "backend", recovery=HALT_RECOVERY_SECONDS)
+        return self._set_field("outage", answer, "backend", recovery=HALT_RECOVERY_SECONDS)
 
     def starts_fail(self) -> Phase:
         """P0, P1: only starts fail."""
-        return self._knob("starts_fail", self._random.choice(SINGLE), "starts")
+        return self._set_field("starts_fail", self._random.choice(SINGLE), "starts")
 
     def stops_fail(self) -> Phase:
         """P0, P1: only stops fail."""
-        return self._knob("stops_fail", self._random.choice(SINGLE), "stops")
+        return self._set_field("stops_fail", self._random.choice(SINGLE), "stops")
 
     def clusters_fail(self) -> Phase:
         """P2: the topology cannot be read."""
-        phase = self._knob("clusters_fail", True, "starts")
+        phase = self._set_field("clusters_fail", True, "starts")
         return replace(phase, longest=TOPOLOGY_SECONDS)
 
     def lost(self) -> Phase:
         """Requests and replies are lost."""
-        return self._knob("lost_share", self._random.choice([0.05, 0.2]), "backend")
+        return self._set_field("lost_share", self._random.choice([0.05, 0.2]), "backend")
 
     def delayed(self) -> Phase:
         """Replies come late."""
-        return self._knob("delayed_share", self._random.choice([0.02, 0.1]), "backend")
+        return self._set_field("delayed_share", self._random.choice([0.02, 0.1]), "backend")
 
     def token(self) -> Phase:
-        """P6: the token is unreadable or wrong, and put right again."""
+        """P6: the token is unreadable or wrong, and later correct again."""
         value = self._random.choice(["unreadable", "wrong"])
 
         def change(token: str) -> None:
@@ -134,32 +134,32 @@ class Phases:
         """P10: some hosts are missing in cluster.json."""
         hosts = set(self._random.sample(HOSTS, 3))
         self._faults.unknown_once |= hosts
-        return self._knob("unknown_hosts", hosts, "hosts")
+        return self._set_field("unknown_hosts", hosts, "hosts")
 
     # ---- Slurm
 
     def controller(self) -> Phase:
         """P8, P13: squeue and scontrol hang, fail or are slow."""
         how = self._random.choice(["hang", "fail", "slow"])
-        return self._knob("controller_hangs", how, "slurm", recovery=HANG_RECOVERY_SECONDS)
+        return self._set_field("controller_hangs", how, "slurm", recovery=HANG_RECOVERY_SECONDS)
 
     def accounting(self) -> Phase:
         """P8, P17: sacct hangs, fails or is slow."""
         how = self._random.choice(["hang", "fail", "slow"])
-        return self._knob("accounting_hangs", how, "slurm", recovery=HANG_RECOVERY_SECONDS)
+        return self._set_field("accounting_hangs", how, "slurm", recovery=HANG_RECOVERY_SECONDS)
 
     def records(self) -> Phase:
         """P12, P15: some records cannot be read."""
-        return self._knob("unreadable_share", 0.3, "slurm", recovery=RECORDS_RECOVERY_SECONDS)
+        return self._set_field("unreadable_share", 0.3, "slurm", recovery=RECORDS_RECOVERY_SECONDS)
 
     def texts(self) -> Phase:
-        """P4, P9: scripts are not reached in time."""
+        """P4, P9: scripts cannot be read in time."""
         seconds = self._random.choice([5.0, 20.0])
-        return self._knob("texts_hang", seconds, "texts", recovery=TEXTS_RECOVERY_SECONDS)
+        return self._set_field("texts_hang", seconds, "texts", recovery=TEXTS_RECOVERY_SECONDS)
 
     def name_service(self) -> Phase:
-        """The name service knows nobody."""
-        return self._knob("names_fail", True, "names")
+        """The name service knows no user."""
+        return self._set_field("names_fail", True, "names")
 
     # ---- the machine
 
@@ -208,7 +208,7 @@ class Phases:
         return Phase(name="kill", start=self._world.kill)
 
     def power_cut(self) -> Phase:
-        """The machine stops: what was not synced may be gone."""
+        """The machine stops: what was not synced may be lost."""
         return Phase(name="power cut", start=self._world.cut_power)
 
     def sigterm(self) -> Phase:
@@ -217,6 +217,6 @@ class Phases:
 
 
 def refused_bodies(random: Random) -> Answer | None:
-    """Return what bodies with a certain word get from something in front (P5); None: nothing."""
+    """Return the answer of a firewall to bodies with a certain word (P5); None: no firewall."""
     refusals = [each for each in SINGLE if each[0] in {301, 403, 404, 405, 502, 503}]
     return random.choice([None, None, *refusals])

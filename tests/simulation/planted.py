@@ -29,7 +29,7 @@ class Bug:
 
 
 def bugs() -> list[Bug]:
-    """Return the list."""
+    """Return the bugs of `planted_bugs.toml`."""
     document = tomllib.loads(LIST.read_text())
     return [Bug(**bug | {"tests": tuple(bug["tests"])}) for bug in document["bug"]]
 
@@ -51,7 +51,7 @@ def run_planted(words: list[str]) -> int:
 
 
 def _find(tree: Path, bug: Bug) -> str:
-    """Plant a bug, run seeds until one finds it, and take it out again."""
+    """Plant a bug, run seeds until one finds it, and remove it; return what found it."""
     path = tree / bug.file
     whole = path.read_text()
     if whole.count(bug.search) != 1:

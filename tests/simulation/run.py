@@ -1,4 +1,4 @@
-"""One simulated hour from a seed: the lives of the drain, and its story."""
+"""One simulated hour from a seed: the processes of the drain, and the story of what happened."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _OWN_FAULTS = ("internal error", "no request can be made from")
 
 @dataclass(slots=True)
 class Result:
-    """What a seed gave: the violation or "", how much happened, and the story if it was kept."""
+    """The result of a seed: the violation or "", counts, and the story if it was kept."""
 
     seed: int
     title: str = ""
@@ -68,7 +68,7 @@ class Simulation:
         self._end = self._clock.steady + world.site.traffic.seconds + TAIL_SECONDS
 
     def run(self) -> Result:
-        """Let the hour pass."""
+        """Simulate the hour and return the result."""
         world, result = self.world, self.result
         world.site.on_event = self._wake
         world.begin()
@@ -166,11 +166,11 @@ class Simulation:
         self._wake()
 
     def _wake(self) -> None:
-        """Let the loop look at its directories within its 40 ms."""
+        """Let the loop read its directories within 40 ms."""
         at = self._clock.steady + self._random.uniform(0.0, 0.04)
         self._queue.wake_at = min(self._queue.wake_at, at)
 
-    # ---- lives of the process
+    # ---- the processes of the drain
 
     def _loop(self) -> None:
         checked = 0.0
@@ -178,17 +178,17 @@ class Simulation:
             try:
                 self._live()
             except KilledError:
-                self._die("killed")
+                self._end_process("killed")
             except (OSError, SpoolError) as error:
                 if not self.world.faults.disk:
                     raise
-                self._die(f"ended by {error}")
+                self._end_process(f"ended by {error}")
             if self._clock.steady - checked > CHECK_SECONDS:
                 checked = self._clock.steady
                 self._oracle.check_progress()
 
     def _live(self) -> None:
-        """Do one pass, after a start if there is no process, or the last one."""
+        """Run one pass; start a process first if there is none, or end it after SIGTERM."""
         if self.service is None:
             self._process, self._queue = Process(), VirtualQueue(self.world.scheduler)
             inputs = self._take_inputs_changed
@@ -197,13 +197,13 @@ class Simulation:
         if self._is_terminated:
             self.service.shut_down()
             self.service.close()
-            self._die("SIGTERM")
+            self._end_process("SIGTERM")
             return
         self.service.run_pass(self._idle_seconds)
         self._count_pass()
 
     def _count_pass(self) -> None:
-        """Let a pass take its time; one that repeats without a pause is a violation."""
+        """Let a pass take its time; too many passes in a minute are a violation."""
         self._clock.steady += PASS_SECONDS
         self.result.passes += 1
         begin, count = self._minute
@@ -213,8 +213,8 @@ class Simulation:
             raise Violation(f"{count} passes in {self._clock.steady - begin:.1f} s (spins)")
         self._minute = begin, count + 1
 
-    def _die(self, why: str) -> None:
-        """End the process, and begin a new life after a while."""
+    def _end_process(self, why: str) -> None:
+        """End the process, and let time pass until the next start."""
         world = self.world
         world.say(f"DRAIN ENDS: {why}" + (", power cut" if self._is_power_cut else ""))
         self._process.is_alive = False
@@ -228,7 +228,7 @@ class Simulation:
         world.availability.heal(("process",), self._clock.steady)
 
     def _lose(self, path: str) -> None:
-        """Let the sweep repair what a power cut took of hooks' events."""
+        """Let a sweep report the run again whose event a power cut removed or changed."""
         self.world.say(f"lost or changed by the power cut: {path}")
         directory, _, name = path.rpartition("/")
         run = self.world.site.by_event.get(name)
@@ -237,14 +237,14 @@ class Simulation:
 
 
 class _StoryHandler(logging.Handler):
-    """Puts the drain's log into the story; an exception in our own code is a violation."""
+    """A handler that adds the drain's log to the story; an exception in our code is a violation."""
 
     def __init__(self, world: VirtualWorld) -> None:
         super().__init__()
         self._world = world
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Take a line."""
+        """Add a log line to the story."""
         text = record.getMessage()
         self._world.say(f"{record.levelname} {text}")
         if any(words in text for words in _OWN_FAULTS):

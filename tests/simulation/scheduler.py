@@ -1,7 +1,7 @@
 """The seeded scheduler: world events in order of time, workers without threads, a virtual queue.
 
-A worker's question takes effect at an instant that the scheduler chooses and its answer comes at a
-later one, so the order between workers is arbitrary; the same seed gives the same order.
+The scheduler chooses when a worker's question takes effect, and the answer comes later. So the
+order between workers is arbitrary; the same seed gives the same order.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ UNSENT_SHARE = 0.5  # of the requests under way when the process is killed
 
 
 class Scheduler:
-    """Runs what is to happen at its time."""
+    """A queue of actions, each of which runs at its time."""
 
     def __init__(self, clock: VirtualClock, random: Random) -> None:
         self.clock = clock
@@ -31,25 +31,25 @@ class Scheduler:
         self._sequence = count()
 
     def at(self, time: float, action: Callable[[], None]) -> None:
-        """Let something happen at a steady time."""
+        """Schedule an action at a steady time."""
         heappush(self._heap, (max(time, self.clock.steady), next(self._sequence), action))
 
     def after(self, seconds: float, action: Callable[[], None]) -> None:
-        """Let something happen in so many seconds."""
+        """Schedule an action after some seconds."""
         self.at(self.clock.steady + seconds, action)
 
     def next_time(self) -> float:
-        """Return when the next thing happens."""
+        """Return the time of the next action; infinite if there is none."""
         return self._heap[0][0] if self._heap else float("inf")
 
     def run_next(self) -> None:
-        """Go to the next thing and let it happen."""
+        """Move the clock to the next action and run it."""
         time, _, action = heappop(self._heap)
         self.clock.steady = max(self.clock.steady, time)
         action()
 
     def advance(self, seconds: float) -> None:
-        """Let time pass with all that happens in it."""
+        """Move the clock ahead and run all actions that are due."""
         until = self.clock.steady + seconds
         while self.next_time() <= until:
             self.run_next()
@@ -57,19 +57,19 @@ class Scheduler:
 
 
 class VirtualQueue:
-    """Where workers put answers; waiting for one lets the world go on."""
+    """The queue of the workers' answers; waiting for one runs scheduled actions."""
 
     def __init__(self, scheduler: Scheduler) -> None:
         self._scheduler = scheduler
         self._answers: deque[Answered] = deque()
-        self.wake_at = float("inf")  # the loop looks at its directories by then
+        self.wake_at = float("inf")  # the loop reads its directories by then
 
     def put(self, answer: Answered) -> None:
-        """Put an answer."""
+        """Add an answer."""
         self._answers.append(answer)
 
     def get(self, block: bool = True, timeout: float | None = None) -> Answered:
-        """Return the next answer, letting time pass at most so long.
+        """Return the next answer; let at most `timeout` seconds pass.
 
         Raises:
             Empty: none came.
@@ -87,14 +87,14 @@ class VirtualQueue:
 
 
 class Process:
-    """One life of the drain; the workers of a dead one are not heard any more."""
+    """One process of the drain; answers of its workers are dropped after its end."""
 
     def __init__(self) -> None:
         self.is_alive = True
 
 
 class VirtualWorker(Worker[Any, Any]):
-    """A worker whose thread is the scheduler."""
+    """A worker that the scheduler runs, without a thread."""
 
     def __init__(
         self,
@@ -128,7 +128,7 @@ class VirtualWorker(Worker[Any, Any]):
         return recalled
 
     def close(self) -> None:
-        """Let the question under way be the last."""
+        """Let the current question be the last."""
         self._is_closed = True
 
     def join(self, timeout_seconds: float) -> bool:
@@ -150,9 +150,9 @@ class VirtualWorker(Worker[Any, Any]):
         self._scheduler.after(delay, lambda: self._take_effect(question))
 
     def _take_effect(self, question: Any) -> None:
-        """Compute the answer: what it does to the world happens now, what takes time delays it."""
+        """Compute the answer: its effects happen now, it comes after the time that it takes."""
         if not self._process.is_alive and self._scheduler.random.random() < UNSENT_SHARE:
-            return  # it was killed before the request left
+            return  # it was killed before the request was sent
         if self._is_closed:
             self._finish(question, None)
             return

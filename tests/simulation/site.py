@@ -1,4 +1,4 @@
-"""The traffic of a site: jobs that begin, end, fail and are requeued, with what hooks leave."""
+"""The traffic of a site: jobs that begin, end, fail and are requeued, with the events of hooks."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ from simulation.slurm import VirtualSlurm
 from simulation.truth import Run
 from slurm.job import Job
 
-TRUTH_SECONDS = 0.035  # until the controller shows what a hook was started for
+TRUTH_SECONDS = 0.035  # from a hook until the controller shows the change
 SLOW_HOOK_SHARE, SLOW_HOOK_SECONDS = 0.2, 0.002  # between the open and the write of its file
 _ENDS = ("COMPLETED",) * 6 + ("FAILED", "CANCELLED", "TIMEOUT", "OUT_OF_MEMORY", "NODE_FAIL")
 _REQUEUES = ("PREEMPTED", "NODE_FAIL", "REQUEUED")
 
 
 class Site:
-    """Lets jobs happen: changes Slurm, writes events, notes what is true."""
+    """A generator of jobs: it changes Slurm, writes events and records the truth."""
 
     def __init__(
         self,
@@ -95,10 +95,10 @@ class Site:
         self.slurm.records[job.job_id] = replace(job, nodes=(), allocations=(), cpus=None)
         self._begin(job)
 
-    # ---- the life of a run
+    # ---- begin and end of a run
 
     def _begin(self, job: Job) -> None:
-        """Let a job get its nodes: the prolog's event, and a moment later Slurm shows it."""
+        """Start a job: write the prolog's event; a moment later Slurm shows the job."""
         self._extras[job.job_id] = hook_extras(job)
         start = self._wall()
         final = replace(job, state="RUNNING", start_time=start)
@@ -114,7 +114,7 @@ class Site:
         )
 
     def _run(self, job: Job, event: str) -> None:
-        """Let a run be there: from here on it must be reported."""
+        """Record a run: from now on it must be reported."""
         random = self._random
         run = self._note_run(job)
         self.on_fate(run)
@@ -141,7 +141,7 @@ class Site:
             self._scheduler.after(self.slurm.min_job_age, lambda: self.slurm.forget(job.job_id))
         self._note_event(self._write("stop", job.job_id, run.start, run.end or 0), run)
 
-    # ---- what is true
+    # ---- the truth
 
     def _note_run(self, job: Job) -> Run:
         script = self.slurm.texts[job.job_id].script
@@ -176,7 +176,7 @@ class Site:
     # ---- hooks
 
     def _write(self, kind: str, job_id: int, start: int, end: int = 0) -> str:
-        """Write an event as a hook does; one that cannot be written is gone."""
+        """Write an event as a hook does; an event that cannot be written is lost."""
         named = (start, end) if self.traffic.names_start else (0, 0)
         name = self._name(kind, job_id, *named)
         if self.events_fail:
@@ -211,7 +211,7 @@ class Site:
         self._disk.create(self._new, name, b"" if is_slow else contents)
         self.say(f"event {name}")
         self.on_event()
-        if is_slow:  # a drain that looks now sees the name alone
+        if is_slow:  # a drain that reads now sees an empty file
             self._scheduler.after(SLOW_HOOK_SECONDS, lambda: self._write_late(name, contents))
 
     def _write_late(self, name: str, contents: bytes) -> None:

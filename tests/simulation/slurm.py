@@ -15,7 +15,7 @@ HANG_SECONDS = (20.0, 60.0)  # until our own time limit ends a command
 
 
 class VirtualSlurm:
-    """What slurmctld and slurmdbd know; the site changes it, the drain's clients ask."""
+    """The records of slurmctld and slurmdbd; the site changes them, clients read them."""
 
     def __init__(self, scheduler: Scheduler, faults: Faults, *, min_job_age: float) -> None:
         self.scheduler = scheduler
@@ -29,7 +29,7 @@ class VirtualSlurm:
         self.users: dict[int, str] = {}
 
     def set_record(self, job: Job) -> None:
-        """Let the controller show a job so, and accounting a little later."""
+        """Set the controller's record of a job; accounting gets it a little later."""
         self.records[job.job_id] = job
         if job.state == "PENDING" or not job.start_time or "CONFIGURING" in job.flags:
             return
@@ -38,7 +38,7 @@ class VirtualSlurm:
         self.scheduler.after(delay, lambda: self._account(row))
 
     def requeue(self, job: Job, state: str) -> None:
-        """Let a run end and its job wait for the next."""
+        """End a run and put its job back into the queue."""
         delay = self.accounting_delay * self.scheduler.random.uniform(0.2, 1.0)
         row = replace(job, allocations=(), flags=(), state=state)
         self.scheduler.after(delay, lambda: self._account(row))
@@ -53,7 +53,7 @@ class VirtualSlurm:
         )
 
     def forget(self, job_id: int) -> None:
-        """Let the controller forget a job that is over."""
+        """Let the controller forget a job that has ended."""
         found = self.records.get(job_id)
         if found is not None and found.end_time is not None:
             del self.records[job_id]
@@ -79,8 +79,8 @@ class VirtualSlurm:
         return TextsReply(texts=found, users=users)
 
 
-def _state_alone(record: Job) -> Job:
-    """Return what the columns of squeue tell of a job: cores and the user's words are not there."""
+def _without_details(record: Job) -> Job:
+    """Return a job as the columns of squeue show it: without cores, name and comment."""
     return replace(record, allocations=(), name=None, comment=None)
 
 
@@ -93,7 +93,7 @@ class VirtualSlurmClient:
 
     @property
     def has_accounting(self) -> bool | None:
-        """Tell whether the site has accounting; None until that was asked."""
+        """Return whether the site has accounting; None before the first query."""
         return self._has_accounting
 
     def jobs(
@@ -111,7 +111,7 @@ class VirtualSlurmClient:
             if slurm.faults.is_unreadable_record(job_id):
                 found[job_id] = SlurmError("odd record", reason=FailureReason.MALFORMED)
             else:
-                found[job_id] = _state_alone(record) if job_id in states_only else record
+                found[job_id] = _without_details(record) if job_id in states_only else record
         return found
 
     def accounting(self, ids: Iterable[int], *, since: int, until: int) -> tuple[Job, ...]:
@@ -129,7 +129,7 @@ class VirtualSlurmClient:
         )
 
     def listing(self) -> list[ListedJob]:
-        """Return all jobs the controller has."""
+        """Return all jobs that the controller has."""
         self._run(0.05, hangs=self._slurm.faults.controller_hangs)
         return [ListedJob(job) for job in self._slurm.records.values()]
 

@@ -1,4 +1,4 @@
-"""What is true of each run of the simulated site, and what cc-backend got of it."""
+"""The true facts of each run of the simulated site, and what cc-backend got of it."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ OLD_END_STATES = END_STATES | {"NODE_FAIL": "failed"}
 
 @dataclass(slots=True)
 class Run:
-    """One run of a job: the facts, and what became of it.
+    """One run of a job: the facts, and what happened to it.
 
     Times that end in `_at` are of the steady clock: `start_at` and `end_at` are when its events
     appeared. `was_requeued`: Slurm put its job back into the queue; `requeued`: it was, before or
-    after this run. What is not expected of it: `is_optional` may be left out by the policy for
-    requeued jobs, `is_excluded` must not be reported, `is_poison` is refused alone, `is_silent` is
-    never answered, `is_forbidden` is refused with its script.
+    after this run. Exceptions: an `is_optional` run may be omitted by the policy for requeued jobs,
+    an `is_excluded` run must not be reported, the start or stop of an `is_poison` run fails, an
+    `is_silent` run is never answered, an `is_forbidden` run is rejected with its script.
     """
 
     job_id: int

@@ -1,4 +1,4 @@
-"""The wire to the virtual cc-backend: what is lost, late, refused on the way or never answered."""
+"""The connection to the virtual cc-backend: requests are lost, late, rejected or never answered."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _START, _STOP = "/api/jobs/start_job/", "/api/jobs/stop_job/"
 
 
 class VirtualTransport:
-    """Exchanges with the server, with the interface of `ccbackend.wire.transport.Transport`."""
+    """A connection to the server, with the interface of `ccbackend.wire.transport.Transport`."""
 
     def __init__(
         self,
@@ -89,7 +89,7 @@ class VirtualTransport:
         return self._answer(*self._server.handle(method, path, body))
 
     def _authenticated(self, path: str, token: str | None) -> Answer | None:
-        """Return the answer that needs no look at the request, if one does."""
+        """Return the version page or the refusal of a wrong token; None for other requests."""
         if path == "/login":
             return 200, f"<footer>Version {self._server.version}</footer>"
         if token is not None and token != self._server.token:
@@ -97,7 +97,7 @@ class VirtualTransport:
         return None
 
     def _refused(self, path: str, body: bytes | None) -> Answer | None:
-        """Return what stands in for the server's answer, if something does."""
+        """Return the answer of a fault instead of the server's; None if no fault applies."""
         faults = self._faults
         kind = {_START: "start" if body else "", _STOP: "stop"}.get(path, "")
         failing = {"start": faults.starts_fail, "stop": faults.stops_fail}.get(kind)
@@ -106,7 +106,7 @@ class VirtualTransport:
         return faults.outage or failing or (self._refused_body(kind, body) if body else None)
 
     def _refused_body(self, kind: str, body: bytes) -> Answer | None:
-        """Return what this one body gets, whatever others get."""
+        """Return the answer of a fault that affects only this body; None if there is none."""
         faults = self._faults
         if faults.refused_answer is not None and FORBIDDEN.encode() in body:
             return faults.refused_answer
@@ -129,7 +129,7 @@ class VirtualTransport:
         )
 
     def _silent(self, method: str, path: str, body: bytes | None) -> HttpAnswer:
-        """Accept a request and never answer it; it may take effect all the same."""
+        """Accept a request and never answer it; it may take effect nevertheless."""
         if self._scheduler.random.random() < 0.5:
             self._server.handle(method, path, body)
         self._scheduler.clock.ahead += CLIENT_SECONDS

@@ -28,7 +28,7 @@ LONG_FAULTS = (200.0, 3600.0, 3 * 3600.0, 6 * 3600.0)
 
 
 class VirtualWorld:
-    """All but the drain. `story` is kept if it is a list."""
+    """Everything around the drain; the story of events is kept only if `keep_story` is set."""
 
     def __init__(self, seed: int, *, keep_story: bool) -> None:
         self.random = random = Random(seed)
@@ -73,17 +73,17 @@ class VirtualWorld:
         self._silent_share = random.choice([0.0, 0.0, 0.0, 0.01])
 
     def begin(self) -> None:
-        """Put the traffic into the schedule."""
+        """Schedule the jobs of the site and the regular write-back of the disk."""
         self.site.plan()
         self._write_back()
 
     def say(self, text: str) -> None:
-        """Add a line to the story."""
+        """Add a line to the story if it is kept."""
         if self._keep_story:
             self.story.append(f"{self.clock.steady - 1000.0 + self.clock.ahead:10.3f} {text}")
 
     def title(self) -> str:
-        """Return what is particular to this world."""
+        """Return the settings that distinguish this world from others."""
         words = [
             "half a day" if self.is_long else "",
             str(self.backend.version),
@@ -99,12 +99,12 @@ class VirtualWorld:
         return ", ".join(word for word in words if word)
 
     def fault_seconds(self) -> float:
-        """Draw how long a fault lasts."""
+        """Return a random duration for a fault, in seconds."""
         longest = self.random.choice(LONG_FAULTS if self.is_long else SHORT_FAULTS)
         return longest * self.random.uniform(0.5, 1.0)
 
     def report_again_later(self, run: Run) -> None:
-        """Let the sweep find a run whose event was lost, as soon as it can write."""
+        """Simulate a sweep that reports a run whose event was lost, as soon as it can write."""
         self.say(f"event of {run.key} is lost")
         delay = self.random.uniform(5.0, 20.0)
         self.scheduler.after(delay, lambda: self._report_again(run))
@@ -120,9 +120,9 @@ class VirtualWorld:
         self.scheduler.after(WRITEBACK_SECONDS, self._write_back)
 
     def _choose_fate(self, run: Run) -> None:
-        """Let something refuse the runs of a few jobs alone, or never answer them.
+        """Let cc-backend reject the runs of a few jobs only, or never answer them.
 
-        Of the latter there is one: a second one may hold the other connection for a minute.
+        Only one job gets no answer: a second one could block the other connection for a minute.
         """
         random, faults = self.random, self.faults
         is_poison = random.random() < self._poison_share
