@@ -14,7 +14,7 @@ import yaml
 ROOT = Path(__file__).parents[2]
 RULES = ROOT / "deploy" / "prometheus" / "cc-slurm-sync.rules.yml"
 DOCS = "/usr/share/doc/cc-slurm-sync/docs"
-"""Where the packages put the pages (`packaging/stage`)."""
+"""The directory in which the packages install the documentation (`packaging/stage`)."""
 PROGRAMS = ("prometheus", "promtool", "prometheus-node-exporter")
 MISSING = [name for name in PROGRAMS if shutil.which(name) is None]
 
@@ -25,13 +25,13 @@ needs_prometheus = pytest.mark.skipif(
 
 
 def alert_rules() -> dict[str, dict[str, Any]]:
-    """Return all rules by the name of the alert."""
+    """Return all alert rules by the name of the alert."""
     (group,) = yaml.safe_load(RULES.read_text())["groups"]
     return {rule["alert"]: rule for rule in group["rules"]}
 
 
 def promtool(*words: object) -> str:
-    """Run promtool; return what it prints, or fail with it."""
+    """Run promtool and return its output; fail with that output if promtool fails."""
     command = ["promtool", *map(str, words)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr

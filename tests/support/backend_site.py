@@ -1,7 +1,7 @@
 """A site for tests: a fake Slurm, real events, a real drain and sweeper, and a server of any kind.
 
-Time is real. `Slurm` holds what the controller and accounting say; the server is a stub or, where
-there is one, a real cc-backend.
+Time is real. `Slurm` holds the answers of the controller and accounting; the server is a stub or,
+where one is installed, a real cc-backend.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ DESCRIPTION = "JobId=1 JobName=x\n   JobState=RUNNING Reason=None\n"
 
 
 class Server(Protocol):
-    """A cc-backend that can be ended and started again under the same address."""
+    """A cc-backend that can be stopped and started again under the same address."""
 
     token: str
 
@@ -60,17 +60,17 @@ class Server(Protocol):
 
     @property
     def version(self) -> Version:
-        """Its release."""
+        """The release of the server."""
 
     def start(self, *, nats: bool = False) -> None:
-        """Start it again."""
+        """Start the server again."""
 
     def stop(self) -> None:
-        """End it; its database stays."""
+        """Stop the server; its database stays."""
 
 
 class StubbedServer:
-    """A stub in the place of a real server; it commits its job cache as often."""
+    """A stub of cc-backend that commits its job cache as often as the real server in the tests."""
 
     def __init__(self, version: str) -> None:
         self.version = parse_version(version)
@@ -94,24 +94,24 @@ class StubbedServer:
         self.stop()
 
     def start(self, *, nats: bool = False) -> None:
-        """Start it again."""
+        """Start the server again."""
         self.model.nats = nats
         self._server = StubServer(self.model, self._port)
         self._server.__enter__()
 
     def stop(self) -> None:
-        """End it; its tables stay."""
+        """Stop the server; its tables stay."""
         self._server.close()
 
     def become(self, version: str) -> None:
-        """Take the place of another release with the same tables, as an upgrade does."""
+        """Change to another release and keep the tables, as an upgrade does."""
         self.stop()
         self.version = parse_version(version)
         self.model.version = version
 
 
 class Slurm(SweptSlurm):
-    """What the controller and accounting say, by the real clock."""
+    """A Slurm whose controller and accounting answer by the real clock."""
 
     has_accounting = True
 
@@ -121,7 +121,7 @@ class Slurm(SweptSlurm):
         return int(time.time())
 
     def listing(self) -> tuple[Any, ...]:
-        """Return nothing: open runs are then looked up one by one."""
+        """Return an empty job list, so that open runs are looked up one by one."""
         return ()
 
 
@@ -131,7 +131,7 @@ def _texts(query: TextsQuery) -> TextsReply:
 
 
 class BackendSite:
-    """Slurm, spool, drain and sweeper in front of one server."""
+    """A site with Slurm, spool, drain and sweeper in front of one server."""
 
     def __init__(self, server: Server, root: Path) -> None:
         self.server = server
@@ -147,16 +147,16 @@ class BackendSite:
         self._session = requests.Session()
 
     def close(self) -> None:
-        """Close the connections."""
+        """Close the connections to the server."""
         self._session.close()
 
     def client(self, known: SharedServerInfo | None = None) -> BackendClient:
-        """Our client with the token of the site."""
+        """Return our client with the token of the site."""
         transport = Transport(requests.Session(), self.server.url, token=lambda: self.token)
         return BackendClient(transport, known)
 
     def begin(self, job_id: int, start: int, **facts: Any) -> Job:
-        """Let a job begin in Slurm and its prolog run."""
+        """Start a job in Slurm and run its prolog hook."""
         base = Job(
             job_id=job_id,
             cluster="slurm",
@@ -177,28 +177,28 @@ class BackendSite:
         return self.slurm.records[job_id]
 
     def end(self, job_id: int, end: int, state: str = "COMPLETED") -> None:
-        """Let a job end in Slurm and its epilog run."""
+        """End a job in Slurm and run its epilog hook."""
         over = replace(self.slurm.records[job_id], state=state, end_time=end)
         self.slurm.records[job_id] = over
         self.slurm.rows.append(over)
         self.hook("stop", job_id, end)
 
     def requeue(self, job_id: int, end: int, again: int) -> None:
-        """Let a run end and the next one of its job begin."""
+        """End a run and start the next run of the same job, with the hooks of both."""
         first = self.slurm.records[job_id]
         self.slurm.rows.append(replace(first, state="REQUEUED", end_time=end))
         self.hook("stop", job_id, end)
         self.begin(job_id, again, restart_count=1)
 
     def hook(self, kind: str, job_id: int, moment: int) -> None:
-        """Do what a hook does at that moment."""
+        """Write an event as a hook does at that moment."""
         self._pid += 1
         path = self.spool / "new" / f"1-{kind}-{job_id}-0-0-{self._pid}"
         path.write_text("end\n")
         os.utime(path, (moment, moment))
 
     def drain_all(self) -> bool:
-        """Drain until nothing is left to be told; 1.4.0 and 1.4.1 let every start wait."""
+        """Drain until nothing is pending; 1.4.0 and 1.4.1 put every start into a queue first."""
         told = self.drain()
         for _ in range(4 if server_info(self.server.version).queues_starts else 0):
             if told:
@@ -208,7 +208,7 @@ class BackendSite:
         return told
 
     def drain(self) -> bool:
-        """Drain once; whether nothing is left to be told."""
+        """Drain once; return whether nothing is pending any more."""
         site = DrainSettings(
             state=self._state,
             hold_seconds=0.0,
@@ -235,14 +235,14 @@ class BackendSite:
             return assemble(site, composer, externals, layout=layout).run_once()
 
     def destination(self) -> dict[str, Any]:
-        """What the last drain said of the server: `{"state", "reason", ...}`."""
+        """Return what the last drain recorded about the server: `{"state", "reason", ...}`."""
         document = json.loads((self._state / "drain.json").read_text())
         conditions = [document["health"], document["starts"], document["stops"]]
         found: dict[str, Any] = next((c for c in conditions if c["state"] != "up"), conditions[0])
         return found
 
     def sweep(self, state: SweepState) -> tuple[SweepResult, SweepState]:
-        """Sweep once and put the repairs into the spool; what was seen, and the next state."""
+        """Sweep once and write the repairs to the spool; return the result and the next state."""
         with Layout(self.spool) as layout:
             sources = SweepSources(
                 slurm=self.slurm,
@@ -264,7 +264,7 @@ class BackendSite:
         return result, next_state(result, [each.key for each in written])
 
     def files(self) -> list[str]:
-        """What lies in the spool."""
+        """Return the names of all files in the spool."""
         return sorted(
             f"{directory}/{path.name}"
             for directory in ("new", "todo", "open", "dead")
@@ -272,19 +272,19 @@ class BackendSite:
         )
 
     def states(self, job_ids: Iterable[int]) -> dict[tuple[int, int], str]:
-        """The state of every run of some jobs at the server, committed ones alone."""
+        """Return the state of every committed run of some jobs at the server."""
         rows: list[BackendRow] = []
         for job_id in job_ids:
             rows += self.client().lookup(job_id, CLUSTER).rows or ()
         return {(row.job_id, row.start_time): row.state for row in rows}
 
     def wait_for(self, expected: dict[tuple[int, int], str]) -> None:
-        """Return when the server has these runs of these jobs, and no other of them."""
+        """Wait until the server has exactly these runs of these jobs."""
         ids = {job_id for job_id, _ in expected}
         wait_until(lambda: self.states(ids) == expected, f"{expected} at the server", timeout=20)
 
     def shown(self, start: int) -> dict[str, Any]:
-        """The one job that began then, as the server's REST listing shows it."""
+        """Return the one job that began then, as the server's REST listing shows it."""
         path = f"/api/jobs/?cluster={CLUSTER}&start-time={start}-{start}&with-metadata=true"
         answer = self._session.get(
             self.server.url + path, headers={"X-Auth-Token": self.token}, timeout=10

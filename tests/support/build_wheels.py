@@ -1,6 +1,6 @@
-"""A directory of wheels made without a network: ours is built, what it needs is packed again.
+"""Make a directory of wheels offline: build our wheel, pack its installed dependencies again.
 
-`python tests/support/build_wheels.py DIRECTORY` builds ours alone, for `make test-wheel`.
+`python tests/support/build_wheels.py DIRECTORY` builds only ours, for `make test-wheel`.
 """
 
 from __future__ import annotations
@@ -30,17 +30,17 @@ def build_wheel(target: Path) -> Path:
 
 
 def collect_wheels(target: Path) -> None:
-    """Put our wheel and those of everything that it needs at run time into a directory."""
+    """Put our wheel and the wheels of all its run-time dependencies into a directory."""
     if (ROOT / "spool").is_dir():
         build_wheel(target)
-    else:  # the tests run against an installed wheel, the sources are not there
+    else:  # the tests run against an installed wheel, without the sources
         _pack(distribution("cc-slurm-sync"), target)
     for name in sorted(_needed("cc-slurm-sync", set())):
         _pack(distribution(name), target)
 
 
 def _needed(name: str, known: set[str]) -> set[str]:
-    """Return the names of all distributions that one needs, at any distance."""
+    """Return the names of all direct and indirect dependencies of a distribution."""
     for text in distribution(name).requires or []:
         requirement = Requirement(text)
         if requirement.marker is not None and not requirement.marker.evaluate({"extra": ""}):
@@ -52,10 +52,10 @@ def _needed(name: str, known: set[str]) -> set[str]:
 
 
 def _pack(installed: Distribution, target: Path) -> None:
-    """Pack an installed distribution as a wheel for every Python.
+    """Pack an installed distribution as a wheel for every Python version.
 
-    Compiled modules are left out: the one distribution that has some works without them, and the
-    Python that installs may be another one than ours.
+    Compiled modules are omitted: the only distribution that has some works without them, and the
+    Python that installs the wheel may have another version than ours.
     """
     name = installed.metadata["Name"].replace("-", "_")
     wheel = target / f"{name}-{installed.version}-py3-none-any.whl"

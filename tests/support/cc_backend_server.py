@@ -1,7 +1,7 @@
 """A real cc-backend on loopback, for tests: `with RealServer(binary, root) as server: server.url`.
 
-Its configuration is that of the recorded server of its release (or of the nearest older one), but
-for the address and the interval of the job cache's commit. Keys are made anew each time.
+Its configuration is that of the recorded server of its release (or of the nearest older one),
+except for the address and the commit interval of the job cache. Each server gets new keys.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ _JWT = re.compile(r"eyJ[\w-]+\.[\w-]+\.[\w-]+")
 
 
 class RealServer:
-    """One server with a database of its own; `nats` takes the REST job API away (from 1.5.0)."""
+    """One server with its own database; with `nats` it has no REST job API (from 1.5.0)."""
 
     def __init__(self, binary: Path, root: Path) -> None:
         self._binary = binary
         self._root = root
         self._process: subprocess.Popen[bytes] | None = None
         self.broker_url = ""
-        """Of the broker in NATS mode; "": one that is not there."""
+        """The URL of the broker in NATS mode; "": the URL of a broker that does not exist."""
         self.commit_interval = COMMIT_INTERVAL
         self._port = free_port()
         self.version = self._ask_version()
@@ -61,7 +61,7 @@ class RealServer:
         self.stop()
 
     def start(self, *, nats: bool = False) -> None:
-        """Start it and wait for its port."""
+        """Start the server and wait until it listens."""
         self._configure(nats=nats)
         with (self._root / "log").open("ab") as log:
             self._process = subprocess.Popen(
@@ -80,7 +80,7 @@ class RealServer:
             time.sleep(0.05)
 
     def stop(self) -> None:
-        """Kill it: up to 1.4.4 a failed archiving keeps it from ending otherwise."""
+        """Kill the server: up to 1.4.4 it does not end otherwise after a failed archiving."""
         if self._process is not None:
             os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
@@ -88,25 +88,25 @@ class RealServer:
 
     @property
     def database(self) -> Path:
-        """Its SQLite database."""
+        """The path of the server's SQLite database."""
         return self._root / "var" / "job.db"
 
     def admin_token(self) -> str:
-        """Return the token of an administrator: only one may read node states back."""
+        """Return the token of an administrator: only administrators may read node states."""
         self._run("-add-user", "boss:admin:secret")
         return self._token("boss")
 
     def replace_cluster(self, name: str, text: str) -> None:
-        """Give the server another cluster.json, before it is started."""
+        """Replace the server's cluster.json; call this before the server is started."""
         (self._root / "var" / "job-archive" / name / "cluster.json").write_text(text)
 
     def archived(self, cluster: str, job_id: int, start: int) -> Path:
-        """Return where a job's file of the archive lies, once it is archived."""
+        """Return the path at which the server archives a job."""
         archive = self._root / "var" / "job-archive" / cluster
         return archive / str(job_id // 1000) / f"{job_id % 1000:03}" / str(start) / "meta.json"
 
     def become(self, binary: Path) -> None:
-        """Take the place of another release with the same database, as an upgrade does."""
+        """Change to another release and keep the database, as an upgrade does."""
         self.stop()
         self._binary = binary
         self.version = self._ask_version()
@@ -167,7 +167,7 @@ class RealServer:
         return found[0]
 
     def _run(self, *words: str) -> str:
-        """Run a command of the server in its directory; what it printed."""
+        """Run a command of the server in its directory and return its output."""
         self._configure(nats=False)
         done = subprocess.run(
             [self._binary, *words],
@@ -185,7 +185,7 @@ class RealServer:
 
 
 def _ed25519() -> tuple[bytes, bytes]:
-    """A new key pair: 32 bytes of seed and of public key."""
+    """Return a new key pair: 32 bytes of seed and 32 bytes of public key."""
     private = _openssl("genpkey", "-algorithm", "ed25519", "-outform", "DER")
     public = _openssl("pkey", "-inform", "DER", "-pubout", "-outform", "DER", stdin=private)
     return private[-32:], public[-32:]

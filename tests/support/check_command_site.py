@@ -1,4 +1,4 @@
-"""A site whose drain works, as `cc-spool check` finds it."""
+"""A site with a working drain, for tests of `cc-spool check`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from command_site import CommandSite
 
 
 def working_site(tmp_path: Path) -> CommandSite:
-    """Return a site whose drain works."""
+    """Return a site with a working drain."""
     made = CommandSite(tmp_path)
     made.beacon(
         started=time.time() - 60,
@@ -29,7 +29,7 @@ def working_site(tmp_path: Path) -> CommandSite:
 
 @contextmanager
 def drain_lock(site: CommandSite) -> Iterator[None]:
-    """Hold the drain's lock."""
+    """Hold the lock of the drain, as a running drain does."""
     fd = os.open(site.state / "drain.lock", os.O_RDWR | os.O_CREAT, 0o640)
     fcntl.flock(fd, fcntl.LOCK_EX)
     yield
@@ -37,5 +37,5 @@ def drain_lock(site: CommandSite) -> Iterator[None]:
 
 
 def verdicts(said: Said) -> dict[str, str]:
-    """Return the verdict of each check."""
+    """Return the verdict of each check by its name."""
     return {check["name"]: check["verdict"] for check in said.json["checks"]}

@@ -1,4 +1,4 @@
-"""What checks are asked about: texts as Slurm prints them, a server that answers as told."""
+"""Values for tests of checks: texts as Slurm prints them, a server with scripted answers."""
 
 from __future__ import annotations
 
@@ -67,12 +67,12 @@ LAB = {
 
 
 def clusters(*documents: dict[str, Any]) -> tuple[Cluster, ...]:
-    """Return clusters as the server tells them."""
+    """Return clusters as parsed from the server's answer."""
     return clusters_of_json({"clusters": list(documents)})
 
 
 class Scripted:
-    """A server that answers as told."""
+    """A server that gives the answers that a test sets."""
 
     def __init__(self, **reasons: Reason) -> None:
         self.closed = False
@@ -87,22 +87,22 @@ class Scripted:
         return ApiReply(call=call, verdict=verdict, status=400)
 
     def probe(self) -> Probe:
-        """Answer as the server and its REST listing."""
+        """Return the server's release and its answer to the REST listing."""
         return Probe(self.server, self.reply("probe", ApiCall.LISTING, Reason.LISTED))
 
     def check_job_api(self) -> ApiReply:
-        """Answer whether jobs are taken."""
+        """Answer the check of the job API."""
         return self.reply("jobs", ApiCall.JOB_API, Reason.JOB_API_ON)
 
     def running_jobs(self, cluster: str) -> JobList:
-        """Answer the sweep's question."""
+        """Return the running jobs, as a sweep asks for them."""
         assert cluster == "lab"
         return JobList(self.reply("running", ApiCall.GRAPHQL, Reason.LISTED), self.rows)
 
     def clusters(self) -> ClusterList:
-        """Answer with the clusters."""
+        """Return the clusters."""
         return ClusterList(self.reply("clusters", ApiCall.CLUSTERS, Reason.LISTED), self.known)
 
     def close(self) -> None:
-        """Note that nobody will ask any more."""
+        """Record that the client was closed."""
         self.closed = True

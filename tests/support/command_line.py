@@ -1,4 +1,4 @@
-"""Call a command as a shell would: arguments and stdin in; stdout, stderr and exit code out."""
+"""Call a command as a shell does, with arguments and stdin; get stdout, stderr and exit code."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 @dataclass(frozen=True)
 class Said:
-    """What a command said."""
+    """The output and the exit code of a command."""
 
     out: str
     err: str
@@ -29,15 +29,15 @@ class Said:
 
     @property
     def json(self) -> Any:
-        """Return what stands on stdout as JSON."""
+        """Return stdout parsed as JSON."""
         return json.loads(self.out)
 
 
 class Terminal(io.StringIO):
-    """A stream that claims to be a terminal."""
+    """A stream that reports that it is a terminal."""
 
     def isatty(self) -> bool:
-        """Return True."""
+        """Return True, as for a terminal."""
         return True
 
 
@@ -47,7 +47,7 @@ def call(
     terminal: bool = False,
     program: Callable[[Sequence[str]], int] = main,
 ) -> Said:
-    """Run a command in this process."""
+    """Run a command in this process and return its output and exit code."""
     kind = Terminal if terminal else io.StringIO
     given, out, err = kind(stdin), kind(), kind()
     with _standard_streams(given, out, err):
@@ -60,7 +60,7 @@ def call(
 
 @contextmanager
 def _standard_streams(given: io.StringIO, out: io.StringIO, err: io.StringIO) -> Iterator[None]:
-    """Exchange the streams, and keep what a command changes of the whole process to itself."""
+    """Replace the streams; restore afterwards what the command changed in this process."""
     root, old = logging.getLogger(), (sys.stdin, sys.stdout, sys.stderr)
     handlers, level, hook, umask = root.handlers[:], root.level, threading.excepthook, os.umask(0)
     os.umask(umask)

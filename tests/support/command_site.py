@@ -31,7 +31,7 @@ REFUSED = LastError(
 
 
 class CommandSite:
-    """Makes everything that a command needs below one directory."""
+    """A site below one directory with everything that a command needs."""
 
     def __init__(self, root: Path) -> None:
         self.root, self.spool, self.state = root, root / "spool", root / "state"
@@ -48,7 +48,7 @@ class CommandSite:
         self.write()
 
     def write(self) -> None:
-        """Write the configuration."""
+        """Write the configuration file."""
         self.config.write_text(json.dumps(self.document))
         self.config.chmod(0o640)
 
@@ -57,7 +57,7 @@ class CommandSite:
         return call(verb, "-c", self.config, *arguments, **how)
 
     def put(self, directory: Directory, run: Run) -> Run:
-        """Put a run into a directory."""
+        """Write a run file to a directory of the spool."""
         path = self.spool / directory / run.name
         path.write_bytes(codec.encode(run))
         if directory is not Directory.DEAD:
@@ -65,14 +65,14 @@ class CommandSite:
         return run
 
     def put_event(self, name: str, extras: str = "end\n", *, time: float = NOON) -> str:
-        """Put an event into `new/`."""
+        """Write an event to `new/`."""
         path = self.spool / "new" / name
         path.write_text(extras)
         os.utime(path, (time, time))
         return name
 
     def bury(self, name: str, contents: bytes = b"odd", *, origin: str = "new") -> str:
-        """Bury a file that is no run; return its name in `dead/`."""
+        """Move a file that is not a run to `dead/`; return its name there."""
         (self.spool / origin / name).write_bytes(contents)
         why = DeadLetterReason(
             name=name,
@@ -85,16 +85,16 @@ class CommandSite:
             return move_file_to_dead(layout, why)
 
     def beacon(self, **state: Any) -> None:
-        """Write what a drain says of itself."""
+        """Write the state file of a drain."""
         document = {"pid": os.getpid(), "started": NOON, "updated": NOON, **state}
         (self.state / "drain.json").write_text(json.dumps(document))
 
     def names(self, directory: str) -> list[str]:
-        """Return what lies in a directory."""
+        """Return the names of the files in a directory of the spool."""
         return sorted(path.name for path in (self.spool / directory).iterdir())
 
     def everything(self) -> bytes:
-        """Return all that lies below the site but for the token, names included."""
+        """Return the names and contents of all files below the site except the token."""
         files = [path for path in self.root.rglob("*") if path.is_file() and path != self.token]
         return b"\n".join(bytes(path) + b"\n" + path.read_bytes() for path in files)
 

@@ -1,4 +1,4 @@
-"""Full spools and states of the drain for tests of the commands that show them."""
+"""Filled spools and drain states for tests of the commands that show them."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ N1 = WaitingCause(cause="host n1 is unknown to cc-backend", count=3, since=NOON)
 
 
 def say(site: CommandSite, **fields: Any) -> None:
-    """Write what a healthy drain says of itself, and more."""
+    """Write the state file of a healthy drain with some fields changed."""
     health = HealthReport(state=HealthState.UP, since=NOON)
     state = DrainState(**{"pid": os.getpid(), "started": NOON, "health": health, **fields})
     DrainStateFile(site.state / "drain.json").write(state, time.time())
 
 
 def filled(site: CommandSite) -> CommandSite:
-    """Put something into every directory."""
+    """Put a file into every directory of the spool; return the site."""
     site.put_event(EVENT, time=time.time() - 400)
     site.put(Directory.TODO, run_of(5))
     site.put(Directory.OPEN, run_of(6, started=int(time.time())))

@@ -1,7 +1,7 @@
-"""The table of Slurm series and cc-backend versions, made from what tests have run.
+"""The table of Slurm series and cc-backend versions, made from the results of tests.
 
-A test that has taken a pair through whole lives of jobs says so by `note`; `make compatibility`
-runs them and writes the table into a page. Without COMPATIBILITY_RESULTS nothing is written.
+A test that has run jobs from start to end with a pair records it by `note`; `make compatibility`
+runs these tests and writes the table to a page. Without COMPATIBILITY_RESULTS `note` does nothing.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ SERVERS = ("1.0.0", "1.2.0", "1.3.1", "1.4.1", "1.4.4", "1.5.4")
 
 
 class Run(NamedTuple):
-    """A pair that was run, and how many rows came of it.
+    """A pair of versions that a test has run, and the number of its rows at cc-backend.
 
-    `how`: whole lives of jobs with a `stand-in` or `real` Slurm, or drift repaired by a `sweep`.
+    `how`: jobs from start to end with a `stand-in` or `real` Slurm, or drift repaired by a `sweep`.
     """
 
     series: str
@@ -32,7 +32,7 @@ class Run(NamedTuple):
 
 
 def note(run: Run) -> None:
-    """Write down a pair that went as expected, if results are wanted."""
+    """Record a pair that passed its test, if COMPATIBILITY_RESULTS is set."""
     path = os.environ.get(VARIABLE)
     if path:
         with Path(path).open("a") as results:
@@ -40,12 +40,12 @@ def note(run: Run) -> None:
 
 
 def read(path: Path) -> list[Run]:
-    """Return what was written down."""
+    """Return the recorded pairs."""
     return [Run(**json.loads(line)) for line in path.read_text().splitlines()]
 
 
 def table(runs: list[Run]) -> str:
-    """Return the table in Markdown; a pair that was not run is empty."""
+    """Return the table in Markdown; the cell of a pair that was not run is empty."""
     servers = sorted({*SERVERS, *(run.server for run in runs)}, key=_number)
     lines = ["| Slurm | " + " | ".join(f"cc-backend {server}" for server in servers) + " |"]
     lines.append("|---" * (len(servers) + 1) + "|")
@@ -64,10 +64,10 @@ def _number(version: str) -> list[int]:
 
 
 def put(text: str, runs: list[Run]) -> str:
-    """Return a text with the table between its two marks.
+    """Return a text with the table inserted between its two marks.
 
     Raises:
-        ValueError: the marks are not there.
+        ValueError: a mark is missing.
     """
     before, begin, rest = text.partition(BEGIN)
     _, end, after = rest.partition(END)
@@ -77,7 +77,7 @@ def put(text: str, runs: list[Run]) -> str:
 
 
 def main(results: str, page: str) -> None:
-    """Write the table of some results into a file."""
+    """Write the table of recorded results to a page."""
     path = Path(page)
     path.write_text(put(path.read_text(), read(Path(results))))
 

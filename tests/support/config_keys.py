@@ -1,4 +1,4 @@
-"""Every key of the configuration with its default, as the file would hold it."""
+"""Every key of the configuration with its default, as written in the file."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from spool.config.read import keys_of
 from spool.config.schema import Config
 
 REQUIRED = "required"
-"""Stands for the default of a key that has none; no key has this word as its default."""
+"""The value for a key without a default; no key has this word as its default."""
 
 EMPTY_MAPS = ("host_map",)
-"""Kept as pairs, which no type tells from a list."""
+"""Keys whose value is a map; the configuration keeps them as pairs, with the type of a list."""
 
 
 def known_keys() -> dict[str, Any]:
@@ -27,7 +27,7 @@ def known_keys() -> dict[str, Any]:
 
 
 def _json_default(field: Field[Any]) -> Any:
-    """Return the default as it would stand in the file."""
+    """Return the default of a key as written in the file."""
     factory = field.default_factory
     value: Any = field.default if factory is MISSING else factory()
     if value is MISSING:

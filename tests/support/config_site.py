@@ -1,4 +1,4 @@
-"""A configuration of which all directories and files are there."""
+"""A configuration whose directories and files all exist."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ TOPOLOGY = {
 
 
 def site(directory: Path, **changes: Any) -> dict[str, Any]:
-    """Make all that a configuration names, and return its document; `cc_backend` is updated."""
+    """Make all files that a configuration names; return it, with `cc_backend` merged in."""
     (directory / "state").mkdir(exist_ok=True)
     for name in ("new", "todo", "open", "dead", "tmp"):
         (directory / "spool" / name).mkdir(parents=True, exist_ok=True)
@@ -31,7 +31,7 @@ def site(directory: Path, **changes: Any) -> dict[str, Any]:
 
 
 def written(directory: Path, document: object) -> Path:
-    """Write a configuration."""
+    """Write a configuration file and return its path."""
     path = directory / "config.json"
     path.write_text(json.dumps(document))
     path.chmod(0o640)
@@ -39,11 +39,11 @@ def written(directory: Path, document: object) -> Path:
 
 
 def config_of(directory: Path, **changes: Any) -> Config:
-    """Return the configuration of a site where everything is there."""
+    """Return the configuration of a site whose directories and files all exist."""
     return load(written(directory, site(directory, **changes)))
 
 
 def problems(config: Config, **arguments: Any) -> list[str]:
-    """Return the problems of what a configuration names."""
+    """Return the problems of the paths that a configuration names."""
     found, _ = check_paths(config, temporary=(), **arguments)
     return [f"{each.path}: {each.problem}" for each in found]

@@ -1,4 +1,4 @@
-"""The smallest configuration with some keys changed, and the problems of one."""
+"""The smallest configuration with some keys changed, and the problems that loading it reports."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SMALL: dict[str, Any] = {"clustername": "lab", "cc-backend": {"host": "https://c
 
 
 def written(directory: Path, contents: object, mode: int = 0o640) -> Path:
-    """Write a configuration; a text or bytes as they are, anything else as JSON."""
+    """Write a configuration: text or bytes unchanged, anything else as JSON."""
     path = directory / "config.json"
     if isinstance(contents, str):
         contents = contents.encode()
@@ -33,13 +33,13 @@ def loaded(directory: Path, **changes: Any) -> Config:
 
 
 def refusals(path: Path) -> dict[str, str]:
-    """Return all problems of a file by path."""
+    """Return all problems of a configuration file by key."""
     with pytest.raises(ConfigError) as caught:
         load(path)
     return {each.path: f"{each.problem}; {each.hint}" for each in caught.value.problems}
 
 
 def refusal(directory: Path, **changes: Any) -> dict[str, str]:
-    """Return the problems of the smallest configuration with some keys changed."""
+    """Return all problems of the smallest configuration with some keys changed."""
     changes = {name.replace("cc_", "cc-"): value for name, value in changes.items()}
     return refusals(written(directory, SMALL | changes))

@@ -1,4 +1,4 @@
-"""Run some work as a command does, and return what it said."""
+"""Run a function as a command does, and return its output and exit code."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def ended(
     form: str = "text",
     log_file: Path | None = None,
 ) -> Said:
-    """Run some work as a command."""
+    """Run a function as a command; return its output and exit code."""
 
     def program(_: object) -> int:
         log_output.start_logging("cc-test")
@@ -34,7 +34,7 @@ def ended(
 
 
 def raising(error: BaseException) -> Callable[[], int]:
-    """Return work that ends with an exception."""
+    """Return a function that raises an exception."""
 
     def work() -> int:
         raise error
@@ -43,7 +43,7 @@ def raising(error: BaseException) -> Callable[[], int]:
 
 
 def saying(words: str, *arguments: object, level: int = logging.INFO) -> Callable[[], int]:
-    """Return work that logs one message."""
+    """Return a function that logs one message."""
 
     def work() -> int:
         _log.log(level, words, *arguments)

@@ -1,4 +1,4 @@
-"""How many functions a function calls: its cost without a clock."""
+"""Count the calls that a function makes, to measure its cost without a clock."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""A drain that is broken on purpose, in ways that only a death or a power cut shows.
+"""A drain with defects added on purpose that only a crash or a power cut reveals.
 
-The harness is worth what it catches: each of these has to be caught by it.
+The crash harness must detect each of these defects.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from spool.resolve.event_scanner import EventScanner
 
 
 class RemovesFirst(WriteBatch):
-    """What is replaced goes before what replaces it is safe."""
+    """A batch that removes replaced files before the new files are durable."""
 
     def commit(self) -> None:
-        """Remove, then write."""
+        """Remove files, then write."""
         removed, self._removed = self._removed, []
         for directory, name in removed:
             self._unlink(directory, name)
@@ -34,7 +34,7 @@ class RemovesFirst(WriteBatch):
 
 
 class RemovesEventsFirst(WriteBatch):
-    """Events go before their runs are safe."""
+    """A batch that removes events before their runs are durable."""
 
     def commit(self) -> None:
         """Remove events, then write."""
@@ -45,7 +45,7 @@ class RemovesEventsFirst(WriteBatch):
 
 
 class SyncsNothing(WriteBatch):
-    """Nothing is ever fsynced."""
+    """A batch that never calls fsync."""
 
     def commit(self) -> None:
         """Write without fsync."""
@@ -54,27 +54,27 @@ class SyncsNothing(WriteBatch):
 
 
 class SyncsNoDirectory(WriteBatch):
-    """Names may come after removals."""
+    """A batch without fsync of directories: removals may become durable before new names."""
 
     def commit(self) -> None:
-        """Write with fsync of files alone."""
+        """Write with fsync of files only."""
         directories = {self.layout.fd(directory) for directory in Directory}
         self.system_calls = _with_fsync(lambda fd: None if fd in directories else os.fsync(fd))
         super().commit()
 
 
 class SyncsNoFile(WriteBatch):
-    """Contents may come after names."""
+    """A batch without fsync of files: names may become durable before contents."""
 
     def commit(self) -> None:
-        """Write with fsync of directories alone."""
+        """Write with fsync of directories only."""
         directories = {self.layout.fd(directory) for directory in Directory}
         self.system_calls = _with_fsync(lambda fd: os.fsync(fd) if fd in directories else None)
         super().commit()
 
 
 class WritesInPlace(WriteBatch):
-    """A run file is emptied, then written: there is no moment at which it is replaced."""
+    """A batch that empties a run file and then writes it, instead of replacing it atomically."""
 
     def put(
         self, directory: Directory, name: str, contents: bytes, *, mtime: float | None = None
@@ -90,7 +90,7 @@ class WritesInPlace(WriteBatch):
 
 
 class _Calls:
-    """The system calls of module `os` as observed at the time of the call, with another fsync."""
+    """The current functions of module `os` (the harness may have replaced them), another fsync."""
 
     def __init__(self, fsync: Callable[[int], None]) -> None:
         self.fsync = fsync
@@ -105,11 +105,11 @@ def _with_fsync(fsync: Callable[[int], None]) -> SystemCalls:
 
 
 def _nothing(_fd: int) -> None:
-    """Forget to fsync."""
+    """Do nothing, in place of fsync."""
 
 
-def forget_events_when_read() -> None:
-    """Remove events as soon as they were read."""
+def remove_events_when_read() -> None:
+    """Patch the scanner to remove events as soon as it has read them."""
     scan = EventScanner.scan
 
     def wrong(self: EventScanner, now: Moment) -> list[Event]:
@@ -122,7 +122,7 @@ def forget_events_when_read() -> None:
 
 
 def acknowledge_when_sent() -> None:
-    """Remove a run as soon as its stop was composed, before cc-backend has answered."""
+    """Patch the drain to remove a run when its stop is built, before cc-backend answers."""
     build = RequestBuilder.build
 
     def wrong(
@@ -136,8 +136,8 @@ def acknowledge_when_sent() -> None:
     RequestBuilder.build = wrong  # type: ignore[method-assign]
 
 
-def take_letters_away_first() -> None:
-    """Remove a dead letter before it lies in `todo/` again."""
+def remove_dead_letters_first() -> None:
+    """Patch the commands to remove a dead letter before it is in `todo/` again."""
 
     def wrong(layout: Layout, directory: Directory, files: list[NewFile]) -> set[str]:
         for file in files:
@@ -148,7 +148,7 @@ def take_letters_away_first() -> None:
 
 
 def put_without_fsync() -> None:
-    """Put letters back without a thought of power cuts."""
+    """Patch the commands to put dead letters back without fsync."""
     vars(dead_letters).update(create_files=functools.partial(create_files, durable=False))
 
 
@@ -161,14 +161,14 @@ GROUPS: dict[str, type[WriteBatch]] = {
     "writes in place": WritesInPlace,
 }
 PATCHES: dict[str, Callable[[], None]] = {
-    "forgets events when read": forget_events_when_read,
+    "forgets events when read": remove_events_when_read,
     "acknowledges when sent": acknowledge_when_sent,
-    "takes letters away first": take_letters_away_first,
+    "takes letters away first": remove_dead_letters_first,
     "puts without fsync": put_without_fsync,
 }
 
 
 def broken_group(name: str | None) -> type[WriteBatch]:
-    """Break this process as told; return the group to work with."""
+    """Add the named defect to this process; return the batch class to use."""
     PATCHES.get(name or "", lambda: None)()
     return GROUPS.get(name or "", WriteBatch)

@@ -1,8 +1,8 @@
 """Kill a process before or after its n-th system call on the spool or the network.
 
-Installed in a forked child only. With `power_cut` the child first does what a power cut would: a
-file written and not fsynced becomes empty, a rename or link whose directory was not fsynced is
-undone; removals stay, which is the worst case.
+Installed in a forked child only. With `power_cut` the child first applies the effects of a power
+cut: a file without fsync becomes empty, a rename or link without fsync of its directory is undone.
+Removals stay, which is the worst case.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _SOCKET = ("connect", "sendall", "send", "recv_into")
 
 @dataclass
 class Calls:
-    """Counts calls and ends the process at one of them; `number` None counts only."""
+    """A counter of system calls that kills the process at one of them; `number` None: never."""
 
     number: int | None
     after: bool
@@ -39,7 +39,7 @@ class Calls:
     _real: dict[str, Callable[..., Any]] = field(default_factory=dict)
 
     def install(self) -> None:
-        """Put every call of interest under observation."""
+        """Replace the functions of `os` and `socket` by functions that count their calls."""
         for name in _NAMED:
             self._real[name] = getattr(os, name)
             setattr(os, name, self._observed(name, self._real[name]))
@@ -64,7 +64,7 @@ class Calls:
         return call
 
     def _old(self, name: str, arguments: tuple[Any, ...], named: dict[str, Any]) -> bytes | None:
-        """Return what a rename is about to replace: a power cut may bring it back."""
+        """Return the file that a rename will replace: a power cut may restore it."""
         if name != "rename" or "dst_dir_fd" not in named or not self.power_cut:
             return None
         try:
@@ -84,7 +84,7 @@ class Calls:
         result: Any,
         old: bytes | None,
     ) -> None:
-        """Remember what would not survive a power cut."""
+        """Record the changes that would not survive a power cut."""
         directory = named.get("dir_fd")
         if name == "open" and directory is not None and arguments[1] & os.O_CREAT:
             self._unsynced[result] = (directory, arguments[0])

@@ -1,9 +1,9 @@
-"""Forks children that work on a spool and may be killed at any system call.
+"""Fork children that work on a spool and may be killed at any system call.
 
-A process of its own without threads, so that forking is safe and cheap. Reads one JSON object a
-line: {"root": str, "url": str, "scenario": "drain" | a verb, "words": its arguments, "number":
-int | null, "after": bool, "power_cut": bool, "broken": str | null}; answers {"status": int,
-"calls": int} (status -9: killed).
+This is a separate process without threads, so that forking is safe and cheap. It reads one JSON
+object per line: {"root": str, "url": str, "scenario": "drain" | a verb, "words": its arguments,
+"number": int | null, "after": bool, "power_cut": bool, "broken": str | null}; and answers
+{"status": int, "calls": int} (status -9: killed).
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class Truth:
         return tuple(r for r in found if since <= (r.end_time or until) and r.start_time)
 
     def listing(self) -> tuple[Any, ...]:
-        """Return nothing: open runs are then looked up one by one."""
+        """Return an empty job list, so that open runs are looked up one by one."""
         return ()
 
 
@@ -76,7 +76,7 @@ def _job(document: dict[str, Any]) -> Job:
 
 
 def drain(order: dict[str, Any]) -> None:
-    """Drain once."""
+    """Drain the spool of an order once."""
     root = Path(order["root"])
     site = DrainSettings(
         state=root / "state",
@@ -104,7 +104,7 @@ def drain(order: dict[str, Any]) -> None:
 
 
 def child(order: dict[str, Any], report: int) -> None:
-    """Work, counting calls; killed at the one that was ordered."""
+    """Run the scenario of an order and count system calls; die at the call that it names."""
     calls = Calls(order["number"], after=order["after"], power_cut=order["power_cut"])
     calls.install()
     (drain if order["scenario"] == "drain" else command)(order)
@@ -112,7 +112,7 @@ def child(order: dict[str, Any], report: int) -> None:
 
 
 def command(order: dict[str, Any]) -> None:
-    """Run a command of `cc-spool` as an operator does."""
+    """Run a command of `cc-spool` as an administrator does."""
     root = Path(order["root"])
     (root / "config.json").write_text(
         json.dumps(
@@ -140,7 +140,7 @@ VERBS = {"retry": retry, "replay": replay, "discard": discard}
 
 
 def main() -> None:
-    """Serve orders until the input ends."""
+    """Execute one order per line until the input ends."""
     for line in sys.stdin:
         order = json.loads(line)
         reading, writing = os.pipe()

@@ -1,4 +1,4 @@
-"""Days of a site for the crash harness: what lies where before, and what must come of it."""
+"""Scenarios for the crash harness: the files of a spool before, and the expected outcome."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ NOW = int(time.time())
 
 
 class Outcome(NamedTuple):
-    """What came of a day.
+    """The outcome of a scenario.
 
-    `rows` are the states of cc-backend's rows, `accepted` the changes it took, by job id in order:
-    twice the same is a run that was told twice. `files` are the names in the spool.
+    `rows` are the states of cc-backend's rows, `accepted` the accepted changes in order, by
+    job id; the same change twice is a run delivered twice. `files` are the names in the spool.
     """
 
     rows: dict[tuple[int, int], str]
@@ -28,7 +28,7 @@ class Outcome(NamedTuple):
 
 @dataclass
 class Day:
-    """A spool in the middle of a day, and what must come of it."""
+    """A scenario: a spool in the middle of a day, and the expected outcome."""
 
     records: list[Job] = field(default_factory=list)
     rows: list[Job] = field(default_factory=list)
@@ -45,12 +45,12 @@ class Day:
 
     @property
     def outcome(self) -> Outcome:
-        """Return what must come of it."""
+        """Return the expected outcome."""
         return Outcome(self.expected, self.accepted, self.files)
 
 
 def job(job_id: int, start: int, *, end: int | None = None, **facts: Any) -> Job:
-    """Return the record of a run."""
+    """Return the Slurm record of a run."""
     state = "RUNNING" if end is None else "COMPLETED"
     base = Job(
         job_id=job_id,
@@ -69,7 +69,7 @@ def job(job_id: int, start: int, *, end: int | None = None, **facts: Any) -> Job
 
 
 def run(record: Job, *, started: bool, end: int | None = None) -> Run:
-    """Return a run in the spool."""
+    """Return a run as stored in the spool."""
     return Run(
         job=replace(record, state="RUNNING", end_time=None),
         start_time=record.start_time or 0,
@@ -80,10 +80,10 @@ def run(record: Job, *, started: bool, end: int | None = None) -> Run:
 
 
 def busy_day() -> Day:
-    """Return a day with everything at once: each job is another case."""
+    """Return a day on which each job is a different case."""
     day = Day()
     t = NOW - 1000
-    day.poison = {4: refusal(400, "made up"), 8: Answer(500, "")}  # for good, and for an hour
+    day.poison = {4: refusal(400, "made up"), 8: Answer(500, "")}  # permanent, temporary
     day.records = [
         job(1, t),
         job(2, t, end=t + 60),
@@ -126,8 +126,8 @@ def busy_day() -> Day:
     return day
 
 
-def old_day() -> Day:
-    """Return a day on which an operator puts letters, or kept runs, back."""
+def recovery_day() -> Day:
+    """Return a day on which an administrator requeues dead letters or replays kept runs."""
     t = NOW - 1000
     day = Day(records=[job(1, t), job(4, t)])
     error = LastError(time=t, call="start", outcome="rejected", reason="bad", message="made up")
@@ -141,8 +141,8 @@ def old_day() -> Day:
 
 
 def retried() -> Day:
-    """Return what must come of `retry ALL`."""
-    day, t = old_day(), NOW - 1000
+    """Return the expected outcome of `retry ALL`."""
+    day, t = recovery_day(), NOW - 1000
     day.expected = {(1, t): "running", (4, t): "running", (9, t): "completed"}
     day.accepted = {1: [("start", t)], 4: [("start", t)], 9: [("start", t), ("stop", t)]}
     day.files = {"open": [f"1-{t}.json", f"4-{t}.json"]}
@@ -150,8 +150,8 @@ def retried() -> Day:
 
 
 def replayed() -> Day:
-    """Return what must come of `replay`: the database has lost what was delivered."""
-    day, t = old_day(), NOW - 1000
+    """Return the expected outcome of `replay` after the database lost the delivered runs."""
+    day, t = recovery_day(), NOW - 1000
     day.expected = {(6, t): "completed", (7, t): "completed"}
     day.accepted = {number: [("start", t), ("stop", t)] for number in (6, 7)}
     day.files = {
@@ -161,7 +161,7 @@ def replayed() -> Day:
 
 
 def discarded() -> Day:
-    """Return what must come of `discard ALL`: of a live run a mark stays."""
-    day, t = old_day(), NOW - 1000
+    """Return the expected outcome of `discard ALL`: a mark stays for a running run."""
+    day, t = recovery_day(), NOW - 1000
     day.files = {"open": [f"4-{t}.json"]}
     return day

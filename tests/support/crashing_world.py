@@ -1,4 +1,4 @@
-"""A world whose drain dies at any system call of its disk, and whose server loses replies."""
+"""A world whose drain can crash at any system call on its disk, and whose replies can be lost."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from spool.files.durable_files import WriteBatch
 
 
 class CrashError(BaseException):
-    """The process dies here."""
+    """The simulated crash of the process."""
 
 
 class LossyBackend(FakeBackend):
@@ -29,7 +29,7 @@ class LossyBackend(FakeBackend):
     def answer(
         self, call: ApiCall, document: dict[str, Any], change: Callable[..., Reason]
     ) -> ApiReply:
-        """Answer, or do and say nothing."""
+        """Answer a request; while replies are to be lost, apply the change and report a failure."""
         reply = super().answer(call, document, change)
         if self.lost:
             self.lost -= 1
@@ -39,12 +39,12 @@ class LossyBackend(FakeBackend):
 
 @dataclass
 class CrashingCalls(RealCalls):
-    """The disk's calls; the process dies at one of them if told to."""
+    """The system calls on the disk; the process crashes at one of them if `left` is set."""
 
     left: int | None = None
 
     def fsync(self, _fd: int, /) -> None:
-        """Do nothing: nobody cuts the power here."""
+        """Count the call and do nothing: these tests have no power cuts."""
         self._count()
 
     def rename(
@@ -55,12 +55,12 @@ class CrashingCalls(RealCalls):
         src_dir_fd: int | None = None,
         dst_dir_fd: int | None = None,
     ) -> None:
-        """Move a name."""
+        """Rename a file, or crash."""
         self._count()
         os.rename(src, dst, src_dir_fd=src_dir_fd, dst_dir_fd=dst_dir_fd)
 
     def unlink(self, path: str | Path, *, dir_fd: int | None = None) -> None:
-        """Remove a name."""
+        """Remove a file, or crash."""
         self._count()
         os.unlink(path, dir_fd=dir_fd)
 
@@ -73,7 +73,7 @@ class CrashingCalls(RealCalls):
 
 
 class CrashingWorld(World):
-    """A world whose drain can die."""
+    """A world whose drain can crash."""
 
     def __init__(self, root: Path) -> None:
         self.calls = CrashingCalls()
@@ -83,14 +83,14 @@ class CrashingWorld(World):
         self.die()
 
     def die(self) -> None:
-        """Lose all that is in memory, and start anew."""
+        """Crash the drain: discard what is in memory, and start a new drain."""
         self.calls.left = None
         self.parts.layout.close()
         self.service.close()
         self.boot()
 
     def work(self, steps: int, seconds: float) -> None:
-        """Let the drain work; if it dies, it is started again."""
+        """Run the drain for some steps; restart it if it crashes."""
         for _ in range(steps):
             try:
                 self.drain.step(0.0)

@@ -1,4 +1,4 @@
-"""Dead letters tried again or given up one at a time, for tests."""
+"""Retry or discard dead letters one at a time, for tests."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from spool.files.layout import Directory, Layout
 
 
 def retry(layout: Layout, name: str, *, dry_run: bool = False) -> str:
-    """Have one dead letter tried again; return what became of it."""
+    """Retry one dead letter; return what was done, or what would be done in a dry run."""
     return _change(layout, plan_retry, name, dry_run=dry_run)
 
 
 def discard(layout: Layout, name: str, *, dry_run: bool = False) -> str:
-    """Give one dead letter up; return what became of it."""
+    """Discard one dead letter; return what was done, or what would be done in a dry run."""
     return _change(layout, plan_discard, name, dry_run=dry_run)
 
 

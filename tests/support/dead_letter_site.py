@@ -1,4 +1,4 @@
-"""A site with dead letters, for the commands that treat them."""
+"""A site with dead letters, for tests of the commands that retry or discard them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Steps of tests of the delivery: runs in a state, silent workers, unreadable files."""
+"""Steps for tests of the delivery: runs in some state, silent workers, unreadable files."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ NEW = Version(1, 5, 4)
 
 
 def stored(world: World, *job_ids: int) -> None:
-    """Let runs lie in `todo/` because cc-backend is away."""
+    """Put runs into `todo/` by starting jobs while cc-backend is unreachable."""
     world.backend.everything = Reason.UNREACHABLE
     for job_id in job_ids:
         world.begin(job_id)
@@ -33,13 +33,13 @@ def stored(world: World, *job_ids: int) -> None:
 
 
 def entry_of(world: World, job_id: int) -> PendingRun:
-    """Return the entry of a job's one run."""
+    """Return the entry of a job's only run."""
     (entry,) = world.store.lane(job_id, world.moment)
     return entry
 
 
 def started(world: World, job_id: int = 1) -> PendingRun:
-    """Return the entry of a run that was started long ago."""
+    """Return the entry of a run whose start was delivered an hour ago."""
     world.begin(job_id)
     world.run(6)
     world.now += HOUR
@@ -52,7 +52,7 @@ def running(world: World) -> set[int]:
 
 
 def calls(world: World, kind: str) -> list[int]:
-    """Return the job ids of the requests of a kind."""
+    """Return the job ids of all requests of one kind."""
     return [job_id for call, job_id in world.backend.asked if call == kind]
 
 
@@ -62,14 +62,14 @@ def request(job_id: int = 1, kind: RequestKind = RequestKind.START) -> SendReque
 
 
 def result(reason: Reason = Reason.CREATED, **facts: Any) -> SendResult:
-    """Return what came of a start."""
+    """Return the result of sending a start."""
     reply = ApiReply(call=ApiCall.START, verdict=ReplyVerdict(reason), **facts)
     return SendResult(reply=reply, server=ServerInfo())
 
 
 @contextmanager
 def held(worker: Worker[Any, Any], world: World) -> Iterator[list[Any]]:
-    """Let a worker be silent; its questions are answered when this ends."""
+    """Keep a worker silent; answer its questions at the end of the block."""
     waiting: list[Any] = []
     with pytest.MonkeyPatch.context() as patched:
 
@@ -93,7 +93,7 @@ def held(worker: Worker[Any, Any], world: World) -> Iterator[list[Any]]:
 
 @contextmanager
 def unreadable(world: World, error: OSError) -> Iterator[None]:
-    """Let run files be unreadable for a while."""
+    """Make reading run files fail inside the block."""
     layout = world.parts.layout
     read = layout.read
 
@@ -108,6 +108,6 @@ def unreadable(world: World, error: OSError) -> Iterator[None]:
 
 
 def alarms(world: World) -> dict[str, str]:
-    """Return the files that the drain names as unreadable."""
+    """Return the files that the drain reports as unreadable, with the reasons."""
     found = StateReport(world.drain, world.parts, once=False).state(world.moment).unreadable
     return {each.name: each.reason for each in found}

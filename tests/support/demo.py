@@ -1,8 +1,8 @@
-"""`make demo`: the life of some jobs, from the hook to cc-backend, in half a minute.
+"""`make demo`: show some jobs from the hook to cc-backend in half a minute.
 
 Hooks, drain and commands are the real ones; the server is a stub that answers as recorded, and
-Slurm a stand-in (`--slurm`: a real cluster, where it is installed). Exit code 0 only if all went as
-expected.
+Slurm is a stand-in (`--slurm`: a real cluster, where Slurm is installed). The exit code is 0 only
+if every step went as expected.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ HEAD = ("job", "user", "state", "hosts", "threads", "GPUs")
 
 
 class Demo:
-    """The story in numbered steps; `expected` collects what the server shall have in the end."""
+    """The demo in numbered steps; `expected` are the rows that the server must have at the end."""
 
     def __init__(self, stage: DemoSite) -> None:
         self.stage = stage
@@ -32,7 +32,7 @@ class Demo:
         self._steps = 0
 
     def play(self) -> bool:
-        """Play all of it; return whether it ended as expected."""
+        """Run all steps; return whether every row is as expected at the end."""
         self._one_job()
         self._shared_gpu()
         self._array()
@@ -142,7 +142,7 @@ class Demo:
         return job
 
     def _conclude(self, refused: int) -> bool:
-        """Print what is where; return whether it is as expected."""
+        """Print the rows and the dead letter; return whether the rows are as expected."""
         print("\nWhat cc-backend has now:\n")
         print(table(self.stage.rows()))
         answer = self.stage.run("cc-spool", "show", str(refused))
@@ -205,7 +205,7 @@ class Demo:
 
 
 def table(rows: list[dict[str, Any]]) -> str:
-    """Return rows of the server as a table."""
+    """Return rows of the server as a table in text."""
     lines: list[tuple[str, ...]] = [HEAD]
     for row in rows:
         resources = row["resources"]
@@ -221,7 +221,7 @@ def table(rows: list[dict[str, Any]]) -> str:
 
 @contextlib.contextmanager
 def cluster_of(args: argparse.Namespace, root: Path) -> Iterator[Cluster]:
-    """Yield the Slurm that was asked for."""
+    """Yield the stand-in, or a real cluster with `--slurm`."""
     if args.slurm:
         from demo_lab import real_cluster  # noqa: PLC0415 - needs more than a run-time environment
 
@@ -232,7 +232,7 @@ def cluster_of(args: argparse.Namespace, root: Path) -> Iterator[Cluster]:
 
 
 def main() -> int:
-    """Play the demo; return the exit code."""
+    """Run the demo; return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--slurm", action="store_true", help="with real Slurm")
     parser.add_argument("--series", default="24.05", help="release that the stand-in plays")

@@ -1,4 +1,4 @@
-"""A real Slurm cluster for `make demo-slurm`; needs root and Debian's packages of Slurm."""
+"""A real Slurm cluster for `make demo-slurm`; it needs root and Debian's Slurm packages."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SCRIPT = 'until [ -s "end-$SLURM_JOB_ID" ]; do sleep 0.1; done; exit "$(cat "end
 
 
 class RealCluster:
-    """A lab as a cluster for the demo: jobs run until a file says how they end."""
+    """A cluster for the demo in a Slurm lab: a job runs until a file sets its exit code."""
 
     def __init__(self, lab: Lab) -> None:
         self.spool = lab.spool
@@ -24,16 +24,16 @@ class RealCluster:
         self._users: dict[int, str] = {}
 
     def command(self, name: str) -> Path:
-        """Return the path of squeue, sacct, scontrol."""
+        """Return the path of a Slurm command (squeue, sacct, scontrol)."""
         return self._lab.command(name)
 
     def described(self) -> str:
-        """Say which Slurm this is."""
+        """Return which Slurm this is, for the output of the demo."""
         version = self._lab.run("squeue", "--version").stdout.strip()
         return f"a real cluster, {version}"
 
     def plan(self, name: str, *, gpus: int = 0, node: str = "", user: str = "alice") -> int:
-        """Return the id of a job that does not start yet."""
+        """Submit a job that does not start yet; return its id."""
         options = ["-H", "-n1", "-J", name, "-w", node or "n2cn001"]
         options += ["-p", "gpu" if "gpu" in node else "cpu"]
         options += [f"--gpus-per-node=a100:{gpus}"] if gpus else []
@@ -63,13 +63,13 @@ class RealCluster:
         wait_until(lambda: self._state(job) in ENDED, f"job {job} to end")
 
     def requeue(self, job: int) -> None:
-        """End a run and begin the next one of the same job."""
+        """End a run and start the next run of the same job."""
         self._lab.jobs.control("requeue", job)
         self._lab.jobs.wait_state(job, "PENDING")
         self._lab.jobs.start_now(job)
 
     def _state(self, job: int) -> str:
-        """Return the state of one job; its id may be that of an array, too."""
+        """Return the state of one job, also where its id is that of an array."""
         asked = ("squeue", "-h", "-a", "-r", "-t", "all", "-o", "%A %T", "-j", str(job))
         lines = self._lab.run(*asked, check=False).stdout.splitlines()
         return dict(line.split() for line in lines).get(str(job), "")
@@ -77,10 +77,10 @@ class RealCluster:
 
 @contextlib.contextmanager
 def real_cluster() -> Iterator[RealCluster]:
-    """Yield a cluster of its own in namespaces; it is gone afterwards.
+    """Yield a new cluster in its own namespaces; remove it afterwards.
 
     Raises:
-        SystemExit: this machine cannot run one.
+        SystemExit: this machine cannot run a cluster.
     """
     missing = what_is_missing()
     if missing:

@@ -14,7 +14,7 @@ from rich.text import Text
 ROOT = Path(__file__).resolve().parents[2]
 PICTURE = ROOT / "docs" / "images" / "demo.svg"
 COLUMNS = 82
-# Rich's own frame names fonts of another site, which a picture in a page may not load.
+# Rich's own frame loads fonts from another site, which an image in a page is not allowed to do.
 FRAME = """\
 <svg class="rich-terminal" viewBox="0 0 {width} {height}"
   xmlns="http://www.w3.org/2000/svg" role="img">
@@ -45,7 +45,7 @@ FRAME = """\
 
 
 def picture(printed: str) -> str:
-    """Return a terminal that shows a text, as SVG; its dark ground suits light and dark pages."""
+    """Return an SVG of a terminal with a text; its dark background suits light and dark pages."""
     console = Console(record=True, width=COLUMNS, file=io.StringIO())
     console.print(Text("$ make demo", style="bold"))
     for line in printed.splitlines():
@@ -59,7 +59,7 @@ def picture(printed: str) -> str:
 
 
 def main() -> None:
-    """Run the demo; write the picture if all went as expected."""
+    """Run the demo; write the picture if the demo succeeds."""
     command = [sys.executable, str(ROOT / "tests" / "support" / "demo.py")]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     PICTURE.write_text(picture(done.stdout))

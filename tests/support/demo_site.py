@@ -1,4 +1,4 @@
-"""The stage of `make demo`: a server, a drain, the commands, and a Slurm that plays along."""
+"""The site of `make demo`: a server, a drain, the commands, and a stand-in for Slurm."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from standin_slurm.controller import Controller
 from stub_server import Answer, Model, StubServer
 
 TOKEN = "TOKEN:api"
-REJECTION = "parsing request body failed: unexpected EOF"  # of cc-backend, if a proxy cuts the body
+REJECTION = "parsing request body failed: unexpected EOF"  # cc-backend's answer to a cut-off body
 SPOOL_DIRECTORIES = ("new", "todo", "open", "dead", "tmp")
 GPUS = ["00000000:0A:00.0", "00000000:1B:00.0", "00000000:2C:00.0", "00000000:3D:00.0"]
 TOPOLOGY = {
@@ -36,12 +36,12 @@ CLUSTERS: list[dict[str, Any]] = [
 
 
 class Cluster(Protocol):
-    """What the demo wants of a Slurm, the stand-in or a real one."""
+    """What the demo needs from Slurm, whether stand-in or real cluster."""
 
     spool: Path
 
     def command(self, name: str) -> Path:
-        """Return the path of squeue, sacct, scontrol."""
+        """Return the path of a Slurm command (squeue, sacct, scontrol)."""
 
     def plan(self, name: str, *, gpus: int = 0, node: str = "", user: str = "alice") -> int:
         """Return the id of a job that does not start yet."""
@@ -63,7 +63,7 @@ class Cluster(Protocol):
 
 
 class StandInCluster:
-    """The stand-in as a cluster for the demo: a controller that gives out cores in order."""
+    """A cluster for the demo with the stand-in for Slurm, which allocates cores in order."""
 
     def __init__(
         self, root: Path, series: str, *, settings: Mapping[str, str] | None = None
@@ -126,7 +126,7 @@ def make_spool(path: Path) -> Path:
 
 
 class DemoSite:
-    """A server, a drain and the operator's commands around a cluster."""
+    """A site with a server, a drain and the administrator's commands around a cluster."""
 
     def __init__(
         self, cluster: Cluster, root: Path, version: str, *, server: type[Model] = Model
@@ -167,7 +167,7 @@ class DemoSite:
 
     @contextlib.contextmanager
     def outage(self) -> Iterator[None]:
-        """Let nobody listen where the server was."""
+        """Close the server during the block; start it again on the same port."""
         port = int(self._server.url.rpartition(":")[2])
         self._server.close()
         try:
@@ -178,7 +178,7 @@ class DemoSite:
 
     @contextlib.contextmanager
     def lost_events(self) -> Iterator[None]:
-        """Lose what hooks write meanwhile; the drain stands still so that it cannot read it."""
+        """Delete the events that hooks write in the block; the drain is suspended meanwhile."""
         self._drain.send_signal(signal.SIGSTOP)
         try:
             yield
@@ -188,12 +188,12 @@ class DemoSite:
             self._drain.send_signal(signal.SIGCONT)
 
     def refuse(self, job: int, words: str) -> None:
-        """Let the server refuse a job."""
+        """Make the server reject the requests for a job."""
         body = json.dumps({"status": "Bad Request", "error": words}) + "\n"
         self.model.poison[job] = Answer(400, body)
 
     def run(self, command: str, *words: str) -> subprocess.CompletedProcess[str]:
-        """Run a command of the operator."""
+        """Run a command as an administrator does."""
         argv = self._argv(command, *words)
         return subprocess.run(argv, capture_output=True, text=True, check=False)
 
@@ -201,7 +201,7 @@ class DemoSite:
         return [str(Path(sys.executable).parent / command), *words, "-c", str(self.config)]
 
     def rows(self) -> list[dict[str, Any]]:
-        """Return what the server has, ordered by job and start."""
+        """Return the server's rows, ordered by job and start."""
         rows = [*self.model.job.values(), *self.model.cache.values()]
         return sorted(rows, key=lambda row: (row["jobId"], row["startTime"]))
 
@@ -214,10 +214,10 @@ class DemoSite:
         return sorted(path.name for path in (self.cluster.spool / directory).iterdir())
 
     def wait(self, what: str, is_so: Callable[[], bool], *, seconds: float = 20) -> float:
-        """Return how long it took until something was so.
+        """Wait until a condition holds; return how many seconds that took.
 
         Raises:
-            TimeoutError: it did not become so.
+            TimeoutError: the condition did not hold in time.
         """
         begin = time.monotonic()
         while not is_so():

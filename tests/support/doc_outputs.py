@@ -1,4 +1,4 @@
-"""`make doc-outputs`: write into the pages what their examples print now, where that changed."""
+"""`make doc-outputs`: update the outputs of the documentation's examples where they changed."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from doc_worlds import WORLDS, world
 
 
 def main() -> None:
-    """Run every example in its world."""
+    """Run every example in its world and write changed outputs to the pages."""
     for name in WORLDS:
         with world(name) as stage:
             for page in PAGES:

@@ -1,8 +1,8 @@
-"""The examples of the documentation: blocks of commands with what they print.
+"""The examples of the documentation: blocks of commands with their outputs.
 
 A block is fenced as `console` and begins with a prompt, `$ ` or (for root) `# `. The line before
-it may be a comment: `<!-- world: NAME -->` says in which world its commands run (`doc_worlds`),
-`<!-- not run: REASON -->` that no test can run them. `...` in an output stands for any text.
+it may be a comment: `<!-- world: NAME -->` names the world of its commands (`doc_worlds`),
+`<!-- not run: REASON -->` says that no test can run them. `...` in an output matches any text.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
 USUAL_WORLD = "site"
 REASONS = frozenset({"needs systemd", "needs real Slurm", "needs a real cc-backend"})
-"""Why a block may be left out; each needs more than a stand-in."""
+"""The reasons why a block may be excluded; each needs more than a stand-in."""
 
 _FENCE = re.compile(r"(?:^<!-- ([^\n]+) -->\n)?^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _EPOCH, _INSTANT = r"\b17\d{8}\b|\b18\d{8}\b", r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d( [+-]\d{4}|Z)?"
@@ -36,20 +36,20 @@ _VARIABLE = (
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A command and what it prints according to the page."""
+    """A command and its output according to the page."""
 
     prompt: str
     command: str
     output: str
 
     def text(self) -> str:
-        """Return the step as it stands in a block."""
+        """Return the step as written in a block."""
         return f"{self.prompt}{self.command}\n{self.output}"
 
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """A block of a page; `steps` is empty if it shows no output of commands."""
+    """A block of a page; `steps` is empty if it has no commands."""
 
     page: Path
     line: int
@@ -62,17 +62,17 @@ class Block:
 
     @property
     def world(self) -> str:
-        """Return the name of its world."""
+        """Return the name of the world in which the commands run."""
         return self.mark.removeprefix("world: ") if self.is_in_world else USUAL_WORLD
 
     @property
     def is_in_world(self) -> bool:
-        """Return whether it names a world."""
+        """Return whether the comment before the block names a world."""
         return self.mark.startswith("world: ")
 
     @property
     def reason(self) -> str | None:
-        """Return why it is not run; None: it is."""
+        """Return why the block is not run; None: it is run."""
         is_left_out = self.mark.startswith("not run: ")
         return self.mark.removeprefix("not run: ") if is_left_out else None
 
@@ -98,13 +98,13 @@ def _steps(body: str) -> Iterator[Step]:
 
 
 def is_as_shown(shown: str, printed: str) -> bool:
-    """Return whether an output is the one shown, but for times, ages, numbers and `...`."""
+    """Return whether an output matches the page, apart from times, ages, numbers and `...`."""
     parts = (re.escape(part) for part in comparable(shown).split("..."))
     return re.fullmatch(".*".join(parts), comparable(printed), re.DOTALL) is not None
 
 
 def comparable(text: str) -> str:
-    """Return an output with fixed words in place of what differs from run to run."""
+    """Return an output with fixed words in place of the parts that differ between runs."""
     for pattern, word in _VARIABLE:
         text = re.sub(pattern, word, text, flags=re.MULTILINE)
     return "\n".join(line.rstrip() for line in text.strip("\n").split("\n"))

@@ -1,7 +1,7 @@
-"""The worlds in which the examples of the documentation run, each with one story behind it.
+"""The worlds in which the examples of the documentation run, each prepared by one story.
 
-A world is the stage of `make demo`: hooks, drain and commands are the real ones, the server is a
-stub, Slurm a stand-in. What is printed is shown with the paths, host and URL of an installation.
+A world is the site of `make demo`: hooks, drain and commands are the real ones, the server is a
+stub, Slurm a stand-in. Outputs are shown with the paths, host and URL of an installation.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ FILES: Mapping[str, Any] = {
         "ignoreHosts": "^login",
     },
 }
-"""Files in the directory in which the commands run."""
+"""The files in the directory in which the commands run."""
 _COMMAND = """#!{python}
 import sys
 from spool.config import load_checked
@@ -54,7 +54,7 @@ sys.exit(main(["-c", "{config}", *sys.argv[1:]]))
 
 
 class DocStage(DemoSite):
-    """The stage with an installation's own paths, and one shell for all commands."""
+    """The site of the demo with the paths of an installation, and a shell for the commands."""
 
     def __init__(
         self, root: Path, *, hooks: bool = True, clusters: Any = None, token_days: float = 90
@@ -82,7 +82,7 @@ class DocStage(DemoSite):
             command.chmod(0o755)
 
     def token(self, *, days: float) -> None:
-        """Replace the token by one that expires in some days, in the past if negative."""
+        """Replace the token by one that expires in so many days; negative: it has expired."""
         claims = {"sub": "cc-slurm-sync", "exp": int(time.time() + days * DAY_SECONDS)}
         parts = ({"alg": "EdDSA", "typ": "JWT"}, claims)
         encoded = [base64.urlsafe_b64encode(json.dumps(part).encode()).decode() for part in parts]
@@ -95,7 +95,7 @@ class DocStage(DemoSite):
         new.replace(file)
 
     def shell(self, command: str) -> str:
-        """Run a command as an administrator would type it; return what is shown of its output."""
+        """Run a command as an administrator types it; return its output as the page shows it."""
         path = f"{self.root / 'bin'}:{os.environ['PATH']}"
         done = subprocess.run(  # unbuffered: in the order in which a terminal shows the lines
             ["bash", "-c", command],
@@ -110,7 +110,7 @@ class DocStage(DemoSite):
         return self.shown(done.stdout)
 
     def shown(self, text: str) -> str:
-        """Return an output with the paths, host and accounts of an installation."""
+        """Return an output with paths, host and accounts replaced by those of an installation."""
         user, host = getpass.getuser(), socket.gethostname()
         for here, there in (
             (self.root / "spool", "/var/spool/cc-slurm-sync"),
@@ -135,19 +135,19 @@ class DocStage(DemoSite):
         return text
 
     def wait(self, what: str, is_so: Callable[[], bool], *, seconds: float = 90) -> float:
-        """Wait longer than the demo does: nobody looks at it."""
+        """Wait longer than the demo does: no user watches this run."""
         return super().wait(what, is_so, seconds=seconds)
 
     def close_server(self) -> None:
-        """Let nobody listen where the server was."""
+        """Close the server, so that connections to it are refused."""
         self._server.close()
 
     def job(self, job_id: int, cores: Mapping[str, list[int]], **wishes: Any) -> None:
-        """Start a job."""
+        """Start a job on some cores."""
         self.slurm.controller.start(dict(cores), job_id=job_id, **wishes)
 
     def _protect(self) -> None:
-        """Give the directories the modes of an installation."""
+        """Set the file modes of an installation."""
         (self.root / "home").mkdir()
         self.root.chmod(0o755)
         self.config.chmod(0o640)
@@ -158,7 +158,7 @@ class DocStage(DemoSite):
 
 
 def clusters_of(cpu_nodes: str = "n2cn[001-004]") -> list[dict[str, Any]]:
-    """Return the clusters of the stage, with the GPUs in the topology."""
+    """Return the clusters of the demo, with the GPUs in the topology."""
     (cluster,) = CLUSTERS
     cpu, gpu = cluster["subClusters"]
     topology = {**gpu["topology"], "accelerators": [{"id": address} for address in GPUS]}
@@ -169,7 +169,7 @@ def clusters_of(cpu_nodes: str = "n2cn[001-004]") -> list[dict[str, Any]]:
 
 @contextlib.contextmanager
 def world(name: str) -> Iterator[DocStage]:
-    """Yield a world after its story."""
+    """Yield a world in which its story has happened."""
     make, tell = WORLDS[name]
     with (
         tempfile.TemporaryDirectory(prefix="cc-slurm-sync-doc-") as directory,
@@ -180,14 +180,14 @@ def world(name: str) -> Iterator[DocStage]:
 
 
 def _new(stage: DocStage) -> None:
-    """Apply the first two sweeps; no job has run yet."""
-    for _ in range(2):  # the first one only sets the mark
+    """Apply the first two sweeps, before any job runs."""
+    for _ in range(2):  # the first sweep only sets the mark
         stage.run("cc-sweep", "apply")
     stage.wait("node states", lambda: "node states of" in stage.shell("cc-spool status"))
 
 
 def _site(stage: DocStage) -> None:
-    """Let one job run, one end, one be rejected, and one start that no hook reports."""
+    """Run one job, end one, reject one, and start one that no hook reports."""
     _new(stage)
     _training(stage)
     stage.job(4712, {"n2cn001": [0]}, user="bob", name="mesh")
@@ -204,7 +204,7 @@ def _site(stage: DocStage) -> None:
 
 
 def _outage(stage: DocStage) -> None:
-    """Let cc-backend go while one job ends and another one starts."""
+    """Close cc-backend while one job ends and another one starts."""
     _training(stage)
     stage.wait("the row", lambda: stage.state(4711) == "running")
     _shown(stage)
@@ -216,26 +216,26 @@ def _outage(stage: DocStage) -> None:
 
 
 def _expired(stage: DocStage) -> None:
-    """Let a job start."""
+    """Start a job with an expired token and wait until deliveries are halted."""
     _training(stage)
     stage.wait("the facts", lambda: bool(stage.in_spool("todo")))
     stage.wait("a halt", lambda: "HALTED" in stage.shell("cc-spool status"))
 
 
 def _host_missing(stage: DocStage) -> None:
-    """Let a job run on a host that the server's cluster.json lacks."""
+    """Start a job on a host that is missing from the server's cluster.json."""
     stage.job(4711, {"n2cn004": [0, 1]}, user="alice", name="mesh")
     stage.wait("a reason", lambda: "unknown" in stage.shell("cc-spool list todo"))
 
 
 def _hooks_off(stage: DocStage) -> None:
-    """Let a job run whose start no hook has seen."""
+    """Start a job whose event is lost."""
     with stage.lost_events():
         _training(stage)
 
 
 def _shown(stage: DocStage) -> None:
-    """Wait until the drain's state file has the deliveries: it is written once a second."""
+    """Wait until the drain's state file, written once a second, has the last delivery."""
     stage.wait("counts", lambda: "last delivery" in stage.shell("cc-spool status"))
 
 
@@ -255,4 +255,4 @@ WORLDS: Mapping[str, tuple[Callable[[Path], DocStage], Callable[[DocStage], None
     ),
     "hooks off": (lambda root: DocStage(root, hooks=False), _hooks_off),
 }
-"""How each world is made, and what happened in it before the commands of a page run."""
+"""How each world is made, and its story: the events before the commands of a page run."""

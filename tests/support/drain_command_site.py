@@ -1,4 +1,4 @@
-"""A site for `cc-spool drain`: a server that acts when asked, a silent Slurm, and a run."""
+"""A site for `cc-spool drain`: a server with an action per request, no Slurm, and one run."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ END = End(time=NOON + 100, state="COMPLETED", source=EndSource.CONTROLLER)
 
 
 class Served(Model):
-    """A server that does something when asked."""
+    """A server that calls a function of the test at each request."""
 
     on_request: Callable[[str], None] = staticmethod(lambda _path: None)
 
     def respond(self, request: Request) -> Answer:
-        """Answer one request."""
+        """Call the function of the test, then answer the request."""
         self.on_request(request.path)
         return super().respond(request)
 
 
 @contextmanager
 def time_limit() -> Iterator[None]:
-    """End a drain that nobody ends."""
+    """Raise TimeoutError if the block takes longer than a minute."""
 
     def give_up(*_: object) -> None:
         raise TimeoutError("the drain goes on")
@@ -42,7 +42,7 @@ def time_limit() -> Iterator[None]:
 
 
 def drain_site(root: Path, server: StubServer) -> CommandSite:
-    """Return a site with that server, a silent Slurm, and a run to be delivered."""
+    """Return a site with that server, a Slurm that does not answer, and a pending run."""
     made = CommandSite(root)
     made.document["cc-backend"]["host"] = server.url
     made.document["slurm"] = dict.fromkeys(("squeue", "sacct", "scontrol"), "/bin/false")
@@ -52,11 +52,11 @@ def drain_site(root: Path, server: StubServer) -> CommandSite:
 
 
 def on_request(server: StubServer, act: Callable[[str], None]) -> None:
-    """Let something happen when the server is asked."""
+    """Call a function at each request to the server."""
     assert isinstance(server.model, Served)
     server.model.on_request = act
 
 
 def on_start(server: StubServer, act: Callable[[], None]) -> None:
-    """Let something happen when the server gets a start."""
+    """Call a function at each start that the server receives."""
     on_request(server, lambda path: act() if path.endswith("/start_job/") else None)

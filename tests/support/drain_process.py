@@ -1,4 +1,4 @@
-"""A drain as a process of its own, between a stand-in for Slurm and a stub of cc-backend."""
+"""A drain as a separate process, between a stand-in for Slurm and a stub of cc-backend."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ NODE = {"n2cn0101": [0, 1]}
 
 
 def until(condition: Callable[[], object], seconds: float = PATIENCE_SECONDS) -> float:
-    """Wait until something holds; return how long that took.
+    """Wait until a condition holds; return how many seconds that took.
 
     Raises:
-        TimeoutError: it never did.
+        TimeoutError: the condition did not hold in time.
     """
     began = time.monotonic()
     while not condition():
@@ -36,7 +36,7 @@ def until(condition: Callable[[], object], seconds: float = PATIENCE_SECONDS) ->
 
 
 class DrainProcess:
-    """A site with a Slurm, and a drain that lives as long as the block."""
+    """A site with a stand-in for Slurm, and a drain that runs during the block."""
 
     def __init__(self, root: Path, server: StubServer) -> None:
         self.site = CommandSite(root / "site")
@@ -56,7 +56,7 @@ class DrainProcess:
         return [sys.executable, "-m", "spool.cli", "drain", "-c", str(self.site.config)]
 
     def start(self, *before: str) -> None:
-        """Start the drain, behind another command if one is given."""
+        """Start the drain; if a command such as strace is given, run the drain under it."""
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 [*before, *self.arguments],
@@ -69,7 +69,7 @@ class DrainProcess:
             )
 
     def end(self) -> int:
-        """End the drain as systemd does; return its exit code."""
+        """Stop the drain as systemd does; return its exit code."""
         assert self.process is not None
         self.process.terminate()
         return self.process.wait(20)
@@ -80,16 +80,16 @@ class DrainProcess:
 
     def __exit__(self, *_: object) -> None:
         if self.process is not None and self.process.poll() is None:
-            os.killpg(self.process.pid, signal.SIGKILL)  # strace alone would leave the drain behind
+            os.killpg(self.process.pid, signal.SIGKILL)  # killing strace alone leaves the drain
             self.process.wait(20)
 
     def status(self) -> dict[str, Any]:
-        """Return what `cc-spool status --json` says."""
+        """Return the output of `cc-spool status --json`."""
         document: dict[str, Any] = json.loads(self.site.call("status", "--json").out)
         return document
 
     def files(self) -> dict[str, list[str]]:
-        """Return the names in the spool, without empty directories."""
+        """Return the names of the files in the spool, without empty directories."""
         names = {d: self.site.names(d) for d in ("new", "todo", "open", "dead")}
         return {directory: found for directory, found in names.items() if found}
 

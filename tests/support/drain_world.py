@@ -1,7 +1,7 @@
-"""A whole drain on a fake clock: a Slurm and a cc-backend in memory, the spool on real disk.
+"""A complete drain on a fake clock, with Slurm and cc-backend in memory and the spool on disk.
 
-It is assembled as the real one is; its workers answer at once in the same thread, so a test is a
-sequence of plain steps.
+It is assembled like the real drain; its workers answer immediately in the same thread, so a test
+is a sequence of plain steps.
 """
 
 from __future__ import annotations
@@ -35,16 +35,16 @@ from spool.resolve.job_texts import Texts, TextsQuery, TextsReply
 from spool.worker import Worker
 
 NOON = 1_767_225_600
-CLOSE_PASSES_SECONDS = 6.0  # of each `run`; then a pass a second is enough, and saves CPU time
+CLOSE_PASSES_SECONDS = 6.0  # of each `run`; after them one pass a second saves CPU time
 
 
 class ImmediateWorker(Worker[Any, Any]):
-    """Answers in the caller's thread, at once; while it `hangs`, not at all."""
+    """A worker that answers immediately in the caller's thread; while it `hangs`, not at all."""
 
     hangs = False
 
     def ask(self, question: Any) -> None:
-        """Answer."""
+        """Take a question and answer it immediately, unless the worker hangs."""
         self.outstanding += 1
         self.busy_since = self.clock()
         if not self.hangs:
@@ -52,7 +52,7 @@ class ImmediateWorker(Worker[Any, Any]):
 
 
 class World:
-    """One site: Slurm, spool, drain, cc-backend, and the time; `nodes` reports node states."""
+    """A site with Slurm, spool, drain, cc-backend and a clock; `nodes` reports node states."""
 
     nodes: Callable[[NodeRound], NodeRound] | None = None
     nodes_interval = 0.0
@@ -66,7 +66,7 @@ class World:
         self.filters = JobFilters()
         self.partition_clusters: dict[str, str] = {}
         self.texts: dict[int, tuple[str | None, str | None]] = {}
-        self.unreached: set[int] = set()  # job ids whose texts there is no time for
+        self.unreached: set[int] = set()  # ids of jobs whose texts cannot be read in time
         self.final_texts: dict[int, str] = {}
         self.workers: dict[str, ImmediateWorker] = {}
         self.hold_seconds = 180.0
@@ -86,7 +86,7 @@ class World:
         self.boot()
 
     def boot(self) -> None:
-        """Start a drain, as after a crash of the one before."""
+        """Start a new drain, as after a crash of the previous one."""
         layout = Layout(self.root)
         self.composer = composer = PayloadComposer(
             lambda clusters: SiteMap(
@@ -128,7 +128,7 @@ class World:
         self.delivery, self.health = self.parts.delivery, self.parts.health
 
     def clock(self) -> float:
-        """Return what the wall clock shows, `tick` later each time that the drain looks."""
+        """Return the wall-clock time; each call advances the clock by `tick`."""
         self.now += self.tick
         return self.now + self.skew
 
@@ -154,11 +154,11 @@ class World:
 
     @property
     def moment(self) -> Moment:
-        """Return this moment by both clocks."""
+        """Return the current time by both clocks."""
         return Moment(self.now + self.skew, self.now)
 
     def job(self, job_id: int, **facts: Any) -> Job:
-        """Return a running job's record, begun now."""
+        """Return the record of a running job that started now."""
         base = Job(
             job_id=job_id,
             user="ada",
@@ -175,20 +175,20 @@ class World:
     def hook(
         self, kind: str, job_id: int, *, extras: str = "", start: int = 0, end: int = 0
     ) -> None:
-        """Do what a hook does."""
+        """Write an event as a hook does."""
         self.pid += 1
         path = self.root / "new" / f"1-{kind}-{job_id}-{start}-{end}-{self.pid}"
         path.write_text(extras + "end\n")
         os.utime(path, (self.now, self.now))
 
     def begin(self, job_id: int, **facts: Any) -> Job:
-        """Let a job begin in Slurm and its prolog run."""
+        """Start a job in Slurm and run its prolog hook."""
         self.slurm.records[job_id] = self.job(job_id, **facts)
         self.hook("start", job_id)
         return self.slurm.records[job_id]
 
     def end(self, job_id: int, state: str = "COMPLETED") -> None:
-        """Let a job end in Slurm and its epilog run."""
+        """End a job in Slurm and run its epilog hook."""
         old = self.slurm.records[job_id]
         over = replace(old, state=state, end_time=int(self.now))
         self.slurm.records[job_id] = over
@@ -196,7 +196,7 @@ class World:
         self.hook("stop", job_id)
 
     def requeue(self, job_id: int) -> None:
-        """Let a run end and its job wait for the next."""
+        """End a run by a requeue; the job is pending afterwards."""
         old = self.slurm.records[job_id]
         self.slurm.rows.append(replace(old, state="REQUEUED", end_time=int(self.now)))
         self.slurm.records[job_id] = replace(
@@ -205,7 +205,7 @@ class World:
         self.hook("stop", job_id)
 
     def run(self, seconds: float = 1.0) -> None:
-        """Let the drain work for so long; after six seconds its passes are a second apart."""
+        """Run the drain for some seconds; after six of them its passes are a second apart."""
         begun = self.now
         while self.now < begun + seconds:
             self.drain.step(0.0)
@@ -213,13 +213,13 @@ class World:
             self.now += 1.0 if is_late else min(0.04, max(0.001, seconds / 1000))
 
     def files(self) -> dict[str, list[str]]:
-        """Return the names in the spool, without empty directories."""
+        """Return the names of the files in the spool, without empty directories."""
         names = {
             d.value: sorted(path.name for path in (self.root / d).iterdir()) for d in Directory
         }
         return {directory: files for directory, files in names.items() if files}
 
     def stored(self, directory: str, job_id: int) -> Run:
-        """Return the one run of a job id in a directory."""
+        """Return the only run of a job id in a directory."""
         (path,) = (self.root / directory).glob(f"{job_id}-*.json")
         return codec.decode(path.name, path.read_bytes())

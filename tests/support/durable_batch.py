@@ -1,4 +1,4 @@
-"""A spool, a batch that changes six of its runs, and a journal of the system calls it makes."""
+"""A spool, a batch that changes six of its runs, and a journal of the batch's system calls."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ Files = dict[tuple[Directory, str], bytes]
 
 
 def run(job_id: int, *, started: bool = False, end: End | None = None) -> Run:
-    """Return a run."""
+    """Return a small run of a job."""
     return Run(job=Job(job_id=job_id), start_time=100, started=101 if started else None, end=end)
 
 
 def files(layout: Layout) -> Files:
-    """Return all files of a spool."""
+    """Return the contents of all files of a spool."""
     return {
         (directory, name): (layout.root / directory / name).read_bytes()
         for directory in Directory
@@ -38,7 +38,7 @@ def files(layout: Layout) -> Files:
 
 
 def create_file(layout: Layout, *runs: Run, directory: Directory | None = None) -> None:
-    """Write runs into their directories, or into another."""
+    """Write run files to the directories where they belong, or to a given one."""
     for each in runs:
         path = layout.root / (directory or each.directory) / each.name
         path.write_bytes(codec.encode(each))
@@ -55,7 +55,7 @@ class Call(NamedTuple):
 
 @dataclass
 class Journal(RealCalls):
-    """Does what it is asked on the real disk and notes it; fails at one call if told to."""
+    """The real system calls, recorded in order; one of them fails if `fails_at` is set."""
 
     layout: Layout
     fails_at: int | None = None
@@ -63,7 +63,7 @@ class Journal(RealCalls):
     written: dict[str, bytes] = field(default_factory=dict)
 
     def fsync(self, fd: int, /) -> None:
-        """Note which file or directory became durable."""
+        """Record which file or directory becomes durable."""
         path = Path(f"/proc/self/fd/{fd}").readlink()
         if path.is_dir():
             self._note(Call("fsync", Directory(path.name)))
@@ -80,14 +80,14 @@ class Journal(RealCalls):
         src_dir_fd: int | None = None,
         dst_dir_fd: int | None = None,
     ) -> None:
-        """Note a new name."""
+        """Record a new name."""
         self._note(Call("rename", self._directory(dst_dir_fd), str(dst), str(src)))
         path = self.layout.root / Directory.TMP / src
         self.written.setdefault(str(src), path.read_bytes())
         os.rename(src, dst, src_dir_fd=src_dir_fd, dst_dir_fd=dst_dir_fd)
 
     def unlink(self, path: str | Path, *, dir_fd: int | None = None) -> None:
-        """Note a removal from a directory that counts."""
+        """Record a removal from any directory except `tmp/`."""
         if self._directory(dir_fd) is not Directory.TMP:
             self._note(Call("unlink", self._directory(dir_fd), str(path)))
         os.unlink(path, dir_fd=dir_fd)
@@ -101,15 +101,15 @@ class Journal(RealCalls):
         self.calls.append(call)
 
 
-def winner(disk: Files, name: str) -> Run | None:
-    """Return the run that a recovery takes: that of the earliest directory."""
+def recovered_run(disk: Files, name: str) -> Run | None:
+    """Return the run that a recovery reads: the one in the first directory that has it."""
     for directory in RUN_DIRECTORIES:
         if (directory, name) in disk:
             return codec.decode(name, disk[directory, name])
     return None
 
 
-# A batch with everything in it. The events e1 ... e6 told of the runs 1 ... 6.
+# A batch with every kind of change. The events e1 ... e6 reported the runs 1 ... 6.
 NEW = run(1)
 TOLD = (run(2), run(2, started=True))
 ENDED = (run(3, started=True), run(3, started=True, end=OVER))
@@ -120,7 +120,7 @@ EVENTS = [f"e{number}" for number in range(1, 7)]
 
 
 def busy(layout: Layout, batch: WriteBatch) -> Files:
-    """Lay out a spool and fill a batch; return the files before."""
+    """Fill a spool and a batch; return the files before the commit."""
     for name in EVENTS:
         (layout.root / "new" / name).touch()
     create_file(layout, TOLD[0], ENDED[0], POISON, DONE, CHANGED[0])
@@ -146,10 +146,10 @@ KNOWN: dict[int, tuple[Run, ...]] = {
 
 
 def loss(disk: Files, number: int) -> str | None:
-    """Return what a disk has lost of one run, in words."""
+    """Return a description of what a disk has lost of one run; None: nothing."""
     values = KNOWN[number]
     try:
-        found = winner(disk, values[0].name)
+        found = recovered_run(disk, values[0].name)
     except BadFileError as error:
         return str(error)
     has_event = (Directory.NEW, f"e{number}") in disk
@@ -163,5 +163,5 @@ def loss(disk: Files, number: int) -> str | None:
 
 
 def losses(disk: Files) -> list[str]:
-    """Return what a disk has lost, in words."""
+    """Return descriptions of everything that a disk has lost."""
     return [words for number in KNOWN if (words := loss(disk, number)) is not None]

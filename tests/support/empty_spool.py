@@ -1,4 +1,4 @@
-"""The directories of a spool with nothing in them."""
+"""An empty spool: its directories without files."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from spool.files.layout import Directory, Layout
 
 
 def make_directories(root: Path) -> None:
-    """Make the directories of a spool; they may be there already."""
+    """Make the directories of a spool; they may exist already."""
     for directory in Directory:
         (root / directory).mkdir(parents=True, exist_ok=True)
 
 
 @contextmanager
 def empty_spool(root: Path) -> Iterator[Layout]:
-    """Yield a new spool, open."""
+    """Yield a new, open spool without files."""
     make_directories(root)
     with Layout(root) as made:
         yield made

@@ -1,4 +1,4 @@
-"""A scanner of events, and the spool it reads."""
+"""A scanner of events and its spool."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ NOW = 1_767_225_600.0
 
 
 def at(seconds: float) -> Moment:
-    """Return a moment at which both clocks agree."""
+    """Return a moment with the same time on both clocks."""
     return Moment(seconds, seconds)
 
 
@@ -31,12 +31,12 @@ OTHER = "1-stop-6-100-200-4712"
 
 
 class Spool(Layout):
-    """A spool some of whose files cannot be read, as under another user."""
+    """A spool in which some files cannot be read, as if they belonged to another user."""
 
     unreadable: frozenset[str] = frozenset()
 
     def read(self, directory: Directory, name: str, limit_bytes: int) -> FileContents:
-        """Refuse what is unreadable."""
+        """Read a file; raise PermissionError if it is unreadable."""
         if name in self.unreadable:
             raise PermissionError(errno.EACCES, "Permission denied", name)
         return super().read(directory, name, limit_bytes)
@@ -44,7 +44,7 @@ class Spool(Layout):
 
 @dataclass
 class Reader:
-    """An intake and the spool it reads."""
+    """A scanner of events with its spool and crash marker."""
 
     spool: Spool
     crash_marker: CrashMarker
@@ -52,15 +52,15 @@ class Reader:
 
     @property
     def new(self) -> Path:
-        """Return `new/`."""
+        """Return the path of `new/`."""
         return self.spool.root / "new"
 
     def scan(self) -> list[str]:
-        """Return the names of the events that a scan hands out."""
+        """Return the names of the events that a scan returns."""
         return [event.name for event in self.event_scanner.scan(MOMENT)]
 
     def dead(self) -> dict[str, str]:
-        """Return the reason of every dead letter by its name before."""
+        """Return the reason of every dead letter by its original name."""
         names = self.spool.names(Directory.DEAD)
         whys = [read_why(self.spool, name) for name in names if not name.endswith(".why")]
         return {why.name: why.reason for why in whys if why}
@@ -75,7 +75,7 @@ class Reader:
 
 @contextmanager
 def reader_of(root: Path) -> Iterator[Reader]:
-    """Yield a scanner of an empty spool."""
+    """Yield a reader of an empty spool."""
     make_directories(root)
     crash_marker = CrashMarker(root / "handling")
     with Spool(root) as spool:

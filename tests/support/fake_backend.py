@@ -1,4 +1,4 @@
-"""A cc-backend in memory that answers as a real one would, or as a test says."""
+"""A cc-backend in memory that answers like a real one, or with answers that a test sets."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ccbackend.version import ServerInfo, Version, server_info
 
 @dataclass
 class FakeBackend:
-    """A cc-backend that keeps rows by (job id, start) and refuses what a real one would."""
+    """A cc-backend that keeps rows by (job id, start) and rejects what a real one rejects."""
 
     version: Version = field(default_factory=lambda: Version(1, 4, 4))
     rows: dict[tuple[int, int], str] = field(default_factory=dict)
@@ -32,7 +32,7 @@ class FakeBackend:
 
     @property
     def server(self) -> ServerInfo:
-        """Return the server of its version."""
+        """Return what is known of a server of this version."""
         return server_info(self.version)
 
     def start(self, document: dict[str, Any], *, maybe_sent: bool = False) -> ApiReply:
@@ -54,7 +54,7 @@ class FakeBackend:
         return self.answer(ApiCall.EDIT_META, document, lambda _key, _document: Reason.EDITED)
 
     def probe(self) -> Probe:
-        """Answer the neutral request."""
+        """Answer the probe, a request that changes nothing."""
         self.asked.append(("probe", 0))
         reason = self.everything or self.probe_answer or Reason.LISTED
         reply = ApiReply(call=ApiCall.LISTING, verdict=ReplyVerdict(reason, _text(reason)))
@@ -62,7 +62,7 @@ class FakeBackend:
         return Probe(self.server if is_known else ServerInfo(), reply)
 
     def clusters(self) -> ClusterList:
-        """Answer with the topology; None: it cannot be read now."""
+        """Answer with the topology; None: reading it fails."""
         reason = self.everything or (Reason.LISTED if self.topology is not None else Reason.PANIC)
         clusters = None if self.everything else self.topology
         reply = ApiReply(call=ApiCall.CLUSTERS, verdict=ReplyVerdict(reason))

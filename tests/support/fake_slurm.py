@@ -11,7 +11,7 @@ from slurm.job import Job
 
 
 def state_alone(record: Job) -> Job:
-    """Return what squeue's columns tell of a job; the rest costs one scontrol a job."""
+    """Return the facts of a job in squeue's columns; the others need one scontrol per job."""
     return replace(
         record, allocations=(), name=None, comment=None, requested_memory=None, constraints=None
     )
@@ -32,7 +32,7 @@ class FakeSlurm:
     def jobs(
         self, ids: Iterable[int], *, states_only: Container[int] = ()
     ) -> Mapping[int, Job | SlurmError]:
-        """Return the records of the ids, of some without cores."""
+        """Return the records of some job ids; those in `states_only` lack the detailed facts."""
         self.looks += 1
         if self.silent:
             raise SlurmError("squeue does not answer", reason=FailureReason.UNREACHABLE)
@@ -43,7 +43,7 @@ class FakeSlurm:
         }
 
     def listing(self) -> Iterable[SqueueRow]:
-        """Return what runs; silent: raise."""
+        """Return the job list; raise SlurmError if silent."""
         self.lists += 1
         if self.silent:
             raise SlurmError("squeue does not answer", reason=FailureReason.UNREACHABLE)
@@ -63,7 +63,7 @@ class FakeSlurm:
         ]
 
     def accounting(self, ids: Iterable[int], *, since: int, until: int) -> tuple[Job, ...]:
-        """Return the rows of the ids in a window."""
+        """Return the rows of some job ids in a time window."""
         if self.accounting_silent:
             raise SlurmError("sacct does not answer", reason=FailureReason.UNREACHABLE)
         wanted = set(ids)

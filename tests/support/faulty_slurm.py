@@ -1,4 +1,4 @@
-"""A Slurm that answers by text and may lie: the real client over answers made here."""
+"""A Slurm whose answers may be wrong: text for the real client, changed by faults."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ AnswerFault = Callable[[CommandResult], CommandResult]
 
 @dataclass(frozen=True)
 class ListedRun:
-    """One run in squeue and in sacct; `end` 0 while it goes on."""
+    """One run in squeue and in sacct; `end` is 0 while it runs."""
 
     job_id: int
     start: int
@@ -33,13 +33,13 @@ class ListedRun:
     comment: str = ""
 
     def squeue(self) -> str:
-        """Return its line."""
+        """Return the line of the run in squeue."""
         end = self.end or self.start + 86400
         head = f"{self.job_id}|{self.job_id}|N/A|{self.state}|{self.start}|{end}"
         return f"{head}|{self.start - 5}|1|work|{self.user}|p1|n1\n"
 
     def sacct(self, cluster: str) -> str:
-        """Return its row."""
+        """Return the row of the run in sacct."""
         state = self.state if self.accounted is None else self.accounted
         fields = {
             "Cluster": cluster,
@@ -64,9 +64,9 @@ class ListedRun:
 
 @dataclass
 class FaultySlurm:
-    """A runner for `slurm.client.Slurm`; `lies` change the answer of a question by its name.
+    """A command runner for `slurm.client.Slurm`; `faults` change the answer to a question by name.
 
-    `now` is the controller's clock, `own_clock` ours where it differs.
+    `now` is the controller's clock, `own_clock` our clock where it differs.
     """
 
     now: int
@@ -81,7 +81,7 @@ class FaultySlurm:
 
     @property
     def clock(self) -> int:
-        """Our own clock."""
+        """The clock of the sweep."""
         return self.now if self.own_clock is None else self.own_clock
 
     def __call__(
@@ -93,7 +93,7 @@ class FaultySlurm:
         limit_bytes: int,
         sink: Callable[[bytes], object] | None = None,
     ) -> CommandResult:
-        """Answer a command."""
+        """Return the answer to a command, changed by a fault if there is one."""
         del environment, timeout_seconds, limit_bytes
         assert sink is None, "no question of a sweep streams"
         self.argv_bytes.append(sum(len(word) + 1 for word in argv))
@@ -124,7 +124,7 @@ class FaultySlurm:
         return "".join(run.sacct(self.cluster) for run in rows)
 
     def configuration(self) -> str:
-        """Return what `scontrol show config` prints."""
+        """Return the output of `scontrol show config`."""
         booted = self.now - 9999 if self.booted is None else self.booted
         settings = {
             "AccountingStorageType": "accounting_storage/slurmdbd",
@@ -148,14 +148,14 @@ class FaultySlurm:
 
 
 def _separated(answer: CommandResult) -> CommandResult:
-    """Put the separator that was asked for in the place of ours."""
+    """Replace our separator by the requested one."""
     asked = [word.partition("=")[2] for word in answer.argv if word.startswith("--delimiter=")]
     new = (asked or [SACCT_SEPARATOR])[0].encode()
     return replace(answer, stdout=answer.stdout.replace(SACCT_SEPARATOR.encode(), new))
 
 
 def cut(at: float) -> AnswerFault:
-    """Cut the answer after so many bytes, or after a share of it."""
+    """Return a fault that truncates the answer after some bytes, or after a share of it."""
 
     def lie(told: CommandResult) -> CommandResult:
         place = at if isinstance(at, int) else int(len(told.stdout) * at)
@@ -165,29 +165,29 @@ def cut(at: float) -> AnswerFault:
 
 
 def says(stdout: bytes = b"", *, stderr: bytes = b"", status: int = 0) -> AnswerFault:
-    """Say something else."""
+    """Return a fault that replaces the whole answer."""
     return lambda told: replace(told, stdout=stdout, stderr=stderr, status=status)
 
 
 def also(*, stderr: bytes = b"", status: int = 0) -> AnswerFault:
-    """Say the truth, with an error beside it."""
+    """Return a fault that keeps the output and adds an error text or an exit status."""
     return lambda told: replace(told, stderr=stderr, status=status)
 
 
 def changed(old: bytes, new: bytes) -> AnswerFault:
-    """Replace a word."""
+    """Return a fault that replaces a word of the output."""
     return lambda told: replace(told, stdout=told.stdout.replace(old, new))
 
 
 def lines(keep: Callable[[bytes], bool]) -> AnswerFault:
-    """Leave lines out."""
+    """Return a fault that omits lines of the output."""
     return lambda told: replace(
         told, stdout=b"".join(line for line in told.stdout.splitlines(keepends=True) if keep(line))
     )
 
 
 def fails(error: SlurmError) -> AnswerFault:
-    """Give no answer."""
+    """Return a fault that raises an error instead of an answer."""
 
     def lie(_told: CommandResult) -> CommandResult:
         raise error

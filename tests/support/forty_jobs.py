@@ -1,4 +1,4 @@
-"""Forty running jobs, and what two sweeps see of them if Slurm or cc-backend lies."""
+"""Forty running jobs, and two sweeps of them while Slurm or cc-backend gives wrong answers."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ RUNNING = tuple(range(100, 140))
 
 
 class ListedThere:
-    """cc-backend: forty running rows, or another listing."""
+    """A cc-backend with forty running rows, or with another job list."""
 
     def __init__(self, listing: JobList | None = None) -> None:
         reply = ApiReply(call=ApiCall.GRAPHQL, verdict=ReplyVerdict(Reason.LISTED), status=200)
@@ -32,21 +32,21 @@ class ListedThere:
         self.listing = listing or JobList(reply, rows)
 
     def running_jobs(self, _cluster: str) -> JobList:
-        """List what runs."""
+        """Return the running rows."""
         return self.listing
 
     def list_runs(self, job_ids: object, _cluster: str) -> JobList:
-        """List nothing in other states."""
+        """Return no rows in other states."""
         del job_ids
         return replace(self.listing, rows=() if self.listing.rows is not None else None)
 
     def lookup(self, _job_id: int, cluster: str, _start_time: int | None = None) -> JobList:
-        """List nothing."""
+        """Return no rows of one job."""
         return self.list_runs((), cluster)
 
 
 def site(root: Path, slurm: FaultySlurm, there: ListedThere) -> SweepContext:
-    """A site whose Slurm or cc-backend may lie."""
+    """Return a site whose Slurm or cc-backend may give wrong answers."""
     make_directories(root)
     sources = SweepSources(
         slurm=Slurm(COMMANDS, slurm),
@@ -63,7 +63,7 @@ def site(root: Path, slurm: FaultySlurm, there: ListedThere) -> SweepContext:
 
 
 def swept(root: Path, slurm: FaultySlurm, there: ListedThere | None = None) -> list[SweepResult]:
-    """What two sweeps in a row see, of a site that was in order before."""
+    """Return the results of two successive sweeps; no sweep found a difference before them."""
     state = SweepState(mark=slurm.now - 600, cluster="lab", running_baseline=40)
     place = site(root, slurm, there or ListedThere())
     first = run_sweep(place, state, SweepOptions())
@@ -71,7 +71,7 @@ def swept(root: Path, slurm: FaultySlurm, there: ListedThere | None = None) -> l
 
 
 def stops(results: list[SweepResult]) -> int:
-    """How many stops were planned, held ones too."""
+    """Return how many stops were planned, including those held back."""
     plans = [result.decision.plan for result in results]
     ends = [end for plan in plans for end in (*plan.changes, *plan.held_back)]
     return len([end for end in ends if not isinstance(end, Start)])

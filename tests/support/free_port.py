@@ -1,4 +1,4 @@
-"""Ports of the loopback that stay free until they are used."""
+"""Loopback ports that stay free until they are used."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from pathlib import Path
 _FIRST = 10240
 _RANGE = Path("/proc/sys/net/ipv4/ip_local_port_range")  # ip(7)
 _END = int(_RANGE.read_text().split()[0])
-_COUNT = 64  # ports of one process before its numbers begin again
+_COUNT = 64  # ports of one process before its numbers repeat
 _steps = itertools.count()
 
 
 def free_port() -> int:
-    """Return a port of the loopback that nobody uses now.
+    """Return a loopback port that no program uses now.
 
-    It is below those that the kernel gives to connections and to servers without a port of their
-    own: none of these takes it before its user listens. Test processes begin at different ports.
+    It is below the range from which the kernel assigns ports, so no other connection takes it
+    before the caller listens. Test processes begin at different ports.
     """
     while True:
         port = _FIRST + (os.getpid() * _COUNT + next(_steps)) % (_END - _FIRST)

@@ -1,4 +1,4 @@
-"""Sources of one situation side by side: the values they give, and one line a job for people."""
+"""Compare the sources of one recorded situation, and describe each job in one readable line."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ PER_NODE = ("cores", "core_count", "cpus", "gres")
 
 @dataclass(slots=True)
 class Sight:
-    """One job at one moment: each source's value of each field that the source knows."""
+    """One job at one moment: for each field the values of all sources that have it."""
 
     values: dict[str, dict[str, object]] = field(default_factory=dict)
 
     def add(self, source: str, job: Job) -> None:
-        """Take what one source says."""
+        """Add the values of one source."""
         for name in FIELDS:
             value = getattr(job, name)
             if value is not None and value != ():
@@ -50,7 +50,7 @@ class Sight:
                     self.values.setdefault(place, {})[source] = value
 
     def disagreements(self) -> list[str]:
-        """Return the fields about which sources say different things."""
+        """Return the fields for which sources have different values."""
         return [
             f"{name}: {dict(found)!r}"
             for name, found in sorted(self.values.items())
@@ -58,11 +58,11 @@ class Sight:
         ]
 
     def compared(self) -> int:
-        """Return how many values have been compared with another source's."""
+        """Return how many values were compared with the value of another source."""
         return sum(len(found) - 1 for found in self.values.values())
 
     def job(self) -> Job:
-        """Return what the sources know together; of different values the first one."""
+        """Return the job from all sources; where values differ, the first one."""
         first: dict[str, Any] = {
             name: next(iter(found.values())) for name, found in self.values.items()
         }
@@ -79,7 +79,7 @@ class Sight:
 
 
 def controller_sights(situation: Situation, moment: str) -> dict[int, Sight]:
-    """Return what the controller's commands say at a moment, by job id."""
+    """Return the sources of the controller's commands at a moment, by job id."""
     sources: dict[str, Mapping[int, object]] = {}
     for kind in ("squeue", "squeue-all", "scontrol"):
         document = situation.file(kind, moment, "json")
@@ -95,7 +95,7 @@ def controller_sights(situation: Situation, moment: str) -> dict[int, Sight]:
 
 
 def accounting_sights(situation: Situation, moment: str) -> dict[tuple[int, int], Sight]:
-    """Return what accounting says at a moment, by job id and submit time."""
+    """Return the sources of accounting at a moment, by job id and submit time."""
     sights: dict[tuple[int, int], Sight] = {}
     for kind in ("sacct-duplicates", "sacct"):
         for ending, read in (("json", sacct_runs), ("txt", sacct_text_runs)):
@@ -111,7 +111,7 @@ def describe(job: Job) -> str:
     """Return a job in one line, without ids and times.
 
     `name who/account/partition STATE+FLAGS limit cpus gpus sharing nodes:cores:gres ...`; a dash is
-    what nobody knows.
+    an unknown value.
     """
     name = (job.name or "-").split("\n")[0].replace(" ", "_")
     if job.array_job_id is not None:
@@ -165,7 +165,7 @@ def _or_dash(value: object) -> object:
 
 LATE = "accounting learns of the start between two calls"
 EXPLAINED = (
-    # situation, moment, "run" for accounting alone or "both" with the controller, field, reason
+    # situation, moment, "run" for accounting only or "both" with the controller, field, reason
     (r"21.08-many-states", "", "run", "name|state", LATE),
     (r"22.05-many-states", "", "run", "state", LATE),
     (r"(21.08|22.05)-preempted-cancelled", "", "run", "name|state", LATE),
@@ -202,7 +202,7 @@ def sights_of(situation: Situation) -> Iterator[Sight]:
 
 
 def unexplained(situation: Situation, moment: str, kind: str, found: list[str]) -> list[str]:
-    """Return the differences that no row of EXPLAINED covers."""
+    """Return the differences that are not covered by a row of EXPLAINED."""
     return [
         difference
         for difference in found
@@ -217,7 +217,7 @@ def unexplained(situation: Situation, moment: str, kind: str, found: list[str]) 
 
 
 def shared_runs(situation: Situation, moment: str) -> Iterator[tuple[Job, Job]]:
-    """Yield what controller and accounting say about the same run."""
+    """Yield the jobs of controller and accounting for each run that both have."""
     known = controller(situation, moment)
     for (job_id, submit), sight in accounting(situation, moment).items():
         if job_id in known and known[job_id].job().submit_time == submit:
@@ -225,7 +225,7 @@ def shared_runs(situation: Situation, moment: str) -> Iterator[tuple[Job, Job]]:
 
 
 def differences(one: Job, other: Job) -> list[str]:
-    """Return the fields that both know and tell differently."""
+    """Return the fields that both jobs have with different values."""
     unknown: tuple[object, ...] = (None, ())
     pairs = ((name, getattr(one, name), getattr(other, name)) for name in FIELDS)
     return [
@@ -249,7 +249,7 @@ def hook_jobs(situation: Situation, spool: Path) -> Iterator[Job]:
 
 
 def is_same_run(job: Job, record: Job) -> bool:
-    """Tell whether a record is about the run of a hook call, as that run was at its start."""
+    """Return whether a record shows the run of a hook call as it was at its start."""
     if record.job_id != job.job_id or not record.nodes or record.state == "RESIZING":
         return False
     if job.start_time is None or record.start_time is None:

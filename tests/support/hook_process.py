@@ -1,4 +1,4 @@
-"""The hooks run as processes under each shell that `/bin/sh` may be."""
+"""Run the hooks as processes under each shell that `/bin/sh` may be."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def run_hook(
     stub: Path | None = None,
     environment: Mapping[str, str] | None = None,
 ) -> subprocess.CompletedProcess[bytes]:
-    """Run a hook and return how it ended and what it printed."""
+    """Run a hook and return its exit code and its output."""
     script = stub or HOOKS / f"{kind}_slurmctld"
     return subprocess.run(
         [*shell, str(script)],
@@ -53,5 +53,5 @@ def events(spool: Path) -> list[str]:
 
 
 def was_harmless(done: subprocess.CompletedProcess[bytes]) -> bool:
-    """Tell whether a hook ended with 0 and printed nothing."""
+    """Return whether a hook exited with 0 and printed nothing."""
     return (done.returncode, done.stdout, done.stderr) == (0, b"", b"")

@@ -1,4 +1,4 @@
-"""`make install` and `make uninstall` below a PREFIX, and what is installed there."""
+"""Run `make install` and `make uninstall` below a PREFIX, and use what is installed there."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ FOREIGN_MODULES = ROOT / "tests" / "data" / "foreign_modules"
 def make(
     target: str, *, conf: Path | None = None, **values: str
 ) -> subprocess.CompletedProcess[str]:
-    """Run a target of the Makefile as an admin does, with no way to a package index.
+    """Run a target of the Makefile as an administrator does, without access to a package index.
 
-    The admin's PYTHONPATH leads to a module that no Python of the installation may load.
+    The administrator's PYTHONPATH has a module that no Python of the installation may load.
     """
     environment = {
         "PYTHONPATH": str(FOREIGN_MODULES),
@@ -42,7 +42,7 @@ def make(
 
 
 def tree(top: Path) -> set[str]:
-    """Return all files below a directory but those of the virtual environment."""
+    """Return all files below a directory except those of the virtual environment."""
     found = (path.relative_to(top) for path in top.rglob("*") if not path.is_dir())
     return {str(path) for path in found if path.parts[0] != "venv"}
 
@@ -79,7 +79,7 @@ def copy_without_venv(source: Path, prefix: Path) -> Path:
 
 
 def configure(prefix: Path, owner: str = "") -> Path:
-    """Make a configuration and a token from what is installed; return the configuration."""
+    """Make a configuration from the installed example, and a token; return the configuration."""
     settings = prefix / "etc/cc-slurm-sync"
     document = json.loads((settings / "config.json.example").read_text())
     document |= {"clustername": "lab", "cc-backend": {"host": "http://127.0.0.1:1"}}

@@ -1,4 +1,4 @@
-"""Slurm's commands that print texts of jobs, and a reader that calls them."""
+"""Fakes of the Slurm commands that print texts of jobs, and a reader that calls them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ARRAY = [Job(job_id=812 + i, array_job_id=812, array_task_id=i, start_time=9) fo
 
 @dataclass
 class Commands:
-    """Slurm's commands that print texts; each takes `seconds`, at most what it may."""
+    """The Slurm commands that print texts of jobs; each takes `seconds`, up to its time limit."""
 
     problem: FailureReason | None = None
     seconds: float = 0.01
@@ -38,16 +38,16 @@ class Commands:
         return f"JobId={job_id}"
 
     def config(self, *, timeout_seconds: float | None = None) -> Mapping[str, tuple[str, ...]]:
-        """Return where scripts lie."""
+        """Return the setting that names the directory of job scripts."""
         self._run("config", timeout_seconds)
         return {} if self.location is None else {"StateSaveLocation": (str(self.location),)}
 
     def clock(self) -> float:
-        """Return the time that all commands took."""
+        """Return the current time, which each command advances by its duration."""
         return self.time
 
     def count(self, what: str) -> int:
-        """Return how often something was asked for."""
+        """Return how often a command was called."""
         return len([line for line in self.asked if line.startswith(what)])
 
     def _run(self, what: str, timeout_seconds: float | None) -> None:
@@ -61,7 +61,7 @@ class Commands:
 
 
 def texts(commands: Commands, **settings: Any) -> JobTexts:
-    """Return a reader; scripts are looked for by commands unless a place is given."""
+    """Return a reader of job texts with some settings changed."""
     return JobTexts(commands, TextSettings(**settings))
 
 

@@ -1,4 +1,4 @@
-"""Read Prometheus' text format, and make the table of metrics in docs/monitoring.md.
+"""Read the text format of Prometheus, and make the table of metrics in docs/monitoring.md.
 
 `python tests/support/metrics_text.py` prints the table.
 """
@@ -73,7 +73,7 @@ FULL = MetricsSnapshot(
 
 
 def samples_of(families: Iterable[Metric]) -> dict[str, float]:
-    """Return all samples by name and sorted labels, as Prometheus writes them."""
+    """Return the values of all samples by name and sorted labels, as Prometheus writes them."""
     return {
         sample.name + _labels(sample.labels): sample.value
         for family in families
@@ -87,18 +87,18 @@ def _labels(labels: Mapping[str, str]) -> str:
 
 
 def samples_of_text(text: str) -> dict[str, float]:
-    """Return the samples of metrics as text."""
+    """Return the values of all samples in metrics that are given as text."""
     return samples_of(text_string_to_metric_families(text))
 
 
 def all_families() -> list[Metric]:
-    """Return every family that can be written, with at least one sample each."""
+    """Return every metric family that can be written, with at least one sample each."""
     process = ProcessCollector(PREFIX.rstrip("_"), registry=None).collect()
     return [*metric_families(FULL), *process]
 
 
 def metrics_table() -> str:
-    """Return the table of docs/monitoring.md."""
+    """Return the table of metrics in docs/monitoring.md."""
     rows = ["| metric | type | labels | meaning |", "|---|---|---|---|"]
     for family in sorted(all_families(), key=lambda each: each.name):
         suffix = {"counter": "_total", "info": "_info"}.get(family.type, "")

@@ -1,4 +1,4 @@
-"""Operator, account and user of a NATS broker with JWTs, as its own tool `nsc` makes them."""
+"""Operator, account and user of a NATS broker with JWTs, as NATS' own tool `nsc` makes them."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def creds_and_settings(subject: str) -> tuple[str, str]:
 
 
 def user_seed(seed: bytes) -> str:
-    """Return a user's seed as a creds file holds it."""
+    """Return a user's seed in the format of a creds file."""
     return _checked(bytes([_SEED | (_USER >> 5), (_USER & 31) << 3]) + seed)
 
 

@@ -1,4 +1,4 @@
-"""A broker to which a server in NATS mode subscribes, a client, and bodies for it."""
+"""A broker with a subscribed server in NATS mode, a client, and bodies for the client."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ TOKEN = "TOKEN:api"
 
 
 class Bus:
-    """A broker with the server as its subscriber; `verdicts` come first, `loses` every message."""
+    """A broker with the server as subscriber; gives `verdicts` first; `loses` drops messages."""
 
     def __init__(self, server: StubServer) -> None:
         self.server = server
@@ -30,7 +30,7 @@ class Bus:
         self.messages: list[bytes] = []
 
     def publish(self, message: bytes) -> ReplyVerdict:
-        """Hand a message on."""
+        """Pass a message to the server, unless a verdict is set or messages are to be lost."""
         if self.verdicts:
             return ReplyVerdict(self.verdicts.pop(0))
         self.messages.append(message)
@@ -41,7 +41,7 @@ class Bus:
 
 @contextmanager
 def client_of(server: StubServer, bus: Bus, time: list[float]) -> Iterator[NatsClient]:
-    """Return a client that knows the server."""
+    """Yield a client that has probed the server."""
     made = NatsClient(
         Transport(requests.Session(), server.url, token=lambda: TOKEN),
         SharedServerInfo(),
@@ -83,5 +83,5 @@ def stop(job_id: int = 7, start_time: int = NOON) -> dict[str, Any]:
 
 
 def reason(reply: ApiReply) -> Reason:
-    """Return why a reply means what it means."""
+    """Return the reason in the verdict of a reply."""
     return reply.verdict.reason

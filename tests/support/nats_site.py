@@ -1,6 +1,6 @@
-"""A real NATS broker, and the stub of cc-backend subscribed to it as the real one is.
+"""A real NATS broker, and the stub of cc-backend as its subscriber.
 
-The subscriber takes messages as cc-backend >= 1.5.2 does: eight workers, which overtake each other.
+The subscriber handles messages as cc-backend >= 1.5.2 does: eight workers, in no fixed order.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ needs_broker = pytest.mark.skipif(
 
 
 class NatsServer:
-    """A broker on a port of its own that can be killed and started again."""
+    """A broker on its own port that can be killed and started again."""
 
     def __init__(self, root: Path, settings: str = "", *, scheme: str = "nats") -> None:
         self.port = free_port()
@@ -49,7 +49,7 @@ class NatsServer:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        """Start it, and wait until it listens."""
+        """Start the broker and wait until it listens."""
         assert PROGRAM is not None
         with self._log.open("ab") as log:
             command = [PROGRAM, "-c", str(self._config)]
@@ -63,20 +63,20 @@ class NatsServer:
         raise TimeoutError(self._log.read_text())
 
     def kill(self) -> None:
-        """Kill it; what it has not delivered is lost."""
+        """Kill the broker; messages that it has not delivered are lost."""
         if self._process is not None:
             self._process.kill()
             self._process.wait(PATIENCE_SECONDS)
             self._process = None
 
     def hang(self) -> None:
-        """Stop it in mid-air; it keeps its connections."""
+        """Suspend the broker; it keeps its connections."""
         assert self._process is not None
         self._process.send_signal(signal.SIGSTOP)
         os.waitid(os.P_PID, self._process.pid, os.WSTOPPED)
 
     def go_on(self) -> None:
-        """Let it go on after `hang`."""
+        """Resume the broker after `hang`."""
         assert self._process is not None
         self._process.send_signal(signal.SIGCONT)
 
@@ -94,10 +94,10 @@ class NatsServer:
 
 
 class LineRecorder:
-    """A broker that keeps the order of the lines sent to it and answers each PING at once.
+    """A broker that records the lines sent to it in order and answers each PING immediately.
 
-    `is_mute`: it answers none after a message; `got_message` is set then. It takes one connection
-    after the other.
+    `is_mute`: it answers no PING after a message. A message sets `got_message`. It accepts one
+    connection after the other.
     """
 
     INFO = b'INFO {"server_id":"x","version":"2.9.10","headers":true,"max_payload":1048576}\r\n'
@@ -116,7 +116,7 @@ class LineRecorder:
         self._socket.close()
 
     def _serve(self) -> None:
-        with suppress(OSError):  # it was closed
+        with suppress(OSError):  # the socket was closed
             while True:
                 connection, _ = self._socket.accept()
                 self.connections += 1
@@ -139,12 +139,12 @@ class LineRecorder:
 
 
 class Subscriber:
-    """The stub of cc-backend as a subscriber: it reconnects, answers nothing, and has no order."""
+    """The stub of cc-backend as a subscriber: it reconnects, never replies, and keeps no order."""
 
     def __init__(self, url: str, server: StubServer, *, slowest_seconds: float = 0.02) -> None:
         self._url = url
         self._server = server
-        parts = (1.0, 0.0, 0.3, 0.7, 0.5, 0.1, 0.0)  # an odd number: starts and stops take turns
+        parts = (1.0, 0.0, 0.3, 0.7, 0.5, 0.1, 0.0)  # odd count: each delay hits starts and stops
         self._delays = itertools.cycle(slowest_seconds * part for part in parts)
         self._workers = ThreadPoolExecutor(WORKERS)
         self._loop = asyncio.new_event_loop()
@@ -171,13 +171,13 @@ class Subscriber:
 
     async def _subscribe(self) -> None:
         async def ignore(_error: Exception) -> None:
-            """Stay quiet: the broker is killed on purpose."""
+            """Ignore an error of the client: the broker is killed on purpose."""
 
         await self._client.connect(
             [self._url], max_reconnect_attempts=-1, reconnect_time_wait=0, error_cb=ignore
         )
         await self._client.subscribe(SUBJECT, cb=self._take)
-        await self._client.flush()  # overtakes the subscription, which is sent before the next one
+        await self._client.flush()  # sent before the subscription; the next flush comes after it
         await self._client.flush()
 
     async def _take(self, message: Msg) -> None:

@@ -1,4 +1,4 @@
-"""A server with one odd answer, and what it accepted."""
+"""A server with one unexpected answer, and the requests that it accepted."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from collections import Counter
 
 from stub_server import Answer, Model, Request, StubServer
 
-ODD = 3  # whose start gets a strange answer
+ODD = 3  # the job id whose start gets the unexpected answer
 
 
 class OddServer(Model):
-    """A server with one strange answer to one start."""
+    """A server with an unexpected answer to the start of one job."""
 
     odd: Answer | None = None
 
     def respond(self, request: Request) -> Answer:
-        """Answer."""
+        """Answer a request, with the unexpected answer if it is that start."""
         is_start = request.path.endswith("/start_job/")
         if self.odd is not None and is_start and json.loads(request.body)["jobId"] == ODD:
             return self.odd

@@ -1,4 +1,4 @@
-"""Which files this process has open, without those that other tests have left to the collector."""
+"""The files that this process has open below a directory, so without those of other tests."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def open_files(root: Path) -> dict[int, Path]:
 
 
 def close_spools(root: Path) -> None:
-    """Close the spools of drains that died in a test; their directories belong to no object."""
+    """Close the spools of drains that crashed in a test: no object closes their directories."""
     for fd, target in open_files(root).items():
         if target.is_dir() or target.name == CRASH_MARKER:
             os.close(fd)
@@ -26,14 +26,14 @@ def close_spools(root: Path) -> None:
 
 @contextmanager
 def temporary_directory() -> Iterator[Path]:
-    """Make a directory for one of many examples; its spools are closed at the end."""
+    """Yield a directory for one of many examples; close its spools at the end."""
     with TemporaryDirectory() as directory:
         yield Path(directory)
         close_spools(Path(directory))
 
 
 def _target(entry: Path) -> Path:
-    """Return what a descriptor refers to; the one that lists them is closed by now."""
+    """Return the target of a descriptor; an empty path if it has been closed."""
     try:
         return entry.readlink()
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""A swept world in order, runs that ended in it, and an answer that does not come."""
+"""A swept site without differences, ended runs in it, and an answer that fails."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ GONE = SlurmError("away", reason=FailureReason.UNREACHABLE)
 
 
 def world_in_order(root: Path) -> SweptWorld:
-    """A site in order: one job runs on both sides."""
+    """Return a site without differences: one job runs in Slurm and at cc-backend."""
     made = SweptWorld(root)
     job = made.world.job(1, start_time=int(made.world.now) - 7000)
     made.slurm.records[1] = job
@@ -25,7 +25,7 @@ def world_in_order(root: Path) -> SweptWorld:
 
 
 def over(world: SweptWorld, job_id: int, ago: int = 1500, **facts: Any) -> RunId:
-    """A run that ended so long ago, in accounting."""
+    """Add a run to accounting that ended so many seconds ago; return its id."""
     job = world.world.job(job_id, start_time=int(world.world.now) - 7000)
     end = int(world.world.now) - ago
     world.slurm.rows.append(replace(job, **{"state": "COMPLETED", "end_time": end, **facts}))

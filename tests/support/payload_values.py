@@ -1,4 +1,4 @@
-"""Small jobs, a site and a server, of which payloads are made."""
+"""Small jobs, a site and a server for tests of payloads."""
 
 from __future__ import annotations
 
@@ -22,30 +22,30 @@ SMT = {
 
 
 def job_of(**facts: Any) -> Job:
-    """A small job with some facts of its own."""
+    """Return a small job with some facts set."""
     small: dict[str, Any] = {"job_id": 7, "user": "ada", "start_time": T, "nodes": ("n1",)}
     return Job(**small | facts)
 
 
 def site(**settings: Any) -> SiteMap:
-    """A site without peculiarities but these."""
+    """Return a minimal site mapping with some settings changed."""
     return SiteMap(**{"cluster": "lab", **settings})
 
 
 def server(nodes: str = "n[1-9]", name: str = "lab") -> dict[str, Any]:
-    """The server's view of one cluster with threaded nodes."""
+    """Return the server's topology of one cluster whose cores have two hardware threads."""
     sub = {"name": "main", "nodes": nodes, "topology": SMT}
     clusters = clusters_of_json({"clusters": [{"name": name, "subClusters": [sub]}]})
     return {cluster.name: cluster for cluster in clusters}
 
 
 def start(job: JobFacts, mapping: SiteMap | None = None, **options: Any) -> dict[str, Any]:
-    """A start for a new server."""
+    """Return the payload of a start for a recent server."""
     given: dict[str, Any] = {"dialect": Dialect.SHARED, "metadata": {}} | options
     return start_payload(job, mapping=mapping or site(), **given)
 
 
 def node(name: str, cores: Sequence[int] | None = None, **facts: Any) -> NodeAllocation:
-    """What a job holds on a node of eight cores."""
+    """Return the allocation of a job on a node of eight cores."""
     held = None if cores is None else tuple(cores)
     return NodeAllocation(**{"name": name, "cores": held, "core_count": 8, **facts})

@@ -1,4 +1,4 @@
-"""Plant known defects one by one in a copy of the tree and run the tests that must catch them."""
+"""Plant known bugs one by one in a copy of the tree and run the tests that must fail with them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ FAILED = 1  # pytest: some tests failed
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bug:
-    """One replacement in one file, and the test files that must fail with it."""
+    """A bug: one replacement in one file, and the test files that must fail with it."""
 
     what: str
     file: str
@@ -31,7 +31,7 @@ class Bug:
 
 
 def bugs() -> list[Bug]:
-    """Return the list."""
+    """Return all bugs of the list."""
     document = tomllib.loads(LIST.read_text())
     return [Bug(**bug | {"tests": tuple(bug["tests"])}) for bug in document["bug"]]
 
@@ -49,12 +49,12 @@ def run_tests(tree: Path, tests: tuple[str, ...]) -> int:
             check=False,
         )
     except subprocess.TimeoutExpired:
-        return FAILED  # it hangs: caught
+        return FAILED  # a bug that makes a test hang is caught
     return done.returncode
 
 
 def is_caught(tree: Path, bug: Bug) -> bool:
-    """Plant a bug, run its tests, and take it out again."""
+    """Plant a bug, run its tests, remove the bug; return whether a test failed."""
     path = tree / bug.file
     whole = path.read_text()
     path.write_text(whole.replace(bug.search, bug.replace))
@@ -65,7 +65,7 @@ def is_caught(tree: Path, bug: Bug) -> bool:
 
 
 def main() -> int:
-    """Plant all bugs, or those whose words match; return 1 if one is not caught."""
+    """Plant all bugs, or those that match given words; return 1 if one is not caught."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("words", nargs="*", help="plant only bugs of which these are a part")
     words = parser.parse_args().words

@@ -1,6 +1,6 @@
 """A real Prometheus and node_exporter beside a real drain, a stand-in for Slurm and a stub server.
 
-The rules are those of `deploy/prometheus`, with the same expressions and shorter durations.
+The alert rules are those of `deploy/prometheus` with the same expressions and shorter durations.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ SHORTER = {
     "CcSlurmSyncSlow": ("[1h]", "[20s]"),
     "CcSlurmSyncHooksSilent": ("[6h]", "[20s]"),
 }
-"""Durations inside of expressions that are shortened, by alert."""
+"""The durations in expressions to shorten, by alert."""
 DRAIN = (
     "import sys; from spool.cli import main; from spool.metrics import output\n"
     "output.WRITE_SECONDS = 1.0; sys.exit(main(sys.argv[1:]))"
 )
-"""A drain that writes its metrics each second instead of every ten."""
+"""A drain that writes its metrics every second instead of every ten seconds."""
 SCRAPE = """\
 global: {{scrape_interval: 1s, evaluation_interval: 1s}}
 rule_files: [{rules}]
@@ -47,7 +47,7 @@ scrape_configs:
 
 
 def short_rules(path: Path) -> Path:
-    """Write the rules without their waiting times."""
+    """Write the alert rules without `for` and with shorter durations; return the path."""
     document = yaml.safe_load(RULES.read_text())
     for rule in document["groups"][0]["rules"]:
         del rule["for"]
@@ -75,7 +75,7 @@ class MonitoredDrain(DrainProcess):
         return [sys.executable, "-c", DRAIN, "drain", "-c", str(self.site.config)]
 
     def sweep_ended(self, at: float) -> None:
-        """Leave what a sweep leaves that found nothing."""
+        """Write the state file of a sweep that found no differences."""
         document = {
             **dict.fromkeys(("started", "finished", "succeeded"), at),
             "pid": 1,
@@ -90,13 +90,13 @@ class MonitoredDrain(DrainProcess):
         return subprocess.run(command, cwd=ROOT, capture_output=True, check=False).returncode
 
     def kill(self) -> None:
-        """Kill the drain without a last word."""
+        """Kill the drain with SIGKILL."""
         assert self.process is not None
         self.process.kill()
         self.process.wait(PATIENCE_SECONDS)
 
     def late_hook(self, seconds: float) -> int:
-        """Start a job whose event the drain sees much later; return its id."""
+        """Start a job whose event looks old when the drain reads it; return its id."""
         assert self.process is not None
         self.process.send_signal(signal.SIGSTOP)
         job_id = self.slurm.start({"n2cn0101": [0, 1]})
@@ -108,7 +108,7 @@ class MonitoredDrain(DrainProcess):
 
 
 class PrometheusLab:
-    """Prometheus, node_exporter and a drain, as long as the block."""
+    """Prometheus, node_exporter and a drain that run during the block."""
 
     def __init__(self, root: Path) -> None:
         self.textfile = root / "textfile" / "cc-slurm-sync.prom"
@@ -153,7 +153,7 @@ class PrometheusLab:
             self._processes.append(subprocess.Popen(command, stdout=log, stderr=log))
 
     def ask(self, path: str, **query: str) -> Any:
-        """Return the data of an answer of Prometheus; None while it does not answer."""
+        """Return the data of Prometheus' answer to a query; None while it does not answer."""
         url = f"http://127.0.0.1:{self._port}/api/v1/{path}?{urllib.parse.urlencode(query)}"
         try:
             with urllib.request.urlopen(url, timeout=10) as answer:
@@ -162,7 +162,7 @@ class PrometheusLab:
             return None
 
     def firing(self) -> set[str] | None:
-        """Return the names of the alerts that fire, without their prefix; None: not known yet."""
+        """Return the names of the firing alerts without their prefix; None: not known yet."""
         data, rules = self.ask("alerts"), self.ask("rules")
         if data is None or rules is None or not self.series("up"):
             return None
@@ -178,10 +178,10 @@ class PrometheusLab:
         return found
 
     def wait(self, condition: Callable[[set[str]], bool], what: str) -> None:
-        """Wait until the set of firing alerts is as wanted.
+        """Wait until the set of firing alerts fulfils a condition.
 
         Raises:
-            AssertionError: it never was; with what fires instead.
+            AssertionError: it did not in time; the message names the firing alerts.
         """
         until = time.monotonic() + PATIENCE_SECONDS
         seen: set[str] | None = None

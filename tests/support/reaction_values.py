@@ -1,4 +1,4 @@
-"""A run, and a request for it."""
+"""A run and a request for it, for tests of the reactions to replies."""
 
 from __future__ import annotations
 
@@ -17,5 +17,5 @@ STARTED = replace(RUN, started=BEGAN + 1, cluster="alex")
 
 
 def asked(kind: RequestKind, **facts: Any) -> RequestContext:
-    """Return a request answered now."""
+    """Return the context of a request that is answered now."""
     return RequestContext(kind=kind, now=NOW + 0.5, cluster="alex", **facts)

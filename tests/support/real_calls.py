@@ -1,4 +1,4 @@
-"""The system calls of `os` as an object, of which a test replaces one or two."""
+"""The system calls of `os` as an object, so that a test can replace some of them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from spool.files.system_calls import DirectoryEntry
 
 
 class RealCalls:
-    """All that `spool.files.system_calls.SystemCalls` asks for, from `os`."""
+    """All methods of `spool.files.system_calls.SystemCalls`, taken from `os`."""
 
     open = staticmethod(os.open)
     read = staticmethod(os.read)
@@ -28,5 +28,5 @@ class RealCalls:
     rmdir = staticmethod(os.rmdir)
 
     def scandir(self, path: int, /) -> AbstractContextManager[Iterator[DirectoryEntry]]:
-        """List an open directory."""
+        """Scan an open directory."""
         return os.scandir(path)

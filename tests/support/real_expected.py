@@ -1,7 +1,7 @@
-"""What cc-backend must have of a job, worked out from Slurm's own words by another way than ours.
+"""The expected rows at cc-backend, computed from Slurm's output independently of the program.
 
-A job writes `scontrol show job -d` of itself while it runs, and accounting tells its times: from
-these two comes the whole row. Only for jobs whose names are harmless: the text holds free text.
+A job writes its own `scontrol show job -d` while it runs, and accounting has its times: the row
+follows from these two. This works only for jobs with simple names: the output holds free text.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ FIELDS = "JobIDRaw,Submit,Start,End,State,NodeList"
 SERVERS_OWN = frozenset({"id", "subCluster", "monitoringStatus", "archived"})
 WHOLE, OWN, SHARED = (1, "none"), (2, "single_user"), (0, "multi_user")
 OVERSUBSCRIBE = {"NO": WHOLE, "USER": OWN, "OK": SHARED, "YES": SHARED}
-EXCLUSIVE = {"NO": SHARED, "USER": OWN, "NODE": WHOLE}  # from 26.05 on it alone decides
+EXCLUSIVE = {"NO": SHARED, "USER": OWN, "NODE": WHOLE}  # from 26.05 on only this field counts
 _FIELD = re.compile(r"(?:^|\s)([A-Za-z:/]+)=(\S*)")
 _NODES = re.compile(r"^ +Nodes=(\S+) CPU_IDs=(\S+) Mem=\d+ GRES=(\S*)", re.MULTILINE)
 _INDICES = re.compile(r"gpu:[^(]*\(IDX:([0-9,-]+)\)")
@@ -29,7 +29,7 @@ _INDICES = re.compile(r"gpu:[^(]*\(IDX:([0-9,-]+)\)")
 
 @dataclass(frozen=True)
 class Run:
-    """One run by accounting; Unix seconds."""
+    """One run according to accounting; times are Unix seconds."""
 
     submit: int
     start: int
@@ -39,7 +39,7 @@ class Run:
 
     @property
     def told_end(self) -> int:
-        """Return the end that cc-backend takes: one that is not before the start."""
+        """Return the end that is sent to cc-backend, which is never before the start."""
         return max(self.end, self.start)
 
 
@@ -47,7 +47,7 @@ Accounting = dict[int, list[Run]]
 
 
 def accounting(lab: Lab) -> Accounting:
-    """Return the runs of all jobs by accounting, oldest first, by job id."""
+    """Return the runs of all jobs according to accounting, oldest first, by job id."""
     asked = ("sacct", "-n", "-P", "-X", "-D", "-a", "-S", "uts1000000", "-o", FIELDS)
     found: dict[int, list[Run]] = {}
     for line in lab.run("env", "SLURM_TIME_FORMAT=%s", *asked).stdout.splitlines():
@@ -58,16 +58,16 @@ def accounting(lab: Lab) -> Accounting:
 
 
 def with_start(run: Run, start: int) -> Run:
-    """Return a run with the controller's start where accounting has it a second off.
+    """Return a run with the controller's start if accounting's start differs by one second.
 
-    Seen with 26.05 on the last task of an array, one in some 2000 runs: our rows follow the
-    controller, which is asked first.
+    Seen with 26.05 for the last task of an array, once in about 2000 runs. Our rows have the
+    controller's start, because the controller is asked first.
     """
     return dataclasses.replace(run, start=start) if abs(run.start - start) == 1 else run
 
 
 def shown(lab: Lab, job: int) -> str:
-    """Return what Slurm said of a job while it ran; a het leader's words are about all."""
+    """Return Slurm's record of a job while it ran; a het leader writes those of all components."""
     for path in sorted((lab.root / "home").glob("*/shown.*")):
         if int(path.suffix[1:]) in {job, job - 1}:
             for record in path.read_text().split("\n\n"):
@@ -77,7 +77,7 @@ def shown(lab: Lab, job: int) -> str:
 
 
 def expected_row(record: str, run: Run, version: str) -> dict[str, Any]:
-    """Return the row of a job of one run, without what the server itself adds and `metaData`."""
+    """Return the expected row of a run, without the server's own columns and `metaData`."""
     words = dict(_FIELD.findall(record))
     exclusive = words.get("Exclusive")
     sharing = EXCLUSIVE[exclusive] if exclusive else OVERSUBSCRIBE[words["OverSubscribe"]]
@@ -106,12 +106,12 @@ def expected_row(record: str, run: Run, version: str) -> dict[str, Any]:
 
 
 def told_row(row: dict[str, Any]) -> dict[str, Any]:
-    """Return a row as `expected_row` does."""
+    """Return a row of the server with the columns that `expected_row` has."""
     return {key: value for key, value in row.items() if key not in SERVERS_OWN | {"metaData"}}
 
 
 def expected_metadata(record: str, run: Run, script: str | None) -> dict[str, str]:
-    """Return what is told beside the row, without the description."""
+    """Return the expected `metaData` of a run, without the description."""
     words = dict(_FIELD.findall(record))
     found = {
         "jobName": words["JobName"],
@@ -132,7 +132,7 @@ def expected_metadata(record: str, run: Run, script: str | None) -> dict[str, st
 
 
 def _nodes(names: str, cpus: str, gres: str) -> list[dict[str, Any]]:
-    """Return the resources of one line; CPU ids count the two threads of each core in turn."""
+    """Return the resources of one line; CPU ids 2n and 2n+1 are the threads of core n."""
     cores = sorted({cpu // 2 for cpu in _numbers(cpus)})
     threads = sorted([*cores, *(core + CORES for core in cores)])
     indices = _INDICES.search(gres)

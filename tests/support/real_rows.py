@@ -1,4 +1,4 @@
-"""Rows of the jobs of a story on a real Slurm cluster: as they are, and as they must be."""
+"""The rows of the jobs of a story on a real Slurm cluster: actual rows and expected rows."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ TOLD_LATE = frozenset({"long", "over", "away", "away with gpu"})
 
 
 def rows_of(site: RealSite, story: Story, name: str) -> list[dict[str, Any]]:
-    """Return the rows of the jobs of a name in the end."""
+    """Return the final rows of all jobs of a name."""
     return site.wait_closed(*story.tasks.get(name, story.jobs[name]))
 
 
 def wanted_rows(site: RealSite, story: Story, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return what rows of jobs that showed themselves must be."""
+    """Return the expected rows of jobs that wrote their own Slurm record."""
     late = {job for name in TOLD_LATE for job in story.jobs[name]} - {story.one("long")}
     return [
         expected_row(
@@ -47,7 +47,7 @@ def wanted_rows(site: RealSite, story: Story, rows: list[dict[str, Any]]) -> lis
 
 
 def wanted_texts(story: Story, rows: list[dict[str, Any]], script: str | None) -> list[Any]:
-    """Return what metadata of rows must be, but for the description."""
+    """Return the expected metadata of rows, without the descriptions."""
     return [
         expected_metadata(shown(story.lab, row["jobId"]), story.runs[row["jobId"]][-1], script)
         for row in rows
@@ -56,23 +56,23 @@ def wanted_texts(story: Story, rows: list[dict[str, Any]], script: str | None) -
 
 def told_texts(rows: list[dict[str, Any]]) -> list[Any]:
     """Return the metadata of rows without the descriptions."""
-    apart = {"slurmInfo", "endSummary"}  # the latter only where the server is 1.5 at the job's end
+    apart = {"slurmInfo", "endSummary"}  # endSummary only if the server is 1.5 at the job's end
     return [{k: v for k, v in row["metaData"].items() if k not in apart} for row in rows]
 
 
 def times(row: dict[str, Any]) -> tuple[int, int, str]:
-    """Return start, end and state of a row."""
+    """Return the start, end and state of a row."""
     return row["startTime"], row["stopTime"], row["jobState"]
 
 
 def accounted_times(story: Story, job: int) -> tuple[int, int, str]:
-    """Return the same by accounting."""
+    """Return the start, end and state of a job's last run according to accounting."""
     run = story.runs[job][-1]
     return run.start, run.told_end, run.state
 
 
 def threads(row: dict[str, Any]) -> int:
-    """Return how many hardware threads are listed, both of each core."""
+    """Return the number of hardware threads of a row; both threads of each core must be listed."""
     total = 0
     for node in row["resources"]:
         first = [thread for thread in node["hwthreads"] if thread < 8]

@@ -1,4 +1,4 @@
-"""A site for tests: a real Slurm cluster, our hooks, our drain as a process, a stub server."""
+"""A site for tests with a real Slurm cluster, our hooks, a drain process and a stub server."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ HOLD_SECONDS = 2
 
 
 class RealSite:
-    """Ties a running lab to a stub server by a drain that can be stopped, killed and started."""
+    """A running lab whose drain delivers to a stub server; tests stop, kill and start the drain."""
 
     def __init__(
         self,
@@ -43,7 +43,7 @@ class RealSite:
         spool: str = "spool",
         log_to: TextIO | None = None,
     ) -> None:
-        """Describe a site; the drain's log goes to stdout in the end if not elsewhere."""
+        """Prepare a site; its drain's log is printed at the end, to stdout by default."""
         self.lab = lab
         self._log_to = log_to
         self.name = spool
@@ -97,7 +97,7 @@ class RealSite:
             )
 
     def stop_drain(self) -> int:
-        """End the drain in order and return its exit code."""
+        """Stop the drain by SIGTERM and return its exit code."""
         if self._drain is None:
             return 0
         self._drain.terminate()
@@ -106,30 +106,30 @@ class RealSite:
         return code
 
     def kill_drain(self) -> None:
-        """Let the drain die."""
+        """Kill the drain with SIGKILL."""
         if self._drain is not None:
             self._drain.kill()
             self._drain.wait()
             self._drain = None
 
     def go_away(self) -> None:
-        """Let cc-backend answer nothing but 503."""
+        """Let cc-backend answer every request with 503."""
         self.server.model.everything = refusal(503, "away")
 
     def come_back(self, version: str) -> None:
-        """Let cc-backend answer again, as the release it may be by now; its rows stay."""
+        """Let cc-backend answer again, as a given release; its rows stay."""
         self.server.model.commit()
         self.server.model.version = version
         self.server.model.everything = None
 
     def rows(self, *jobs: int) -> list[dict[str, Any]]:
-        """Return the rows of some jobs, oldest first, cached ones too."""
+        """Return the rows of some jobs, oldest first, including those in the job cache."""
         tables = {**self.server.model.job, **self.server.model.cache}
         mine = [row for key, row in tables.items() if key[0] in jobs]
         return sorted(mine, key=lambda row: (row["jobId"], row["startTime"]))
 
     def wait_closed(self, *jobs: int, timeout: float = 90) -> list[dict[str, Any]]:
-        """Return the rows of some jobs when all are closed and the spool holds none of them."""
+        """Wait until some jobs are stopped and not in the spool any more; return their rows."""
 
         def is_so() -> bool:
             found = self.rows(*jobs)
@@ -140,7 +140,7 @@ class RealSite:
         return self.rows(*jobs)
 
     def wait_running(self, *jobs: int, timeout: float = 60) -> list[dict[str, Any]]:
-        """Return the rows of some jobs when all of them run."""
+        """Wait until the rows of some jobs are running; return these rows."""
 
         def is_so() -> bool:
             found = [row for row in self.rows(*jobs) if row["jobState"] == "running"]
@@ -150,7 +150,7 @@ class RealSite:
         return self.rows(*jobs)
 
     def waiting(self, *jobs: int) -> list[str]:
-        """Return what the spool holds of some jobs."""
+        """Return the names of the spool files of some jobs."""
         ids = {str(job) for job in jobs}
         names = []
         for directory in ("new", "todo", "open", "dead"):
@@ -161,21 +161,21 @@ class RealSite:
         return sorted(names)
 
     def has_stored(self, job: int) -> bool:
-        """Tell whether a run of a job waits to be told, with what Slurm knew of it."""
+        """Return whether a run of a job is in `todo/`, with Slurm's facts about it."""
         return any(name.startswith("todo/") for name in self.waiting(job))
 
     @property
     def has_delivered_all(self) -> bool:
-        """Whether nothing waits for delivery but ends that are yet to come."""
+        """Whether nothing is pending, apart from the stops of running jobs."""
         return all(name.startswith("open/") for name in self.files())
 
     def files(self) -> list[str]:
-        """Return all that lies in the spool, but for what dead drains had begun to write."""
+        """Return all files in the spool except those that killed drains left in `tmp/`."""
         found = [f"{path.parent.name}/{path.name}" for path in self.spool.glob("*/*")]
         return sorted(name for name in found if not name.startswith("tmp/"))
 
     def told(self, call: str) -> dict[int, list[tuple[float, dict[str, Any]]]]:
-        """Return when what was accepted, oldest first, by job id."""
+        """Return time and body of each accepted request of a kind by job id, oldest first."""
         found: dict[int, list[tuple[float, dict[str, Any]]]] = {}
         for exchange in self.server.log:
             if call in exchange.path and exchange.status in {200, 201}:

@@ -1,6 +1,6 @@
-"""The story of one cluster: everything that jobs do, side by side, told to two servers at once.
+"""The story of one cluster: jobs of every kind side by side, reported to two servers at once.
 
-Each act submits and waits for Slurm; whether cc-backend has what it must is the tests' business.
+Each act submits jobs and waits for Slurm; the tests check what cc-backend has afterwards.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from spool.deliver.reaction import FLUSH_SECONDS
 
 FOR_EVER = f"{SHOW}; sleep 600"
 A_SECOND = f"{SHOW}; sleep 1"
-# GPU indices are to be had while a job runs alone: such jobs end when they have been seen.
+# Slurm has GPU indices only while a job runs: such jobs run until the drain has read them.
 UNTIL_SEEN = f'{SHOW}; until [ -e "$HOME/seen" ]; do sleep 0.1; done'
 UNTIL_STORED = f'{SHOW}; until [ -e "$HOME/stored" ]; do sleep 0.1; done'
 NOTHING = "true"
@@ -36,7 +36,7 @@ FORGERIES = (ALLOCATION, SEPARATORS, STATES, RECORD)
 
 @dataclass
 class Story:
-    """Job ids by what they are, those of arrays' tasks, all runs, and what was seen by site."""
+    """The job ids by name, the tasks of arrays, all runs, and the observations at each site."""
 
     lab: Lab
     sites: tuple[RealSite, RealSite]
@@ -47,7 +47,7 @@ class Story:
     tasks: dict[str, list[int]] = field(default_factory=dict)
 
     def submit(self, name: str, *options: str, script: str = A_SECOND, user: str = "alice") -> int:
-        """Submit a batch job and note its id (of an array all ids)."""
+        """Submit a batch job; record its id under a name and return it."""
         job = self.lab.jobs.sbatch(*options, script=script, user=user)
         self.jobs.setdefault(name, []).append(job)
         return job
@@ -59,16 +59,16 @@ class Story:
 
 
 def tell(story: Story) -> None:
-    """Let all of it happen."""
-    for act in (_days_work, _changes, _restart, _without_drain, _kills, _outage, _end):
+    """Run all acts of the story on the cluster."""
+    for act in (_submit_all_kinds, _changes, _restart, _without_drain, _kills, _outage, _end):
         act(story)
         note_starts(story)
     for job, start in story.starts.items():
         story.runs[job][-1] = with_start(story.runs[job][-1], start)
 
 
-def _days_work(story: Story) -> None:
-    """Submit every kind of job."""
+def _submit_all_kinds(story: Story) -> None:
+    """Submit jobs of every kind."""
     bare = story.lab.popen("srun", "-n1", "sh", "-c", f"{SHOW}; echo $SLURM_JOB_ID", user="bob")
     story.submit("timeout", "-t1", "-wn2cn001", script=FOR_EVER)
     story.submit("long", "-wn2cn001", script=FOR_EVER, user="bob")
@@ -86,13 +86,13 @@ def _days_work(story: Story) -> None:
     story.submit("untyped", *gpu, "-wn2gpu02", "--gres=gpu:1", script=UNTIL_SEEN, user="bob")
     story.submit("het", "-n1", ":", *gpu, "--gpus=1", script=UNTIL_SEEN)
     story.submit("array", "--array=0-19")
-    _forgeries(story)
+    _submit_forged_jobs(story)
     out, _ = bare.communicate(timeout=120)
     story.jobs["srun"] = [int(out)]
 
 
-def _forgeries(story: Story) -> None:
-    """Submit jobs that lie about themselves and about a bystander."""
+def _submit_forged_jobs(story: Story) -> None:
+    """Submit jobs whose free text imitates Slurm's records, also of another user's job."""
     bystander = story.submit("bystander", "-n2", user="bob")
     for number, text in enumerate(FORGERIES):
         lie = text.format(victim=bystander)
@@ -104,7 +104,7 @@ def _forgeries(story: Story) -> None:
 
 
 def _changes(story: Story) -> None:
-    """Cancel, suspend, resume and requeue what runs."""
+    """Cancel, suspend, resume and requeue running jobs."""
     jobs = story.lab.jobs
     running = [story.one(name) for name in ("cancelled", "requeued", "suspended", "long")]
     running.append(story.one("timeout"))
@@ -113,8 +113,8 @@ def _changes(story: Story) -> None:
     gpus = [*story.jobs["typed"], *story.jobs["untyped"], story.one("het"), story.one("het") + 1]
     for site in story.sites:
         site.wait_running(*running, *gpus)
-        site.server.model.commit()  # else 1.5.4 takes the second run beside the cached first one
-    _let_go(story, "seen")
+        site.server.model.commit()  # else 1.5.4 accepts the second run beside the cached first one
+    _release_jobs(story, "seen")
     jobs.cancel(story.one("cancelled"))
     jobs.control("suspend", story.one("suspended"))
     jobs.wait_state(story.one("suspended"), "SUSPENDED")
@@ -128,13 +128,13 @@ def _changes(story: Story) -> None:
 
 
 def _restart(story: Story) -> None:
-    """Restart the controller under running jobs."""
+    """Restart the controller while jobs run."""
     story.lab.controller.restart()
     story.lab.jobs.wait_state(story.one("long"), "RUNNING")
 
 
 def _without_drain(story: Story) -> None:
-    """Let jobs come and go while no drain works."""
+    """Run jobs from start to end while no drain runs."""
     for site in story.sites:
         story.seen[site.name, "exit code"] = site.stop_drain()
     for options in (("-n2",), ("-pgpu", "-n1", "--gpus=2"), ("-pcrowd", "-n4", "-c2")):
@@ -160,9 +160,9 @@ def _kills(story: Story) -> None:
 
 
 def _outage(story: Story) -> None:
-    """Let both servers go for longer than Slurm remembers, and come back as the other release."""
+    """Make both servers fail until Slurm has purged the jobs, then change their releases."""
     for site in story.sites:
-        # a kill may have taken the answer to a DELETE, which is repeated after a commit interval
+        # a kill may have lost the answer to a DELETE, which is repeated after a commit interval
         is_idle = partial(getattr, site, "has_delivered_all")
         wait_until(is_idle, "everything to be delivered", timeout=FLUSH_SECONDS + 60)
         site.go_away()
@@ -173,7 +173,7 @@ def _outage(story: Story) -> None:
     story.submit("over", "-wn2cn003", script=FOR_EVER, user="bob")
     story.lab.jobs.wait_state(story.one("over"), "RUNNING")
     wait_until(lambda: all(site.has_stored(gpu_job) for site in story.sites), "the GPUs' indices")
-    _let_go(story, "stored")
+    _release_jobs(story, "stored")
     story.lab.jobs.cancel(story.one("long"))
     away = [story.one("away"), story.one("away with gpu"), story.one("long")]
     for job in away:
@@ -191,7 +191,7 @@ def _outage(story: Story) -> None:
 
 
 def _end(story: Story) -> None:
-    """Let the last jobs end, and accounting know it."""
+    """End the last jobs and wait until accounting has all runs."""
     lab = story.lab
     lab.jobs.cancel(story.one("over"))
     for job in [job for jobs in story.jobs.values() for job in jobs]:
@@ -206,7 +206,7 @@ def _end(story: Story) -> None:
 
 
 def note_starts(story: Story) -> None:
-    """Note when the runs that the controller remembers began, by itself."""
+    """Record the starts of the runs that the controller still has, as it reports them."""
     asked = ("squeue", "-h", "-a", "-r", "-t", "all", "-o", "%A|%T|%S")
     for line in story.lab.run("env", "SLURM_TIME_FORMAT=%s", *asked).stdout.splitlines():
         job, state, start = line.split("|")
@@ -214,19 +214,19 @@ def note_starts(story: Story) -> None:
             story.starts[int(job)] = int(start)
 
 
-def _let_go(story: Story, name: str) -> None:
-    """Let the jobs end that wait to be seen or stored."""
+def _release_jobs(story: Story, name: str) -> None:
+    """Release the jobs that wait until they have been seen or stored, so that they end."""
     for user in ("alice", "bob"):
         (story.lab.root / "home" / user / name).touch()
 
 
 def _live(lab: Lab, job: int) -> int:
-    """Return how many records of a job or array are not over; forgotten ones are."""
+    """Return how many records of a job or array have not ended; purged records have ended."""
     return len([state for state in lab.jobs.states(job) if state not in ENDED])
 
 
 def _wait_fewer(lab: Lab, job: int, limit: int) -> int:
-    """Return how many records of an array are not over, when that is at most a limit."""
+    """Wait until at most so many records of an array have not ended; return their number."""
     wait_until(
         lambda: _live(lab, job) <= max(0, limit),
         f"all but {limit} of {job} to be over",

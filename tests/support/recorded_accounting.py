@@ -1,10 +1,10 @@
-"""Runs of jobs from `sacct --json` of every release: a second witness of what its text says.
+"""Runs of jobs from `sacct --json` of every release, to compare with those from its text.
 
-The program asks for text alone, which is cheaper and right in every release. Known faults of JSON
+The program asks for text only, which is cheaper and correct in every release. Known faults of JSON
 (seen in recordings of all nine): the start is the eligible time in 21.08 and up to 22.05.7; the
-exit code says success up to 23.02; a record that a requeue or a resize closed has `PENDING` before
-the word that counts, from 23.11 on. A record without partition lacks the message of the start, and
-lists the nodes of a step.
+exit code is always success up to 23.02; a record that a requeue or a resize closed has `PENDING`
+before the actual state, from 23.11 on. A record without partition was made before accounting got
+the start of the job, and lists the nodes of a step.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _FIRST_WITH_TRUE_STARTS = Release(22, 5, 8)
 
 
 class AccountingStream:
-    """Feed the pieces of an answer, then `close` for the runs; of another cluster: an error."""
+    """A parser of `sacct --json`: `feed` it pieces of an answer, `close` it for the runs."""
 
     def __init__(self, *, cluster: str | None = None) -> None:
         self._cluster = cluster
@@ -36,18 +36,18 @@ class AccountingStream:
         self._records = RecordStream(self._add_record)
 
     def feed(self, piece: bytes) -> None:
-        """Take the next piece.
+        """Parse the next piece of the answer.
 
         Raises:
-            SlurmError: it is no such answer, or another cluster's.
+            SlurmError: this is not an answer of sacct, or that of another cluster.
         """
         self._records.feed(piece)
 
     def close(self) -> tuple[Job, ...]:
-        """Return one job a run.
+        """Return one job per run.
 
         Raises:
-            SlurmError: the answer is cut, is no such answer, or carries errors.
+            SlurmError: the answer is truncated, is not an answer of sacct, or has errors.
         """
         fields = self._records.close()
         if _start_is_eligible_time(fields["meta"]):
@@ -105,7 +105,7 @@ def _job(record: Mapping[str, Any]) -> Job:
 
 
 def _allocated_tres(record: Mapping[str, Any]) -> dict[str, int]:
-    """Return allocated CPUs and GRES by the names that the text form gives them."""
+    """Return allocated CPUs and GRES by their names in the text form."""
     counts: dict[str, int] = {}
     for item in (record.get("tres") or {}).get("allocated") or []:
         kind = f"{item['type']}/{item['name']}" if item.get("name") else item["type"]
@@ -116,7 +116,7 @@ def _allocated_tres(record: Mapping[str, Any]) -> dict[str, int]:
 
 
 def _exit_code(value: Any) -> str | None:
-    """Return `code:signal`; None from releases that say success whatever happened (up to 23.02)."""
+    """Return `code:signal`; None from releases that always say success (up to 23.02)."""
     if not isinstance(value, dict) or not isinstance(value.get("status"), list):
         return None
     signal = number((value.get("signal") or {}).get("id")) or 0
@@ -124,7 +124,7 @@ def _exit_code(value: Any) -> str | None:
 
 
 def _start_is_eligible_time(meta: Any) -> bool:
-    """Tell whether the start is the eligible time; no value of the record itself shows it."""
+    """Return whether the start is the eligible time; only the release shows this, no record."""
     plugin = meta.get("plugin") if isinstance(meta, dict) else None
     kind = plugin.get("type") if isinstance(plugin, dict) else None
     if kind not in {"openapi/dbv0.0.37", "openapi/dbv0.0.38"}:

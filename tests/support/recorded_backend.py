@@ -1,7 +1,7 @@
-"""What real cc-backend servers answered: every recorded exchange as a frozen value.
+"""The recorded answers of real cc-backend servers: every exchange as a frozen value.
 
-One archive per release lies in `data/`, described in `data/cc-backend-recordings.md`. An archive is
-unpacked into memory once per process, and what it holds is never changed.
+There is one archive per release in `data/`, described in `data/cc-backend-recordings.md`. An
+archive is unpacked into memory once per process, and its contents are never changed.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _RUN = re.compile(r"\{\{x\*(\d+)\}\}")
 
 @dataclass(frozen=True)
 class RecordedRequest:
-    """What was sent. `body` None: none was sent. Header values hold `TOKEN:<account>`."""
+    """The request that was sent; `body` None: no body. Header values hold `TOKEN:<account>`."""
 
     method: str
     path: str
@@ -31,9 +31,9 @@ class RecordedRequest:
 
 @dataclass(frozen=True)
 class RecordedAnswer:
-    """What came back. `error` is what the client saw if no answer came (`status` is 0 then).
+    """The answer. If none came, `error` is the client's error and `status` is 0.
 
-    `filtered` says in words which part of `body` was kept, "" if all of it was.
+    `filtered` describes which part of `body` was recorded; "": the whole body.
     """
 
     status: int
@@ -45,7 +45,7 @@ class RecordedAnswer:
 
 @dataclass(frozen=True)
 class Recorded:
-    """One exchange. `at` is in seconds since the scenario began, `place` its number from 0."""
+    """One exchange; `at` is in seconds since the scenario began, `place` is its number from 0."""
 
     version: str
     scenario: str
@@ -61,7 +61,7 @@ class Recorded:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """Tables of the database at one moment: `{"job": [{column: value}], "job_cache": ...}`."""
+    """The database tables at one moment: `{"job": [{column: value}], "job_cache": ...}`."""
 
     note: str
     at: float
@@ -70,7 +70,7 @@ class Snapshot:
 
 @dataclass(frozen=True)
 class Scenario:
-    """One series of requests to one server that began empty, or with the steps of `setup`."""
+    """A series of requests to one server with an empty database, or after the steps of `setup`."""
 
     version: str
     name: str
@@ -83,20 +83,20 @@ class Scenario:
 
 
 def releases() -> list[str]:
-    """Return the recorded releases, oldest first; "1.5.0+cclib-2.12.0" is no plain one."""
+    """Return the recorded releases, oldest first; "1.5.0+cclib-2.12.0" is a special build."""
     prefix, suffix = "cc-backend-", ".tar.xz"
     names = [path.name for path in DATA.glob(f"{prefix}*{suffix}")]
     return sorted(name.removeprefix(prefix).removesuffix(suffix) for name in names)
 
 
 def version_of(release: str) -> str:
-    """Return what the server calls itself: "1.5.0" for "1.5.0+cclib-2.12.0"."""
+    """Return the version that the server reports: "1.5.0" for "1.5.0+cclib-2.12.0"."""
     return release.partition("+")[0]
 
 
 @cache
 def files(release: str) -> Mapping[str, bytes]:
-    """Return the archive's files by path below the release's directory."""
+    """Return the files of a release's archive by their path in the release's directory."""
     found = {}
     with tarfile.open(DATA / f"cc-backend-{release}.tar.xz") as archive:
         for member in archive:
@@ -164,7 +164,7 @@ def _exchange(version: str, scenario: str, place: int, raw: dict[str, Any]) -> R
 
 
 def _body(asked: dict[str, Any]) -> bytes | None:
-    """Return the bytes that were sent, runs of x written out."""
+    """Return the bytes that were sent, with abbreviated runs of x expanded."""
     text = asked.get("body")
     if text is None:
         return None

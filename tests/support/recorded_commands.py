@@ -1,7 +1,7 @@
-"""Slurm's commands as one release recorded them at one moment: a runner for `slurm.client`.
+"""Slurm's commands as recorded with one release at one moment: a runner for `slurm.client`.
 
-Filters work as they do in that release. A test may break one kind of answer: `answers` maps the
-first words that a command line holds to what is said instead.
+Filters work as they do in that release. A test can replace an answer: `answers` maps words to the
+answer to the command lines that contain them; the first match counts.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ NO_JSON = CommandResult((), 1, b"", b"squeue: fatal: Unable to find plugin: seri
 
 @dataclass(slots=True)
 class RecordedCommands:
-    """A runner. `asked` are the command lines so far without paths and formats, `last` is whole."""
+    """A runner; `asked` are the command lines without paths and formats, `last` is the full one."""
 
     situation: Situation
     moment: str = ""
@@ -53,12 +53,12 @@ class RecordedCommands:
     last: str = ""
     release: Release | None = None
     alter: Callable[[Sequence[str], float, CommandResult], CommandResult] | None = None
-    """Changes an answer; its time limit is given."""
+    """Changes an answer; gets the command line, the time limit and the answer."""
     seconds: float = 0.0
     time: float = 1000.0
 
     def slurm(self, *, cluster: str | None = None) -> Slurm:
-        """Return a client that asks these commands; the time is theirs."""
+        """Return a client that runs these commands and uses their clock."""
         return Slurm(COMMANDS, self, cluster=cluster, clock=lambda: self.time)
 
     def __call__(
@@ -70,10 +70,10 @@ class RecordedCommands:
         limit_bytes: int,
         sink: Sink | None = None,
     ) -> CommandResult:
-        """Answer as the release did; every call takes `seconds`."""
+        """Answer a command as the release did; every call takes `seconds`."""
         epoch = {"TZ", "SLURM_TIME_FORMAT"} & set(environment)
         assert {"PATH", "LC_ALL", "SLURM_JSON"} | epoch == set(environment)
-        assert len(epoch) == 2 or list(argv[1:3]) == ["show", "job"]  # that is for display, too
+        assert len(epoch) == 2 or list(argv[1:3]) == ["show", "job"]  # its output is also displayed
         assert timeout_seconds > 0
         assert limit_bytes > 0
         line = " ".join([Path(argv[0]).name, *argv[1:]])
@@ -122,7 +122,7 @@ class RecordedCommands:
         return _said(b"".join(line + b"\n" for line in own))
 
     def _filters(self, count: int) -> bool:
-        """Tell whether `squeue --json` honours `-j` with so many ids."""
+        """Return whether `squeue --json` honours `-j` with so many ids."""
         series = RELEASES[self.situation.series].series
         return series >= (24, 5) or (series >= (23, 2) and count == 1)
 
@@ -148,7 +148,7 @@ class RecordedCommands:
 
 
 def _epoch_seconds(found: re.Match[bytes]) -> bytes:
-    """Return a recorded time as SLURM_TIME_FORMAT=%s has it; it was recorded in UTC."""
+    """Return a time, recorded in UTC, in the format of SLURM_TIME_FORMAT=%s."""
     time = datetime.fromisoformat(found[0].decode()).replace(tzinfo=UTC)
     return b"%d" % time.timestamp()
 
@@ -158,7 +158,7 @@ def _said(stdout: bytes) -> CommandResult:
 
 
 def _means(word: str, job_id: int, text: str) -> bool:
-    """Tell whether `scontrol show job WORD` means a record; an array's id means all tasks."""
+    """Return whether `scontrol show job WORD` selects a record; an array's id selects all tasks."""
     first = text.split("\n", 1)[0].split(" JobName=", maxsplit=1)[0]
     if "_" in word:
         array, task = word.split("_")
@@ -170,7 +170,7 @@ def _means(word: str, job_id: int, text: str) -> bool:
 
 
 def _listed(line: bytes) -> bytes:
-    """Return one line of the listing of all jobs, out of a line of our look-up."""
+    """Return a line of the list of all jobs, made from a line of our look-up."""
     field = line.split(b"|")
     before = [field[place] for place in (0, 1, 2, 5, 7, 8, 6)]
     behind = [field[place] for place in (15, 12, 14, 18)]
@@ -195,7 +195,7 @@ def ids_of(recorded: RecordedCommands) -> list[int]:
 
 
 def expected(recorded: RecordedCommands) -> list[str]:
-    """Return what the sources together say of the jobs of the moment."""
+    """Return the jobs of the moment from all sources together, in one line each."""
     sights = controller_sights(recorded.situation, recorded.moment)
     return [describe(sight.job()) for _, sight in sorted(sights.items())]
 

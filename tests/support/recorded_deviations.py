@@ -1,8 +1,8 @@
-"""Where the stub server may differ from the recorded ones, each with its reason, and nowhere else.
+"""The permitted differences between the stub server and the recorded servers, with reasons.
 
-Two sides are compared in a form without what differs by nature: the time and what is counted from
-it (durations of running jobs), and the framing of the body. A difference that is left must become
-none when exactly one deviation in scope is applied to both sides.
+Two sides are compared without the parts that always differ: the time, durations of running jobs,
+and the framing of the body. A remaining difference must disappear when exactly one deviation in
+scope is applied to both sides.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from recorded_replay import Played, Rows, Seen
 
 _KEPT = re.compile("<title>.*?</title>|<li.*?</li>")
 _LONG_RUN = re.compile("x{1000,}")
-_EXACT_FROM = 201  # the words of refusals and of an accepted start count letter by letter
+_EXACT_FROM = 201  # texts of refusals and of accepted starts are compared exactly
 _RUNNING = "running"
 
 
 @dataclass(frozen=True)
 class Deviation:
-    """One reason to differ: where (scenario, note and release, whole text) and in what."""
+    """One permitted difference: its place (patterns of scenario, note and release) and its form."""
 
     name: str
     reason: str
@@ -34,7 +34,7 @@ class Deviation:
     without: Callable[[Any], Any]
 
     def covers(self, each: Played | Seen) -> bool:
-        """Does it stand for this place?"""
+        """Return whether the deviation applies to this place."""
         scenario, note, release = _place(each)
         return bool(
             re.fullmatch(self.scenario, scenario)
@@ -44,7 +44,7 @@ class Deviation:
 
 
 def explained(each: Played | Seen) -> str | None:
-    """Name the deviation that explains a difference; empty: there is none, None: no one does."""
+    """Return the deviation that explains a difference; "": no difference, None: unexplained."""
     sides = _sides(each)
     if sides[0] == sides[1]:
         return ""
@@ -57,7 +57,7 @@ def explained(each: Played | Seen) -> str | None:
 
 
 def shown(each: Played | Seen) -> str:
-    """A difference for a reader."""
+    """Return a readable description of a difference."""
     recorded, found = (json.dumps(side, sort_keys=True)[:600] for side in _sides(each))
     return f"{_place(each)}\n  recorded {recorded}\n  stub     {found}"
 
@@ -77,7 +77,7 @@ def _sides(each: Played | Seen) -> tuple[Any, Any]:
 
 
 def _tables(rows: Rows, recorded: Rows) -> dict[str, list[dict[str, Any]]]:
-    """Rows with the columns that were recorded for this scenario."""
+    """Return rows with only the columns that were recorded for this scenario."""
     return {
         table: [
             {
@@ -128,14 +128,14 @@ def _without_running_times(value: Any) -> Any:
 
 
 def _jobs(side: dict[str, Any]) -> list[dict[str, Any]]:
-    """The listed jobs of an answer, by REST or GraphQL."""
+    """Return the listed jobs of an answer by REST or GraphQL."""
     body = side["body"]
     found: list[dict[str, Any]] = body["jobs"] if "jobs" in body else body["data"]["jobs"]["items"]
     return found
 
 
 def _in_any_order(side: dict[str, Any]) -> Any:
-    """With the listed jobs sorted, all else as it is."""
+    """Return the side with the listed jobs sorted and all else unchanged."""
     body = side["body"]
     outer = body if "jobs" in body else body["data"]["jobs"]
     name = "jobs" if "jobs" in body else "items"
@@ -144,7 +144,7 @@ def _in_any_order(side: dict[str, Any]) -> Any:
 
 
 def _before_archiving(side: dict[str, Any]) -> Any:
-    """Without what the archiver changes of a stopped job, in an answer or in tables."""
+    """Return the jobs without the columns that the archiver changes in a stopped job."""
     rows = _jobs(side) if "body" in side else [row for table in side.values() for row in table]
     return [dict(_settled(row)) for row in rows]
 
@@ -195,6 +195,6 @@ DEVIATIONS = (
         _only_which_jobs,
     ),
 )
-# Columns of `node_state` that tell the health of nodes are not compared: they come from the metric
-# store, which the stub has not.
+# The health columns of `node_state` are not compared: their values come from the metric store,
+# which the stub does not have.
 NOT_COMPARED = frozenset({"health_state", "health_metrics"})

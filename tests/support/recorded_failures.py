@@ -1,4 +1,4 @@
-"""Recorded commands that fail or hang, and what a client reads all the same."""
+"""Recorded commands that fail or hang, and the jobs that a client reads nevertheless."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ KILLED = CommandResult((), 139, b'{"jobs": [', b"Segmentation fault\n")
 
 
 def hang(recorded: RecordedCommands, *words: str) -> list[float]:
-    """Let commands hang whose line has one of some words; return all time limits."""
+    """Make the commands hang that have one of some words; return the list of all time limits."""
     limits: list[float] = []
 
     def alter(argv: Sequence[str], seconds: float, answer: CommandResult) -> CommandResult:
@@ -32,7 +32,7 @@ def hang(recorded: RecordedCommands, *words: str) -> list[float]:
 
 
 def lines(recorded: RecordedCommands, words: str) -> list[str]:
-    """Return the command lines so far that hold some words."""
+    """Return the command lines so far that contain some words."""
     return [line for line in recorded.asked if words in line]
 
 

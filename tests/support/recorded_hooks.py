@@ -1,7 +1,7 @@
-"""All that slurmctld tells its hooks about a run, as a `Job`: another witness of the recordings.
+"""The environment that slurmctld gives its hooks, as a `Job`, to compare with other sources.
 
-The program takes user, nodes and sharing alone (`slurm.decode.hook_facts`). A restart count is not
-taken: in the epilog of a requeued run it is the next run's already.
+The program uses only user, nodes and sharing (`slurm.decode.hook_facts`). The restart count is not
+used: in the epilog of a requeued run it is already that of the next run.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _CPUS = re.compile(r"([0-9]{1,9})(?:\(x([0-9]{1,9})\))?")
 def hook_job(
     variables: Mapping[str, str], job_id: int, *, start: int | None, end: int | None
 ) -> Job:
-    """Return the run as far as a hook saw it, from the words that it wrote down."""
+    """Return the run that a hook saw, from the variables that the hook wrote to its event."""
     facts = parse_hook_facts(variables)
     array, het = digits(variables.get("array_job_id", "")), digits(variables.get("het_job_id", ""))
     return Job(
@@ -43,7 +43,7 @@ def hook_job(
 
 
 def _cpus(value: str) -> int | None:
-    """Return the sum of `6,2` or `4(x3),2`: CPUs of each node, runs of equal ones together."""
+    """Return the sum of `6,2` or `4(x3),2`: the CPUs of each node, with equal nodes grouped."""
     found = [_CPUS.fullmatch(part) for part in value.split(",")]
     if None in found:
         return None

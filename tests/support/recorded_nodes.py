@@ -1,4 +1,4 @@
-"""What real Slurm said of nodes (`tests/data/slurm-nodes.tar.xz`), and what is to be reported.
+"""Recorded node states of real Slurm (`tests/data/slurm-nodes.tar.xz`) and expected reports.
 
 A situation is `SERIES/NAME` with `scontrol-do.txt` (`scontrol -a -d -o show node`), `squeue.txt`
 and `expected.json`, whose numbers were written by hand from the jobs that had been submitted:
@@ -34,13 +34,13 @@ def node_situations() -> Mapping[str, Mapping[str, bytes]]:
 
 
 def expected_nodes(situation: str) -> dict[str, Any]:
-    """Return what was written by hand for a situation."""
+    """Return the expected report of a situation, which was written by hand."""
     found: dict[str, Any] = json.loads(node_situations()[situation]["expected.json"])
     return found
 
 
 def read_listing(text: bytes, piece: int = 65_536) -> NodeListing:
-    """Return a listing from an output that arrives in pieces."""
+    """Return the node listing from an output that arrives in pieces."""
     reader = NodeListingReader()
     for begin in range(0, len(text), piece):
         reader.feed(text[begin : begin + piece])

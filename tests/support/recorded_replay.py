@@ -1,7 +1,7 @@
-"""Recorded scenarios played again to a stub server: what it answers and what it stores.
+"""Replay recorded scenarios to a stub server, and return its answers and its tables.
 
-The settings that a recorded server was started with stand in the notes of its exchanges; they are
-turned into settings of the stub here. A pause of the recorded client is a commit of the job cache.
+The notes of the exchanges name the settings with which a recorded server was started; the stub gets
+the same settings. At a pause of the recorded client the stub commits its job cache.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ _NUMBERS = frozenset(
     }
 )
 
-# Where a note begins like this, the recorded server had been started anew, with an empty database.
+# Where a note begins like this, the recorded server was started again with an empty database.
 _RESTARTS: Mapping[str, tuple[str, ...]] = {
     "auth-ip-denied": (
         *("only 192.0.2.7 listed", "empty list", "setting absent", "star second", "peer listed"),
@@ -75,7 +75,7 @@ _ADDRESSES: Mapping[str, tuple[str, ...] | None] = {
     "star second": ("192.0.2.7", "*"),
     "peer listed": ("127.0.0.1",),
 }
-# Which token stood behind `TOKEN:other`, by the beginning of the note; by default a foreign one.
+# The token that `TOKEN:other` stands for, by the beginning of the note; by default a foreign one.
 _OTHER_TOKENS = {
     "alg none": "unsigned",
     "HS256": "unsigned",
@@ -87,17 +87,17 @@ _OTHER_TOKENS = {
     "validation on, unknown user": "stranger",
     "validation on, token claims api": "plain",
 }
-# The commit of the recorded server fell between this exchange and the one before, by its clock.
+# The recorded server committed between this exchange and the one before, according to its clock.
 _COMMITTED_BEFORE = {"timestamp in seconds"}
 _ATTEMPTS_SECONDS = 5.0
-# 1.4.0 and 1.4.1: before these exchanges the worker had not yet stored the last start.
+# 1.4.0 and 1.4.1: at these exchanges the worker had not yet stored the last start.
 _STILL_QUEUED = {("start-bad-types", "jobId = 0"), ("stop-immediately-after-start", "stop 4")}
 _QUEUED_ON_1_4_0_ALONE = "stop 4"
 
 
 @dataclass(frozen=True)
 class Played:
-    """A recorded exchange and what the stub made of it."""
+    """A recorded exchange and the answer of the stub to its request."""
 
     recorded: Recorded
     answer: RecordedAnswer
@@ -105,7 +105,7 @@ class Played:
 
 @dataclass(frozen=True)
 class Seen:
-    """Tables recorded at one moment, and those of the stub then."""
+    """The tables recorded at one moment, and the tables of the stub at the same moment."""
 
     release: str
     scenario: str
@@ -116,14 +116,14 @@ class Seen:
 
 @dataclass(frozen=True)
 class Step:
-    """An exchange or a snapshot, and the seconds since the one before."""
+    """An exchange or a snapshot, and the seconds since the previous step."""
 
     what: Recorded | Snapshot
     pause: float
 
 
 def play(release: str, name: str) -> Iterator[Played | Seen]:
-    """Play one scenario of a release over HTTP, with the steps of its setup before it."""
+    """Replay one scenario of a release over HTTP, after the steps of its setup."""
     scenario = scenarios(release)[name]
     with (
         StubServer(new_model(release)) as server,
@@ -146,10 +146,10 @@ def play(release: str, name: str) -> Iterator[Played | Seen]:
 
 
 def new_model(release: str, setting: str = "") -> Model:
-    """An empty server of a release, with the recorded accounts and clusters."""
+    """Return an empty server of a release with the recorded accounts and clusters."""
     return Model(
         version=version_of(release),
-        clusters=_clusters_as_told(release),
+        clusters=_listed_clusters(release),
         users={name: ACCOUNTS[name].roles for name in ("svc", "admapi", "plain", "both")},
         validates_users=setting == "validation on",
         addresses=_ADDRESSES.get(setting, ("*",)),
@@ -159,8 +159,8 @@ def new_model(release: str, setting: str = "") -> Model:
 
 
 @cache
-def _clusters_as_told(release: str) -> list[dict[str, Any]]:
-    """The clusters in the words of the server's own listing, where it has one."""
+def _listed_clusters(release: str) -> list[dict[str, Any]]:
+    """Return the clusters as the recorded server lists them, or else its cluster.json files."""
     told = scenarios(release)["clusters"].exchanges[0].answer
     if told.status == 200:
         found: list[dict[str, Any]] = json.loads(told.body)["clusters"]
@@ -177,7 +177,7 @@ def _steps(scenario: Scenario) -> Iterator[Step]:
 
 
 class _Replay:
-    """A stub server and the one connection to it."""
+    """A stub server and the only connection to it."""
 
     def __init__(self, release: str, scenario: str, server: StubServer) -> None:
         self._release = release
@@ -188,11 +188,11 @@ class _Replay:
         self._connection = http.client.HTTPConnection(urlsplit(server.url).netloc)
 
     def close(self) -> None:
-        """Hang up."""
+        """Close the connection."""
         self._connection.close()
 
     def play(self, step: Step) -> RecordedAnswer:
-        """Do one step; for a snapshot the answer is empty."""
+        """Replay one step; return the answer, which is empty for a snapshot."""
         self._set_up(step.what.note)
         model = self._server.model
         if step.pause > COMMIT_PAUSE_SECONDS or step.what.note in _COMMITTED_BEFORE:
@@ -207,13 +207,13 @@ class _Replay:
         return self._exchange(step.what)
 
     def work(self, at: float) -> None:
-        """Work off the queue of 1.4.0 and 1.4.1, if no refused start holds it up."""
+        """Process the queue of 1.4.0 and 1.4.1, unless a rejected start blocks it."""
         while self._server.model.queue and at >= self._blocked_until:
             if not self._server.model.work():
                 self._blocked_until = at + _ATTEMPTS_SECONDS
 
     def _set_up(self, note: str) -> None:
-        """Put an empty server in the place of the one that was there, where the note says so."""
+        """Replace the server by an empty one if the note names other settings."""
         setting = next((each for each in self._restarts if note.startswith(each)), self._setting)
         if setting == self._setting:
             return
@@ -256,7 +256,7 @@ def _is_still_queued(each: Recorded) -> bool:
 
 
 def tables_of(model: Model) -> Rows:
-    """The tables with the columns that were recorded; those of an older server have other names."""
+    """Return the tables with the recorded columns; older servers have other column names."""
     user, partition = ("hpc_user", "cluster_partition")
     if not model.release.since(1, 4, 0):
         user, partition = ("user", "partition")

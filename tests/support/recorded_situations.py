@@ -1,6 +1,6 @@
-"""What each recorded situation demands, written from what the recorded client did.
+"""The expected outcome of each recorded situation, derived from what the recorded client did.
 
-By default a request is a good one; the table lists what was wrong with the others, never by the
+By default a request is valid; the table lists the requests with an error and never depends on the
 answer's text.
 """
 
@@ -21,7 +21,7 @@ AMEND, START, CONFLICT = Outcome.AMEND, Outcome.NEEDS_START, Outcome.CONFLICT
 LATER, RETRY, REJECTED, HALT = Outcome.LATER, Outcome.RETRY, Outcome.REJECTED, Outcome.HALT
 
 # Scenario, pattern of "call note" (whole text), releases from ... to (both included), outcome.
-# The first row that fits counts.
+# The first matching row counts.
 TABLE: tuple[tuple[str, str, str, str, Outcome], ...] = (
     # tokens and accounts
     ("auth-none", ".*", "1.0.0", "1.5.4", HALT),
@@ -51,14 +51,14 @@ TABLE: tuple[tuple[str, str, str, str, Outcome], ...] = (
     ("slashless-stop", ".*no trailing slash", "1.0.0", "1.5.4", HALT),
     ("unknown-path-.*", ".*", "1.0.0", "1.5.4", HALT),
     ("wrong-method", "graphql.*", "1.0.0", "1.5.4", REJECTED),
-    ("wrong-method", "clusters.*", "1.0.0", "1.4.4", REJECTED),  # no other method helps it
+    ("wrong-method", "clusters.*", "1.0.0", "1.4.4", REJECTED),  # no other method would succeed
     ("wrong-method", "start OPTIONS .*", "1.0.0", "1.4.4", RETRY),  # 200 without a word
     ("wrong-method", ".*", "1.0.0", "1.5.4", HALT),
     ("nats-mode", "(start|stop) .*", "1.5.0", "1.5.4", HALT),
     # starts
     ("start-bad-types", "start resources = \\[null\\]", "1.0.0", "1.5.4", LATER),
     ("start-bad-types", 'start cluster = (null|"")', "1.0.0", "1.5.4", HALT),
-    ("start-bad-types", "start jobId = 0", "1.0.0", "1.3.1", CONFLICT),  # null was 0 before
+    ("start-bad-types", "start jobId = 0", "1.0.0", "1.3.1", CONFLICT),  # null was sent as 0 before
     ("start-bad-types", "start jobId = 0", "1.4.2", "1.4.4", CONFLICT),
     ("start-bad-types", "start jobId = 0", "1.5.0", "1.5.4", BEFORE),
     ("start-bad-types", 'start \\w+ = (".+"|[\\d.]+\\.\\d|9223372036854775808|true)',
@@ -129,7 +129,7 @@ TABLE: tuple[tuple[str, str, str, str, Outcome], ...] = (
     ("delete-job", "stop stop of.*", "1.0.0", "1.5.4", START),
     # stops
     ("stop-before-start", "stop (stopTime = startTime (-1|\\+0)|stopTime negative)",
-     "1.0.0", "1.3.1", BEFORE),  # the text does not tell which of two causes
+     "1.0.0", "1.3.1", BEFORE),  # the text does not show which of two causes
     ("stop-before-start", "stop stopTime (= startTime -1|negative)", "1.4.0", "1.5.4", AMEND),
     ("stop-before-start", "stop stopTime = startTime \\+0", "1.4.0", "1.4.2", AMEND),
     ("stop-missing-stoptime", "stop (absent|null)", "1.0.0", "1.3.1", BEFORE),
@@ -201,7 +201,7 @@ CALLS = (
 
 
 def call_of(path: str) -> ApiCall | None:
-    """Which call a path means, also where it is misspelled; None for other endpoints."""
+    """Return the call that a path means, even if misspelled; None for other endpoints."""
     plain = path.partition("?")[0]
     if plain.endswith("/edit_meta/"):
         return ApiCall.EDIT_META
@@ -212,7 +212,7 @@ def call_of(path: str) -> ApiCall | None:
 
 
 def asked(release: str) -> Iterator[tuple[Recorded, ApiCall]]:
-    """All recorded exchanges of the calls that this program makes."""
+    """Yield all recorded exchanges of the calls that this program makes."""
     for each in exchanges(release):
         call = call_of(each.request.path)
         if call is not None and each.answer.status:
@@ -220,7 +220,7 @@ def asked(release: str) -> Iterator[tuple[Recorded, ApiCall]]:
 
 
 def situation(each: Recorded, call: ApiCall) -> str:
-    """Call and note; with what tells equal notes apart."""
+    """Return call and note, with a suffix or method where notes would be equal."""
     text = f"{call} {each.note}"
     if each.scenario == "wrong-method":
         return f"{call} {each.request.method} {each.note}"
@@ -232,7 +232,7 @@ def situation(each: Recorded, call: ApiCall) -> str:
 
 @cache
 def row_for(scenario: str, text: str, version: Version) -> int | None:
-    """The table's row for a situation; None if nothing was wrong with the request."""
+    """Return the index of the table's row for a situation; None if the request is valid."""
     for index, (name, pattern, first, last, _) in enumerate(TABLE):
         if (
             re.fullmatch(name, scenario)
@@ -244,7 +244,7 @@ def row_for(scenario: str, text: str, version: Version) -> int | None:
 
 
 def expected(each: Recorded, call: ApiCall) -> Outcome:
-    """What the situation demands."""
+    """Return the expected outcome of an exchange."""
     version = parse_version(each.version)
     row = row_for(each.scenario, situation(each, call), version)
     if row is not None:

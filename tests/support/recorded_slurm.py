@@ -1,8 +1,8 @@
-"""What nine releases of Slurm really printed (`tests/data/slurm-SERIES.tar.xz`), source by source.
+"""The recorded output of nine releases of Slurm (`tests/data/slurm-SERIES.tar.xz`) by source.
 
-A situation is one scenario of one series. Its files belong to moments ("" where the scenario has
+A situation is one scenario of one series. Its files belong to moments ("" if the scenario has only
 one). The recorded `squeue` and `sacct` calls print more columns than ours; `lookup_lines` and
-`sacct_lines` cut ours out of them.
+`sacct_lines` select our columns.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ _SACCT_ROW = re.compile(r"^(?=\d{4,}(?:\.\w+)?\|[\d_+.\[\]\w%,-]+\|)", re.MULTIL
 
 @dataclass(frozen=True, slots=True)
 class Situation:
-    """One scenario as one series recorded it."""
+    """One scenario as recorded with one series."""
 
     series: str
     name: str
@@ -68,13 +68,13 @@ class Situation:
 
     @property
     def files(self) -> Mapping[str, bytes]:
-        """Return its files by name."""
+        """Return the files of the situation by name."""
         return recordings(self.series)[self.name]
 
     def moments(self) -> list[str]:
         """Return the moments at which jobs were recorded, in order of their names."""
         found: set[str] = set()
-        if self.name == "cluster":  # its files are about no job
+        if self.name == "cluster":  # its files have no jobs
             return []
         for name in self.files:
             match = re.fullmatch(r"scontrol(|-.+)\.txt|(prolog|epilog)-scontrol\.txt", name)
@@ -83,7 +83,7 @@ class Situation:
         return sorted(found)
 
     def file(self, kind: str, moment: str, ending: str) -> bytes | None:
-        """Return a file of a moment, `kind` being the command."""
+        """Return a file of a moment; `kind` is the command."""
         if moment in {"prolog", "epilog"}:
             return self.files.get(f"{moment}-{kind}.{ending}")
         return self.files.get(f"{kind}-{moment}.{ending}" if moment else f"{kind}.{ending}")
@@ -91,7 +91,7 @@ class Situation:
 
 @cache
 def recordings(series: str) -> Mapping[str, Mapping[str, bytes]]:
-    """Return every file of a series: scenario to name to contents."""
+    """Return the contents of every file of a series by scenario and name."""
     found: dict[str, dict[str, bytes]] = {}
     with tarfile.open(DATA / f"slurm-{series}.tar.xz") as archive:
         for member in archive:
@@ -111,7 +111,7 @@ def situations() -> tuple[Situation, ...]:
 
 
 def node_of(_name: str) -> Node:
-    """Return a node of the recorded cluster, all of one size."""
+    """Return a node of the recorded cluster, whose nodes are all equal."""
     return NODE
 
 
@@ -131,17 +131,17 @@ def json_jobs(document: bytes) -> dict[int, Job]:
 
 
 def text_records(scontrol: bytes) -> dict[int, str]:
-    """Return the text of each job out of `scontrol show job -d` about all of them."""
+    """Return the text of each job by its id, from one `scontrol show job -d` of all jobs."""
     parts = re.split(r"\n\n(?=JobId=\d+ )", scontrol.decode("utf-8", "replace"))
     found = (re.match(r"JobId=(\d+) ", part) for part in parts)
     return {int(match[1]): part for match, part in zip(found, parts, strict=True) if match}
 
 
 def lookup_lines(situation: Situation, moment: str) -> bytes:
-    """Return what our `squeue -O` would have printed at a moment.
+    """Return the output that our `squeue -O` would have had at a moment.
 
-    Both commands print the same answer of the controller: what the recorded `squeue` lacks is taken
-    from the recorded `scontrol`.
+    Both commands print the same answer of the controller: columns missing in the recorded `squeue`
+    are taken from the recorded `scontrol`.
     """
     columns = columns_for(features_of(RELEASES[situation.series]))
     records = text_records(situation.file("scontrol", moment, "txt") or b"")
@@ -158,7 +158,7 @@ def lookup_lines(situation: Situation, moment: str) -> bytes:
 
 
 def text_jobs(situation: Situation, moment: str) -> dict[int, Job | UntrustedTextError]:
-    """Return the jobs by text: our squeue columns, then the detailed text of each."""
+    """Return the jobs parsed from text: from our squeue columns and the detailed text of each."""
     columns = columns_for(features_of(RELEASES[situation.series]))
     jobs = parse_job_columns(lookup_lines(situation, moment), columns, cluster="lab").rows
     records = text_records(situation.file("scontrol", moment, "txt") or b"")
@@ -183,7 +183,7 @@ def sacct_runs(document: bytes) -> tuple[Job, ...]:
 def sacct_lines(
     recorded: bytes, *, fields: str = SACCT_FIELDS, separator: str = SACCT_SEPARATOR
 ) -> bytes:
-    """Return what our `sacct -X -P` would have printed."""
+    """Return the output that our `sacct -X -P` would have had."""
     head, *rows = _SACCT_ROW.split(recorded.decode("utf-8", "replace"))
     names = head.strip().split("|")
     lines = []
@@ -211,9 +211,9 @@ def hook_calls(situation: Situation) -> Iterator[tuple[str, int, Mapping[str, st
 
 
 def _sacct_values(values: list[str], names: list[str]) -> dict[str, str]:
-    """Return the values by name; the job's name, third, may hold separators.
+    """Return the values by name; the job's name, the third value, may contain separators.
 
-    So may comments, behind all that is read here: those of the recordings are not stored.
+    Comments may, too, but they come after all values that are read here and were not recorded.
     """
     user = next(place for place in range(3, len(values)) if values[place] in {"alice", "bob"})
     name = "|".join(values[2:user])
@@ -222,7 +222,7 @@ def _sacct_values(values: list[str], names: list[str]) -> dict[str, str]:
 
 
 def _fields_of_text(record: str) -> dict[str, str]:
-    """Return our squeue columns out of a record of scontrol; no name of the recordings forges."""
+    """Return our squeue columns from a record of scontrol; recorded names imitate no fields."""
 
     def value(key: str, missing: str = "N/A") -> str:
         found = re.search(rf"(?:^|\s){key}=(\S*)", record)
@@ -259,7 +259,7 @@ def _fields_of_text(record: str) -> dict[str, str]:
 
 
 def _epoch(text: str) -> str:
-    """Return the Unix seconds of a time of scontrol, recorded in UTC."""
+    """Return a time of scontrol, recorded in UTC, as Unix seconds."""
     if not re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d", text):
         return text
     return str(int(datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp()))

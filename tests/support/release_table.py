@@ -1,4 +1,4 @@
-"""The table of Slurm releases as the documentation shows it."""
+"""Make the table of Slurm releases for the documentation."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ LEGEND = (
     ),
     ("JSON", "`squeue` with the option shown"),
 )
-"""What the words of the table mean."""
+"""The explanation of the terms in the table."""
 
 
 def markdown() -> str:
-    """Return the table as docs/compatibility.md shows it."""
+    """Return the table of Slurm releases in docs/compatibility.md."""
     head = "| Slurm from | a few jobs | many jobs | JSON | where that fails | sharing in text |"
     lines = [head, "|---" * (head.count("|") - 1) + "|"]
     for row in RELEASE_TABLE:

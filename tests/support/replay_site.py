@@ -1,4 +1,4 @@
-"""Kept runs and events for `cc-spool replay`, and what takes them in."""
+"""Kept runs for tests of `cc-spool replay`, and the importer that reads them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ EVENT = "1-start-7-100-0-77"
 
 
 def archived(site: CommandSite, *runs: Run) -> Path:
-    """Put runs into the archive of delivered ones; return its directory."""
+    """Put runs into the archive of delivered runs; return its directory."""
     archive = DeliveredArchive(site.state / "delivered", keep_days=3)
     for run in runs:
         archive.add(run, NOON)
@@ -26,11 +26,11 @@ def archived(site: CommandSite, *runs: Run) -> Path:
 
 
 def counts(said: Any) -> tuple[int, int, int]:
-    """Return done, known and refused."""
+    """Return how many items were done, already known, and refused."""
     return said.json["done"], said.json["known"], len(said.json["refused"])
 
 
 def importer_of(layout: Layout, **how: Any) -> Importer:
-    """Return what takes kept items in."""
+    """Return an importer of kept items with some settings changed."""
     defaults = {"is_drained": lambda: True, "min_free_bytes": 0}
     return Importer(layout, Throttle(layout, **{**defaults, **how}), now=NOON, dry_run=False)

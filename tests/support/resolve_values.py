@@ -1,4 +1,4 @@
-"""Records, rows and events of job 5, and what follows from them."""
+"""Records, rows and events of job 5, and their resolution."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ def concluded(
     now: float = T + 61,
     has_accounting: bool = True,
 ) -> Resolution:
-    """Return what follows."""
+    """Return the resolution of job 5 from events, known runs and the answers of Slurm."""
     query = JobQuery(job_id=5, events=events, runs=runs)
     answers = SlurmAnswers(record=record, rows=rows, has_accounting=has_accounting)
     return resolve_job(query, answers, now)
 
 
 def by(source: EndSource, time: int, state: str = "COMPLETED") -> End:
-    """Return an end."""
+    """Return an end of a run from some source."""
     return End(time=time, state=state, source=source)

@@ -1,4 +1,4 @@
-"""Takes a resolver's questions to a Slurm in memory that answers at once, or is silent."""
+"""Pass a resolver's questions to a Slurm in memory that answers immediately, or is silent."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ NO_ROWS = RowsReply(error="no answer")
 
 
 def at(seconds: float) -> Moment:
-    """Return a moment so many seconds after noon; the monotonic clock counts from there."""
+    """Return a moment so many seconds after noon, where the monotonic clock begins."""
     return Moment(T + seconds, seconds)
 
 
 def nothing_tracked(_job_id: int) -> tuple[TrackedRun, ...]:
-    """Return no runs."""
+    """Return no runs, for a resolver without tracked runs."""
     return ()
 
 
@@ -53,7 +53,7 @@ def event(
 
 @dataclass
 class Asker:
-    """Takes a resolver's questions to a Slurm that answers at once, as the loop would."""
+    """A stand-in for the drain's loop that gets answers for a resolver from a Slurm in memory."""
 
     resolver: Resolver = field(default_factory=Resolver)
     records: dict[int, Job | SlurmError] = field(default_factory=lambda: {5: RUNNING})
@@ -66,11 +66,11 @@ class Asker:
     rows_asked: list[RowsQuery] = field(default_factory=list)
 
     def ask(self, seconds: float) -> list[Resolved]:
-        """Ask all that is due; return what follows."""
+        """Ask controller and accounting all due questions; return the resolved jobs."""
         return [*self.ask_controller(seconds), *self.ask_accounting(seconds)]
 
     def ask_controller(self, seconds: float) -> list[Resolved]:
-        """Ask the controller alone."""
+        """Ask only the controller; return the resolved jobs."""
         query = self.resolver.next_records(at(seconds), self.tracked)
         if query is None:
             return []
@@ -80,7 +80,7 @@ class Asker:
         return self.resolver.take_records(query, reply, at(seconds), self.tracked)
 
     def ask_accounting(self, seconds: float) -> list[Resolved]:
-        """Ask accounting alone."""
+        """Ask only accounting; return the resolved jobs."""
         query = self.resolver.next_rows(at(seconds), self.tracked)
         if query is None:
             return []
@@ -92,7 +92,7 @@ class Asker:
         return self.resolver.take_rows(query, reply, at(seconds), self.tracked)
 
     def waits(self, times: int, *, now: float = 0.0) -> list[float]:
-        """Ask so often, each time when it is wanted; return the waits between."""
+        """Ask so many times, each when the resolver wants it; return the seconds between."""
         moments = [now]
         for _ in range(times):
             wanted = self.resolver.next_time()

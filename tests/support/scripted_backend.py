@@ -18,7 +18,7 @@ ROW = BackendRow(7, "alex", 100, "running", 1)
 
 
 class Scripted:
-    """A backend that gives the answers it was given, then accepts all."""
+    """A backend that gives scripted answers, and then accepts every request."""
 
     def __init__(self, *reasons: Reason | Exception, wish: float | None = None) -> None:
         self.reasons = list(reasons)
@@ -72,7 +72,7 @@ class Scripted:
         return JobList(answer, self.rows)
 
     def clusters(self) -> ClusterList:
-        """Answer the question for clusters."""
+        """Answer a request for the clusters."""
         return ClusterList(self._answer(ApiCall.CLUSTERS, {}), (CLUSTER,))
 
     def probe(self) -> Probe:

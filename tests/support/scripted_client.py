@@ -1,4 +1,4 @@
-"""The client of cc-backend, a scripted server behind it, and its answers."""
+"""A client of cc-backend, the scripted server to which it connects, and answers for it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ START = {"jobId": 7, "cluster": "lab", "startTime": T, "shared": "none"}
 def backend(
     *actions: Action, server: ServerInfo = NEW, limits: ExchangeLimits | None = None
 ) -> Iterator[tuple[BackendClient, ScriptedServer]]:
-    """A backend that speaks to a server with this script."""
+    """Yield a client, and the server with this script to which it connects."""
     limits = limits or ExchangeLimits()
     with ScriptedServer(actions) as peer, requests.Session() as session:
         transport = Transport(session, peer.url, token=lambda: "secret-token", limits=limits)
@@ -33,12 +33,12 @@ def backend(
 
 
 def error(status: int, text: str) -> Action:
-    """An answer of the API that carries an error."""
+    """Return an answer of the API with an error text."""
     return answer(status, json.dumps({"status": "x", "error": text}))
 
 
 def graphql(*rows: tuple[int, int], count: int | None = None, cluster: str = "lab") -> Action:
-    """A GraphQL listing of (job id, start) rows."""
+    """Return a GraphQL listing of (job id, start) rows."""
     items = [
         {
             "id": index,
@@ -54,7 +54,7 @@ def graphql(*rows: tuple[int, int], count: int | None = None, cluster: str = "la
 
 
 def rest(*rows: tuple[int, int], items: int = 100_000) -> Action:
-    """A REST listing of (job id, start) rows."""
+    """Return a REST listing of (job id, start) rows."""
     jobs = [
         {
             "id": index,

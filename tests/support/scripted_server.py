@@ -1,4 +1,4 @@
-"""A loopback server that answers exactly as told, byte by byte, and remembers what it was asked."""
+"""A loopback server that gives scripted answers byte by byte and records its requests."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
-Action = Callable[[socket.socket], bool]  # answers one request; True keeps the connection
+Action = Callable[[socket.socket], bool]  # answers a request; True: keep the connection
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Request:
 
     @property
     def json(self) -> Any:
-        """The body decoded."""
+        """The body parsed as JSON."""
         return json.loads(self.body)
 
 
@@ -39,7 +39,7 @@ def answer(
     *,
     keep: bool = True,
 ) -> Action:
-    """Give a whole answer."""
+    """Return an action that sends a complete answer."""
     data = text.encode()
     head = f"HTTP/1.1 {status} X\r\n{headers}Content-Length: {len(data)}\r\n\r\n".encode()
 
@@ -51,7 +51,7 @@ def answer(
 
 
 def raw(data: bytes) -> Action:
-    """Send some bytes and hang up."""
+    """Return an action that sends some bytes and closes the connection."""
 
     def act(peer: socket.socket) -> bool:
         peer.sendall(data)
@@ -61,19 +61,19 @@ def raw(data: bytes) -> Action:
 
 
 def hang_up(_peer: socket.socket) -> bool:
-    """Close without a byte of answer."""
+    """Close the connection without sending a byte."""
     return False
 
 
 def stall(peer: socket.socket) -> bool:
-    """Say nothing until the other side gives up."""
+    """Send nothing until the other side closes the connection."""
     while peer.recv(1024):
         pass
     return False
 
 
 def drip(data: bytes, started: threading.Event) -> Action:
-    """Send bytes, then one more of the same kind every few milliseconds, for ever."""
+    """Return an action that sends some bytes, then one `x` every few milliseconds."""
 
     def act(peer: socket.socket) -> bool:
         peer.sendall(data)
@@ -90,7 +90,7 @@ def drip(data: bytes, started: threading.Event) -> Action:
 
 
 class ScriptedServer:
-    """Answers request after request by a list of actions; then hangs up on everything."""
+    """A server that answers requests by a list of actions, then closes every connection."""
 
     def __init__(
         self,
@@ -103,14 +103,14 @@ class ScriptedServer:
         self.connections = 0
         self._actions = list(actions)
         self._context = context
-        self._greeting = greeting  # said to everyone at once, before hanging up
+        self._greeting = greeting  # sent on each connection, which is then closed
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._peers: list[socket.socket] = []
         self._thread = threading.Thread(target=self._run, daemon=True)
 
     @property
     def url(self) -> str:
-        """Base URL by address."""
+        """The base URL, with the address of the loopback."""
         scheme = "https" if self._context else "http"
         return f"{scheme}://127.0.0.1:{self._listener.getsockname()[1]}"
 
@@ -161,7 +161,7 @@ class ScriptedServer:
 
 
 def _read(file: Any) -> Request | None:
-    """The next request; `NO_HTTP` for other bytes, such as the first ones of a TLS handshake."""
+    """Return the next request; `NO_HTTP` for other bytes, such as those of a TLS handshake."""
     text = file.readline().decode("latin-1")
     if not text:
         return None

@@ -20,7 +20,7 @@ TOKEN = "eyJ-secret"
 def transport(
     *actions: Action, context: ssl.SSLContext | None = None, **settings: Any
 ) -> Iterator[tuple[Transport, ScriptedServer]]:
-    """A transport to a server with this script."""
+    """Yield a transport, and the server with this script to which it connects."""
     given: dict[str, Any] = {"token": lambda: TOKEN} | settings
     with ScriptedServer(actions, context) as peer, requests.Session() as session:
         yield Transport(session, peer.url, **given), peer

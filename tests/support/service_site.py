@@ -13,17 +13,17 @@ from spool.files.drain_state import DrainState, read_drain_state
 
 
 class PatientQueue(Queue[Any]):
-    """A queue whose waiting takes no time."""
+    """A queue that never waits for an item."""
 
     def get(self, block: bool = True, timeout: float | None = None) -> Any:  # noqa: FBT001, FBT002 - as in `queue.Queue`
-        """Return what is there."""
+        """Return the next item immediately; raise `queue.Empty` if there is none."""
         del block, timeout
         return super().get(block=False)
 
 
 @dataclass
 class Site:
-    """A world with its service; each look at the clock takes a while."""
+    """A world with its service; each reading of the clock advances it by 0.04 s."""
 
     world: World
     passes: int = 0
@@ -32,38 +32,38 @@ class Site:
     ends: bool = True
 
     def __post_init__(self) -> None:
-        """Count passes, and the ends of one worker."""
+        """Count the passes of the service, and record how one worker is stopped."""
         self.world.queue_type = PatientQueue
         self.world.inputs_changed = self.watch
         self.boot()
         self.world.tick = 0.04
 
     def boot(self) -> None:
-        """Start another drain, and note how one of its workers is ended."""
+        """Start a new drain, and record how one of its workers is stopped."""
         self.world.boot()
         worker: Any = self.world.parts.slurm.controller
         worker.close = lambda: self.ended.append("close")
         worker.join = self.join
 
     def join(self, timeout_seconds: float) -> bool:
-        """Stand for a thread; `ends` False: it hangs in a request."""
+        """Replace the `join` of a thread; `ends` False: the thread hangs in a request."""
         assert timeout_seconds > 0
         self.ended.append("join")
         return self.ends
 
     def watch(self) -> bool:
-        """Count passes; say what the test wants."""
+        """Count a pass; return the value that the test sets for it."""
         self.passes += 1
         return self.watched(self.passes)
 
     def settle(self, seconds: float = 1.0) -> None:
-        """Let the drain alone work for a while."""
+        """Run the drain without its service for some seconds."""
         before, self.world.tick = self.world.tick, 0.0
         self.world.run(seconds)
         self.world.tick = before
 
     def run(self, passes: int) -> None:
-        """Run for ever, but for so many passes."""
+        """Run the service until it has done so many passes."""
         wanted = self.watched
 
         def watch(number: int) -> bool:
@@ -75,7 +75,7 @@ class Site:
         self.world.service.run()
 
     def state(self) -> DrainState:
-        """Return what other commands see."""
+        """Return the state of the drain that other commands read."""
         state = read_drain_state(self.world.state / "drain.json")
         assert state is not None
         return state

@@ -21,7 +21,7 @@ class TimedQueue(PatientQueue):
         self.on_wait: Callable[[float], None] = lambda _seconds: None
 
     def get(self, block: bool = True, timeout: float | None = None) -> Any:  # noqa: FBT001, FBT002 - as in `queue.Queue`
-        """Return what is there."""
+        """Record the wait and return the next item."""
         if timeout is not None:
             self.timeouts.append(timeout)
             if self.empty():
@@ -76,6 +76,6 @@ class Waits:
 
     @property
     def timeout(self) -> float:
-        """Return how long the last pass has waited for an answer."""
+        """How long the last pass has waited for an answer."""
         answers: Any = self.world.parts.answers
         return float(answers.timeouts[-1])

@@ -65,7 +65,7 @@ def standin_job(text: str, script: str | None = "x") -> Job:
             if found := re.search(r"IDX:([\d,-]+)", gres):
                 gpus[node] = [*expand_indices(found[1])]
     total = re.match(r"gpu:a100:(\d+)", value("JOB_GRES"))
-    if total and not gpus:  # which ones is not told after the end
+    if total and not gpus:  # Slurm does not show their indices after the end
         gpus[next(iter(cores))] = [*range(int(total[1]))]
     exclusive, shared = value("Exclusive"), value("OverSubscribe")
     limit = value("TimeLimit")
@@ -117,7 +117,7 @@ def _minutes(text: str) -> int:
 
 
 def long_ago() -> float:
-    """Return a time before all recordings: no recorded job ended so long before to be forgotten."""
+    """Return a time before all recordings, so that no recorded job counts as purged."""
     return 1_000_001
 
 
@@ -136,7 +136,7 @@ class Printer:
         return status, said.out, said.err
 
     def __call__(self, name: str, *argv: str) -> str:
-        """Return what a command prints that must succeed."""
+        """Return the output of a command that must succeed."""
         status, out, err = self.all(name, *argv)
         assert (0, "") == (status, err)
         return out

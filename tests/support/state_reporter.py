@@ -1,4 +1,4 @@
-"""A drain on a fake clock, and what it says of itself."""
+"""A drain on a fake clock, and the state that it reports."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ BEHIND = -100.0
 
 
 class Reporter:
-    """A world whose wall clock differs from the monotonic one, and what its drain says."""
+    """A world whose wall clock differs from the monotonic one, and its drain's state report."""
 
     def __init__(self, root: Path) -> None:
         self.world = World(root)
@@ -26,10 +26,10 @@ class Reporter:
         self.report = StateReport(self.world.drain, self.world.parts, once=False)
 
     def state(self) -> DrainState:
-        """Return the state of this moment."""
+        """Return the current state."""
         return self.report.state(self.world.parts.clocks.now())
 
     @property
     def wall(self) -> float:
-        """Return what the wall clock shows."""
+        """The time of the wall clock."""
         return self.world.now + BEHIND

@@ -2,7 +2,7 @@
 
 In a test: `with StubServer(Model(version="1.5.4")) as server: server.url`. As a process:
 `python tests/support/stub_server.py --version 1.5.4 --clusters FILE` prints its URL and serves
-until it is ended; the standard library is all that it needs. With `--control` it also takes orders:
+until it is stopped; it needs only the standard library. With `--control` it also accepts commands:
 GET /stub/rows, POST /stub/commit, POST /stub/fault, POST /stub/poison.
 """
 
@@ -46,7 +46,7 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Exchange:
-    """One line of the log: what was asked when, and the status of the answer."""
+    """One line of the log: the time, the request and the status of the answer."""
 
     time: float
     method: str
@@ -75,7 +75,7 @@ class StubServer:
     def respond(self, request: Request) -> Answer:
         """Answer one request at a time, and log it."""
         if self._takes_orders and request.path.startswith("/stub/"):
-            return self._obey(request)
+            return self._execute(request)
         with self._lock:
             answer = self.model.respond(request)
             body = request.body.decode("utf-8", "replace")
@@ -85,19 +85,19 @@ class StubServer:
             return answer
 
     def take_message(self, message: str) -> None:
-        """Take a message by NATS, whose lines have no answer."""
+        """Process a NATS message, whose lines get no answer."""
         with self._lock:
             self.model.publish(message)
 
     def handle(self, method: str, path: str, body: str, token: str | None) -> Answer:
-        """Answer a request told as texts, and log it."""
+        """Answer a request given as texts, and log it."""
         with self._lock:
             answer = self.model.answer(method, path, body, token)
             self.log.append(Exchange(time.time(), method, path, body, answer.status))
             return answer
 
     def fail(self, fault: Fault | None) -> None:
-        """Let connections suffer a fault from now on; None: answer again, hang up who waits."""
+        """Apply a fault to connections from now on; None: answer again, close those that wait."""
         self._http.faults.switch(fault)
 
     def rows(self) -> dict[tuple[int, int], str]:
@@ -115,14 +115,14 @@ class StubServer:
         self.close()
 
     def close(self) -> None:
-        """End the server; its port refuses connections from then on."""
+        """Stop the server; its port refuses connections from then on."""
         self._http.close()
 
-    def _obey(self, request: Request) -> Answer:
-        """Take an order of whoever drives the process.
+    def _execute(self, request: Request) -> Answer:
+        """Execute a command of the program that controls the process.
 
         /stub/fault takes `{"kind", "times", "path", "handled", ...}` of a `Fault` or null,
-        /stub/poison `{"job_id", "status", "words"}`; a status of 0 lifts it.
+        /stub/poison `{"job_id", "status", "words"}`; a status of 0 removes it.
         """
         order = json.loads(request.body or b"null")
         what = request.path.removeprefix("/stub/")
@@ -145,7 +145,7 @@ class StubServer:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Serve until SIGTERM or SIGINT; the URL is the one line on stdout."""
+    """Serve until SIGTERM or SIGINT; print only the URL on stdout."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--version", default="1.5.4", choices=sorted(HASHES))
     parser.add_argument("--port", type=int, default=0, help="0: a free one")

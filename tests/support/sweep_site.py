@@ -72,7 +72,7 @@ class SweepSite(CommandSite):
         self.server.close()
 
     def say(self, *, squeue: int = 0, sacct: int = 0) -> None:
-        """Let Slurm print the runs as they are; with these exit codes."""
+        """Write what squeue, sacct and scontrol print, and the exit codes of squeue and sacct."""
         listed = "".join(run.squeue() for run in self.runs if run.in_squeue)
         (self.root / "squeue.txt").write_text(listed)
         (self.root / "squeue.code").write_text(str(squeue))
@@ -82,12 +82,12 @@ class SweepSite(CommandSite):
         (self.root / "config.txt").write_text(self.truth.configuration())
 
     def run(self, *runs: ListedRun) -> None:
-        """Let Slurm have some runs."""
+        """Add runs to Slurm."""
         self.runs += runs
         self.say()
 
     def row(self, job_id: int, start: int, state: str = "running") -> None:
-        """Let cc-backend have a run."""
+        """Add a row to cc-backend."""
         row = {"id": job_id * 10, "jobId": job_id, "cluster": "lab", "startTime": start}
         self.server.model.job[job_id, "lab", start] = {**row, "jobState": state, "user": "ada"}
 
@@ -98,13 +98,13 @@ class SweepSite(CommandSite):
 
 @contextmanager
 def site(root: Path, **options: Any) -> Iterator[SweepSite]:
-    """A site with its server."""
+    """Yield a site while its server runs."""
     with SweepSite(root, **options) as made:
         yield made
 
 
 def drifted(made: SweepSite) -> tuple[ListedRun, ListedRun, ListedRun]:
-    """One run in order, one whose end is missing, one that was never seen."""
+    """Make and return three runs: in order, without its stop, and missing at cc-backend."""
     now = made.now
     kept = ListedRun(7, now - 2 * HOUR)
     ended = ListedRun(8, now - 2 * HOUR, "FAILED", now - HOUR, in_squeue=False)

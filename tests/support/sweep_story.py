@@ -26,7 +26,7 @@ exit $code
 
 @dataclass
 class Swept:
-    """What a sweep said."""
+    """The exit code and the output of a sweep."""
 
     code: int
     plan: dict[str, Any]
@@ -35,7 +35,7 @@ class Swept:
 
 @dataclass
 class Story:
-    """A cluster, its jobs by name, and what the sweeps said by name."""
+    """A cluster, its jobs by name, and the output of the sweeps by name."""
 
     lab: Lab
     site: RealSite
@@ -43,7 +43,7 @@ class Story:
     sweeps: dict[str, Swept] = field(default_factory=dict)
 
     def sweep(self, name: str, *words: str) -> Swept:
-        """Call `cc-sweep` and keep what it says."""
+        """Call `cc-sweep` and keep its output."""
         argv = [sys.executable, "-m", "sweeper.cli", *words, "-c", str(self.site.config), "--json"]
         said = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, check=False)
         plan = json.loads(said.stdout) if said.stdout else {}
@@ -56,7 +56,7 @@ class Story:
         return self.jobs[name]
 
     def ids(self) -> set[int]:
-        """Return every job id there ever was, of tasks and components too."""
+        """Return all job ids so far, those of tasks and components too."""
         return {*self.jobs.values(), *(key[0] for key in self.site.server.model.job)}
 
 
@@ -69,7 +69,7 @@ def planned(swept: Swept) -> dict[int, list[str]]:
 
 
 def age(site: RealSite, root: Path) -> None:
-    """Let the controller look older, and every run old enough to be repaired."""
+    """Make the controller look older, and make every run old enough to be repaired."""
     older = root / "scontrol"
     older.write_text(OLDER.format(scontrol=site.lab.command("scontrol"), root=root))
     older.chmod(0o755)
@@ -80,7 +80,7 @@ def age(site: RealSite, root: Path) -> None:
 
 
 def tell(story: Story) -> None:
-    """Let everything happen: three times drift is made and repaired."""
+    """Run the whole story: make drift and repair it, three times."""
     lab, site = story.lab, story.site
     for name in ("kept", "deleted", "ends", "cancelled", "requeued", "suspended"):
         story.submit(name, "-n1", "--requeue")
@@ -89,13 +89,13 @@ def tell(story: Story) -> None:
     site.stop_drain()
     story.submit("no drain", "-n1")
     lab.jobs.wait_ended(story.submit("no drain, over", "-n1", script="true"))
-    ended = time.time()  # what ends in the second of the first sweep is no history
+    ended = time.time()  # a job that ends in the second of the first sweep is not history
     wait_until(lambda: time.time() > ended + 2, "the first sweep to be later")
     story.sweep("first", "apply")
     lose_hooks(story)
     run_again(story)
     lose_accounting(story)
-    wrap_and_be_slow(story)
+    wrap_ids_with_slow_hooks(story)
     for name, states in EXPLAINED.items():
         wait_rows(story, story.jobs[name], states)
         story.sweep(f"explain {name}", "explain", str(story.jobs[name]))
@@ -103,7 +103,7 @@ def tell(story: Story) -> None:
 
 
 def forget(story: Story) -> None:
-    """Let the server lose what is long over, and bring it back: one job, then history."""
+    """Remove rows of ended jobs from the server, and restore one job, then the history."""
     for name in ("ends", "unseen", "unseen, over"):
         remove_rows(story, name)
     story.sweep("one job", "apply", "-j", str(story.jobs["ends"]))
@@ -133,7 +133,7 @@ def lose_hooks(story: Story) -> None:
     for name in ("ends", "cancelled", "unseen, over"):
         lab.jobs.wait_accounted(story.jobs[name])
         wait_purged(story, name)
-    for name, job in story.jobs.items():  # shown with a failure
+    for name, job in story.jobs.items():  # pytest shows this output if a test fails
         print(
             name, lab.jobs.accounted(job, "JobIDRaw", "State", "Start", "End", "NodeList", "User")
         )
@@ -142,7 +142,7 @@ def lose_hooks(story: Story) -> None:
 
 
 def run_again(story: Story) -> None:
-    """Let jobs run again whose first run was requeued."""
+    """Start the second run of jobs whose first run was requeued."""
     story.lab.resume_node("n2gpu01")
     for name in ("requeued", "node dies"):
         story.lab.jobs.start_now(story.jobs[name])
@@ -150,7 +150,7 @@ def run_again(story: Story) -> None:
 
 
 def lose_accounting(story: Story) -> None:
-    """Let a job end while slurmdbd is away."""
+    """Let a job end while slurmdbd is stopped."""
     lab = story.lab
     lab.dbd.stop()
     lab.jobs.cancel(story.jobs["unseen"])
@@ -162,8 +162,8 @@ def lose_accounting(story: Story) -> None:
     repair(story, "accounting again")
 
 
-def wrap_and_be_slow(story: Story) -> None:
-    """Let ids begin again, and foreign hooks keep jobs CONFIGURING and COMPLETING."""
+def wrap_ids_with_slow_hooks(story: Story) -> None:
+    """Make job ids wrap, and let slow hooks keep jobs CONFIGURING and COMPLETING."""
     lab = story.lab
     slow = lab.root / "slow"
     slow.write_text("#!/bin/sh\nexec /bin/sleep 15\n")
@@ -188,19 +188,19 @@ def wrap_and_be_slow(story: Story) -> None:
 
 
 def repair(story: Story, name: str) -> None:
-    """Sweep until the young is old enough, and look once more."""
+    """Wait for the grace, apply a sweep, and plan once more."""
     time.sleep(1.2)  # the grace of this site
     story.sweep(f"{name}: apply", "apply")
     story.sweep(f"{name}: after", "plan")
 
 
 def wait_purged(story: Story, name: str) -> None:
-    """Return when the controller has forgotten a job."""
+    """Return when the controller has purged a job."""
     wait_until(lambda: not story.lab.jobs.states(story.jobs[name]), f"{name} to be purged")
 
 
 def wait_rows(story: Story, job: int, states: list[str]) -> None:
-    """Return when accounting has the runs of a job in these states; it learns of them late."""
+    """Return when accounting has the runs of a job in these states, which takes a while."""
 
     def has_all() -> bool:
         rows = story.lab.jobs.accounted(job, "JobIDRaw", "State")

@@ -1,4 +1,4 @@
-"""Short ways to say runs, rows and facts in tests of the sweeper."""
+"""Short constructors of runs, rows and facts for tests of the sweeper."""
 
 from __future__ import annotations
 
@@ -20,25 +20,25 @@ OLD = NOON - 7200  # began long before the grace
 
 
 def run(job_id: int, start: int = OLD, **facts: Any) -> SlurmRun:
-    """A run that goes on in Slurm."""
+    """Return a run that is running in Slurm."""
     base = SlurmRun(job_id=job_id, start_time=start, state="RUNNING", user="ada", partition="work")
     return replace(base, **facts)
 
 
 def over(job_id: int, start: int = OLD, end: int = NOON - 3600, **facts: Any) -> SlurmRun:
-    """A run that is over in Slurm."""
+    """Return a run that has ended in Slurm."""
     return run(job_id, start, **({"state": "COMPLETED", "end_time": end} | facts))
 
 
 def row(job_id: int, start: int = OLD, state: str = "running", cluster: str = "alex") -> BackendRow:
-    """A run at cc-backend."""
+    """Return a row at cc-backend."""
     return BackendRow(job_id, cluster, start, state, job_id * 10)
 
 
 def found(
     differences: Differences, memory: SweepMemory | None = None, *, now: int = NOON, **policy: Any
 ) -> Drift:
-    """What `find_drift` finds at noon, with nothing left out but partition `quiet`."""
+    """Return what `find_drift` finds at noon; only partition `quiet` is excluded."""
     return find_drift(
         differences,
         memory or SweepMemory(),
@@ -49,22 +49,22 @@ def found(
 
 
 def stop(job_id: int, start: int = OLD, proof: EndProof = EndProof.ACCOUNTING) -> Stop:
-    """A planned stop."""
+    """Return a planned stop."""
     return Stop(job=over(job_id, start), proof=proof, why="over")
 
 
 def start(job_id: int, start_time: int = OLD) -> Start:
-    """A planned start."""
+    """Return a planned start."""
     return Start(job=run(job_id, start_time), why="missing")
 
 
 def keys(changes: Any) -> list[RunId]:
-    """The runs of some changes."""
+    """Return the run ids of some changes."""
     return [change.key for change in changes]
 
 
 def sizes(**numbers: Any) -> SizeCheckInput:
-    """Numbers of an ordinary day, changed as said."""
+    """Return the numbers of an ordinary day, some of them replaced."""
     base = SizeCheckInput(
         stops=0,
         candidates=0,
@@ -89,5 +89,5 @@ def decided(drift: Drift, numbers: SizeCheckInput | None = None, **facts: Any) -
 
 
 def many(count: int, proof: EndProof = EndProof.ACCOUNTING) -> Drift:
-    """Return the drift of so many stops."""
+    """Return a drift with this number of stops."""
     return Drift(stops=[stop(i, proof=proof) for i in range(1, count + 1)])

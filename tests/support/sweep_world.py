@@ -37,7 +37,7 @@ LISTED = ApiReply(call=ApiCall.GRAPHQL, verdict=ReplyVerdict(Reason.LISTED), sta
 
 @dataclass
 class SweptSlurm(FakeSlurm):
-    """What a sweep asks beside what a drain asks; `hidden` ids are not listed."""
+    """A fake Slurm that answers sweeps too; `hidden` ids are not listed."""
 
     world: World | None = None
     settings: dict[str, tuple[str, ...]] = field(default_factory=dict)
@@ -52,7 +52,7 @@ class SweptSlurm(FakeSlurm):
 
     @property
     def now(self) -> int:
-        """The controller's clock."""
+        """The time of the controller's clock."""
         return int(self.world.now) if self.world else 0
 
     def config(self) -> dict[str, tuple[str, ...]]:
@@ -75,7 +75,7 @@ class SweptSlurm(FakeSlurm):
     def jobs(
         self, ids: Iterable[int], *, states_only: Container[int] = ()
     ) -> Mapping[int, Job | SlurmError]:
-        """Return the records of some ids; some may not be readable."""
+        """Return the records of some ids; `odd` ones are errors."""
         wanted = tuple(ids)
         found = dict(super().jobs(wanted, states_only=states_only))
         return {**found, **{i: self.odd[i] for i in wanted if i in self.odd}}
@@ -122,7 +122,7 @@ class SweptBackend:
     silent: bool = False
 
     def running_jobs(self, cluster: str) -> JobList:
-        """List what runs."""
+        """List the running rows."""
         if self.listing is not None:
             return self.listing
         rows = [r for r in self._rows(cluster) if r.state == "running"]
@@ -149,7 +149,7 @@ class SweptBackend:
 
 
 class SweptWorld:
-    """A site with a drain that works when told, and sweeps."""
+    """A site with sweeps, and with a drain that runs only when the test calls it."""
 
     def __init__(self, root: Path, *, grace: int = 600, close_after: int | None = None) -> None:
         root.mkdir(exist_ok=True)
@@ -179,11 +179,11 @@ class SweptWorld:
         )
 
     def plan(self, *ids: int, **options: Any) -> SweepResult:
-        """Look, and change nothing."""
+        """Observe and plan, and change nothing."""
         return run_sweep(self.site, self.state, replace(SweepOptions(), **options), ids)
 
     def sweep(self, *ids: int, **options: object) -> SweepResult:
-        """Sweep, let the drain work, and let ten minutes pass; return what was seen."""
+        """Sweep, let the drain work, and let ten minutes pass; return the sweep's result."""
         result = self.plan(*ids, **options)
         changes = result.decision.plan.changes if result.decision.may_apply else ()
         written = write_events(self.layout, changes)
@@ -201,7 +201,7 @@ class SweptWorld:
         self.world.run(2)
 
     def drain(self) -> None:
-        """Let the drain work until nothing is to be told, an hour at most."""
+        """Run the drain until nothing is pending, for an hour at most."""
         for _ in range(720):
             self.world.drain.step(0.0)
             if not {"new", "todo"} & self.world.files().keys():
@@ -209,5 +209,5 @@ class SweptWorld:
             self.world.now += 5
 
     def rows(self) -> dict[RunId, str]:
-        """Return what cc-backend has."""
+        """Return the state of each row at cc-backend."""
         return {RunId(*key): state for key, state in self.world.backend.rows.items()}

@@ -15,20 +15,20 @@ from spool.worker import Worker
 
 
 class PatientWorker(Worker[TextsQuery, TextsReply]):
-    """Answers when the test says so."""
+    """A worker that answers when the test says so."""
 
     def __init__(self) -> None:
         super().__init__("texts", _nothing, Queue(), clock=lambda: 0.0)
         self.asked: list[TextsQuery] = []
 
     def ask(self, question: TextsQuery) -> None:
-        """Note a question."""
+        """Record a question."""
         self.outstanding += 1
         self.asked.append(question)
 
 
 def _nothing(_query: TextsQuery) -> TextsReply:
-    """Answer nothing."""
+    """Return an empty reply."""
     return TextsReply()
 
 
@@ -45,7 +45,7 @@ class TextCollectorWorld:
         builder.on_missing_user = self.collector.want_user
 
     def stage(self, job_id: int = 1, **facts: Any) -> PendingRun:
-        """Take in a new run as the drain does, and ask."""
+        """Stage a new run as the drain does, and ask for its texts."""
         run = Run(job=self.world.job(job_id, **facts), start_time=NOON)
         entry = self.world.store.stage(run, (), self.world.moment)
         entry.texts_until = self.collector.want(run, self.world.moment)
@@ -53,7 +53,7 @@ class TextCollectorWorld:
         return entry
 
     def answer(self, reply: TextsReply | None) -> None:
-        """Give the worker's answer to the question under way, and ask what is due."""
+        """Give the collector the answer to the current question, and ask what is due."""
         self.worker.outstanding -= 1
         self.collector.take(reply, self.world.moment)
         self.collector.fill(self.world.moment)
@@ -63,5 +63,5 @@ class TextCollectorWorld:
         self.answer(TextsReply(texts={(job_id, NOON): texts}))
 
     def run_of(self, entry: PendingRun) -> Run:
-        """Return a run as it is known."""
+        """Return a run as the store has it."""
         return self.world.store.load_run(entry)

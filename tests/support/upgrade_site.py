@@ -1,7 +1,7 @@
-"""A site whose Slurm or cc-backend becomes another release under a running drain.
+"""A site whose Slurm or cc-backend becomes another release while the drain runs.
 
-Hooks, drain and commands are the real ones. The controller's clock stands behind ours and is moved
-by hand, so that runs last and differ in their start without waiting.
+Hooks, drain and commands are the real ones. The controller's clock is behind the real one, and the
+tests move it, so that runs have a duration and different start times without waiting.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Clock:
 
 
 class Plant:
-    """A stand-in for Slurm with such a clock."""
+    """A stand-in for Slurm with that clock, and a spool."""
 
     def __init__(self, root: Path, series: str) -> None:
         self.clock = Clock()
@@ -51,7 +51,7 @@ class NamelessModel(Model):
 
     @property
     def build(self) -> str:
-        """What the login page shows."""
+        """The version as the login page shows it."""
         return ""
 
 
@@ -72,31 +72,31 @@ class UpgradeSite(DemoSite):
         return self._drain.pid
 
     def begin(self, **wishes: Any) -> int:
-        """Start a job a second later, on one core or those wished for; return its id."""
+        """Start a job a second later, on one core or on the given ones; return its id."""
         self.plant.clock.now += 1
         self._core += 1
         cores = wishes.pop("cores", {"n2cn001": [self._core % 8]})
         return self.slurm.start(cores, **wishes)
 
     def end(self, job: int, state: str = "COMPLETED") -> None:
-        """End a job seconds later."""
+        """End a job five seconds later."""
         self.plant.clock.now += 5
         self.slurm.end(job, state)
 
     def requeue(self, job: int) -> None:
-        """End a run; the next one begins seconds later."""
+        """End a run by a requeue; the next one begins ten seconds later."""
         self.plant.clock.now += 5
         self.slurm.requeue(job)
         self.plant.clock.now += 10
         self.slurm.restart(job)
 
     def become(self, version: str) -> None:
-        """Let the server be another release with the same rows, all of them in the main table."""
+        """Change the server to another release; move all rows to the main table."""
         self.model.commit()
         self.model.version = version
 
     def swap(self, version: str) -> None:
-        """Put another release in the server's place between two requests."""
+        """Replace the server by another release between two requests."""
         port = urlsplit(self._server.url).port or 0
         self._server.close()
         self.become(version)
@@ -108,7 +108,7 @@ class UpgradeSite(DemoSite):
         return sorted(int(name.partition("-")[0]) for name in self.in_spool(directory))
 
     def wait_stored(self, jobs: Iterable[int]) -> None:
-        """Wait until no event is left and these jobs are all that is still to be told."""
+        """Wait until no event is left and only these jobs are pending in `todo/`."""
         wanted = sorted(jobs)
         self.wait(
             "what happened in todo/",
@@ -116,7 +116,7 @@ class UpgradeSite(DemoSite):
         )
 
     def wait_told(self, running: Iterable[int] = ()) -> None:
-        """Wait until all is told, with these jobs in `open/`."""
+        """Wait until everything is delivered and `open/` has these jobs."""
         wanted = sorted(running)
 
         def is_told() -> bool:
@@ -126,24 +126,24 @@ class UpgradeSite(DemoSite):
         self.wait("all to be told", is_told)
 
     def states(self) -> dict[int, str]:
-        """Return the state of each job at the server: of every row that it has there."""
+        """Return the state of each job at the server; of several rows all states."""
         found: dict[int, str] = {}
         for (job, _), state in sorted(self._server.rows().items()):
             found[job] = f"{found[job]}, {state}" if job in found else state
         return found
 
     def field(self, name: str) -> dict[int, Any]:
-        """Return one field of the rows at the server by job, of those that have it."""
+        """Return one field of the rows at the server by job id; omit rows without it."""
         return {row["jobId"]: row[name] for row in self.rows() if name in row}
 
     def run_file(self, job: int) -> dict[str, Any]:
-        """Return the run of a job as `open/` holds it."""
+        """Return the run file of a job in `open/`."""
         (path,) = (self.plant.spool / "open").glob(f"{job}-*.json")
         found: dict[str, Any] = json.loads(path.read_bytes())
         return found
 
     def status(self) -> dict[str, Any]:
-        """Return what `cc-spool status --json` says."""
+        """Return the output of `cc-spool status --json`."""
         found: dict[str, Any] = json.loads(self.run("cc-spool", "status", "--json").stdout)
         return found
 
@@ -154,9 +154,9 @@ class UpgradeSite(DemoSite):
         assert {"state": "held", "pid": self.pid} == self.status()["lock"]
 
     def sweep(self, verb: str) -> dict[str, Any]:
-        """Return what a sweep would change (`plan`) or has changed, holds, reports, complains of.
+        """Run a sweep; return its changes, held runs, reports and guards.
 
-        The first one that is applied only sets its mark.
+        The first applied sweep only sets its mark.
         """
         argv = [str(Path(sys.executable).parent / "cc-sweep"), verb, "--json"]
         argv += ["-c", str(self.config)]

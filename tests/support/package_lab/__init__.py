@@ -1,7 +1,7 @@
-"""The packages of the project, and Debian systems that they are installed in, under a real systemd.
+"""The packages of the project, installed in Debian systems that run a real systemd.
 
-`with Site(kit.layers("trixie")) as site: site.start_slurm()`. A system is an overlay on a tree that
-is kept, so nothing that a test does to it remains, even if the test process is killed.
+`with Site(kit.layers("trixie")) as site: site.start_slurm()`. A system is an overlay on a cached
+tree, so no change by a test remains, even if the test process is killed.
 """
 
 from __future__ import annotations

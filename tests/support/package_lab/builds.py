@@ -1,4 +1,4 @@
-"""The packages as `make deb rpm` builds them, and systems that they are installed in."""
+"""The packages as `make deb rpm` builds them, and systems with the packages installed."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ OLD, NEW = "0.8.9", "0.9.0"
 
 
 def require_tools() -> None:
-    """Skip the test where packages cannot be built and tried; fail it where `REQUIRE_SLURM=1`."""
+    """Skip the test if packages cannot be built and installed; fail it if `REQUIRE_SLURM=1`."""
     missing = [tool for tool in TOOLS if shutil.which(tool) is None]
     text = "needs root" if os.geteuid() != 0 else ""
     text = text or (f"not installed: {', '.join(missing)}" if missing else "")
@@ -47,13 +47,13 @@ def build_packages(output: Path, version: str, **environment: str) -> None:
 
 @dataclass(frozen=True)
 class Kit:
-    """Packages and installed systems that all tests of a run share, each made when first wanted."""
+    """Packages and systems that all tests of a session share, each made on first use."""
 
     top: Path
 
     @classmethod
     def of(cls, factory: pytest.TempPathFactory) -> Kit:
-        """Return the kit of this run, the same one in every process of it."""
+        """Return the kit of this test session, the same in each of its processes."""
         require_tools()
         base = factory.getbasetemp()
         top = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "packages"
@@ -76,7 +76,7 @@ class Kit:
         return output
 
     def layers(self, suite: str, version: str = NEW) -> tuple[Path, Path]:
-        """Return the layers of a system with the package installed, and nothing configured."""
+        """Return the layers of a system with the package installed but not configured."""
         tree, layer = require_tree(suite), self.top / f"{suite}-{version}"
         package = self.deb(version)
         with FileLock(self.top / f"{layer.name}.lock"):
@@ -85,6 +85,6 @@ class Kit:
         return layer / "upper", tree
 
     def said(self, suite: str, version: str = NEW) -> str:
-        """Return what the installation printed."""
+        """Return the output of the installation."""
         self.layers(suite, version)
         return (self.top / f"{suite}-{version}.said").read_text()

@@ -1,8 +1,8 @@
-"""A Debian system with systemd as its first process, on an overlay that vanishes with it.
+"""A Debian system with systemd as its first process, on an overlay that is removed at its end.
 
-The shell that holds it reads from a pipe whose other end only the test process has. When that end
-is closed, by `close` or by the death of the test process, the system is killed and its files are
-gone.
+The shell that keeps it running reads from a pipe whose other end only the test process has. When
+that end is closed, by `close` or because the test process ended, the system is killed and its files
+are removed.
 """
 
 from __future__ import annotations
@@ -49,10 +49,10 @@ class MachineError(RuntimeError):
 
 
 class Machine:
-    """A running system; a context manager."""
+    """A running system, to be used as a context manager."""
 
     def __init__(self, *layers: Path) -> None:
-        """Start it on some directories, the uppermost first."""
+        """Start a system on some layers, the uppermost directory first."""
         suite = layers[-1].name.rpartition("-")[2]
         self.name = f"ccpkg-{secrets.token_hex(4)}-{suite}"
         self._work = tempfile.mkdtemp(prefix=f"{self.name}-", dir="/var/tmp")
@@ -82,7 +82,7 @@ class Machine:
         children = Path(f"/proc/{line[0]}/task/{line[0]}/children")
 
         def is_up() -> bool:
-            self._leader = children.read_text().strip()  # the first one is only a helper
+            self._leader = children.read_text().strip()  # the first child is a helper process
             return self._leader.isdigit() and self.system_state() in {"running", "degraded"}
 
         wait_until(is_up, "systemd", interval=0.1)
@@ -113,16 +113,16 @@ class Machine:
                 Path(path).rmdir()
 
     def log(self) -> str:
-        """Return what systemd-nspawn printed."""
+        """Return the output of systemd-nspawn."""
         log = Path(f"{self._work}.log")
         return log.read_text() if log.exists() else ""
 
     def system_state(self) -> str:
-        """Return what systemd says of the whole system."""
+        """Return the state of the whole system according to systemd."""
         return self.run("systemctl is-system-running", check=False).strip()
 
     def run(self, script: str, *, check: bool = True) -> str:
-        """Run a shell script as root; return what it printed, errors included."""
+        """Run a shell script as root; return its output, stderr included."""
         done = self.popen(["sh", "-c", script])
         output, _ = done.communicate(timeout=180)
         if check and done.returncode != 0:
@@ -146,7 +146,7 @@ class Machine:
         return self.run(f"journalctl --no-pager -o cat -u {unit}")
 
     def rpm(self, *words: str) -> str:
-        """Run this machine's rpm on the files of the system, as `rpm --root` does."""
+        """Run the host's `rpm --root` on the files of the system; return its output."""
         enter = ["nsenter", "-t", str(self._keeper.pid), "-m", "rpm", "--root", self._root]
         done = subprocess.run([*enter, *words], capture_output=True, text=True, check=False)
         if done.returncode != 0:
@@ -173,7 +173,7 @@ class Machine:
         """Wait until a property of a unit has a value.
 
         Raises:
-            LabError: it did not in time.
+            LabError: the property did not get the value in time.
         """
         try:
             wait_until(lambda: self.property(unit, name) == value, f"{unit} {name}={value}")

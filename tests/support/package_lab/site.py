@@ -1,4 +1,4 @@
-"""A site around a machine: a configuration, a server on loopback, and Slurm's own units."""
+"""A site on a machine, with a configuration, a server on loopback, and Slurm's own units."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ EpilogSlurmctld={HOOKS}/epilog_slurmctld
 
 
 class Site(Machine):
-    """A system with a server that it reports to."""
+    """A system with a server to which it reports its jobs."""
 
     def __init__(self, layers: Sequence[Path]) -> None:
         self.server = StubServer(Model(version="1.4.4", token=TOKEN, clusters=CLUSTERS))
@@ -61,13 +61,13 @@ class Site(Machine):
             raise
 
     def close(self) -> None:
-        """End the server and the system."""
+        """Stop the system and the server."""
         super().close()
         self.server.close()
 
     @contextmanager
     def outage(self) -> Iterator[None]:
-        """Let nobody listen where the server was."""
+        """Close the server during the block; start it again on the same port."""
         model, port = self.server.model, int(self.server.url.rpartition(":")[2])
         self.server.close()
         try:
@@ -90,7 +90,7 @@ class Site(Machine):
         self.write(f"{settings}/token", f"{TOKEN}\n", mode=0o640, owner=owner)
 
     def start_slurm(self, *, hooks: bool = True) -> None:
-        """Let Slurm's own units run a cluster of one node, with our hooks, until it is idle."""
+        """Start a cluster of one node by Slurm's units, with our hooks; wait until it is idle."""
         ports = {"controller": free_port(), "node": free_port()}
         text = SLURM_CONF.format(name=self.name, **ports) + (HOOK_LINES if hooks else "")
         self.write("/etc/slurm/slurm.conf", text)

@@ -1,4 +1,4 @@
-"""Directory trees of Debian releases, with systemd and Slurm; built once, then kept."""
+"""Directory trees of Debian releases with systemd and Slurm, built once and then cached."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from slurm_lab.trees import BUILD_SECONDS, CACHE, build
 
 SUITES = ("bookworm", "trixie")
 NEXT_SUITE = "forky"
-"""Debian's testing, with the newest Python that is to be had."""
+"""Debian testing, which has the newest Python."""
 PACKAGES = "systemd,systemd-sysv,dbus,mount,python3,procps,logrotate"
 PACKAGES += ",slurmctld,slurmd,slurm-client,munge"
 INSTALL = """
@@ -29,10 +29,10 @@ rm "$2/root/root/${3##*/}"
 
 
 def require_tree(suite: str) -> Path:
-    """Return the tree of a release; skip if it is not there and cannot be built.
+    """Return the tree of a release; skip the test if it is missing and cannot be built.
 
-    Those of all stable releases are built at once when the first one is wanted. Where
-    `REQUIRE_SLURM=1` is set a tree of one of them that cannot be built is a failure.
+    The trees of all stable releases are built together at the first request for one of them. With
+    `REQUIRE_SLURM=1` the test fails if the tree of a stable release cannot be built.
     """
     cache = Path(os.environ.get("SLURM_LAB_CACHE", CACHE))
     cache.mkdir(parents=True, exist_ok=True)
@@ -55,15 +55,15 @@ def require_tree(suite: str) -> Path:
 
 
 def tree_of(cache: Path, suite: str) -> Path:
-    """Return where the tree of a release is kept."""
+    """Return the path of the tree of a release in the cache."""
     return cache / f"packages-{suite}"
 
 
 def install(tree: Path, layer: Path, package: Path) -> str:
-    """Install a package where no systemd runs; keep what changes in `upper` below a directory.
+    """Install a package without a running systemd; store the changes in `upper` in a directory.
 
     Returns:
-        What was printed.
+        The output of the installation.
     """
     layer.mkdir(parents=True)
     argv = ["unshare", "-m", "--propagation", "private", "sh", "-c", INSTALL, "sh"]

@@ -1,7 +1,7 @@
 """A real Slurm cluster on one machine, for tests: `with Lab() as lab: lab.jobs.sbatch()`.
 
-Everything lives in namespaces and below one temporary directory, so that several labs stand side
-by side and nothing can be left over, even if the test process is killed.
+Everything runs in namespaces and below one temporary directory, so that several labs can run at
+the same time and nothing is left behind, even if the test process is killed.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The daemons of a cluster: started in the foreground, so that their end can be waited for."""
+"""The daemons of a cluster, started in the foreground so that the lab can wait for their end."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from slurm_lab.wait import LabError, wait_until
 
 
 class Daemon:
-    """One daemon: start, stop, kill, restart."""
+    """One daemon, which can be started, stopped, killed and restarted."""
 
     def __init__(
         self, namespaces: Namespaces, argv: Sequence[str], *, log: Path, ready: Callable[[], bool]
     ) -> None:
-        """Describe a daemon; `ready` tells whether a started one does its work yet."""
+        """Describe a daemon; `ready` returns whether a started one is ready."""
         self._namespaces = namespaces
         self._argv = argv
         self._log = log
@@ -27,11 +27,11 @@ class Daemon:
         self._process: subprocess.Popen[str] | None = None
 
     def launch(self) -> None:
-        """Start it without waiting until it is ready."""
+        """Start the daemon without waiting until it is ready."""
         self._process = self._namespaces.popen(self._argv, log=self._log)
 
     def wait_ready(self) -> None:
-        """Return when it does its work.
+        """Return when the daemon is ready.
 
         Raises:
             LabError: It ended instead; the message holds the end of its output.
@@ -41,25 +41,25 @@ class Daemon:
             raise LabError(f"{' '.join(self._argv)} ended:\n{self._log.read_text()[-3000:]}")
 
     def start(self) -> None:
-        """Start it and return when it does its work."""
+        """Start the daemon and return when it is ready."""
         self.launch()
         self.wait_ready()
 
     @property
     def running(self) -> bool:
-        """Whether its process lives."""
+        """Whether its process is running."""
         return self._process is not None and self._process.poll() is None
 
     @property
     def pid(self) -> int:
-        """Its process id, seen from outside."""
+        """Its process id outside the namespace."""
         if self._process is None:
             raise LabError(f"{self._argv[0]} was never started")
         wait_until(lambda: self._child() is not None, f"the process of {self._argv[0]}")
         return self._child() or 0
 
     def _child(self) -> int | None:
-        """Return the process id of what nsenter has forked; None if there is none."""
+        """Return the process id of the child of nsenter; None if there is none."""
         entry = 0 if self._process is None else self._process.pid
         try:
             found = Path(f"/proc/{entry}/task/{entry}/children").read_text().split()
@@ -68,7 +68,7 @@ class Daemon:
         return int(found[0]) if found else None
 
     def stop(self, number: int = signal.SIGTERM, *, timeout: float = 60) -> None:
-        """Send it a signal and return when it has ended; nothing happens if it had ended.
+        """Send a signal and return when the daemon has ended; do nothing if it had ended before.
 
         The signal is repeated: a slurmctld that executes itself anew (`scontrol reconfigure`, from
         23.11 on) may lose one.
@@ -84,11 +84,11 @@ class Daemon:
         wait_until(ended, f"the end of {self._argv[0]}", timeout=timeout, interval=0)
 
     def kill(self) -> None:
-        """End it as a crash would: it saves nothing."""
+        """Kill the daemon as a crash would: it saves nothing."""
         self.stop(signal.SIGKILL)
 
     def restart(self) -> None:
-        """Stop it and start it again."""
+        """Stop the daemon and start it again."""
         self.stop()
         self.start()
 

@@ -1,4 +1,4 @@
-"""What the daemons of the lab read: slurm.conf and its companions."""
+"""The configuration files of the lab's daemons: slurm.conf and the files beside it."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ DATABASE_PASSWORD = "labpass"
 
 @dataclass(frozen=True)
 class Settings:
-    """How a cluster differs from the usual one.
+    """The settings of a cluster; the defaults are the usual cluster.
 
     Attributes:
         accounting: Run slurmdbd and MariaDB too; costs about 2.5 s.
@@ -50,7 +50,7 @@ class Settings:
             of its files that write to the lab's spool.
         slurm_user: The account that slurmctld, slurmdbd and the hooks run as.
         spools: Names of the spools. With several the hooks are scripts of the site's own that run
-            ours once for each, so that one job is told to several drains.
+            ours once for each, so that several drains get each job.
         tree: Directory with another release of Debian, whose Slurm is used instead of ours.
         gpu_type: Slurm's type of the four GPUs of a node.
         more_gres: Definition of a GRES of GPU nodes without devices, `bandwidth:lustre:4G`.
@@ -132,7 +132,7 @@ def gres_conf(root: Path, settings: Settings) -> str:
 
 
 def slurmdbd_conf(root: Path, settings: Settings) -> str:
-    """Return slurmdbd.conf; slurmdbd wants it private."""
+    """Return slurmdbd.conf; slurmdbd requires that only its user can read it."""
     return f"""\
 AuthType=auth/munge
 DbdHost=localhost
@@ -178,19 +178,19 @@ def lay_out(root: Path, settings: Settings) -> None:
 
 
 def write_slurm_files(root: Path, settings: Settings) -> None:
-    """Write slurm.conf and what stands beside it."""
+    """Write slurm.conf, gres.conf, cgroup.conf and the accounts."""
     slurm = root / "etc" / "slurm"
     (slurm / "slurm.conf").write_text(slurm_conf(root, settings))
     (slurm / "gres.conf").write_text(gres_conf(root, settings))
-    # No cgroup is touched; without the line slurmd looks for a mount. Slurm 22.05 to 23.11 know
-    # nothing of `disabled`, and 24.05 on take it alone.
+    # No cgroup is touched; without the line slurmd looks for a mount. Slurm 22.05 to 23.11 do
+    # not know `disabled`; 24.05 and later accept only `disabled`.
     plugin = "disabled" if settings.tree else "cgroup/v1"
     (slurm / "cgroup.conf").write_text(f"CgroupPlugin={plugin}\n")
     (root / "etc" / "accounts").write_text(ACCOUNTS)
 
 
 def _system_files(etc: Path) -> None:
-    """Write what covers the files of the same name in /etc: two users more, one host."""
+    """Write the hosts, passwd and group files that replace those in /etc inside the lab."""
     # A host name on the line of 127.0.0.1 would make every AllocNode `localhost`.
     (etc / "hosts").write_text("127.0.0.1 localhost\n10.20.0.1 ctl01\n")
     home = etc.parent / "home"
@@ -202,7 +202,7 @@ def _system_files(etc: Path) -> None:
 
 
 def _spool(spool: Path, owner: pwd.struct_passwd) -> None:
-    """Make the directories of a spool, that of events writable for SlurmUser."""
+    """Make the directories of a spool; SlurmUser may write to the one for events."""
     _directory(spool, 0, 0)
     for name in ("todo", "open", "dead", "tmp"):
         _directory(spool / name, 0, 0, mode=0o750)
@@ -210,7 +210,7 @@ def _spool(spool: Path, owner: pwd.struct_passwd) -> None:
 
 
 def _hooks(source: Path, root: Path, spools: tuple[str, ...]) -> None:
-    """Copy the hooks, with the line by which a site names its spool: SlurmUser must reach them."""
+    """Copy the hooks to where SlurmUser can read them, and write the lab's spool into them."""
     line = "#CC_SLURM_SYNC_SPOOL=/var/spool/cc-slurm-sync"
     hooks = root / "hooks"
     for spool in spools:

@@ -25,7 +25,7 @@ ENDED = frozenset(
 
 
 class Run(Protocol):
-    """How a command is run inside, see `Lab.run`."""
+    """A function that runs a command inside the cluster, see `Lab.run`."""
 
     def __call__(
         self, *argv: str, user: str = "root", stdin: str = "", check: bool = True
@@ -34,7 +34,7 @@ class Run(Protocol):
 
 
 class Jobs:
-    """Submits, changes and asks; job ids are given as numbers or in Slurm's own words (`7_3`)."""
+    """Submits, changes and lists jobs; job ids are numbers or in Slurm's form (`7_3`)."""
 
     def __init__(self, run: Run) -> None:
         """Use `run` for every command."""
@@ -43,7 +43,7 @@ class Jobs:
     def sbatch(self, *options: str, script: str = "true", user: str = "alice") -> int:
         """Submit a batch job and return its id: the array's, the leader's of a het job.
 
-        Components of a het job are parted by the option `:`.
+        The option `:` separates the components of a het job.
         """
         text = f"#!/bin/sh\n{script}\n"
         done = self._run("sbatch", "--parsable", *options, user=user, stdin=text)
@@ -54,14 +54,14 @@ class Jobs:
         self._run("scancel", *options, str(job))
 
     def control(self, verb: str, job: int | str) -> None:
-        """Tell the controller something about a job: hold, release, requeue, suspend and so on."""
+        """Run a verb of scontrol on a job: hold, release, requeue, suspend and so on."""
         self._run("scontrol", verb, str(job))
 
     def start_now(self, job: int | str) -> None:
-        """Take away the two minutes that a requeued job waits; return when it has started.
+        """Start a requeued job without its wait of two minutes; return when it has started.
 
-        The controller may set them again while the epilogs of the ended run finish. A run that
-        begins in the second in which slurmd heard of the end of the one before fails: its
+        The controller may set the wait again while the epilogs of the ended run finish. A run
+        fails if it begins in the second in which slurmd learned of the end of the run before: its
         credential counts as revoked too (`src/common/slurm_cred.c`).
         """
         self.wait_state(job, "PENDING")

@@ -1,4 +1,4 @@
-"""The cluster as one object: started when entered, gone when left."""
+"""The cluster as one object: started on entry, removed on exit."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Lab:
     """A cluster of four CPU nodes and two GPU nodes with two users, alice and bob.
 
     Attributes:
-        root: Everything the cluster has lies below; readable outside.
+        root: The directory of all files of the cluster; readable from outside.
         spool: Directories of a spool, `new/` writable for SlurmUser.
         conf: slurm.conf, for `SLURM_CONF` of commands outside.
         state_save_location: Where slurmctld keeps its state, batch scripts among it.
@@ -115,7 +115,7 @@ class Lab:
         return self.root / "bin" / name
 
     def configure(self, options: Mapping[str, str]) -> None:
-        """Change lines of slurm.conf and tell the daemons; some need `controller.restart()` too."""
+        """Change lines of slurm.conf and reconfigure; some need `controller.restart()` too."""
         merged = {**self.settings.options, **options}
         self.settings = dataclasses.replace(self.settings, options=merged)
         write_slurm_files(self.root, self.settings)
@@ -125,7 +125,7 @@ class Lab:
     def set_hooks(self, prolog: Path | None, epilog: Path | None) -> None:
         """Name other programs that slurmctld runs at start and end of jobs, or none.
 
-        Slurm 22.05 looks at these lines when it starts only; its first batch job after that waits
+        Slurm 22.05 reads these lines only when it starts; its first batch job after that waits
         for about 5 s.
         """
         lines = {"PrologSlurmctld": str(prolog or ""), "EpilogSlurmctld": str(epilog or "")}
@@ -137,12 +137,12 @@ class Lab:
         wait_until(self._idle, "all nodes to be idle", timeout=timeout)
 
     def fail_node(self, name: str) -> None:
-        """Let a node die, and the controller notice: its jobs end at once."""
+        """Kill the slurmd of a node and set the node DOWN: its jobs end at once."""
         self.nodes[name].kill()
         self._update_node(name, "State=DOWN", "Reason=test")
 
     def drain_node(self, name: str) -> None:
-        """Let a node take no more jobs."""
+        """Drain a node, so that it gets no more jobs."""
         self._update_node(name, "State=DRAIN", "Reason=test")
 
     def resume_node(self, name: str) -> None:
@@ -160,7 +160,7 @@ class Lab:
         return states.split() == ["idle"] * len(NODE_NAMES)
 
     def _describe(self) -> None:
-        """Say how each daemon is started, and write the commands for callers outside."""
+        """Define how each daemon is started, and write the commands for callers outside."""
         log = self.root / "log"
         self.jobs = Jobs(self.run)
         self._munge = Daemon(
@@ -200,7 +200,7 @@ class Lab:
         for name in WRAPPED:
             path = self.command(name)
             words = f'{self._namespaces.prefix(own_pids=False)} {name} "$@"'
-            # a caller may have this directory on its path: inside it must not be found again
+            # a caller may have this directory on its path: the script must not find itself inside
             path.write_text(f"#!/bin/sh\nexport PATH={PATH}\nexec {words}\n")
             path.chmod(0o755)
 

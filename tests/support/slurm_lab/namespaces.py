@@ -1,4 +1,4 @@
-"""Namespaces in which a cluster lives, and one pipe that holds them.
+"""Namespaces in which a cluster runs, and one pipe that keeps them.
 
 The first process of the process namespace reads from a pipe whose other end only the test process
 has. When that end is closed, by `close` or by the death of the test process in any manner, it ends;
@@ -15,7 +15,7 @@ from pathlib import Path
 from slurm_lab.requirements import CONF, PATH
 from slurm_lab.wait import LabError
 
-# SIGCHLD ignored: the kernel reaps what daemons leave behind, `cat` need not.
+# SIGCHLD is ignored: the kernel reaps the children that daemons leave, so `cat` need not.
 KEEPER = (
     "unshare --mount --uts --net --pid --ipc --fork --kill-child --propagation private"
     ' sh "$1/init" "$1" "$2"; rm -rf --one-file-system "$1"'
@@ -52,7 +52,7 @@ class Namespaces:
     """Holds one set of namespaces and runs commands inside."""
 
     def __init__(self, root: Path, tree: Path | None = None) -> None:
-        """Enter the files below `root`; they are removed when the namespaces is closed.
+        """Use the files below `root`; they are removed when the namespaces are closed.
 
         With `tree` everything inside sees that directory as `/`, and `root` under its own path.
         """

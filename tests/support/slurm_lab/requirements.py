@@ -1,4 +1,4 @@
-"""Whether this machine can hold a cluster; a test that cannot run says so."""
+"""Check whether this machine can run a cluster; otherwise skip the test with the reason."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ import pytest
 DAEMONS = ("munged", "mariadbd", "slurmdbd", "slurmctld", "slurmd")
 CLIENTS = ("sbatch", "squeue", "sacct", "sacctmgr", "scontrol", "srun", "ip", "nsenter", "unshare")
 PREFIX = os.environ.get("SLURM_LAB_PREFIX", "")
-"""Directory with a Slurm built by oneself, in `bin` and `sbin`; empty: the machine's own."""
+"""Directory of a self-built Slurm, with `bin` and `sbin`; empty: the installed Slurm."""
 PATH = f"{PREFIX}/sbin:{PREFIX}/bin:" if PREFIX else ""
 PATH += "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 CONF = "/etc/slurm/slurm.conf"
-"""Where the lab's file lies inside; a Slurm of one's own looks elsewhere by itself."""
+"""Path of the lab's slurm.conf inside; a self-built Slurm has another default path."""
 
 
 def what_is_missing() -> str:
-    """Name what keeps this machine from running the lab, or return an empty text."""
+    """Return what this machine lacks to run the lab, or an empty text."""
     if os.geteuid() != 0:
         return "needs root"
     absent = [name for name in (*DAEMONS, *CLIENTS) if shutil.which(name, path=PATH) is None]
@@ -26,7 +26,7 @@ def what_is_missing() -> str:
 
 
 def require_slurm() -> None:
-    """Skip the test where no cluster can run; fail it where `REQUIRE_SLURM=1` says it must."""
+    """Skip the test if no cluster can run here; fail it if `REQUIRE_SLURM=1` is set."""
     missing = what_is_missing()
     if missing and os.environ.get("REQUIRE_SLURM") == "1":
         pytest.fail(f"REQUIRE_SLURM is set, but: {missing}")

@@ -1,7 +1,7 @@
 """Other releases of Slurm: Debian's packages of another suite, in a directory tree of their own.
 
-A tree is built once, from the mirror that this machine's apt is set up with, and kept. A suite that
-cannot be had is a skipped test that says why.
+A tree is built once, from the mirror that this machine's apt is set up with, and kept. If a suite
+is not available, the test is skipped with the reason.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def build(suite: str, tree: Path, packages: str = PACKAGES) -> str:
     tree.parent.mkdir(parents=True, exist_ok=True)
     part = tree.with_suffix(".part")
     argv = ["mmdebstrap", "--quiet", "--variant=apt", "--mode=root", f"--include={packages}"]
-    if suite == SUITES["26.05"]:  # testing: what a mirror holds of it may be past its date
+    if suite == SUITES["26.05"]:  # testing: a mirror's files may have expired
         argv.append('--aptopt=Acquire::Check-Valid-Until "false"')
     try:
         done = subprocess.run(

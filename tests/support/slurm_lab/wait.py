@@ -1,4 +1,4 @@
-"""Waiting for what Slurm does in its own time, with a limit and a reason when it does not."""
+"""Wait for something that Slurm does later; fail with a reason after a time limit."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 
 class LabError(RuntimeError):
-    """The cluster did not do what it was told, in the time it was given."""
+    """The cluster did not do in time what was asked of it."""
 
 
 def wait_until(
@@ -17,12 +17,12 @@ def wait_until(
 
     Args:
         condition: Asked every `interval` seconds.
-        what: What is waited for, told when it does not come.
+        what: What is waited for; the error names it.
         timeout: Seconds; generous, because machines that run tests are busy.
-        interval: Seconds between two looks.
+        interval: Seconds between two checks.
 
     Raises:
-        LabError: The condition did not come to hold in time.
+        LabError: The condition did not hold in time.
     """
     deadline = time.monotonic() + timeout
     while not condition():

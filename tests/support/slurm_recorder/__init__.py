@@ -1,1 +1,1 @@
-"""Record what a Slurm release prints: situations on a lab cluster, or one look at a live one."""
+"""Record what a Slurm release prints: situations on a lab cluster, or a live cluster once."""

@@ -1,7 +1,7 @@
 """`python -m slurm_recorder FOLDER [SCENARIO...]` from tests/, or `--snapshot FOLDER`.
 
 Run by `make fixtures`. Scenarios go into `FOLDER/slurm-SERIES.tar.xz`, a snapshot into a folder of
-its own, to be read before it is given away.
+its own; review it before you give it away.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ IDS_PER_SCENARIO = 100
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Record; say what was recorded."""
+    """Record the scenarios or a snapshot, and print what was recorded."""
     parser = argparse.ArgumentParser(prog="slurm_recorder", description=__doc__)
     parser.add_argument("folder", type=Path, help="where the recordings are kept")
     parser.add_argument("scenarios", nargs="*", help="their names; all if none is given")

@@ -9,7 +9,7 @@ from unpack import unpack
 
 
 def archive_of(data: Path, series: str) -> Path:
-    """Return the file of a series."""
+    """Return the path of a series' archive."""
     return data / f"slurm-{series}.tar.xz"
 
 
@@ -19,9 +19,10 @@ def series_of(release: str) -> str:
 
 
 def keep(folder: Path, data: Path, series: str) -> Path:
-    """Put the situations in a folder into the series' file, beside those that are there; return it.
+    """Add the situations in a folder to the archive of the series; return its path.
 
-    A situation that was recorded before is replaced. The old file stays until the new one is whole.
+    A situation that was recorded before is replaced. The old file stays until the new one is
+    complete.
     """
     data.mkdir(exist_ok=True)
     target = archive_of(data, series)
@@ -40,7 +41,7 @@ def keep(folder: Path, data: Path, series: str) -> Path:
 
 
 def _plain(member: tarfile.TarInfo) -> tarfile.TarInfo:
-    """Return a member that does not tell who recorded it, or when."""
+    """Return a member without the user and the time of its recording."""
     member.uid = member.gid = member.mtime = 0
     member.uname = member.gname = "root"
     return member

@@ -1,4 +1,4 @@
-"""Situations about what becomes of a job: waiting, ends, requeues, purging, many at once."""
+"""Situations in the course of a job: waiting, ends, requeues, purging, many at once."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ def _two_partitions(run: ScenarioRun) -> None:
     run.now("2-running")
 
 
-def _over(name: str, *options: str, script: str, states: tuple[str, ...]) -> Scenario:
-    """Return a job that is recorded when it is over."""
+def _ended(name: str, *options: str, script: str, states: tuple[str, ...]) -> Scenario:
+    """Return the scenario of a job that is recorded after its end."""
 
     def play(run: ScenarioRun) -> None:
         run.wait(run.sbatch(*options, script=script), *states, timeout=180)
@@ -52,7 +52,7 @@ def _over(name: str, *options: str, script: str, states: tuple[str, ...]) -> Sce
 
 
 def _cancelled(*, is_pending: bool) -> Scenario:
-    """Return a job that is cancelled."""
+    """Return the scenario of a job that is cancelled."""
 
     def play(run: ScenarioRun) -> None:
         hold = ("-H",) if is_pending else ()
@@ -68,7 +68,7 @@ def _cancelled(*, is_pending: bool) -> Scenario:
 
 
 def _node_fails(*, requeue: bool) -> Scenario:
-    """Return a job that loses a node."""
+    """Return the scenario of a job that loses a node."""
 
     def play(run: ScenarioRun) -> None:
         option = "--requeue" if requeue else "--no-requeue"
@@ -88,7 +88,7 @@ def _node_fails(*, requeue: bool) -> Scenario:
 
 
 def _preempted(*, requeue: bool) -> Scenario:
-    """Return a job that has to make room."""
+    """Return the scenario of a job that is preempted."""
 
     def play(run: ScenarioRun) -> None:
         option = "--requeue" if requeue else "--no-requeue"
@@ -156,7 +156,7 @@ def _purged(run: ScenarioRun) -> None:
 
 
 def _completing(*, partly: bool) -> Scenario:
-    """Return a job whose nodes are slow to be released."""
+    """Return the scenario of a job that stays in COMPLETING."""
 
     def play(run: ScenarioRun) -> None:
         run.slow_epilog("n2cn002" if partly else "")
@@ -222,7 +222,7 @@ def _filters(run: ScenarioRun) -> None:
 
 
 def _from_hooks(run: ScenarioRun) -> None:
-    """Record what the commands say while the hooks of the very job run."""
+    """Record what the commands print while the hooks of the same job run."""
     run.note("(PrologSlurmctld and EpilogSlurmctld run squeue, scontrol and sacct themselves)")
     script = "srun -n4 true\nsleep 3"
     run.wait(run.sbatch("-N", "2", "-n", "4", "-J", "asked", script=script), "COMPLETED")
@@ -233,9 +233,9 @@ FATES = [
     Scenario(name="array-running-pending", play=_array),
     Scenario(name="array-pending", play=_held_array),
     Scenario(name="multi-partition", play=_two_partitions),
-    _over("very-short", "-n", "1", "-J", "short", script="sleep 0", states=("COMPLETED",)),
-    _over("failed-exit3", "-n", "1", "-J", "fail", script="exit 3", states=("FAILED",)),
-    _over("timeout", "-n", "1", "-t", "1", "-J", "tout", script="sleep 600", states=("TIMEOUT",)),
+    _ended("very-short", "-n", "1", "-J", "short", script="sleep 0", states=("COMPLETED",)),
+    _ended("failed-exit3", "-n", "1", "-J", "fail", script="exit 3", states=("FAILED",)),
+    _ended("timeout", "-n", "1", "-t", "1", "-J", "tout", script="sleep 600", states=("TIMEOUT",)),
     _cancelled(is_pending=False),
     _cancelled(is_pending=True),
     _node_fails(requeue=False),

@@ -1,9 +1,9 @@
-"""Replace what a site's outputs tell about people and hosts, the same name by the same one.
+"""Replace the names of people and hosts in a site's outputs, each always by the same pseudonym.
 
-Every text that a user or the site chose is asked for beforehand, field by field; wherever one of
-them occurs, another one of the same kind stands afterwards. Longer ones go first, so that no part
-of a name survives. Words of one or two characters and numbers are left: they tell nothing and
-would spoil the rest.
+The recorder first asks Slurm for every text that a user or the site chose, field by field. Each
+of these texts is then replaced by one of the same kind wherever it occurs, longer texts first, so
+that no part of a name is left. Numbers and words of one or two characters are not replaced: they
+reveal nothing, and replacing them would damage other text.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ _KEPT = frozenset(
 
 
 def prefix_of(host: str) -> str | None:
-    """Return what stands before the number of a host's name; None if there is no number."""
+    """Return the part before the number in a host's name; None if there is no number."""
     found = _HOST.match(host)
     return found[1] if found else None
 
 
 class Pseudonyms:
-    """A table from names to others of the same kind."""
+    """A table from names to pseudonyms of the same kind."""
 
     def __init__(self, names: Mapping[str, Iterable[str]], hosts: Iterable[str]) -> None:
         self._table: dict[bytes, bytes] = {}
         for kind, found in names.items():
             wanted = sorted({name.strip() for name in found})
-            for number, name in enumerate((n for n in wanted if _is_told(n)), start=1):
+            for number, name in enumerate((n for n in wanted if _is_replaced(n)), start=1):
                 self._add(name, f"{kind}{number:04}")
         prefixes = sorted({prefix for host in hosts if (prefix := prefix_of(host))})
         self._prefixes = {
@@ -43,7 +43,7 @@ class Pseudonyms:
             for number, name in enumerate(prefixes)
         }
         for number, host in enumerate(sorted(set(hosts)), start=1):
-            if prefix_of(host) is None and _is_told(host):
+            if prefix_of(host) is None and _is_replaced(host):
                 self._add(host, f"host{number:04}")
 
     def hide(self, text: bytes) -> bytes:
@@ -61,11 +61,11 @@ class Pseudonyms:
         return text
 
     def _add(self, name: str, other: str) -> None:
-        """Take in a name as it stands in text and as JSON escapes it, slashes too."""
+        """Add a name as it is in plain text and as JSON escapes it, with escaped slashes too."""
         escaped = json.dumps(name, ensure_ascii=False)[1:-1]
         for form in (name, escaped, escaped.replace("/", r"\/"), json.dumps(name)[1:-1]):
             self._table.setdefault(form.encode("utf-8", "surrogateescape"), other.encode())
 
 
-def _is_told(name: str) -> bool:
+def _is_replaced(name: str) -> bool:
     return len(name) >= SHORTEST and name not in _KEPT and not name.replace(".", "").isdigit()

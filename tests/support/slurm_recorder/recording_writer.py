@@ -1,4 +1,4 @@
-"""What a recording leaves behind: a folder, its files, and `commands.txt` that tells the story."""
+"""Write a recording: a folder, its files, and `commands.txt` with the commands in order."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _SHORT = {FIELDS: '"$SQ"', LONG_FIELDS: '"$SQL"', ACCOUNTING_FIELDS: '"$SA"'}
 
 
 class Said(NamedTuple):
-    """What a command printed."""
+    """The exit status and the output of a command."""
 
     status: int
     stdout: bytes
@@ -43,11 +43,11 @@ class Said(NamedTuple):
 
 
 Run = Callable[[Sequence[str], str], Said]
-"""Runs a command as a user."""
+"""A function that runs a command as a user."""
 
 
 class RecordingWriter:
-    """Writes one folder."""
+    """Writes the folder of one recording."""
 
     def __init__(self, folder: Path, run: Run, *, clock: Callable[[], float] = time.time) -> None:
         self.folder = folder
@@ -57,7 +57,7 @@ class RecordingWriter:
         folder.mkdir(parents=True, exist_ok=True)
 
     def head(self, release: str, settings: str) -> None:
-        """Write what stands first."""
+        """Write the first lines of `commands.txt`."""
         self._lines += [
             f"Slurm {release}",
             f"settings other than the common ones: {settings or 'none'}",
@@ -73,7 +73,7 @@ class RecordingWriter:
         self._lines.append(text)
 
     def command(self, *argv: str, user: str = "root", shown: str | None = None) -> Said:
-        """Run a command that changes something; note what it said."""
+        """Run a command that changes something; write its output to `commands.txt`."""
         said = self._run(argv, user)
         self._lines.append(f"[{self._clock():.3f} {user}@ctl01] {shown or shlex.join(argv)}")
         self._lines += [f"    {line}" for line in _text(said.stdout).splitlines()]
@@ -108,7 +108,7 @@ class RecordingWriter:
         return said.stdout
 
     def close(self) -> None:
-        """Write the story."""
+        """Write `commands.txt`."""
         (self.folder / "commands.txt").write_text("\n".join(self._lines) + "\n")
 
     def _is_same(self, stdout: bytes, name: str) -> bool:
@@ -119,7 +119,7 @@ class RecordingWriter:
 def jobs_at(
     writer: RecordingWriter, moment: str, jobs: Sequence[int], *, is_whole: bool = True
 ) -> None:
-    """Keep what all commands say of the jobs of a scenario, the main one first.
+    """Keep what all commands print about the jobs of a scenario, the main one first.
 
     `is_whole` False is the shorter form for the time after the end.
     """

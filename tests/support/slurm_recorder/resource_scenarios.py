@@ -20,7 +20,7 @@ MIXED = (
 
 
 def _one(*options: str, script: str = "srun -n1 true\nsleep 4") -> Scenario:
-    """Return the play of one job that is recorded while it runs and after its end."""
+    """Return the scenario of one job that is recorded while it runs and after its end."""
     name = options[0]
 
     def play(run: ScenarioRun) -> None:
@@ -41,7 +41,7 @@ def _two_cores(run: ScenarioRun) -> None:
 
 
 def _sockets(*, blocks: bool) -> Scenario:
-    """Return jobs that share the sockets of a node, cyclic or block by block."""
+    """Return the scenario of jobs that share the sockets of a node, cyclic or block by block."""
     spread = ("-m", "block:block") if blocks else ()
 
     def play(run: ScenarioRun) -> None:
@@ -123,7 +123,7 @@ def _admin_comment(run: ScenarioRun) -> None:
 
 
 def _interactive(kind: str) -> Scenario:
-    """Return a job without a script."""
+    """Return the scenario of a job without a script."""
 
     def play(run: ScenarioRun) -> None:
         if kind == "salloc":

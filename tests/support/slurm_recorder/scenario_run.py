@@ -1,4 +1,4 @@
-"""A lab cluster on which one scenario after another is played and recorded."""
+"""A lab cluster on which one scenario after another is run and recorded."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ ASKING = {
 
 @dataclass(frozen=True, kw_only=True)
 class Scenario:
-    """One situation: how to bring it about and what to keep.
+    """One situation: how to produce it and what to keep.
 
     `options` are lines of slurm.conf, `replaced` pairs of texts in the files of Slurm.
     """
@@ -63,7 +63,7 @@ class Scenario:
 
 
 class ScenarioRun:
-    """Plays scenarios; each finds an empty controller."""
+    """Runs scenarios; each starts with an empty controller."""
 
     def __init__(self, lab: Lab, folder: Path) -> None:
         self.lab = lab
@@ -71,7 +71,7 @@ class ScenarioRun:
         self._dumps = lab.root / "env"
         self._jobs: list[int] = []
         self._first_id = 0
-        self._is_altered = True  # the nodes have not read of their epilog yet
+        self._is_altered = True  # the nodes have not read the setting of their epilog yet
         self.release = lab.run("squeue", "--version").stdout.split()[-1]
         self._said = lab.root / "said"
         for directory in (self._dumps, self._said):
@@ -90,7 +90,7 @@ class ScenarioRun:
         return path
 
     def record(self, scenario: Scenario, first_id: int) -> None:
-        """Play a scenario and keep its folder, an older one of the name replaced."""
+        """Run a scenario and keep its folder; replace an older one of the same name."""
         folder = self._folder / scenario.name
         shutil.rmtree(folder, ignore_errors=True)
         self.writer = RecordingWriter(folder, self._run)
@@ -104,7 +104,7 @@ class ScenarioRun:
         self.writer.close()
 
     def sbatch(self, *options: str, script: str = "", user: str = "alice") -> int:
-        """Submit a job of a script's lines (a new job.sh if given); return its id."""
+        """Submit job.sh, which is written anew if a script is given; return the job id."""
         home = self.lab.root / "home" / user
         if script:
             (home / "job.sh").write_text(f"#!/bin/bash\n{script}\n")
@@ -119,13 +119,13 @@ class ScenarioRun:
         return job
 
     def background(self, *argv: str, user: str = "alice") -> None:
-        """Start an interactive job and go on; its id is the next one."""
+        """Start an interactive job in the background; its id is the next one."""
         self.writer.note(f"[{user}@ctl01] {' '.join(argv)} &")
         self.lab.popen(*argv, user=user)
         self._jobs.append(self._first_id + len(self._jobs))
 
     def about(self, job: int) -> None:
-        """Let a job be the one that the scenario is about; the first one otherwise."""
+        """Make a job the main one of the scenario; by default it is the first."""
         self._jobs.remove(job)
         self._jobs.insert(0, job)
 
@@ -151,11 +151,11 @@ class ScenarioRun:
         self.lab.jobs.wait_state(job, *states, timeout=timeout)
 
     def now(self, moment: str = "") -> None:
-        """Keep what all commands say."""
+        """Keep what all commands print now."""
         jobs_at(self.writer, moment, self._jobs)
 
     def ended(self, *, timeout: float = 120) -> None:
-        """Wait for the end of all jobs and keep what is said then."""
+        """Wait for the end of all jobs and keep what the commands print then."""
         for job in self._jobs:
             self.lab.jobs.wait_state(job, *ENDED, timeout=timeout)
         wait_until(self._all_accounted, "accounting to have every end")
@@ -166,7 +166,7 @@ class ScenarioRun:
         self._await(lambda: self.lab.jobs.states(job).count(state) >= count, f"{count} {state}")
 
     def gone(self, job: int) -> None:
-        """Wait until the controller has forgotten a job."""
+        """Wait until the controller has purged a job."""
         self._await(lambda: not self.lab.jobs.states(job), f"{job} to be forgotten")
 
     def left(self, job: int, nodes: int) -> None:
@@ -188,13 +188,13 @@ class ScenarioRun:
         return bool(ends) and all(end.isdigit() for end in ends)
 
     def slow_epilog(self, node: str = "") -> None:
-        """Hold jobs in COMPLETING from here on, on one node or on all."""
+        """Keep jobs in COMPLETING from here on, on one node or on all."""
         (self.lab.root / ("slow-epilog" + (f"-{node}" if node else ""))).touch()
         where = f"on {node} alone" if node else "from here on"
         self.note(f"(the node epilog sleeps 20 s {where})")
 
     def _empty(self, scenario: Scenario, first_id: int) -> None:
-        """Give the scenario a controller that knows no job."""
+        """Restart the controller for a scenario, without any job."""
         lab = self.lab
         lab.controller.stop()
         for path in lab.root.glob("slow-epilog*"):
@@ -232,7 +232,7 @@ class ScenarioRun:
             path.write_text(text)
 
     def _collect(self) -> None:
-        """Keep the environments that the hooks saw, and set the run free."""
+        """Cancel the jobs and keep the environments that the hooks saw."""
         self.lab.run("scancel", *map(str, self._jobs), check=False)
         wait_until(
             lambda: not self.lab.run("squeue", "-h", "-t", "R,CG,S").stdout, "jobs to be gone"
@@ -251,7 +251,7 @@ class ScenarioRun:
             self.note(f"{title} for job {job}, call {call}, at {at} > {name}.env")
 
     def _run(self, argv: Sequence[str], user: str) -> Said:
-        """Run a command; its output goes through files, so that every byte of it stays."""
+        """Run a command; its output goes through files, so that no byte is lost."""
         redirected = 'exec "$@" >"$0/stdout" 2>"$0/stderr"'
         done = self.lab.run("sh", "-c", redirected, str(self._said), *argv, user=user, check=False)
         stdout, stderr = ((self._said / name).read_bytes() for name in ("stdout", "stderr"))
@@ -261,7 +261,7 @@ class ScenarioRun:
 
 
 def _clear(directory: Path) -> None:
-    """Remove all that a directory holds."""
+    """Remove everything in a directory."""
     for path in directory.iterdir():
         if path.is_dir():
             shutil.rmtree(path)

@@ -1,4 +1,4 @@
-"""One look at a live cluster: read-only commands, names replaced before anything is written."""
+"""Record a live cluster once, with read-only commands; names are replaced before writing."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 from slurm_recorder.names import Pseudonyms
 from slurm_recorder.recording_writer import RecordingWriter, Said, jobs_at
 
-# What a user or the site chose, by the kind of word that takes its place (squeue(1)).
+# Fields that a user or the site chose, by the kind of their pseudonym (squeue(1)).
 CHOSEN = {"user": "%u", "group": "%g", "account": "%a", "job": "%j", "text": "%k", "file": "%o"}
 CHOSEN |= {"place": "%Z", "feature": "%f", "reservation": "%v", "wckey": "%w", "partition": "%P"}
 MOST_JOBS = 50
@@ -53,7 +53,7 @@ def _cluster() -> list[str]:
 
 
 def _paths() -> list[str]:
-    """Return where jobs write: squeue prints these with -O alone."""
+    """Return the files that jobs read and write; squeue prints them only with -O."""
     fields = "STDOUT:|,STDERR:|,STDIN:|"
     lines = _lines("squeue", "-h", "-a", "-t", "all", "-O", fields)
     return [part for line in lines for part in line.split("|") if part]

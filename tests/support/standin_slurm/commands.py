@@ -1,7 +1,7 @@
-"""The four commands: options in, text and exit status out, as the release would.
+"""The four commands: they take the release's options and return its text and exit status.
 
-An option or a field that the stand-in does not know is an error, never ignored: what the program
-calls must be what is tested.
+An option or a field that the stand-in does not know is an error and never ignored, so that the
+tests cover every call of the program.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def main(command: str, directory: str, argv: list[str]) -> int:
 
 
 def options(argv: list[str], flags: str, valued: str) -> tuple[dict[str, str], list[str]]:
-    """Return options with their values, and what is left; unknown ones are refused."""
+    """Return options with their values, and the other words; refuse unknown options."""
     found: dict[str, str] = {}
     rest: list[str] = []
     words = iter(argv)
@@ -131,7 +131,7 @@ def _by_id(jobs: list[Job], given: dict[str, str]) -> list[Job]:
 
 
 def _squeue_json(state: State, given: dict[str, str]) -> str:
-    """Answer `squeue --json`; which filters count depends on the release."""
+    """Answer `squeue --json`; which filters have an effect depends on the release."""
     series, documents = state["series"], state["templates"]["squeue"]
     if given["--json"] not in documents:
         raise Refusal(f"squeue: error: no data_parser/{given['--json']}")
@@ -179,7 +179,7 @@ def scontrol(state: State, argv: list[str]) -> str:
 
 
 def _config(state: State) -> str:
-    """Return the recorded configuration as of now, of a controller that began an hour ago."""
+    """Return the recorded configuration, dated now, with a boot time of an hour ago."""
     now = int(time.time())
     asked = instant(now, epoch=state["epoch"], missing="")
     began = instant(now - 3600, epoch=state["epoch"], missing="")
@@ -222,7 +222,7 @@ def sacct(state: State, argv: list[str]) -> str:
     since, until = _window(given)
     runs = [run for run in state["accounting"] if _is_in(run, since, until)]
     if "-s" in given:
-        runs = [run for run in runs if _ended_so(run, given["-s"], since, until)]
+        runs = [run for run in runs if _has_ended_in(run, given["-s"], since, until)]
     if "-j" in given:
         runs = of_ids(runs, given["-j"])
     if "-D" not in given:
@@ -239,7 +239,7 @@ def sacct(state: State, argv: list[str]) -> str:
 
 
 def sacctmgr(state: State, argv: list[str]) -> str:
-    """Answer sacctmgr: every account that is asked for is an Operator, and nothing is hidden."""
+    """Answer sacctmgr: every user is an Operator, and nothing is hidden."""
     given, rest = options(argv, "-n -P --version", "")
     if "--version" in given:
         return str(state["templates"]["version"])
@@ -253,28 +253,28 @@ def sacctmgr(state: State, argv: list[str]) -> str:
 
 
 def _window(given: dict[str, str]) -> tuple[int, int]:
-    """Return the window that is asked for; jobs may be asked for without one."""
+    """Return the window of a query; a query for jobs may have none."""
     if "-j" in given:
         given = {"-S": f"uts{EARLIEST}", "-E": f"uts{1 << 40}", **given}
     return _moment(given["-S"]), _moment(given["-E"])
 
 
 def _moment(text: str) -> int:
-    """Return the seconds of `uts1795330049`; fewer than a million are no time to sacct."""
+    """Return the seconds of `uts1795330049`; sacct rejects fewer than a million."""
     seconds = int(text.removeprefix("uts"))
     if seconds < EARLIEST:
         raise Refusal(f"sacct: error: Invalid time specification (pos=3): {text}")
     return seconds
 
 
-def _ended_so(run: Job, states: str, since: int, until: int) -> bool:
-    """Tell whether a run ended in a window in one of some states (long or short words)."""
+def _has_ended_in(run: Job, states: str, since: int, until: int) -> bool:
+    """Return whether a run ended in a window in one of some states (long or short names)."""
     own = run["state"].split()[0]
     is_wanted = {own, COMPACT.get(own)} & {*states.split(",")}
     return bool(is_wanted) and run["end"] is not None and since <= run["end"] <= until
 
 
 def _is_in(run: Job, since: int, until: int) -> bool:
-    """Tell whether a run touches a window."""
+    """Return whether a run overlaps a window."""
     begin = run["start"] or run["submit"]
     return begin <= until and (run["end"] is None or run["end"] >= since)

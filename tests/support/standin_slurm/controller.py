@@ -1,7 +1,7 @@
 """The stand-in's slurmctld: starts, ends and requeues jobs, and runs the real hooks as it would.
 
-The commands (`controller.command("squeue")`) read what stands in one file, which is replaced as a
-whole; so the drain may ask at any time.
+The commands (`controller.command("squeue")`) read one file, which is replaced atomically, so that
+the drain can ask at any time.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ sys.exit(main(sys.argv[2], sys.argv[3], sys.argv[4:]))' {tests} {name} {state} "
 
 
 class Controller:
-    """One cluster of a release. Everything that it writes lies below `root`."""
+    """One cluster of a release. Everything that it writes is below `root`."""
 
     def __init__(
         self,
@@ -65,11 +65,11 @@ class Controller:
             "EpilogSlurmctld": str(root / "hooks" / "epilog_slurmctld"),
             **(settings or {}),
         }
-        self._keep_stencils()
+        self._save_templates()
         self._save()
 
     def upgrade(self, series: str, *, keeps_files: bool = False) -> None:
-        """Become another release; jobs go on. The controller is down while files are replaced.
+        """Change to another release; jobs go on. The controller is down while files are replaced.
 
         Args:
             series: the release.
@@ -77,7 +77,7 @@ class Controller:
         """
         self.set_down(controller=True)
         self.series = series
-        self._keep_stencils()
+        self._save_templates()
         self._save()
         if not keeps_files:
             self._make_commands()
@@ -92,7 +92,7 @@ class Controller:
         return dict(self._jobs[job_id])
 
     def new_id(self) -> int:
-        """Return the id that the next job gets, and do not give it again."""
+        """Reserve the next job id and return it."""
         self._next_id += 1
         return self._next_id - 1
 
@@ -105,7 +105,7 @@ class Controller:
         """
         job = self._new_job(cores, wishes)
         self._jobs[job["job_id"]] = job
-        self._keep_script(job)
+        self._save_script(job)
         self._run(job)
         return int(job["job_id"])
 
@@ -126,7 +126,7 @@ class Controller:
         self.end(job_id, "CANCELLED", exit_code=15)
 
     def requeue(self, job_id: int, state: str = "REQUEUED") -> None:
-        """End a run for another one: the job waits again, its facts are gone."""
+        """Requeue a job: its run ends, and the job is pending again without nodes."""
         job = self._jobs[job_id]
         now = int(self._clock())
         self._row(job).update({"end": now, "state": state})
@@ -140,7 +140,7 @@ class Controller:
         self._save()
 
     def restart(self, job_id: int) -> None:
-        """Begin the next run of a requeued job, where the last one was."""
+        """Begin the next run of a requeued job on the nodes of the last one."""
         job = self._jobs[job_id]
         job |= job.pop("former")
         self._run(job)
@@ -151,24 +151,24 @@ class Controller:
         self._save()
 
     def resume(self, job_id: int) -> None:
-        """Go on with a suspended run."""
+        """Resume a suspended run."""
         self._jobs[job_id]["state"] = "RUNNING"
         self._save()
 
     def forget(self, job_id: int) -> None:
-        """Purge a job: accounting alone knows it."""
+        """Purge a job, so that only accounting has it."""
         del self._jobs[job_id]
         shutil.rmtree(self._script_of(job_id).parent, ignore_errors=True)
         self._save()
 
     def put(self, job: Job) -> None:
-        """Hold a record as it is, without a hook: for comparisons with recordings."""
+        """Store a record unchanged, without a hook, for comparisons with recordings."""
         self._jobs[job["job_id"]] = job
         self._accounting.append(_accounted(job))
         self._save()
 
     def set_down(self, *, controller: bool = False, database: bool = False) -> None:
-        """Let the controller, the accounting database or both not answer; else let them."""
+        """Stop the controller, the accounting database or both; what is not named answers again."""
         self._is_down, self._is_dbd_down = controller, database
         self._save()
 
@@ -215,7 +215,7 @@ class Controller:
         self._save()
 
     def _row(self, job: Job) -> Job:
-        """Return the row of accounting of the run that is not over."""
+        """Return the row of accounting of the run that has not ended."""
         return next(
             row
             for row in reversed(self._accounting)
@@ -241,8 +241,8 @@ class Controller:
     def _script_of(self, job_id: int) -> Path:
         return self.saved / f"hash.{job_id % 10}" / f"job.{job_id}" / "script"
 
-    def _keep_script(self, job: Job) -> None:
-        """Keep the script where slurmctld does: below the array's id for its tasks."""
+    def _save_script(self, job: Job) -> None:
+        """Save the script where slurmctld does: that of an array's task below the array's id."""
         if job["script"] is None:
             return
         path = self._script_of((job["array"] or [job["job_id"]])[0])
@@ -262,7 +262,7 @@ class Controller:
             new.chmod(0o755)
             new.replace(self.command(name))
 
-    def _keep_stencils(self) -> None:
+    def _save_templates(self) -> None:
         templates = templates_of(self.series, self._settings)
         self._replace(f"templates-{self.series}.json", templates)
 

@@ -1,4 +1,4 @@
-"""What slurmctld puts into the environment of its two hooks: the recorded names, and no other."""
+"""The environment that slurmctld gives to its two hooks: only the recorded names."""
 
 from __future__ import annotations
 

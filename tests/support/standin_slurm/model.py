@@ -27,12 +27,12 @@ PRECEDENCE = ("COMPLETING", "CONFIGURING", "REQUEUED")
 
 
 def has_run(job: Job) -> bool:
-    """Tell whether a run of the job has begun."""
+    """Return whether a run of the job has begun."""
     return bool(job["start"])
 
 
 def is_live(job: Job) -> bool:
-    """Tell whether the run is not over."""
+    """Return whether the run has not ended."""
     return job["state"] in LIVE
 
 
@@ -42,7 +42,7 @@ def word(job: Job) -> str:
 
 
 def end_of(job: Job) -> int | None:
-    """Return the end, the planned one of a run that is not over; None without a limit."""
+    """Return the end, or the planned one if the run has not ended; None without a limit."""
     end: int | None = job["end"]
     if end is not None or job["start"] is None or job["limit"] is None:
         return end
@@ -60,7 +60,7 @@ def cpus(job: Job) -> int:
 
 
 def gres_of(job: Job, node: str) -> str:
-    """Return what `gres_detail` says of a node: `gpu:a100:2(IDX:0-1)`."""
+    """Return the `gres_detail` of a node: `gpu:a100:2(IDX:0-1)`."""
     indices = job["gpus"].get(node, [])
     return f"gpu:{job['gpu_type']}:{len(indices)}(IDX:{ranges(indices)})" if indices else ""
 

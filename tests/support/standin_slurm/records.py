@@ -28,7 +28,7 @@ SIGNALS = {9: "KILL", 15: "TERM"}
 def record_of(template: Record, job: Job) -> Record:
     """Return the record of a job in the shape of a recorded one.
 
-    A key that the release does not have is left out; numbers are wrapped as they are there.
+    A key that the release does not have is omitted; numbers are wrapped as in the recording.
     """
     record = dict(template)
     for key, value in values_of(job).items():
@@ -48,7 +48,7 @@ def record_of(template: Record, job: Job) -> Record:
 
 
 def values_of(job: Job) -> dict[str, Any]:
-    """Return what is written alike in every release, but for the wrapping of numbers."""
+    """Return the values that are equal in all releases, except for the wrapping of numbers."""
     array, het = job["array"] or (0, None), job["het"] or (0, 0)
     completing = "COMPLETING" in job["flags"]
     nodes = [] if completing else job["nodes"]
@@ -104,7 +104,7 @@ def _state(old: Any, job: Job) -> Any:
 
 
 def _shared(old: Any, job: Job) -> Any:
-    """Return node sharing: a list of words from 23.02 on, before a word or null."""
+    """Return node sharing: a list of words from 23.02 on, one word or null before."""
     found = {"NODE": "none", "USER": "user"}.get(job["sharing"])
     if isinstance(old, list):
         return [found] if found else []
@@ -124,7 +124,7 @@ def _exit_code(old: Any, job: Job) -> Any:
 
 
 def _resources(old: Record, job: Job) -> Record:
-    """Return `job_resources` in the form of the release: three are known."""
+    """Return `job_resources` in the form of the release, one of three."""
     if "allocation" in (old["nodes"] if isinstance(old["nodes"], dict) else ()):
         return _with_every_core(old, job)
     own: Record = {**old, "nodes": fold(job["nodes"]), "allocated_hosts": len(job["nodes"])}
@@ -143,7 +143,7 @@ def _resources(old: Record, job: Job) -> Record:
 
 
 def _merged(job: Job, node: str) -> Record:
-    """Return 21.08's form: cores of different sockets fall together."""
+    """Return the form of 21.08, which merges the cores of different sockets."""
     places = [divmod(core, CORES) for core in job["cores"][node]]
     return {
         "sockets": {str(socket): "unassigned" for socket, _ in places},
@@ -154,7 +154,7 @@ def _merged(job: Job, node: str) -> Record:
 
 
 def _nested(job: Job, node: str) -> Record:
-    """Return the form of 22.05 to 23.11: cores below their sockets, allocated ones alone."""
+    """Return the form of 22.05 to 23.11: only allocated cores, below their sockets."""
     sockets: dict[str, Record] = {}
     for core in job["cores"][node]:
         socket, index = divmod(core, CORES)

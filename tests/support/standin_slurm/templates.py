@@ -1,4 +1,4 @@
-"""What a release printed, from its recordings: the forms that jobs of the stand-in are put into."""
+"""Templates from the recordings of a release, which are filled with the stand-in's jobs."""
 
 from __future__ import annotations
 
@@ -48,14 +48,14 @@ def templates_of(series: str, settings: dict[str, str]) -> dict[str, Any]:
 
 
 def _documents(series: str, known: dict[str, bytes]) -> dict[str, list[Any]]:
-    """Return document, record of a running and of a pending job by the value of `--json`."""
+    """Return the document, a running job's and a pending job's record for each `--json` value."""
     running = json.loads(known["lifecycle/squeue-2-running.json"])
     (waiting,) = json.loads(known["lifecycle/squeue-1-pending.json"])["jobs"]
     documents = {"": [{**running, "jobs": []}, running["jobs"][0], waiting]}
     if series >= "23.11":
         parser = running["meta"]["plugin"]["data_parser"].rpartition("/")[2]
         documents[parser] = documents[""]
-    if series == "26.05":  # its own parser tells sharing no more, the one before is asked for
+    if series == "26.05":  # its own parser omits sharing, so the program asks for the one before
         former = json.loads(known["data-parsers/squeue-v0.0.44.json"])
         record = former["jobs"][0]
         pending = {key: waiting.get(key, value) for key, value in record.items()}
@@ -64,7 +64,7 @@ def _documents(series: str, known: dict[str, bytes]) -> dict[str, list[Any]]:
 
 
 def hook_variables(series: str, kind: str, hook: str) -> dict[str, str]:
-    """Return the environment that PrologSlurmctld (EpilogSlurmctld) of the release was given.
+    """Return the environment that the release gave to PrologSlurmctld or EpilogSlurmctld.
 
     Args:
         series: the release.

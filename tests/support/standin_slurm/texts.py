@@ -125,7 +125,7 @@ def _squeue_field(job: Job, name: str, series: str, *, epoch: bool) -> str:
 
 
 def sharing(job: Job, series: str) -> tuple[str, str]:
-    """Return OverSubscribe and Exclusive; the latter says it from 26.05 on."""
+    """Return OverSubscribe and Exclusive; from 26.05 on only Exclusive shows the sharing."""
     own = str(job["sharing"])
     if series >= "26.05":
         return "NO", "NO" if own == "OK" else own
@@ -133,7 +133,7 @@ def sharing(job: Job, series: str) -> tuple[str, str]:
 
 
 def _shown_nodes(job: Job) -> list[str]:
-    """Return the nodes not yet done, which is none while EpilogSlurmctld runs."""
+    """Return the nodes that are not released yet: none while EpilogSlurmctld runs."""
     return [] if "COMPLETING" in job["flags"] else list(job["nodes"])
 
 
@@ -172,7 +172,7 @@ def _head(job: Job) -> str:
 
 
 def _node_lines(job: Job) -> list[str]:
-    """Return the allocation: one line for neighbours that have the same."""
+    """Return the allocation, with one line for adjacent nodes that have the same."""
     groups: list[tuple[str, list[str]]] = []
     for node in job["nodes"]:
         threads = [THREADS * c + t for c in job["cores"][node] for t in range(THREADS)]

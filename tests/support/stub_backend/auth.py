@@ -1,4 +1,4 @@
-"""Who asks and what for: tokens, roles and addresses, in the words of each generation.
+"""Authentication and access rules: tokens, roles, addresses, in the words of each generation.
 
 A token is the text `TOKEN:<account>`, or what `State.token` says; it stands for a signed one.
 """
@@ -40,7 +40,7 @@ _NEW_PREFIX = {
 
 @dataclass(frozen=True)
 class Account:
-    """Whom a token names, with which roles, and whether the token is good."""
+    """The account that a token names, its roles, and what is wrong with the token."""
 
     name: str
     roles: tuple[str, ...] = (_API,)
@@ -48,7 +48,7 @@ class Account:
 
     @property
     def is_admin(self) -> bool:
-        """May this account do everything?"""
+        """Whether this account may do everything."""
         return _ADMIN in self.roles
 
 
@@ -68,12 +68,12 @@ ACCOUNTS: Mapping[str, Account] = {
 
 
 class TokenError(Exception):
-    """The token is no good; the text is the server's."""
+    """The token is refused; the text is the server's."""
 
 
 @dataclass(frozen=True)
 class Gate:
-    """How one server lets in."""
+    """The access rules of one server."""
 
     release: Release
     tokens: Mapping[str, Account]
@@ -82,7 +82,7 @@ class Gate:
     addresses: tuple[str, ...] | None
 
     def account(self, request: Request) -> Account | None:
-        """Who asks; None without a token.
+        """Return the account of a request; None without a token.
 
         Raises:
             TokenError: bad, expired, or of an unknown user.
@@ -93,7 +93,7 @@ class Gate:
         if not token:
             return None
         found = self._parsed(token)
-        if found.defect is not None and self._minds(found.defect):
+        if found.defect is not None and self._rejects(found.defect):
             raise TokenError(self._words(found.defect))
         if not self.validates_users:
             return found
@@ -102,7 +102,7 @@ class Gate:
         return Account(found.name, tuple(self.users[found.name]))
 
     def stops_api(self, account: Account | None, request: Request) -> Answer | None:
-        """Why this account may not use /api from 1.4.0 on; None if it may."""
+        """Return the refusal if this account may not use /api (from 1.4.0 on); None if it may."""
         if not self.release.guards_api_by_role:
             return None
         if account is None:
@@ -114,7 +114,7 @@ class Gate:
         return stopped_by_auth(words) if words else None
 
     def sees_all(self, account: Account) -> bool:
-        """Are all jobs listed to this account?"""
+        """Return whether a listing shows this account the jobs of all users."""
         if _SEES_ALL & set(account.roles):
             return True
         if self.release.guards_api_by_role:
@@ -122,11 +122,11 @@ class Gate:
         return _API in account.roles
 
     def has_role(self, account: Account) -> bool:
-        """Is there any role that the listings know?"""
+        """Return whether the account has a role that the listings know."""
         return bool(set(account.roles) & _KNOWN_ROLES) or not self.release.guards_api_by_role
 
     def refused(self, words: str, request: Request) -> Answer:
-        """The answer to a bad token."""
+        """Return the answer to a bad token."""
         if self.release.guards_api_by_role and request.plain_path.startswith("/api/"):
             return stopped_by_auth(words)
         return text(401, words)
@@ -148,7 +148,7 @@ class Gate:
         inner = "could not base64 decode header: " if "base64" in words else ""
         return f"token is malformed: {inner}{words}"
 
-    def _minds(self, defect: Defect) -> bool:
+    def _rejects(self, defect: Defect) -> bool:
         return defect is not Defect.ISSUED_LATER or self.release.checks_issue_time
 
     def _words(self, defect: Defect) -> str:
@@ -157,7 +157,7 @@ class Gate:
         return _NEW_PREFIX.get(defect, "") + defect
 
     def _address_refused(self, request: Request) -> str:
-        """Compared literally; a port is cut off at the first colon."""
+        """Return why the address is refused, or ""; a port is cut off at the first colon."""
         if not self.addresses:
             return "" if self.release.is_new else "missing configuration key ApiAllowedIPs"
         headers = request.headers
@@ -169,5 +169,5 @@ class Gate:
 
 
 def login_wanted() -> Answer:
-    """The page that up to 1.3.1, and at /query always, answers a request without token."""
+    """Return the answer to a request without token: up to 1.3.1, and at /query in any release."""
     return page(401, "Authentication failed - ClusterCockpit")

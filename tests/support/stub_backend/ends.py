@@ -1,4 +1,4 @@
-"""stop_job and delete_job: which row is meant, what is refused, what an archiver leaves."""
+"""stop_job and delete_job: which row they select, what is refused, what the archiver sets."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def stop(state: State, request: Request, _account: Account, _: str) -> Answer:
     if "jobId" not in document:
         return refusal(400, _NO_ID)
     for table in (state.cache_table, state.job_table):
-        key = _meant(state, table, document)
+        key = _find_key(state, table, document)
         if key is not None:
             return _stop_row(state, table, key, document)
     return refusal(404 if state.is_new else 422, NOT_FOUND)
@@ -46,27 +46,27 @@ def stop_by_id(state: State, request: Request, _account: Account, argument: str)
 
 
 def delete(state: State, request: Request, _account: Account, _: str) -> Answer:
-    """Answer one delete_job; cached runs are not seen."""
+    """Answer one delete_job, which does not find cached runs."""
     try:
         document = decode(request.body, schema.delete(state.release)) or {}
     except GoError as error:
         return refusal(400, f"parsing request body failed: {error}")
     if "jobId" not in document:
         return refusal(400, _NO_ID)
-    key = _meant(state, state.job_table, document)
+    key = _find_key(state, state.job_table, document)
     if key is None:
         return refusal(422, NOT_FOUND)
     return _deleted(state, int(state.job_table[key]["id"]))
 
 
 def delete_by_id(state: State, _request: Request, _account: Account, argument: str) -> Answer:
-    """Answer delete_job/{database id}: good whether there is one or not."""
+    """Answer delete_job/{database id}: it succeeds even if there is no such row."""
     number = database_id(argument)
     return number if isinstance(number, Answer) else _deleted(state, number)
 
 
 def database_id(argument: str) -> int | Answer:
-    """The number in a path."""
+    """Return the number in a path, or the refusal."""
     if argument.removeprefix("-").isdecimal():
         return int(argument)
     words = f'strconv.ParseInt: parsing "{argument}": invalid syntax'
@@ -74,7 +74,7 @@ def database_id(argument: str) -> int | Answer:
 
 
 def archive(state: State, row: Row) -> None:
-    """Leave what the archiver leaves: up to 1.4.4 it finds no metric store and fails."""
+    """Set what the archiver sets in a row; up to 1.4.4 it finds no metric store and fails."""
     status = row.get("monitoringStatus", _TO_ARCHIVE)
     if status == 0:
         return
@@ -91,8 +91,8 @@ def _deleted(state: State, number: int) -> Answer:
     return as_json(200, {"msg": f"Successfully deleted job {number}"})
 
 
-def _meant(state: State, table: Table, document: Row) -> Key | None:
-    """The run of a tuple; where that is not whole, the oldest row (up to 1.3.1) or the newest."""
+def _find_key(state: State, table: Table, document: Row) -> Key | None:
+    """Return the key of a tuple's run; of several rows the oldest (up to 1.3.1) or the newest."""
     wanted = (document["jobId"], document.get("cluster"), document.get("startTime"))
     keys = table.runs(*wanted)
     if not keys:
@@ -139,7 +139,7 @@ def _stop_refused(state: State, key: Key, row: Row, document: Row) -> Answer | N
 
 
 def _either(state: State, key: Key, row: Row, end: int) -> str:
-    """One text for two causes, up to 1.4.2; from 1.4.0 with values."""
+    """Return the one text for two causes (up to 1.4.2), from 1.4.0 on with values."""
     rule = "and only running jobs can be stopped"
     if not state.release.has_scopes:
         return f"stopTime must be larger than startTime {rule}"

@@ -1,4 +1,4 @@
-"""What is hung on jobs and nodes: tags, metaData by edit_meta, node states."""
+"""Additions to jobs and nodes: tags, metaData by edit_meta, node states."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class TagError(Exception):
 
 
 def add_tag(state: State, number: int, document: Row, account: Account) -> Row:
-    """Hang a tag on the row with this id; what the answer shows of it."""
+    """Add a tag to the row with this id; return what the answer shows of the tag."""
     scope = document.get("scope") or "global"
     allowed = {"global", "admin", account.name}
     if scope not in allowed:
@@ -42,7 +42,7 @@ def add_tag(state: State, number: int, document: Row, account: Account) -> Row:
 
 
 def _remove_tag(state: State, number: int, document: Row, _account: Account) -> None:
-    """Only a tag of exactly the scope that was written."""
+    """Remove a tag from a row; type, name and scope must be equal."""
     wanted = (document.get("type", ""), document.get("name", ""), document.get("scope", ""))
     tags = state.tagged.get(number, [])
     for tag in state.tags:
@@ -78,7 +78,7 @@ def _tagging(
             added = change(state, row["id"], document, account)
             shown += [added] if added is not None else []
     except TagError as error:
-        return _complaint(state, 500, "adding tag failed", str(error))
+        return _error(state, 500, "adding tag failed", str(error))
     if _is_stopped(row) and not state.is_new:
         return text(500, f"open {path_in_archive(key)}: no such file or directory")
     return as_json(200, as_job(state, key, row, tags=shown))
@@ -122,21 +122,21 @@ def _edited(state: State, key: Key, row: Row, document: Row) -> Answer:
 def _found(
     state: State, argument: str, request: Request, shape: Shape
 ) -> tuple[Key, Row, Any] | Answer:
-    """The row of a database id in a path, and the decoded body."""
+    """Return the row of a database id in a path and the decoded body, or the refusal."""
     if not argument.isdecimal():
         words = f'strconv.ParseInt: parsing "{argument}": invalid syntax'
-        return _complaint(state, 400, "parsing job ID failed", words)
+        return _error(state, 400, "parsing job ID failed", words)
     found = state.job_table.row(int(argument))
     if found is None:
-        return _complaint(state, 404, "finding job failed", _NOT_FOUND)
+        return _error(state, 404, "finding job failed", _NOT_FOUND)
     try:
         return *found, decode(request.body, shape) or {}
     except GoError as error:
-        return _complaint(state, 400, "decoding request failed", str(error))
+        return _error(state, 400, "decoding request failed", str(error))
 
 
-def _complaint(state: State, status: int, what: str, words: str) -> Answer:
-    """An error of these handlers: plain text up to 1.4.4."""
+def _error(state: State, status: int, what: str, words: str) -> Answer:
+    """Return an error of these handlers: plain text up to 1.4.4."""
     return refusal(status, f"{what}: {words}") if state.is_new else text(status, words)
 
 
@@ -145,7 +145,7 @@ def _is_stopped(row: Row) -> bool:
 
 
 def node_state(state: State, request: Request, _account: Account, _: str) -> Answer:
-    """Answer nodestate: 200 without a word, whatever is known of the hosts."""
+    """Answer nodestate: 200 with an empty body, even for unknown hosts."""
     try:
         document = decode(request.body, schema.NODE_STATE) or {}
     except GoError as error:
@@ -159,7 +159,7 @@ def node_state(state: State, request: Request, _account: Account, _: str) -> Ans
 
 
 def _node(state: State, cluster: str, host: str) -> Row | None:
-    """The row of a configured node, made when it is first heard of."""
+    """Return the row of a configured node; add it if this is its first report."""
     for name, part in state.subclusters(cluster).items():
         if host in nodes_of(part["nodes"]):
             row = {"id": len(state.nodes) + 1, "hostname": host, "cluster": cluster}

@@ -39,7 +39,7 @@ _SIMPLE: Mapping[str, Callable[[Key, Row], Any]] = {
 
 
 class QueryError(Exception):
-    """A query that is valid but fails; `path` leads to what failed, `data` is what is answered."""
+    """A query that is valid but fails; `path` names the field, `data` is the data of the answer."""
 
     def __init__(self, words: str, path: list[Any], column: int = 0, data: Any = None) -> None:
         super().__init__(words)
@@ -49,7 +49,7 @@ class QueryError(Exception):
 
 
 class VariableError(Exception):
-    """Variables that do not fit; `path` leads to the one."""
+    """A variable that does not fit; `path` leads to it."""
 
     def __init__(self, words: str, path: list[Any]) -> None:
         super().__init__(words)
@@ -77,7 +77,7 @@ def answer(state: State, request: Request, account: Account) -> Answer:
 
 
 def _asked(release: Release, request: Request) -> tuple[str, Mapping[str, Any]] | Answer:
-    """The document and its variables."""
+    """Return the document and its variables, or the refusal."""
     if request.method == "GET" and not release.since(1, 4, 4):
         query = dict(request.query).get("query", "")
         if not query:
@@ -127,7 +127,7 @@ def _no_field(asked: Field, kind: str) -> GraphqlError:
 
 
 def _job(state: State, asked: Field, account: Account) -> Row:
-    """One job by its database id, which a pure api account may not see."""
+    """Return one job by its database id; an account with the api role alone may not see it."""
     found = state.job_table.row(int(asked.arguments.get("id") or 0))
     if found is None:
         raise QueryError("sql: no rows in result set", ["job"], asked.column, {"job": None})
@@ -138,7 +138,7 @@ def _job(state: State, asked: Field, account: Account) -> Row:
 
 
 class _Jobs:
-    """One listing."""
+    """One listing of jobs: its filters, its page and its fields."""
 
     def __init__(
         self, state: State, asked: Field, variables: Mapping[str, Any], account: Account
@@ -153,7 +153,7 @@ class _Jobs:
         self._filters = [self._filter(place, each) for place, each in enumerate(filters)]
 
     def result(self) -> Row:
-        """What was selected of count and items."""
+        """Return the selected fields of the listing."""
         state, account = self._state, self._account
         if not state.gate.has_role(account):
             raise QueryError("user has no or unknown roles", ["jobs"], self._asked.column)
@@ -167,7 +167,7 @@ class _Jobs:
             if all(fits(key, row) for fits in self._filters)
             and (everybody or row.get("user") == account.name)
         ]
-        # No order is promised; these are the ones that the indices of the releases gave.
+        # The API promises no order; these are the ones that the indices of the releases gave.
         if state.is_new:
             keys.sort(key=lambda key: (key[2], table[key]["id"]))
         else:
@@ -249,7 +249,7 @@ def _instant(value: str | None) -> int | None:
 
 
 def _text_test(value: Mapping[str, Any]) -> Callable[[str], bool]:
-    """A test by eq, in, contains, startsWith or endsWith; numbers do as texts."""
+    """Return a test by eq, in, contains, startsWith or endsWith; numbers count as texts."""
     tests: dict[str, Callable[[Any], Callable[[str], bool]]] = {
         "eq": lambda wanted: lambda text: text == str(wanted),
         "neq": lambda wanted: lambda text: text != str(wanted),

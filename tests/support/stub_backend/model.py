@@ -29,7 +29,7 @@ _HANDLERS: Mapping[str, _Handler] = {
     "edit_meta_by_tuple": extras.edit_meta_by_tuple,
     "node_state": extras.node_state,
 }
-_WITHOUT_ROLE = frozenset({"users"})  # up to 1.3.1 the handlers ask for the role, this one not
+_WITHOUT_ROLE = frozenset({"users"})  # up to 1.3.1 the handlers check the role, this one does not
 _HARDENING = (
     ("Content-Security-Policy", "frame-ancestors 'none'; object-src 'none'; base-uri 'self'"),
     ("Referrer-Policy", "same-origin"),
@@ -51,19 +51,19 @@ class Model(State):
         return answer
 
     def answer(self, method: str, path: str, body: str, token: str | None) -> Answer:
-        """Answer a request told as texts; a subclass that acts on requests overrides `respond`."""
+        """Answer a request given as texts; a subclass that acts on requests overrides `respond`."""
         headers = {"content-type": "application/json"}
         if token is not None:
             headers["x-auth-token"] = token
         return self.respond(Request(method, path, headers, body.encode()))
 
     def publish(self, message: str) -> list[Answer]:
-        """Take a message of the NATS broker (from 1.5.0)."""
+        """Process a message of the NATS broker (from 1.5.0)."""
         self.catch_up()
         return nats.publish(self, message)
 
     def _public(self, request: Request) -> Answer | None:
-        """What everybody sees: the login page with the version in its footer."""
+        """Return the login page with the version in its footer; None for another path."""
         if request.method != "GET" or request.plain_path != "/login":
             return None
         lines = (

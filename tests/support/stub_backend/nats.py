@@ -19,20 +19,20 @@ _BLANK = re.compile(r"\s*")
 
 
 def publish(state: State, message: str) -> list[Answer]:
-    """Take one message; what REST would have answered to each of its lines.
+    """Process one message; return what REST would have answered to each of its lines.
 
     A line that cannot be read ends its message.
     """
     answers = []
     at = 0
     while (line := _LINE.match(message, at)) and int(line["time"]) != 0:
-        answers.append(_taken(state, line))
+        answers.append(_process_line(state, line))
         blank = _BLANK.match(message, line.end())
         at = blank.end() if blank else line.end()
     return answers
 
 
-def _taken(state: State, line: re.Match[str]) -> Answer:
+def _process_line(state: State, line: re.Match[str]) -> Answer:
     event = re.sub(r'\\(["\\])', r"\1", line["event"])
     request = Request("POST", "", body=event.encode())
     account = Account("nats")

@@ -1,4 +1,4 @@
-"""What can be read by REST: the listing, single jobs, clusters, used nodes, users."""
+"""Read access by REST: the listing, single jobs, clusters, used nodes, users."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class ParameterError(Exception):
 
 
 class Wanted:
-    """The filters and the page of a listing, as its parameters say."""
+    """The filters and the page of a listing, from its parameters."""
 
     def __init__(self, state: State, request: Request) -> None:
         self.states: list[str] = []
@@ -62,7 +62,7 @@ class Wanted:
             self.items = number
 
     def fits(self, key: Key, row: Row) -> bool:
-        """Does a row pass the filters?"""
+        """Return whether a row passes the filters."""
         return (
             (not self.states or row["jobState"] in self.states)
             and self.cluster in (None, key[1])
@@ -71,7 +71,7 @@ class Wanted:
         )
 
     def paged(self, keys: list[Key]) -> list[Key]:
-        """One page of the rows found."""
+        """Return the keys of the requested page."""
         if self.items == _ALL:
             return keys
         begin = (self.page - 1) * self.items
@@ -103,7 +103,7 @@ def listing(state: State, request: Request, account: Account, _: str) -> Answer:
 
 
 def _sort(state: State, keys: list[Key], *, by_state: bool) -> None:
-    """Newest start first; 1.4.0 and 1.4.1 sort nothing, so an index decides."""
+    """Sort keys by newest start; 1.4.0 and 1.4.1 do not sort, so an index decides."""
     table = state.job_table
     if not state.release.queues_starts:
         keys.sort(key=lambda key: (-key[2], -table[key]["id"]))
@@ -114,7 +114,7 @@ def _sort(state: State, keys: list[Key], *, by_state: bool) -> None:
 
 
 def job_by_id(state: State, request: Request, _account: Account, argument: str) -> Answer:
-    """Answer /api/jobs/{database id}; up to 1.4.4 metrics are asked for in vain."""
+    """Answer /api/jobs/{database id}; up to 1.4.4 a request for metrics gets an empty body."""
     number = database_id(argument)
     if isinstance(number, Answer):
         return number

@@ -1,4 +1,4 @@
-"""What a release does differently, one name per difference."""
+"""The differences between releases, one attribute per difference."""
 
 from __future__ import annotations
 
@@ -47,19 +47,19 @@ class Release:
         self.tells_stopped_apart = self.since(1, 4, 3)  # "already stopped" is 422, not 400
         self.has_rest_reading = self.since(1, 3, 0)  # clusters, jobs by database id, edit_meta
         self.has_scopes = self.since(1, 4, 0)
-        self.guards_api_by_role = self.since(1, 4, 0)  # else every handler does
+        self.guards_api_by_role = self.since(1, 4, 0)  # else every handler does it
         self.guards_api_by_address = self.since(1, 4, 4)
         self.checks_issue_time = not self.since(1, 3, 0)
-        self.picks_newest = self.since(1, 4, 0)  # where a tuple is not whole
+        self.picks_newest = self.since(1, 4, 0)  # if a tuple is incomplete
         self.refuses_bad_pages = self.since(1, 5, 4)
         self.states = NEW_STATES if self.is_new else OLD_STATES
 
     def since(self, *number: int) -> bool:
-        """Is this release that one or a later one?"""
+        """Return whether this release is that one or a later one."""
         return self._number >= number
 
 
 @cache
 def release(text: str) -> Release:
-    """The release of that number, such as 1.5.4."""
+    """Return the release of that number, such as 1.5.4."""
     return Release(text)

@@ -11,7 +11,7 @@ from stub_backend.release import Release
 from stub_backend.state import State
 from stub_backend.tables import Key, Row
 
-# Left out where they are zero or empty.
+# Omitted if they are zero or empty.
 _OPTIONAL = frozenset(
     {
         *("partition", "arrayJobId", "numHwthreads", "numAcc", "smt", "walltime"),
@@ -41,7 +41,7 @@ def as_job(
     with_metadata: bool = False,
     tags: list[Row] | None = None,
 ) -> Row:
-    """A row as the handlers for single jobs show it: up to 1.4.4 the start is RFC 3339."""
+    """Return a row as the handlers of single jobs show it, up to 1.4.4 with an RFC 3339 start."""
     shown = _shown(state, key, row, with_metadata=with_metadata, tags=tags or [])
     if state.is_new:
         return shown
@@ -52,7 +52,7 @@ def as_job(
 
 
 def as_item(state: State, key: Key, row: Row, *, with_metadata: bool, account: Account) -> Row:
-    """A row as the listing shows it: the start in epoch seconds."""
+    """Return a row as the listing shows it: the start in epoch seconds."""
     tags = scoped_tags(state, row["id"], account)
     shown = _shown(state, key, row, with_metadata=with_metadata, tags=tags)
     return shown | {"statistics": {} if row.get("archived") else None}
@@ -91,14 +91,14 @@ def _shown(
 
 
 def sharing(release: Release, row: Row) -> Row:
-    """The sharing field in the words of a release; rows of older ones were migrated."""
+    """Return the sharing field in the words of a release; rows of older ones were migrated."""
     if not release.is_new:
         return {"exclusive": row.get("exclusive", 1)}
     return {"shared": row.get("shared", _SHARED[row.get("exclusive", 1)])}
 
 
 def duration(state: State, key: Key, row: Row) -> int:
-    """Seconds from the start, up to now for a running job; 32 bits wide."""
+    """Return the seconds from the start to the end, or to now; they wrap at 32 bits."""
     if row["jobState"] == "running" and "stopTime" not in row:
         return int(state.clock()) - key[2]
     if "stopTime" not in row:
@@ -108,7 +108,7 @@ def duration(state: State, key: Key, row: Row) -> int:
 
 
 def scoped_tags(state: State, number: int, account: Account) -> list[Row]:
-    """The tags of a row that an account may see."""
+    """Return the tags of a row that an account may see."""
     shown = {"global", account.name} | ({"admin"} if account.is_admin else set())
     carried = state.tagged.get(number, [])
     scopes = state.release.has_scopes
@@ -121,12 +121,12 @@ def scoped_tags(state: State, number: int, account: Account) -> list[Row]:
 
 
 def rfc3339(instant: int) -> str:
-    """Epoch seconds as the server prints them; it runs in UTC."""
+    """Return epoch seconds as the server prints them; it runs in UTC."""
     return datetime.fromtimestamp(instant, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def path_in_archive(key: Key) -> str:
-    """Where the server keeps a job's metadata."""
+    """Return the path of a job's metadata in the server's archive."""
     return f"var/job-archive/{key[1]}/{key[0] // 1000}/{key[0] % 1000:03d}/{key[2]}/meta.json"
 
 

@@ -1,7 +1,7 @@
 """From method and path to a handler's name, as gorilla/mux (up to 1.4.4) and chi (1.5) route.
 
-gorilla redirects where a slash is missing or too much, behind the authentication, and everything
-whose path is not clean, before it. chi redirects nothing: another path is another route.
+gorilla redirects a path with a missing or an extra slash after the authentication, and a path that
+is not clean before it. chi redirects nothing: another path is another route.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Route:
     path: str
 
     def argument(self, path: str) -> str | None:
-        """What stands for `{id}`, "" without one; None if the path is another."""
+        """Return the segment for `{id}`, "" without one; None if the path does not match."""
         pattern = re.escape(self.path).replace(re.escape(_ID), "([^/]+)")
         found = re.fullmatch(pattern, path)
         if found is None:
@@ -37,7 +37,7 @@ class Route:
 
 @dataclass(frozen=True)
 class Match:
-    """The handler for a request and the argument in its path; or a redirect behind the login."""
+    """The handler for a request and the argument in its path, or a redirect after the login."""
 
     handler: str
     argument: str = ""
@@ -46,7 +46,7 @@ class Match:
 
 @cache
 def routes(release: Release, *, nats: bool) -> tuple[Route, ...]:
-    """The routes under /api/ in the order in which they are tried."""
+    """Return the routes under /api/ in the order in which they are tried."""
     return tuple(_routes(release, nats=nats))
 
 
@@ -79,7 +79,7 @@ def _routes(release: Release, *, nats: bool) -> Iterator[Route]:
 
 
 def find(request: Request, release: Release, *, nats: bool) -> Match | Answer:
-    """Route one request; an answer where no handler is reached."""
+    """Route one request; return an answer if it reaches no handler."""
     if release.is_new:
         return _chi(request, routes(release, nats=nats))
     return _gorilla(request, routes(release, nats=nats))
@@ -128,7 +128,7 @@ def _chi(request: Request, known: tuple[Route, ...]) -> Match | Answer:
 
 
 def redirected(request: Request, location: str) -> Answer:
-    """A redirect as Go words it: only a GET is told in HTML."""
+    """Return a redirect as Go writes it: only the answer to a GET has a body."""
     headers = (("Location", location),)
     if request.method != "GET":
         return Answer(301, "", "", headers)

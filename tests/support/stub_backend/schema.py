@@ -44,14 +44,14 @@ _FOOTPRINT = Dictionary(Real(), "map[string]float64", 0.0)
 
 @cache
 def tag(release: Release) -> Struct:
-    """One tag: `{"type", "name", "scope"}`."""
+    """Return the shape of one tag: `{"type", "name", "scope"}`."""
     fields: dict[str, Shape] = {"id": _INT, "type": _TEXT, "name": _TEXT}
     return Struct("Tag", fields | ({"scope": _TEXT} if release.has_scopes else {}), "schema.Tag")
 
 
 @cache
 def start(release: Release) -> Struct:
-    """The body of start_job."""
+    """Return the shape of the body of start_job."""
     base = _BASE | {
         "resources": Items(_RESOURCE, "[]*schema.Resource"),
         "tags": Items(tag(release), "[]*schema.Tag"),
@@ -71,13 +71,13 @@ def start(release: Release) -> Struct:
 
 
 def _named(release: Release, name: str) -> str:
-    """Names of request types were respelled in 1.5.0."""
+    """Return the name of a request type; 1.5.0 changed the spelling."""
     return name.replace("Api", "API") if release.is_new else name
 
 
 @cache
 def stop(release: Release) -> Struct:
-    """The body of stop_job."""
+    """Return the shape of the body of stop_job."""
     fields: dict[str, Shape] = {
         "jobId": _INT,
         "cluster": _TEXT,
@@ -91,14 +91,14 @@ def stop(release: Release) -> Struct:
 
 @cache
 def delete(release: Release) -> Struct:
-    """The body of delete_job."""
+    """Return the shape of the body of delete_job."""
     name = _named(release, "DeleteJobApiRequest")
     return Struct(name, {"jobId": _INT, "cluster": _TEXT, "startTime": _INT}, f"api.{name}")
 
 
 @cache
 def tags(release: Release) -> Items:
-    """The body of tag_job."""
+    """Return the shape of the body of tag_job."""
     return Items(tag(release), f"api.{_named(release, 'TagJobApiRequest')}")
 
 

@@ -1,4 +1,4 @@
-"""start_job: checks in the server's order, the duplicate rule, and where the row goes."""
+"""start_job: checks in the server's order, the duplicate rule, and the table for the row."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def start(state: State, request: Request, account: Account, _: str) -> Answer:
 
 
 def _refused(state: State, document: Row) -> str:
-    """Why a start is bad in itself; fills in the subcluster."""
+    """Return why a start is refused, or an empty text; fill in the subcluster."""
     name = document.get("cluster", "")
     known = [each["name"] for each in state.clusters] or [state.cluster]
     if name not in known:
@@ -93,7 +93,7 @@ def _values_refused(document: Row) -> str:
 
 
 def _duplicate(state: State, document: Row) -> Answer | None:
-    """The signed rule: nothing within a day of a stored run, nothing older than one."""
+    """Refuse a start before a stored run of the job id, or less than a day after it."""
     job_id, cluster, begin = key_of(document)
     for key in state.job_table.runs(job_id, cluster):
         if begin - key[2] < DAY_SECONDS:
@@ -112,14 +112,14 @@ def _stored(state: State, document: Row, account: Account) -> Answer:
     words = _insert(state, row, account)
     if words:
         stored = not words.startswith(_NOT_INSERTED)
-        return _tagged_in_vain(release, words) if stored else refusal(500, words)
+        return _tag_failed(release, words) if stored else refusal(500, words)
     if release.names_id_in_201:
         return as_json(201, {"id": row["id"]})
     return as_json(201, {"msg": "success"})
 
 
 def _row(release: Release, document: Row) -> Row:
-    """What the tables keep of a start."""
+    """Return the row that the tables store for a start."""
     sharing: Row = {"shared": "none"} if release.is_new else {"exclusive": 1}
     row = {"monitoringStatus": 1, **sharing, **document}
     row.pop("id", None)
@@ -128,7 +128,7 @@ def _row(release: Release, document: Row) -> Row:
 
 
 def _insert(state: State, row: Row, account: Account) -> str:
-    """Store a row, then its tags; what the database says against it."""
+    """Store a row, then its tags; return the error, or an empty text."""
     tags = row.pop("tags", [])
     cached = state.is_new and not tags
     table = state.cache_table if cached else state.job_table
@@ -156,8 +156,8 @@ def _violated(row: Row, checks: tuple[_Check, ...]) -> str:
     return ""
 
 
-def _tagged_in_vain(release: Release, words: str) -> Answer:
-    """The job is stored all the same; up to 1.4.4 a line of text stands before the JSON."""
+def _tag_failed(release: Release, words: str) -> Answer:
+    """Return the error for a stored job's tag; up to 1.4.4 a line of text precedes the JSON."""
     answer = refusal(500, words)
     if release.is_new:
         return answer

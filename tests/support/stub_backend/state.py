@@ -1,4 +1,4 @@
-"""What one server holds and how it is set up; the rules lie in the modules that take it."""
+"""The contents and the settings of one server; the rules are in the modules that use it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _INSERT_SECONDS = 0.003
 
 
 class Worker(StrEnum):
-    """How the queue of 1.4.0 and 1.4.1 is worked off: one start after another."""
+    """How the queue of 1.4.0 and 1.4.1 is processed: one start after another."""
 
     INSTANT = "instant"  # before the next request
     MANUAL = "manual"  # by `work()` alone
@@ -31,7 +31,7 @@ class Worker(StrEnum):
 
 @dataclass
 class Tag:
-    """A tag and the rows that carry it."""
+    """A tag as the server stores it."""
 
     id: int
     type: str
@@ -59,7 +59,7 @@ class State:
     nats: bool = False  # job events by NATS: start_job and stop_job are not routed
     worker: Worker = Worker.INSTANT
     commit_seconds: float | None = None  # None: `commit()` alone moves cached rows
-    archives: bool = True  # False: a stopped job stays to be archived
+    archives: bool = True  # False: the archiver does not run
     clock: Callable[[], float] = time.time
     tags: list[Tag] = field(default_factory=list)
     tagged: dict[int, list[int]] = field(default_factory=dict)  # row id to tag ids
@@ -75,22 +75,22 @@ class State:
 
     @property
     def release(self) -> Release:
-        """What this version does differently; it may be changed at any time."""
+        """The differences of this version, which may be changed at any time."""
         return release(self.version)
 
     @property
     def build(self) -> str:
-        """The version as the login page shows it; a build of one's own may carry none."""
+        """The version as the login page shows it; a self-built server may show none."""
         return self.version
 
     @property
     def is_new(self) -> bool:
-        """Tell whether starts are cached and sharing is a word (from 1.5.0)."""
+        """Return whether starts are cached and sharing is a word (from 1.5.0)."""
         return self.release.is_new
 
     @property
     def gate(self) -> Gate:
-        """Who is let in."""
+        """The access rules of this server."""
         tokens = {PREFIX + name: account for name, account in self.accounts.items()}
         tokens[self.token] = Account("api")
         return Gate(
@@ -103,7 +103,7 @@ class State:
 
     @property
     def job_table(self) -> Table:
-        """The main table, whatever mapping was assigned."""
+        """The main table, even if another mapping was assigned."""
         if not isinstance(self.job, Table):
             self.job = Table(self.job)
         return self.job
@@ -116,12 +116,12 @@ class State:
         return self.cache
 
     def subclusters(self, cluster: str) -> dict[str, dict[str, Any]]:
-        """The subclusters of a configured cluster by name."""
+        """Return the subclusters of a configured cluster by name."""
         parts = (each["subClusters"] for each in self.clusters if each["name"] == cluster)
         return {part["name"]: part for each in parts for part in each}
 
     def commit(self) -> None:
-        """Move the cached rows into the main table, but for those that it has."""
+        """Move the cached rows into the main table, except those that it already has."""
         for key, row in list(self.cache_table.items()):
             if key not in self.job_table:
                 self.job_table[key] = {k: v for k, v in row.items() if k != "id"}
@@ -130,12 +130,12 @@ class State:
     def work(self, count: int = QUEUE_PLACES) -> bool:
         """Store some queued starts; False: the database refused one, which is lost.
 
-        The worker stops behind that one: it held up all others for five seconds.
+        The worker stops after that one: it blocks all others for five seconds.
         """
         return all(self.queue.popleft()() for _ in range(min(count, len(self.queue))))
 
     def catch_up(self) -> None:
-        """Do what is due by now: commit on the interval, work off the queue."""
+        """Do what is due by now: commit on the interval, process the queue."""
         if self.commit_seconds is not None:
             self._commit_if_due(self.commit_seconds)
         while self.queue and self.worker is Worker.INSTANT:
@@ -144,7 +144,7 @@ class State:
             self._worker_free_at += _INSERT_SECONDS if self.work(1) else _ATTEMPTS_SECONDS
 
     def enqueue(self, store: Callable[[], bool]) -> None:
-        """Queue a start, told as what stores it; with every place taken the oldest goes first."""
+        """Queue a function that stores a start; if the queue is full, store the oldest first."""
         if len(self.queue) >= QUEUE_PLACES:
             self.work(1)
         if not self.queue:
@@ -161,13 +161,13 @@ class State:
 
 
 def key_of(row: Row) -> Key:
-    """The tuple that identifies a run."""
+    """Return the tuple that identifies a run."""
     return row.get("jobId", 0), row.get("cluster", ""), row.get("startTime", 0)
 
 
 @cache
 def nodes_of(nodes: str) -> frozenset[str]:
-    """The nodes of a list that knows commas and ranges of fixed width: `n[01-04],m1`."""
+    """Return the nodes of a list with commas and ranges of fixed width: `n[01-04],m1`."""
     names: set[str] = set()
     for prefix, ranges in re.findall(r"([^,\[\]]+)(?:\[([^\]]*)\])?", nodes):
         if not ranges:

@@ -17,7 +17,7 @@ class Table(MutableMapping[Key, Row]):
         self.update(rows or {})
 
     def clear(self) -> None:
-        """Forget all rows."""
+        """Remove all rows."""
         self._rows: dict[Key, Row] = {}
         self._of_job: dict[int, dict[Key, None]] = {}
         self._by_id: dict[int, Key] = {}
@@ -49,18 +49,18 @@ class Table(MutableMapping[Key, Row]):
         return len(self._rows)
 
     def next_id(self) -> int:
-        """The id of the next row; that of a deleted newest row is used again."""
+        """Return the id of the next row; the id of a deleted newest row is used again."""
         if self._highest is None:
             self._highest = max(self._by_id, default=0)
         return self._highest + 1
 
     def row(self, number: int) -> tuple[Key, Row] | None:
-        """The row with an id."""
+        """Return the row with an id and its key; None if there is none."""
         key = self._by_id.get(number)
         return None if key is None else (key, self._rows[key])
 
     def runs(self, job_id: int, cluster: str | None = None, start: int | None = None) -> list[Key]:
-        """Keys of a job id's runs by row id; None: on any cluster, with any start."""
+        """Return the keys of a job id's runs by row id; None: any cluster, any start."""
         keys = (
             key
             for key in self._of_job.get(job_id, ())

@@ -1,4 +1,4 @@
-"""Requests and answers as values, and error bodies as the server words them."""
+"""Requests and answers as values, and error bodies as the server writes them."""
 
 from __future__ import annotations
 
@@ -46,38 +46,38 @@ class Request:
 
 
 def encode(value: Any) -> str:
-    """JSON as Go's encoder writes it: no blanks, UTF-8, `<`, `>` and `&` escaped."""
+    """Return JSON as Go's encoder writes it: no blanks, UTF-8, `<`, `>` and `&` escaped."""
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
     return text.translate(_ESCAPES)
 
 
 def as_json(status: int, value: Any) -> Answer:
-    """An answer of a handler; Go's encoder ends it with a line end."""
+    """Return a handler's JSON answer; Go's encoder adds a newline at the end."""
     return Answer(status, encode(value) + "\n")
 
 
 def refusal(status: int, words: str) -> Answer:
-    """An error as a handler words it."""
+    """Return an error as a handler writes it."""
     return as_json(
         status, {"status": HTTPStatus(status).phrase.replace("Content", "Entity"), "error": words}
     )
 
 
 def stopped_by_auth(words: str) -> Answer:
-    """An error as the authentication words it from 1.4.0 on: another order of keys."""
+    """Return an error as the authentication writes it from 1.4.0 on: in another key order."""
     return as_json(401, {"error": words, "status": "Unauthorized"})
 
 
 def text(status: int, words: str) -> Answer:
-    """An error in plain text."""
+    """Return an error in plain text."""
     return Answer(status, words + "\n", TEXT)
 
 
 def page(status: int, title: str, *lines: str) -> Answer:
-    """A web page, reduced to its title and some lines."""
+    """Return a web page, reduced to its title and some lines."""
     head = ("<!DOCTYPE html>", "<html><head>", f"<title>{title}</title>", "</head><body>")
     body = "\n".join((*head, *lines, "</body></html>", ""))
     return Answer(status, body, HTML)
 
 
-PANIC = Answer(500, "", "")  # what a panic in a handler leaves
+PANIC = Answer(500, "", "")  # the answer after a panic in a handler

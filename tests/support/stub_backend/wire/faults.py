@@ -1,4 +1,4 @@
-"""How a connection fails on demand: silence, a reset, a cut, a drip."""
+"""Faults of a connection on demand: no answer, a reset, a cut answer, single bytes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _RESET_AT_CLOSE = struct.pack("ii", 1, 0)
 
 
 class Kind(StrEnum):
-    """What happens instead of an answer."""
+    """The kind of fault that replaces a normal answer."""
 
     SILENCE = "silence"  # the request is read and never answered
     RESET = "reset"  # the connection is reset
@@ -26,7 +26,7 @@ class Kind(StrEnum):
 class Fault:
     """A fault of the next `times` requests (None: of all) whose path begins with `path`.
 
-    `handled`: the request takes effect, only its answer suffers. `after_bytes` of a CUT or a DRIP
+    `handled`: the request takes effect, only its answer fails. `after_bytes` of a CUT or a DRIP
     arrive at once.
     """
 
@@ -39,7 +39,7 @@ class Fault:
 
 
 class Faults:
-    """The switch: which fault is on, and the connections that it keeps waiting."""
+    """Holds the active fault and the connections that it keeps waiting."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -48,14 +48,14 @@ class Faults:
         self._mended = threading.Event()
 
     def switch(self, fault: Fault | None) -> None:
-        """Put a fault in place of the one that was on; None: all is well. Who waits is hung up."""
+        """Replace the active fault (None: no fault) and close the connections that wait."""
         with self._lock:
             self._mended.set()
             self._mended = threading.Event()
             self._fault, self._left = fault, fault.times if fault else None
 
     def take(self, path: str) -> tuple[Fault, threading.Event] | None:
-        """The fault for one request and what ends it; None if it is answered."""
+        """Return the fault for one request and the event that ends it; None if it is answered."""
         with self._lock:
             fault = self._fault
             if fault is None or not path.startswith(fault.path) or self._left == 0:
@@ -66,7 +66,7 @@ class Faults:
 
 
 def suffer(peer: socket.socket, fault: Fault, mended: threading.Event, answer: bytes) -> None:
-    """Do to a connection what the fault says; it is over afterwards."""
+    """Apply a fault to a connection, which the caller closes afterwards."""
     with contextlib.suppress(OSError):
         if fault.kind is Kind.SILENCE:
             mended.wait()

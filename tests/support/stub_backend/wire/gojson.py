@@ -2,7 +2,7 @@
 
 The syntax of the first value is checked as a whole, then the first misfit in the order of the
 text is the error. Field names match in any case; `null` leaves a field as it was; a repeated field
-counts once more; what is no UTF-8 becomes U+FFFD. Source: Go's encoding/json, recorded answers.
+counts once more; invalid UTF-8 becomes U+FFFD. Source: Go's encoding/json, recorded answers.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _EXPECTED = {
 
 
 class GoError(ValueError):
-    """Why Go would not decode, in its words."""
+    """Go refuses to decode a text; the message is Go's."""
 
 
 class Pairs(list[tuple[str, Any]]):
@@ -48,7 +48,7 @@ class Where:
     path: str = ""
 
     def misfit(self, found: str, kind: str) -> GoError:
-        """The error for a value of the wrong kind."""
+        """Return the error for a value of the wrong kind."""
         target = f"struct field {self.struct}.{self.path}" if self.path else "value"
         return GoError(f"json: cannot unmarshal {found} into Go {target} of type {kind}")
 
@@ -68,7 +68,7 @@ class Int:
     name: str
 
     def read(self, value: Any, where: Where) -> int:
-        """Refuse what overflows or has a point."""
+        """Return an integer; refuse a value that overflows or has a decimal point."""
         limit = 1 << (self.bits - 1)
         if type(value) is int and -limit <= value < limit:
             return value
@@ -80,7 +80,7 @@ class Real:
     """A floating-point number."""
 
     def read(self, value: Any, where: Where) -> float:
-        """Take any number."""
+        """Return any number as a float."""
         if type(value) is int or isinstance(value, Float):
             return float(value)
         raise where.misfit(_kind(value), "float64")
@@ -93,7 +93,7 @@ class Text:
     name: str = "string"
 
     def read(self, value: Any, where: Where) -> str:
-        """Replace what is no Unicode."""
+        """Return a text with its lone surrogates replaced."""
         if type(value) is str:
             return _SURROGATE.sub("\ufffd", value)
         raise where.misfit(_kind(value), self.name)
@@ -104,7 +104,7 @@ class Bool:
     """True or false."""
 
     def read(self, value: Any, where: Where) -> bool:
-        """Take nothing else."""
+        """Return true or false; refuse any other value."""
         if type(value) is bool:
             return value
         raise where.misfit(_kind(value), "bool")
@@ -118,7 +118,7 @@ class Items:
     name: str
 
     def read(self, value: Any, where: Where) -> list[Any]:
-        """Read every item."""
+        """Return the list with every item decoded."""
         if type(value) is not list:
             raise where.misfit(_kind(value), self.name)
         return [None if item is None else self.of.read(item, where) for item in value]
@@ -133,7 +133,7 @@ class Dictionary:
     empty: Any = ""
 
     def read(self, value: Any, where: Where) -> dict[str, Any]:
-        """Read every value; names come out sorted, as Go prints them."""
+        """Return the object with every value decoded, sorted by name as Go prints it."""
         if not isinstance(value, Pairs):
             raise where.misfit(_kind(value), self.name)
         found = {
@@ -157,7 +157,7 @@ class Struct:
         return {name.lower(): name for name in self.fields}
 
     def read(self, value: Any, where: Where) -> dict[str, Any]:
-        """Read the fields that are there; those that are `null` are left out."""
+        """Return the decoded fields of the object; omit those that are `null`."""
         if not isinstance(value, Pairs):
             raise where.misfit(_kind(value), self.full_name or self.name)
         found: dict[str, Any] = {}
@@ -172,10 +172,10 @@ class Struct:
 
 
 def decode(body: bytes, shape: Shape) -> Any:
-    """Read the first JSON value of a body; None for `null`.
+    """Decode the first JSON value of a body; return None for `null`.
 
     Raises:
-        GoError: no JSON, or it does not fit.
+        GoError: the body is no JSON, or does not fit.
     """
     value = parse(body.decode("utf-8", "replace"))
     return None if value is None else shape.read(value, Where())

@@ -1,7 +1,7 @@
-"""A small HTTP/1.1 server on loopback: one thread a connection, one segment an answer.
+"""A small HTTP/1.1 server on loopback: one thread per connection, one segment per answer.
 
 The standard library's server writes an answer in pieces, which a client's delayed acknowledgement
-holds up for 40 ms, and takes too long over each request for a load test.
+delays by 40 ms, and needs too much time per request for a load test.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ class HttpServer:
         self._thread = threading.Thread(target=self._accept, daemon=True)
 
     def start(self) -> None:
-        """Serve from now on."""
+        """Start to serve."""
         self._thread.start()
 
     def close(self) -> None:
-        """End the server and all connections; the port refuses from then on."""
+        """Stop the server and close all connections; the port refuses connections from then on."""
         self.faults.switch(None)
         with contextlib.suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
@@ -72,7 +72,7 @@ class HttpServer:
             self._peers.discard(peer)
 
     def _served(self, peer: socket.socket, request: Request) -> bool:
-        """Answer one request; whether the connection goes on."""
+        """Answer one request; return whether the connection stays open."""
         broken = self.faults.take(request.path)
         if broken is None:
             peer.sendall(packed(self._respond(request), request))
@@ -92,7 +92,7 @@ class _Reader:
         self._rest = b""
 
     def request(self) -> Request | None:
-        """The next request; None at the end of the connection.
+        """Return the next request; None at the end of the connection.
 
         Raises:
             ValueError: this is no HTTP.
@@ -144,7 +144,7 @@ class _Reader:
 
 
 def packed(answer: Answer, request: Request) -> bytes:
-    """An answer as bytes; compressed if that was asked for, without body after HEAD."""
+    """Return an answer as bytes, compressed if the client asked for it, without body for HEAD."""
     body = answer.body.encode()
     headers = list(answer.headers)
     if answer.kind:

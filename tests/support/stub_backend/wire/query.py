@@ -1,4 +1,4 @@
-"""GraphQL documents: what is selected with which arguments. One operation, no fragments."""
+"""GraphQL documents: the selected fields and their arguments. One operation, no fragments."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _END = "<EOF>"
 
 
 class GraphqlError(Exception):
-    """Why a document is refused; `column` counts from 1, 0 if it does not matter."""
+    """A document is refused; `column` counts from 1, 0 if it does not matter."""
 
     def __init__(self, words: str, column: int, code: str) -> None:
         super().__init__(words)
@@ -24,7 +24,7 @@ class GraphqlError(Exception):
 
 
 class Variable(str):
-    """The name of a variable where a value stands."""
+    """The name of a variable in the place of a value."""
 
     __slots__ = ()
 
@@ -79,7 +79,7 @@ class _Parser:
         return token
 
     def _skip_head(self) -> None:
-        """Pass over `query Name($f:[JobFilter!])`: the handler knows its variables."""
+        """Skip `query Name($f:[JobFilter!])`: the handler knows its variables."""
         while self._peek().text not in {"{", _END}:
             self._next()
 
