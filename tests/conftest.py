@@ -1,4 +1,4 @@
-"""What no test may leave for the next one: umask, signal handlers, root logger, open spools."""
+"""Fixtures that undo what a test changes: umask, signal handlers, root logger, open spools."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 @pytest.fixture(autouse=True)
-def process_as_before() -> Iterator[None]:
-    """Give every test the process as it was, whatever a command has changed."""
+def restore_process_state() -> Iterator[None]:
+    """Restore umask, root logger, exception hook and signal handlers after each test."""
     root = logging.getLogger()
     level, hook, umask = root.level, threading.excepthook, os.umask(0o022)
     handlers = root.handlers[:]
@@ -36,7 +36,7 @@ def process_as_before() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def spools_closed(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Close the spools of a test's drains: a drain that dies leaves that to the kernel."""
+    """Close the spools of a test's drains: a drain that is killed leaves that to the kernel."""
     yield
     root = getattr(request.node, "funcargs", {}).get("tmp_path")
     if root is not None:
@@ -45,7 +45,7 @@ def spools_closed(request: pytest.FixtureRequest) -> Iterator[None]:
 
 @pytest.fixture
 def layout(tmp_path: Path) -> Iterator[Layout]:
-    """Return an empty spool, open."""
+    """Yield the open layout of an empty spool."""
     with empty_spool(tmp_path) as made:
         yield made
 

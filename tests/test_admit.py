@@ -35,29 +35,29 @@ def event(start: int | None = None, **extras: str) -> Event:
     )
 
 
-def test_a_whole_record_is_taken_as_it_is() -> None:
-    """With the moment at which it was seen."""
+def test_a_complete_record_becomes_a_run() -> None:
+    """The record is unchanged; the run also has the time at which it was seen."""
     expected = Run(job=JOB, start_time=BEGAN, seen=NOW)
 
     assert expected == admit(JOB, **facts())
 
 
-def test_a_user_known_by_number_alone_is_named_later() -> None:
-    """The numeric id is enough to keep the run."""
+def test_a_numeric_user_id_is_enough() -> None:
+    """The user's name can be filled in later."""
     run = admit(replace(JOB, user=None, uid=1000), **facts())
 
     assert (run.job.user, run.job.uid) == (None, 1000)
 
 
 def test_a_missing_user_is_taken_from_the_hook() -> None:
-    """The controller wrote it into the hook's environment."""
+    """The controller writes it to the hook's environment."""
     job = replace(JOB, user=None, uid=77)
 
     assert "eve" == admit(job, **facts(event(user="eve"))).job.user
 
 
 def test_missing_nodes_are_taken_from_the_hook() -> None:
-    """A completing job's record lists only what still cleans up."""
+    """The record of a completing job lists only the nodes that are still cleaning up."""
     job = replace(JOB, nodes=())
 
     assert ("n1", "n2") == admit(job, **facts(event(nodes="n[1-2]"))).job.nodes
@@ -72,15 +72,15 @@ def test_missing_nodes_are_taken_from_the_hook() -> None:
     ],
 )
 def test_a_run_that_cannot_be_reported_says_what_is_missing(job: Job, missing: str) -> None:
-    """It is set aside here, not refused by cc-backend."""
+    """The run is set aside here, before cc-backend can reject it."""
     with pytest.raises(IncompleteRunError) as caught:
         admit(job, **facts())
 
     assert missing == caught.value.reason
 
 
-def test_a_node_list_that_cannot_be_read_is_no_node_list() -> None:
-    """Hostile extras do no harm."""
+def test_an_unreadable_node_list_counts_as_missing() -> None:
+    """Bad extras of an event must not cause an error."""
     with pytest.raises(IncompleteRunError, match="lists no nodes"):
         admit(replace(JOB, nodes=()), **facts(event(nodes="n[5-1]")))
 
@@ -99,14 +99,14 @@ def test_a_node_list_that_cannot_be_read_is_no_node_list() -> None:
     ],
 )
 def test_sharing_is_taken_from_the_hook(extras: dict[str, str], sharing: Sharing | None) -> None:
-    """Where Slurm gives an Exclusive value it alone decides."""
+    """If Slurm gives an Exclusive value, only that value decides."""
     job = replace(JOB, sharing=None)
 
     assert sharing is admit(job, **facts(event(None, **extras))).job.sharing
 
 
-def test_hook_knows_sharing_better_than_accounting() -> None:
-    """Accounting has none up to 25.11: its value is deduced from the number of CPUs."""
+def test_sharing_of_the_hook_replaces_that_of_accounting() -> None:
+    """Up to 25.11 accounting has no sharing; its value is derived from the number of CPUs."""
     job = replace(JOB, sharing=Sharing.SHARED)
 
     assert Sharing.USER is admit(job, **facts(event(None, oversubscribe="USER"))).job.sharing
@@ -127,12 +127,12 @@ def test_extras_of_an_event_that_is_seconds_off_are_used() -> None:
 
 
 def test_a_backfilled_run_has_no_monitoring() -> None:
-    """The sweeper's events may say so."""
+    """An event of the sweeper may have `monitoring_status=0`."""
     assert 0 == admit(JOB, **facts(event(monitoring_status="0"))).monitoring_status
 
 
 def test_a_closed_row_needs_no_facts() -> None:
-    """What the sweeper closes is known to cc-backend, and only its stop is delivered."""
+    """cc-backend has the row that the sweeper closes, so only its stop is delivered."""
     end = End(time=NOW, state="FAILED", source=EndSource.CLOSE)
 
     run = admit(Job(job_id=5, start_time=BEGAN), **facts(end=end))
@@ -149,7 +149,7 @@ OVER = End(time=NOW, state="COMPLETED", source=EndSource.ACCOUNTING)
 
 
 def test_a_row_that_a_sweep_has_seen_running_needs_no_facts() -> None:
-    """Only its stop is delivered: its start may be refused because a host is gone."""
+    """Only its stop is delivered: a start could be refused because a host was removed."""
     seen = stop(BEGAN, again="1")
 
     run = admit(Job(job_id=5, start_time=BEGAN), **facts(seen, end=OVER))
@@ -168,7 +168,7 @@ def test_a_row_that_a_sweep_has_seen_running_needs_no_facts() -> None:
     ids=["a hook's stop", "missing there", "another row", "not ended"],
 )
 def test_a_run_without_a_row_that_runs_is_started_first(written: Event, end: End | None) -> None:
-    """Nobody has seen that cc-backend has it, or it may go on."""
+    """No sweep has seen a running row of it at cc-backend, or the run has not ended."""
     assert None is admit(JOB, **facts(written, end=end)).started
 
 
@@ -193,5 +193,5 @@ LATER = str(NOW + 500)
 def test_a_run_that_a_sweep_saw_first_is_reported_later(
     events: tuple[Event, ...], not_before: int
 ) -> None:
-    """Unless another event of the same run says that it may be reported now."""
+    """Another event of the same run may allow an earlier report."""
     assert admit(JOB, **facts(*events)).not_before == not_before

@@ -88,18 +88,18 @@ CASES = (
 
 
 def names_of(family: Metric) -> set[str]:
-    """Return the names of a family's samples."""
+    """Return the sample names of a metric family."""
     return {sample.name for sample in family.samples}
 
 
 def test_every_alert_is_tested() -> None:
-    """None is forgotten."""
+    """The rules and the cases of this file name the same alerts."""
     assert set(ALERTS) == {f"CcSlurmSync{case.alert}" for case in CASES}
 
 
 @pytest.mark.parametrize("rule", ALERTS.values(), ids=ALERTS)
-def test_an_alert_says_what_and_what_to_do(rule: dict[str, Any]) -> None:
-    """With its severity and its section of the troubleshooting page."""
+def test_an_alert_has_its_annotations_and_severity(rule: dict[str, Any]) -> None:
+    """Its runbook URL is its section of the troubleshooting page."""
     assert {"summary", "description", "runbook_url"} == set(rule["annotations"])
     assert rule["labels"]["severity"] in {"warning", "critical"}
     page, _, section = rule["annotations"]["runbook_url"].partition("#")
@@ -117,12 +117,12 @@ def test_an_alert_uses_metrics_that_exist(rule: dict[str, Any]) -> None:
 
 @needs_prometheus
 def test_promtool_accepts_the_rules() -> None:
-    """As an administrator would check them."""
+    """An administrator checks the rules with the same command."""
     assert f"SUCCESS: {len(ALERTS)} rules found" in promtool("check", "rules", RULES)
 
 
 def firing(case: Case, minute: int, *, is_firing: bool) -> dict[str, Any]:
-    """Return the expectation whether the alert of a case fires."""
+    """Return a test for promtool: whether the alert of a case fires in a minute."""
     name = f"CcSlurmSync{case.alert}"
     found = [{"labels": f'{{alertname="{name}"}}', "value": 1}] if is_firing else []
     expression = f'count by (alertname) (ALERTS{{alertname="{name}", alertstate="firing"}})'
@@ -132,7 +132,7 @@ def firing(case: Case, minute: int, *, is_firing: bool) -> dict[str, Any]:
 @needs_prometheus
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.alert)
 def test_an_alert_fires_and_clears(case: Case, tmp_path: Path) -> None:
-    """Not before its time, and not after the repair."""
+    """It does not fire before its time or after the repair."""
     expected = [firing(case, case.fires, is_firing=True)]
     expected += [firing(case, minute, is_firing=False) for minute in case.silent]
     series = [{"series": PREFIX + name, "values": values} for name, values in case.series.items()]
@@ -149,8 +149,8 @@ def test_an_alert_fires_and_clears(case: Case, tmp_path: Path) -> None:
 
 
 @needs_prometheus
-def test_a_halt_is_not_also_an_outage(tmp_path: Path) -> None:
-    """One fault, one alert."""
+def test_a_halt_does_not_fire_backend_down(tmp_path: Path) -> None:
+    """One fault must raise one alert."""
     halted = {
         'backend_up{connection="server"}': "0x30",
         'halted{connection="server",reason="token_refused"}': "1x30",

@@ -49,21 +49,21 @@ def write_token(lab: PrometheusLab, text: str) -> None:
 
 
 def refuse_token(lab: PrometheusLab) -> None:
-    """Let the server know another token."""
+    """Let the server accept only another token, and start two jobs."""
     lab.server.model.token = "another"
     for _ in range(2):
         lab.drain.slurm.start(NODE)
 
 
 def accept_token(lab: PrometheusLab) -> None:
-    """Let the server accept the token again, and write it once more."""
+    """Let the server accept the drain's token again, and rewrite the token file."""
     text = lab.drain.site.token.read_text().strip()
     lab.server.model.token = text
     write_token(lab, text)
 
 
 def silence_slurm(lab: PrometheusLab) -> None:
-    """Start a job and let the controller answer nothing."""
+    """Start a job while the controller does not answer."""
     lab.drain.slurm.set_down(controller=True)
     lab.drain.slurm.start(NODE)
 
@@ -82,32 +82,32 @@ def accept_host(lab: PrometheusLab) -> None:
 
 
 def reset_connections(lab: PrometheusLab) -> None:
-    """Let the server be down while a job starts."""
+    """Start a job while the server resets all connections."""
     lab.server.fail(Fault(Kind.RESET))
     lab.drain.slurm.start(NODE)
 
 
 def keep_waiting(lab: PrometheusLab) -> None:
-    """Let the server be down, and a run wait since long ago."""
+    """Let the server reset all connections, and add a run that is long overdue."""
     lab.server.fail(Fault(Kind.RESET))
     lab.drain.site.put(Directory.TODO, run_of(5))
 
 
 def put_newer_file(lab: PrometheusLab) -> None:
-    """Leave a file of a later version, which this one must not touch."""
+    """Leave a file of a later version, which this version must not touch."""
     path = lab.drain.site.spool / "todo" / f"7-{NOON}.json"
     path.write_text('{"version": 999}')
 
 
 def remove_newer_file(lab: PrometheusLab) -> None:
-    """Remove it and restart the service."""
+    """Remove the file of the later version and restart the drain."""
     (lab.drain.site.spool / "todo" / f"7-{NOON}.json").unlink()
     lab.drain.end()
     lab.drain.start()
 
 
 def start_jobs_without_hooks(lab: PrometheusLab) -> None:
-    """Let jobs run that no hook has seen, and a sweep find them."""
+    """Start jobs without a prolog event, and let a sweep find them."""
     hook = lab.drain.slurm.root / "hooks" / "prolog_slurmctld"
     kept = hook.read_text()
     hook.write_text("#!/bin/sh\nexit 0\n")
@@ -118,13 +118,13 @@ def start_jobs_without_hooks(lab: PrometheusLab) -> None:
 
 
 def set_min_free(lab: PrometheusLab, number: int) -> None:
-    """Change a setting; the drain reloads it."""
+    """Change `spool.min_free_bytes`; the drain reloads it."""
     lab.drain.site.document["spool"]["min_free_bytes"] = number
     lab.drain.site.write()
 
 
 def refuse_sweep(lab: PrometheusLab) -> None:
-    """Let a sweep get no answer from accounting."""
+    """Run a sweep while accounting does not answer."""
     lab.drain.slurm.set_down(database=True)
     lab.drain.sweep()
 
@@ -136,14 +136,14 @@ def repeat_sweep(lab: PrometheusLab) -> None:
 
 
 def node_states_reported(lab: PrometheusLab, at: float) -> None:
-    """Leave what the last round of node states leaves, after the drain's first one."""
+    """Write the file of a round of node states at a time, after the drain's first round."""
     path = lab.drain.site.state / "nodes.json"
     until(path.exists, PATIENCE_SECONDS)
     path.write_text(json.dumps({"tried": at, "accepted": at, "states": {"idle": 1}}))
 
 
 def remove_metrics(lab: PrometheusLab) -> None:
-    """End the drain and remove what it wrote."""
+    """Stop the drain and remove its metrics file."""
     lab.drain.end()
     lab.textfile.unlink()
 
@@ -216,7 +216,7 @@ SCENARIOS = (
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.alert)
 def test_an_alert_follows_its_fault(lab: PrometheusLab, scenario: Scenario) -> None:
-    """It fires, alone or with those that belong to it, and clears after the repair."""
+    """It fires, alone or with the alerts in `also`, and clears after the repair."""
     scenario.fault(lab)
     lab.wait(lambda firing: scenario.alert in firing, f"{scenario.alert} does not fire")
     others = (lab.firing() or set()) - {scenario.alert} - scenario.also
@@ -226,8 +226,8 @@ def test_an_alert_follows_its_fault(lab: PrometheusLab, scenario: Scenario) -> N
     assert set() == others
 
 
-def test_runs_that_are_due_in_vain_raise_an_alert(tmp_path: Path, lab: PrometheusLab) -> None:
-    """Starts hang though the server answers; this drain serves its metrics over HTTP."""
+def test_due_runs_without_a_delivery_raise_an_alert(tmp_path: Path, lab: PrometheusLab) -> None:
+    """Requests to start_job hang, others work; this drain serves its metrics over HTTP."""
     with StubServer(Model(version="1.4.4", token=TOKEN)) as server:
         second = MonitoredDrain(tmp_path / "second", server, listen=lab.drain_port)
         server.fail(Fault(Kind.SILENCE, path="/api/jobs/start_job"))
@@ -241,7 +241,7 @@ def test_runs_that_are_due_in_vain_raise_an_alert(tmp_path: Path, lab: Prometheu
 
 
 def test_every_alert_has_a_scenario() -> None:
-    """None is forgotten."""
+    """The rules and the scenarios of this file name the same alerts."""
     names = {scenario.alert for scenario in SCENARIOS} | {"NothingDelivered"}
 
     assert set(alert_rules()) == {f"CcSlurmSync{name}" for name in names}

@@ -1,4 +1,4 @@
-"""What a sweep's first sighting of a job does to the spool, and a hook's word after it."""
+"""What a sweep's first sighting of a job does to the spool, and a hook's event after it."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ def world(tmp_path: Path) -> World:
 
 
 def test_a_first_sighting_is_stored_and_not_reported(world: World) -> None:
-    """Slurm forgets its facts; its hook may only be late."""
+    """Slurm will purge the job, so it is stored; its hook's event may only be late."""
     assert ({}, {"todo": [f"1-{NOON}.json"]}) == (world.backend.rows, world.files())
     assert NOON + GRACE_SECONDS == world.stored("todo", 1).not_before
 
 
 def test_a_first_sighting_is_reported_after_the_grace(world: World) -> None:
-    """No hook has spoken of it."""
+    """No hook has left an event for the job."""
     world.now = NOON + GRACE_SECONDS - 10
     world.run(5)
     before = dict(world.backend.rows)
@@ -39,10 +39,8 @@ def test_a_first_sighting_is_reported_after_the_grace(world: World) -> None:
 
 
 @pytest.mark.parametrize("is_ended", [True, False])
-def test_a_hook_that_speaks_of_a_first_sighting_has_it_reported_at_once(
-    world: World, *, is_ended: bool
-) -> None:
-    """Its event was late, or its end comes before the grace is over."""
+def test_a_hook_event_reports_a_first_sighting_at_once(world: World, *, is_ended: bool) -> None:
+    """The event of its start was late, or the job ends before the grace is over."""
     if is_ended:
         world.end(1)
     else:
@@ -53,7 +51,7 @@ def test_a_hook_that_speaks_of_a_first_sighting_has_it_reported_at_once(
 
 
 def test_another_sighting_does_not_report_a_first_one(world: World) -> None:
-    """The next sweep says the same."""
+    """The next sweep writes the same event again."""
     world.hook("start", 1, extras=SIGHTING)
     world.run(5)
 
@@ -61,7 +59,7 @@ def test_another_sighting_does_not_report_a_first_one(world: World) -> None:
 
 
 def test_a_run_that_is_never_reported_leaves_the_events_of_others(tmp_path: Path) -> None:
-    """Without a user it is a dead letter; what is not settled yet is the next run's."""
+    """Without a user it becomes a dead letter; the event that stays is the next run's."""
     world = World(tmp_path)
     world.slurm.records[1] = replace(world.job(1), user=None, uid=None)
     world.hook("start", 1)

@@ -27,7 +27,7 @@ RUN = Run(
 
 
 def archive(tmp_path: Path, keep_days: float = 3) -> DeliveredArchive:
-    """Return an archive that is not there yet."""
+    """Return an archive whose directory does not exist yet."""
     return DeliveredArchive(tmp_path / "delivered", keep_days=keep_days)
 
 
@@ -38,7 +38,7 @@ def kept(tmp_path: Path) -> dict[str, list[str]]:
 
 
 def test_a_run_is_one_line_in_the_file_of_its_hour(tmp_path: Path) -> None:
-    """The line is a run file's contents."""
+    """The line is the contents of a run file."""
     archive(tmp_path).add(RUN, NOW + 3600)
 
     ((name, (line,)),) = kept(tmp_path).items()
@@ -47,40 +47,40 @@ def test_a_run_is_one_line_in_the_file_of_its_hour(tmp_path: Path) -> None:
 
 
 def test_runs_of_one_hour_follow_each_other(tmp_path: Path) -> None:
-    """Each on its line, whatever the job's name holds."""
+    """Each run has its own line, even if the job's name contains a newline."""
     archive(tmp_path).add(RUN, NOW)
     archive(tmp_path).add(RUN, NOW + 3599)
 
     assert [2] == [len(lines) for lines in kept(tmp_path).values()]
 
 
-def test_the_copies_are_not_for_everybody(tmp_path: Path) -> None:
-    """They hold scripts."""
+def test_others_cannot_read_the_copies(tmp_path: Path) -> None:
+    """The copies contain job scripts."""
     archive(tmp_path).add(RUN, NOW)
     (file,) = (tmp_path / "delivered").iterdir()
 
     assert (0, 0) == (file.stat().st_mode & 0o027, file.parent.stat().st_mode & 0o027)
 
 
-def test_nothing_is_kept_where_that_is_switched_off(tmp_path: Path) -> None:
-    """0 days mean no archive."""
+def test_nothing_is_kept_with_zero_days(tmp_path: Path) -> None:
+    """0 days switch the archive off."""
     archive(tmp_path, keep_days=0).add(RUN, NOW)
 
     assert [] == list(tmp_path.iterdir())
 
 
-def test_a_copy_that_cannot_be_kept_costs_a_warning(
+def test_a_copy_that_cannot_be_written_gives_a_warning(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The delivery stands."""
+    """The run stays delivered."""
     (tmp_path / "delivered").write_text("in the way")
     archive(tmp_path).add(RUN, NOW)
 
     assert "5-100.json is not archived" in caplog.text
 
 
-def test_half_a_line_is_taken_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A disk that fills in the middle of a line does not spoil the next."""
+def test_an_incomplete_line_is_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A disk that fills up in the middle of a line must not damage the next line."""
     archive(tmp_path).add(RUN, NOW)
     write = os.write
     with monkeypatch.context() as patched:
@@ -92,12 +92,12 @@ def test_half_a_line_is_taken_back(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 
 def refuse(*_: object, **__: object) -> None:
-    """Fail as a file system that was made immutable."""
+    """Fail like a directory with the immutable attribute."""
     raise PermissionError(errno.EPERM, "Operation not permitted")
 
 
 def old_file(tmp_path: Path, name: str, *, age: float, size: int = 1) -> None:
-    """Write a (sparse) file of an age into the archive."""
+    """Write a (sparse) file of a given age to the archive."""
     directory = tmp_path / "delivered"
     directory.mkdir(exist_ok=True)
     with (directory / name).open("wb") as file:
@@ -107,15 +107,15 @@ def old_file(tmp_path: Path, name: str, *, age: float, size: int = 1) -> None:
 
 @pytest.mark.parametrize(("age", "left"), [(3 * DAY, 1), (3 * DAY + 1, 0)])
 def test_a_file_expires_by_age(tmp_path: Path, age: float, left: int) -> None:
-    """Just too old is gone."""
+    """A file that is one second too old is removed."""
     old_file(tmp_path, "20251229T00.jsonl", age=age)
     archive(tmp_path).expire(NOW)
 
     assert left == len(kept(tmp_path))
 
 
-def test_the_oldest_go_above_the_size_limit(tmp_path: Path) -> None:
-    """The newest stay."""
+def test_the_oldest_files_are_removed_above_the_size_limit(tmp_path: Path) -> None:
+    """The newest files stay."""
     limit = module.LIMIT_BYTES
     facts: list[tuple[str, dict[str, Any]]] = [
         ("20251231T23.jsonl", {"age": 60, "size": limit // 2}),
@@ -131,7 +131,7 @@ def test_the_oldest_go_above_the_size_limit(tmp_path: Path) -> None:
     }
 
 
-def test_an_archive_that_is_not_there_expires_in_peace(tmp_path: Path) -> None:
+def test_a_missing_archive_expires_without_an_error(tmp_path: Path) -> None:
     """Nothing was delivered yet."""
     archive(tmp_path).expire(NOW)
 
@@ -139,10 +139,10 @@ def test_an_archive_that_is_not_there_expires_in_peace(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("obstacle", [Path.mkdir, lambda path: path.symlink_to("nowhere")])
-def test_a_file_that_cannot_expire_keeps_no_other(
+def test_a_file_that_cannot_be_removed_does_not_keep_others(
     tmp_path: Path, obstacle: Callable[[Path], None]
 ) -> None:
-    """An administrator left something odd there."""
+    """An administrator may have left a directory or a dangling link there."""
     old_file(tmp_path, "20251201T00.jsonl", age=4 * DAY)
     odd = tmp_path / "delivered" / "20251202T00.jsonl"
     obstacle(odd)
@@ -152,10 +152,10 @@ def test_a_file_that_cannot_expire_keeps_no_other(
     assert not (tmp_path / "delivered" / "20251201T00.jsonl").exists()
 
 
-def test_files_that_cannot_expire_cost_one_warning(
+def test_files_that_cannot_be_removed_give_one_warning(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As on a file system that has become read-only."""
+    """The file system may have become read-only."""
     for name in ("20251201T00.jsonl", "20251201T01.jsonl"):
         old_file(tmp_path, name, age=4 * DAY)
     monkeypatch.setattr(os, "unlink", refuse)
@@ -166,10 +166,10 @@ def test_files_that_cannot_expire_cost_one_warning(
     assert "removed: Operation not permitted; the drain tries again" in message
 
 
-def test_a_file_that_was_removed_meanwhile_is_no_problem(
+def test_a_file_that_was_removed_meanwhile_is_no_error(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The administrator needed the space."""
+    """An administrator may have removed it to free space."""
     old_file(tmp_path, "20251201T00.jsonl", age=4 * DAY)
 
     def vanish(path: Path) -> None:
@@ -184,7 +184,7 @@ def test_a_file_that_was_removed_meanwhile_is_no_problem(
 def test_an_archive_that_cannot_be_listed_is_no_error(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is only a copy; the drain starts and goes on."""
+    """The archive is only a copy; the drain starts and continues without it."""
     archive(tmp_path).add(RUN, NOW)
     monkeypatch.setattr(os, "open", refuse)
     archive(tmp_path).expire(NOW)
@@ -193,10 +193,8 @@ def test_an_archive_that_cannot_be_listed_is_no_error(
     assert f"{tmp_path}/delivered cannot be read: Operation not permitted" in caplog.text
 
 
-def test_what_was_delivered_last_is_known_without_lines_that_cannot_be_read(
-    tmp_path: Path,
-) -> None:
-    """Of the two newest files; a copy is nothing to fail about."""
+def test_recent_runs_skip_lines_that_cannot_be_read(tmp_path: Path) -> None:
+    """Only the two newest files count; a bad line or file must not stop the drain."""
     archive = DeliveredArchive(tmp_path / "delivered", keep_days=3)
     before = archive.recent_runs()
     (tmp_path / "delivered").mkdir()
@@ -213,7 +211,7 @@ def test_what_was_delivered_last_is_known_without_lines_that_cannot_be_read(
 
 
 def test_a_file_that_expires_while_an_archive_is_read_is_no_error(tmp_path: Path) -> None:
-    """The drain removes the oldest ones meanwhile."""
+    """The drain may remove old files at the same time."""
     for name in ("20260101T00.jsonl", "20260101T01.jsonl", "20260101T02.jsonl"):
         (tmp_path / name).write_text(f"{name}\n")
     lines = archive_lines(tmp_path)
@@ -223,8 +221,8 @@ def test_a_file_that_expires_while_an_archive_is_read_is_no_error(tmp_path: Path
     assert [b"20260101T00.jsonl\n", b"20260101T02.jsonl\n"] == [first, *lines]
 
 
-def test_a_line_without_its_end_is_read(tmp_path: Path) -> None:
-    """An editor may have left one."""
+def test_a_line_without_a_newline_is_read(tmp_path: Path) -> None:
+    """An editor may have removed the last newline."""
     archive(tmp_path).add(RUN, NOW)
     (file,) = (tmp_path / "delivered").iterdir()
     file.write_bytes(file.read_bytes().rstrip())

@@ -18,7 +18,7 @@ from slurm.job import Gres, NodeAllocation
 
 
 def cluster(topology: object, nodes: object = "n[1-2]") -> object:
-    """The server's answer with one subcluster."""
+    """Return the server's answer with one subcluster."""
     subs = [{"name": "main", "nodes": nodes, "topology": topology}]
     return {"clusters": [{"name": "lab", "subClusters": subs}]}
 
@@ -57,7 +57,7 @@ def test_patterns_come_before_prefixes_and_the_longest_prefix_wins() -> None:
 
 
 def held(*gres: Gres, name: str = "g1", kinds: tuple[str, ...] = ("gpu",)) -> NodeAccelerators:
-    """Accelerators of a node with four addresses."""
+    """Return the accelerators that a job has on a node with four addresses."""
     site = accelerator_map({"g": {str(i): f"A{i}" for i in range(4)}}, {}, kinds)
     return accelerators_of(NodeAllocation(name=name, gres=gres), site)
 
@@ -87,14 +87,14 @@ def held(*gres: Gres, name: str = "g1", kinds: tuple[str, ...] = ("gpu",)) -> No
 def test_gres_become_addresses_in_index_order(
     gres: list[dict[str, Any]], addresses: tuple[str, ...], allocated: int
 ) -> None:
-    """A list cut by Slurm counts as unknown; shares are not devices."""
+    """A list cut by Slurm counts as unknown; shares do not count as devices."""
     found = held(*(Gres(**one) for one in gres))
 
     assert (found.addresses, found.allocated) == (addresses, allocated)
 
 
-def test_other_kinds_count_if_the_site_says_so() -> None:
-    """Without gpu among them its shares do not count either."""
+def test_other_kinds_count_if_configured() -> None:
+    """If `gpu` is not configured, its shares do not count either."""
     fpga, shard = Gres(name="fpga", count=1, indices=(0,)), Gres(name="shard", count=1)
 
     found = held(fpga, shard, kinds=("fpga",))
@@ -102,7 +102,7 @@ def test_other_kinds_count_if_the_site_says_so() -> None:
     assert found == NodeAccelerators(("A0",), 1)
 
 
-def test_what_cannot_be_named_is_warned_about_per_type_of_host() -> None:
+def test_missing_addresses_are_warned_about_per_type_of_host() -> None:
     """Equal causes give equal texts, so each is logged once."""
     node = Gres(name="gpu", count=2, indices=(1, 7))
 
@@ -116,7 +116,7 @@ def test_what_cannot_be_named_is_warned_about_per_type_of_host() -> None:
 
 
 def test_a_node_without_gres_has_no_accelerators() -> None:
-    """Not known and none give the same document."""
+    """Unknown accelerators and no accelerators give the same document."""
     site = accelerator_map({}, {})
 
     assert accelerators_of(NodeAllocation(name="n1"), site) == NodeAccelerators()
@@ -162,7 +162,7 @@ TWO = {"socket": [[0]], "core": [[0]], "accelerators": [{"id": f"A{i}"} for i in
 def test_a_check_compares_the_map_with_the_server(
     prefixes: dict[str, dict[str, str]], patterns: dict[str, list[str]], problems: tuple[str, ...]
 ) -> None:
-    """Each finding once, whatever the number of hosts; unknown hosts are passed over."""
+    """Each problem is reported once for all hosts; unknown hosts are skipped."""
     (there,) = clusters_of_json(cluster(TWO))
 
     found = map_problems(
@@ -173,8 +173,8 @@ def test_a_check_compares_the_map_with_the_server(
 
 
 @pytest.mark.parametrize("topology", [None, {"socket": [[0]], "core": [[0]]}])
-def test_a_host_without_accelerators_at_the_server_is_no_finding(topology: object) -> None:
-    """Neither without topology nor without accelerators in it."""
+def test_a_host_without_accelerators_at_the_server_is_no_problem(topology: object) -> None:
+    """The server may have no topology of the host, or a topology without accelerators."""
     (there,) = clusters_of_json(cluster(topology))
 
     assert map_problems(accelerator_map({}, {}), {"n1": "n1"}, there) == ()

@@ -1,4 +1,4 @@
-"""A start that cc-backend may have stored already is looked up."""
+"""The client looks up a start that cc-backend may have stored already."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_a_duplicate_is_looked_up(rows: tuple[tuple[int, int], ...], outcome: Ou
 def test_a_start_sent_before_may_be_cached_on_new_servers(
     server: ServerInfo, outcome: Outcome
 ) -> None:
-    """Only then another run's row is no proof of a conflict."""
+    """On such a server the row of another run does not prove a conflict."""
     with backend(DUPLICATE, EMPTY, graphql((7, 1)), server=server) as (there, _):
         reply = there.start(START, maybe_sent=True)
 
@@ -47,7 +47,7 @@ QUEUEING_VERSIONS = server_info(Version(1, 4, 1))
 
 
 def test_a_start_sent_before_is_looked_up_first_where_starts_are_queued() -> None:
-    """cc-backend 1.4.0 and 1.4.1 would stall for 5 s over a second one."""
+    """A second start would block cc-backend 1.4.0 and 1.4.1 for 5 s."""
     with backend(EMPTY, graphql((7, 0)), server=QUEUEING_VERSIONS) as (there, peer):
         reply = there.start(START, maybe_sent=True)
 
@@ -56,7 +56,7 @@ def test_a_start_sent_before_is_looked_up_first_where_starts_are_queued() -> Non
 
 
 def test_a_queued_start_that_was_dropped_is_sent_again() -> None:
-    """The look-up shows other runs alone."""
+    """The look-up shows only other runs."""
     promise = answer(201, '{"msg":"Successfully triggered job start"}')
     with backend(EMPTY, graphql((7, 1)), promise, server=QUEUEING_VERSIONS) as (there, _):
         reply = there.start(START, maybe_sent=True)
@@ -65,7 +65,7 @@ def test_a_queued_start_that_was_dropped_is_sent_again() -> None:
 
 
 def test_a_queued_start_that_cannot_be_looked_up_is_not_sent() -> None:
-    """The look-up's answer counts."""
+    """The reply has the outcome of the look-up."""
     with backend(EMPTY, answer(503, ""), answer(503, ""), server=QUEUEING_VERSIONS) as (there, _):
         reply = there.start(START, maybe_sent=True)
 
@@ -73,7 +73,7 @@ def test_a_queued_start_that_cannot_be_looked_up_is_not_sent() -> None:
 
 
 def test_a_duplicate_is_looked_up_by_rest_where_graphql_fails() -> None:
-    """This run is found by its start second; other runs remain unknown."""
+    """The client finds this run by its start time; other runs remain unknown."""
     failed = answer(200, '{"errors":[{"message":"x"}],"data":null}')
     with backend(DUPLICATE, EMPTY, failed, failed, rest((9, 0), (7, 0))) as (there, peer):
         reply = there.start(START)
@@ -82,8 +82,8 @@ def test_a_duplicate_is_looked_up_by_rest_where_graphql_fails() -> None:
     assert f"start-time={T}-{T}" in peer.requests[-1].path
 
 
-def test_a_duplicate_that_cannot_be_looked_up_is_what_the_look_up_is() -> None:
-    """An outage between the two requests is an outage."""
+def test_a_failed_look_up_of_a_duplicate_is_the_outcome() -> None:
+    """An outage between the two requests leads to a retry, not to a conflict."""
     with backend(DUPLICATE, EMPTY, answer(503, ""), answer(503, "")) as (there, _):
         reply = there.start(START)
 

@@ -35,7 +35,7 @@ PLAIN = answer(200, "<html>login</html>")
 def test_the_server_is_detected_without_token(
     actions: tuple[Action, ...], server: ServerInfo
 ) -> None:
-    """By the login page, else by an unknown path; what was known stays if neither shows it."""
+    """The login page or an unknown path shows it; otherwise the known server stays."""
     with backend(*actions) as (there, peer):
         found = there.detect_server()
 
@@ -43,8 +43,8 @@ def test_the_server_is_detected_without_token(
     assert not any("x-auth-token" in request.headers for request in peer.requests)
 
 
-def test_a_probe_tells_version_and_whether_the_token_is_taken() -> None:
-    """Detection, then one row of a listing."""
+def test_a_probe_returns_the_version_and_checks_the_token() -> None:
+    """A probe detects the server, then asks for one row of a listing."""
     with backend(LOGIN, EMPTY) as (there, _):
         found = there.probe()
 
@@ -55,8 +55,8 @@ def test_a_probe_tells_version_and_whether_the_token_is_taken() -> None:
     )
 
 
-def test_a_probe_of_a_silent_server_ends_after_the_first_question() -> None:
-    """Each further question would wait as long."""
+def test_a_probe_of_a_silent_server_ends_after_the_first_request() -> None:
+    """Each further request would wait as long."""
     with backend(stall, EMPTY, limits=ExchangeLimits(read_seconds=0.1)) as (there, peer):
         found = there.probe()
         paths = [request.path for request in peer.requests]
@@ -105,7 +105,7 @@ def test_a_probe_without_a_connection_makes_one_request(
 def test_a_server_that_is_reached_again_is_asked_for_its_list(
     client: BackendClient, answers: list[HttpAnswer]
 ) -> None:
-    """Each probe starts anew."""
+    """A failed probe has no effect on the next one."""
     answers += [UNREACHABLE, VERSION_PAGE, EMPTY_LIST]
     client.probe()
 
@@ -120,8 +120,8 @@ def test_a_probe_goes_on_after_a_broken_connection() -> None:
     assert found.reply.outcome is Outcome.DELIVERED
 
 
-def test_the_path_for_starts_shows_whether_jobs_are_taken() -> None:
-    """A GET that no handler takes; in NATS mode (>= 1.5.0) the path is not there."""
+def test_the_path_for_starts_shows_whether_the_job_api_is_on() -> None:
+    """No handler accepts a GET there; in NATS mode (>= 1.5.0) the path does not exist."""
     absent = error(404, "the requested endpoint does not exist")
     with backend(answer(405, ""), absent) as (there, peer):
         reasons = [there.check_job_api().verdict.reason for _ in range(2)]
@@ -133,7 +133,7 @@ def test_the_path_for_starts_shows_whether_jobs_are_taken() -> None:
 
 
 def test_an_old_server_is_not_asked_for_its_job_api() -> None:
-    """It has no NATS mode."""
+    """An old server has no NATS mode."""
     with backend(server=OLD) as (there, peer):
         found = there.check_job_api()
 
@@ -141,7 +141,7 @@ def test_an_old_server_is_not_asked_for_its_job_api() -> None:
 
 
 def test_an_answer_about_the_job_api_proves_no_token() -> None:
-    """The router gives it to everybody, so a GraphQL listing still needs REST."""
+    """The router answers without a token, so a GraphQL listing still needs REST."""
     with backend(answer(405, ""), error(401, "unauthorized")) as (there, _):
         there.check_job_api()
         found = there.running_jobs("lab")

@@ -14,8 +14,8 @@ REFUSED = answer(401, '{"error":"unauthorized"}')
 ABSENT = answer(404, "404 page not found\n", "Content-Type: text/plain\r\n")
 
 
-def test_graphql_is_not_believed_before_rest_has_answered() -> None:
-    """A token that REST refuses makes GraphQL show an empty cluster."""
+def test_graphql_is_not_asked_before_rest_has_answered() -> None:
+    """With a token that REST refuses, GraphQL shows an empty cluster."""
     with backend(REFUSED) as (there, peer):
         found = there.running_jobs("lab")
 
@@ -24,7 +24,7 @@ def test_graphql_is_not_believed_before_rest_has_answered() -> None:
 
 
 def test_running_jobs_are_listed_after_one_rest_answer() -> None:
-    """Five fields; times with the server's offset become Unix seconds."""
+    """Each row has five fields; times with the server's UTC offset become Unix seconds."""
     with backend(EMPTY, graphql((7, 0), (8, 1))) as (there, peer):
         found = there.running_jobs("lab")
 
@@ -38,7 +38,7 @@ def test_running_jobs_are_listed_after_one_rest_answer() -> None:
 
 
 def test_every_listing_of_running_jobs_asks_rest_again() -> None:
-    """Rights may have been taken away since the last sweep."""
+    """An administrator may have removed the rights since the last sweep."""
     with backend(EMPTY, graphql(), REFUSED) as (there, _):
         found = [there.running_jobs("lab").rows, there.running_jobs("lab").rows]
 
@@ -55,8 +55,8 @@ def test_a_look_up_after_a_delivery_needs_no_further_proof() -> None:
     assert len(peer.requests) == 2
 
 
-def test_a_count_that_moves_is_asked_again_with_a_larger_page() -> None:
-    """A listing is whole or it is none."""
+def test_an_incomplete_list_is_asked_again_with_a_larger_page() -> None:
+    """The client uses only a complete job list."""
     with backend(EMPTY, graphql((7, 0), count=200_000), graphql((7, 0))) as (there, peer):
         found = there.running_jobs("lab")
 
@@ -65,7 +65,7 @@ def test_a_count_that_moves_is_asked_again_with_a_larger_page() -> None:
 
 
 def test_a_count_that_never_fits_falls_back_to_rest() -> None:
-    """After three tries the other listing is asked."""
+    """After three attempts the client asks for the REST listing."""
     short = graphql((7, 0), count=2)
     with backend(EMPTY, short, short, short, rest((7, 0), (8, 0))) as (there, _):
         found = there.running_jobs("lab")
@@ -74,7 +74,7 @@ def test_a_count_that_never_fits_falls_back_to_rest() -> None:
 
 
 @pytest.mark.parametrize("last", [rest(items=25), answer(200, '{"jobs":[{}]}'), REFUSED])
-def test_a_rest_listing_that_is_not_whole_is_unknown(last: Action) -> None:
+def test_an_incomplete_rest_listing_is_unknown(last: Action) -> None:
     """Another page size, another shape or a refusal gives no rows."""
     with backend(EMPTY, answer(404, "404 page not found"), last) as (there, _):
         found = there.running_jobs("lab")
@@ -83,8 +83,8 @@ def test_a_rest_listing_that_is_not_whole_is_unknown(last: Action) -> None:
     assert found.reply.outcome is not Outcome.DELIVERED
 
 
-def test_an_outage_during_a_listing_asks_nothing_more() -> None:
-    """REST would fail the same way."""
+def test_no_request_follows_an_outage_during_a_listing() -> None:
+    """The REST listing would fail in the same way."""
     with backend(EMPTY, answer(502, "")) as (there, peer):
         found = there.running_jobs("lab")
 
@@ -92,7 +92,7 @@ def test_an_outage_during_a_listing_asks_nothing_more() -> None:
 
 
 def test_clusters_are_read_or_unknown() -> None:
-    """A server before 1.3.0 lacks the path; a strange shape is no list."""
+    """A server before 1.3.0 lacks the path; an answer of another shape is no list."""
     good = answer(200, '{"clusters":[{"name":"lab","subClusters":[]}]}')
     with backend(good, ABSENT, answer(200, '{"clusters":[{}]}')) as (there, _):
         found = [there.clusters() for _ in range(3)]
@@ -115,7 +115,7 @@ def test_clusters_are_read_or_unknown() -> None:
 def test_a_server_without_the_call_has_no_topology(
     server: ServerInfo, clusters: tuple[()] | None
 ) -> None:
-    """A later one that answers so cannot be read now: a proxy may say the same words."""
+    """The same answer from a later server means unknown: a proxy may have sent it."""
     with backend(ABSENT, server=server) as (there, _):
         found = there.clusters()
 
@@ -124,7 +124,7 @@ def test_a_server_without_the_call_has_no_topology(
 
 @pytest.mark.parametrize("failure", [answer(503, ""), answer(401, ""), hang_up])
 def test_clusters_that_cannot_be_read_now_are_unknown(failure: Action) -> None:
-    """Whatever the server's version: to be asked again."""
+    """The client asks again later, for any version of the server."""
     with backend(failure, failure, server=server_info(Version(1, 2, 2))) as (there, _):
         found = there.clusters()
 

@@ -39,7 +39,7 @@ def test_a_start_is_posted_with_the_token_and_nothing_else() -> None:
 
 
 def test_stop_and_delete_have_their_own_paths() -> None:
-    """Delete is the one that is not posted."""
+    """A stop is sent by POST, a delete by DELETE."""
     with backend(STOPPED, answer(200, '{"msg":"Successfully deleted job 7"}')) as (there, peer):
         outcomes = [there.stop(STOP).outcome, there.delete(START).outcome]
 
@@ -60,7 +60,7 @@ def test_stop_and_delete_have_their_own_paths() -> None:
 def test_a_refused_dialect_is_switched_and_remembered(
     server: ServerInfo, given: dict[str, Any], sent: dict[str, Any]
 ) -> None:
-    """The telling 400 turns the dialect; the version known before was wrong."""
+    """The 400 names the unknown field; the version known before was wrong."""
     field = next(iter(given))
     refusal = error(400, f'parsing request body failed: json: unknown field "{field}"')
     with backend(refusal, CREATED, server=server) as (there, peer):
@@ -73,7 +73,7 @@ def test_a_refused_dialect_is_switched_and_remembered(
 
 
 def test_a_dialect_that_another_sender_has_found_stays() -> None:
-    """Two senders refused at once do not turn it back and forth."""
+    """Two senders that are refused at the same time do not switch it back and forth."""
     refusal = error(400, 'unknown field "shared"')
     with backend(refusal, CREATED, server=OLD) as (there, _):
         there.start({"jobId": 7, "shared": "none"})
@@ -83,7 +83,7 @@ def test_a_dialect_that_another_sender_has_found_stays() -> None:
 
 
 def test_a_server_that_refuses_both_dialects_rejects() -> None:
-    """Each amendment is made once."""
+    """The client makes each correction of a body only once."""
     first, second = error(400, 'unknown field "shared"'), error(400, 'unknown field "exclusive"')
     with backend(first, second) as (there, peer):
         reply = there.start(START)
@@ -93,7 +93,7 @@ def test_a_server_that_refuses_both_dialects_rejects() -> None:
 
 
 def test_a_dialect_refused_without_the_field_rejects() -> None:
-    """There is nothing to switch in a body that names no sharing."""
+    """A body without sharing has no field to switch."""
     with backend(error(400, 'unknown field "shared"')) as (there, peer):
         reply = there.start({"jobId": 7})
 
@@ -101,7 +101,7 @@ def test_a_dialect_refused_without_the_field_rejects() -> None:
 
 
 def test_too_large_bodies_lose_script_then_description() -> None:
-    """413 shrinks in two steps, the name stays; a proxy may say that to everything."""
+    """A 413 shrinks the body in two steps, the name stays; a proxy may always answer 413."""
     metadata = {"jobName": "n", "jobScript": "s", "slurmInfo": "i"}
     big = answer(413, "<html>too large</html>", "Content-Type: text/html\r\n")
     with backend(big, big, big) as (there, peer):
@@ -116,7 +116,7 @@ def test_too_large_bodies_lose_script_then_description() -> None:
 
 
 def test_a_refused_state_is_sent_as_failed() -> None:
-    """A run that has ended must not stay open for want of a word."""
+    """An ended run must not stay running at a server that does not know its end state."""
     refusal = error(400, 'jobId 7 (id 1) on lab : invalid requested job state: "node_fail"')
     with backend(refusal, STOPPED) as (there, peer):
         reply = there.stop(STOP)
@@ -138,7 +138,7 @@ EARLY_OR_STOPPED = "stopTime must be larger than startTime and only running jobs
 def test_an_end_equal_to_the_start_is_moved_only_where_it_is_refused(
     refusal: str, outcome: Outcome
 ) -> None:
-    """Up to 1.4.2; up to 1.3.1 the answer may as well mean that the run is stopped."""
+    """Servers refuse it up to 1.4.2; up to 1.3.1 the answer may also mean "stopped"."""
     equal = {**STOP, "stopTime": T}
     with backend(STOPPED, error(400, refusal), STOPPED, *[error(400, refusal)] * 2) as (there, _):
         replies = [there.stop(equal) for _ in range(3)]
@@ -149,7 +149,7 @@ def test_an_end_equal_to_the_start_is_moved_only_where_it_is_refused(
 
 
 def test_an_end_before_the_start_is_clamped_once() -> None:
-    """A body that is clamped already is not sent again."""
+    """A body that is already clamped is not sent again."""
     refusal = error(400, "stopTime 5 must be larger/equal than startTime 9")
     with backend(refusal, STOPPED, refusal) as (there, peer):
         fixed = there.stop({**STOP, "stopTime": T - 5})
@@ -166,8 +166,8 @@ UPGRADED = answer(200, "<li>Version 1.5.4</li>")
     ("state", "told"),
     [("NODE_FAIL", "node_fail"), ("DEADLINE", "deadline"), ("TIMEOUT", "timeout")],
 )
-def test_an_end_has_the_name_of_the_server_that_takes_it(state: str, told: str) -> None:
-    """It may have been upgraded since the request was made."""
+def test_an_end_state_has_the_name_of_the_current_server(state: str, told: str) -> None:
+    """The server may have been upgraded since the request was made."""
     actions = (STOPPED,) if state == "TIMEOUT" else (UPGRADED, STOPPED)
     old = {**STOP, "jobState": "timeout" if state != "NODE_FAIL" else "failed"}
     with backend(*actions, server=OLD) as (there, peer):
@@ -181,7 +181,7 @@ KEY = BackendRunKey(7, "lab", 100)
 
 
 def test_metadata_of_a_stored_run_is_edited_by_its_whole_tuple() -> None:
-    """Or another run of the job id would be changed."""
+    """Otherwise another run of the job id could be changed."""
     with backend(answer(200, '{"jobState":"running","metaData":{}}')) as (there, peer):
         found = there.edit_meta(edit_meta_payload(KEY, "jobScript", "#!/bin/sh"))
 
@@ -199,13 +199,13 @@ def test_metadata_of_a_stored_run_is_edited_by_its_whole_tuple() -> None:
 @pytest.mark.parametrize(
     ("version", "edits"), [("1.3.0", False), ("1.4.4", False), ("1.5.0", True), ("1.5.4", True)]
 )
-def test_the_version_tells_whether_metadata_can_be_edited(version: str, *, edits: bool) -> None:
-    """By tuple from 1.5.0 on."""
+def test_the_version_shows_whether_metadata_can_be_edited(version: str, *, edits: bool) -> None:
+    """Servers edit metadata by tuple from 1.5.0 on."""
     assert edits is server_info(parse_version(version)).edits_metadata
 
 
-def test_an_unreachable_server_is_a_reply() -> None:
-    """Nothing was sent, so nothing can have happened."""
+def test_an_unreachable_server_gives_a_reply() -> None:
+    """The reply says that nothing was sent, so the server cannot have stored anything."""
     with ScriptedServer([]) as peer:
         url = peer.url
     with requests.Session() as session:
@@ -218,7 +218,7 @@ def test_an_unreachable_server_is_a_reply() -> None:
 
 
 def test_an_unreadable_token_halts_without_a_request() -> None:
-    """Sending, looking up and listing alike say so."""
+    """A start and a look-up give the same reason."""
 
     def token() -> str:
         raise TokenError("/t", "gone", "put it back")
@@ -232,7 +232,7 @@ def test_an_unreadable_token_halts_without_a_request() -> None:
 
 
 def test_a_token_that_has_expired_here_gets_the_server_s_reason() -> None:
-    """No request is needed to know it; the reason names the cause, not the file."""
+    """No request is sent; the message is the path of the token file."""
 
     def token() -> str:
         raise ExpiredTokenError("/t")
@@ -244,8 +244,8 @@ def test_a_token_that_has_expired_here_gets_the_server_s_reason() -> None:
     assert "/t" == reply.verdict.message
 
 
-def test_a_token_that_vanishes_after_a_delivery_is_noticed() -> None:
-    """The proof of an earlier token does not count."""
+def test_a_token_removed_after_a_delivery_is_reported() -> None:
+    """A delivery with an earlier token proves nothing."""
     tokens = ["a", "a"]
 
     def token() -> str:
@@ -262,20 +262,20 @@ def test_a_token_that_vanishes_after_a_delivery_is_noticed() -> None:
 
 
 def test_a_cut_answer_is_an_unknown_outcome() -> None:
-    """The status line alone proves nothing."""
+    """The status line alone does not prove that the run is stored."""
     with backend(raw(b"HTTP/1.1 201 Created\r\nContent-Length: 40\r\n\r\n{")) as (there, _):
         reply = there.start(START)
 
     assert (reply.verdict.reason, reply.sent) == (Reason.BROKEN, True)
 
 
-def test_bodies_are_utf8_whatever_they_hold() -> None:
-    """A lone surrogate cannot stop a request."""
+def test_bodies_are_always_utf8() -> None:
+    """A lone surrogate must not stop a request."""
     assert encoded({"a": "\ud800ä"}) == '{"a":"?ä"}'.encode()
 
 
 def test_replies_show_no_text_of_users() -> None:
-    """The representation lacks the document."""
+    """The `repr` of a reply omits the document."""
     with backend(CREATED) as (there, _):
         reply = there.start({**START, "user": "ada-hidden"})
 

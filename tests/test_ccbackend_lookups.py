@@ -1,4 +1,4 @@
-"""Many jobs are looked up at once, whole or not at all."""
+"""Many jobs are looked up together: all of them or none."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ T = 1_767_225_600
 
 
 def reply(reason: Reason, call: ApiCall = ApiCall.GRAPHQL) -> ApiReply:
-    """An answer that was classified so."""
+    """Return an answer with this reason."""
     return ApiReply(call=call, verdict=ReplyVerdict(reason))
 
 
 class Server:
-    """Knows a row for every even job id; GraphQL and REST fail as configured, the n-th time on."""
+    """A server with a row for each even job id; GraphQL may fail, or REST from the n-th time on."""
 
     def __init__(self, graphql: Reason | None = None, rest_from: int | None = None) -> None:
         self.graphql = graphql
@@ -46,13 +46,13 @@ class Server:
 
 
 def keys(count: int) -> list[tuple[int, int]]:
-    """So many jobs that began at the same time."""
+    """Return this number of jobs, all with the same start time."""
     return [(job_id, T) for job_id in range(count)]
 
 
 @pytest.mark.parametrize("count", [1, IDS_PER_QUERY, IDS_PER_QUERY + 1, 2 * IDS_PER_QUERY + 7])
 def test_all_are_found_by_few_queries(count: int) -> None:
-    """None of which asks for more ids than a database takes."""
+    """No query asks for more ids than a database accepts."""
     server = Server()
     found = lookup_runs(server, keys(count), "lab")
 
@@ -61,7 +61,7 @@ def test_all_are_found_by_few_queries(count: int) -> None:
 
 
 def test_rest_is_asked_one_by_one_where_graphql_fails() -> None:
-    """By start time, since REST knows no filter for job ids."""
+    """The client asks by start time, because REST has no filter for job ids."""
     server = Server(graphql=Reason.QUERY_FAILED)
     found = lookup_runs(server, keys(4), "lab")
 
@@ -70,8 +70,8 @@ def test_rest_is_asked_one_by_one_where_graphql_fails() -> None:
 
 
 @pytest.mark.parametrize("reason", [Reason.TOKEN_REFUSED, Reason.UNREACHABLE])
-def test_what_stops_everything_stops_the_look_up(reason: Reason) -> None:
-    """No further query, and no rows."""
+def test_a_refused_token_or_an_outage_ends_the_look_up(reason: Reason) -> None:
+    """There is no further query, and there are no rows."""
     server = Server(graphql=reason)
     found = lookup_runs(server, keys(IDS_PER_QUERY + 1), "lab")
 
@@ -79,8 +79,8 @@ def test_what_stops_everything_stops_the_look_up(reason: Reason) -> None:
     assert ([IDS_PER_QUERY], 0) == (server.queries, server.lookups)
 
 
-def test_a_look_up_that_breaks_off_tells_nothing() -> None:
-    """A part would pass for the whole."""
+def test_a_look_up_that_breaks_off_returns_no_rows() -> None:
+    """A part of the rows would look like a complete list."""
     found = lookup_runs(Server(graphql=Reason.QUERY_FAILED, rest_from=2), keys(4), "lab")
 
     assert (None, Reason.BUSY) == (found.rows, found.reply.verdict.reason)

@@ -1,6 +1,6 @@
-"""Hardware threads on machines as sites have them: a flat core index to the OS's own numbers.
+"""Hardware threads of machines that sites have: from Slurm's flat core index to the OS's numbers.
 
-Each machine is described as cluster.json does; what a job holds is told in Slurm's core numbers.
+A machine is described as in cluster.json; the cores of a job are given in Slurm's numbers.
 """
 
 from __future__ import annotations
@@ -33,27 +33,27 @@ def machine(sockets: list[list[list[int]]], gpus: list[str] | None = None) -> Cl
 
 
 def interleaved() -> Cluster:
-    """Two sockets of 20 cores; Linux numbers them by turns, second threads from 40 on."""
+    """Return two sockets of 20 cores, numbered alternately; second threads from 40 on."""
     return machine([[[n, n + 40] for n in range(first, 40, 2)] for first in (0, 1)])
 
 
 def contiguous() -> Cluster:
-    """Two sockets of 64 cores with four NUMA domains each; second threads from 128 on."""
+    """Return two sockets of 64 cores with four NUMA domains each; second threads from 128 on."""
     return machine([[[n, n + 128] for n in range(first, first + 64)] for first in (0, 64)])
 
 
 def without_smt() -> Cluster:
-    """Two sockets of 24 cores, one thread each, numbered by turns."""
+    """Return two sockets of 24 cores with one thread each, numbered alternately."""
     return machine([[[n] for n in range(first, 48, 2)] for first in (0, 1)])
 
 
 def adjacent() -> Cluster:
-    """One socket of 16 cores whose threads have adjacent numbers."""
+    """Return one socket of 16 cores whose threads have adjacent numbers."""
     return machine([[[2 * n, 2 * n + 1] for n in range(16)]])
 
 
 def grace() -> Cluster:
-    """One socket of 72 cores with four GPUs."""
+    """Return one socket of 72 cores with four GPUs."""
     return machine([[[n] for n in range(72)]], GRACE_GPUS)
 
 
@@ -87,10 +87,10 @@ def told(cluster: Cluster, cores: tuple[int, ...], count: int, *gpus: int) -> di
     ],
     ids=["interleaved-0", "interleaved-1", "8-numa", "no-smt", "adjacent", "grace"],
 )
-def test_cores_are_told_as_the_machine_numbers_its_threads(
+def test_cores_are_reported_as_the_machine_numbers_its_threads(
     cluster: Cluster, count: int, cores: tuple[int, ...], threads: list[int]
 ) -> None:
-    """Both threads of each core, in ascending order."""
+    """All threads of each core are reported, in ascending order."""
     assert threads == told(cluster, cores, count)["hwthreads"]
 
 
@@ -102,18 +102,18 @@ def test_numa_domains_that_slurm_calls_sockets_change_nothing(cores: tuple[int, 
     assert expected == told(contiguous(), cores, 8 * 16)["hwthreads"]
 
 
-def test_every_core_of_a_machine_is_told_once() -> None:
+def test_every_core_of_a_machine_is_reported_once() -> None:
     """A whole node has all of its threads."""
     assert list(range(80)) == told(interleaved(), tuple(range(40)), 40)["hwthreads"]
 
 
-def test_a_machine_of_another_size_is_not_told_wrongly() -> None:
-    """Slurm's 36 cores are not the server's 40."""
+def test_a_machine_of_another_size_has_no_hardware_threads() -> None:
+    """Slurm has 36 cores where the server has 40, so no thread is reported."""
     assert "hwthreads" not in told(interleaved(), (0, 1), 36)
 
 
-def test_four_gpus_are_told_by_slurms_order() -> None:
-    """Beside the cores of the one socket."""
+def test_gpus_are_reported_by_slurms_index() -> None:
+    """The job also has cores of the one socket."""
     host = told(grace(), (0, 1), 72, 1, 3)
 
     assert [GRACE_GPUS[1], GRACE_GPUS[3]] == host["accelerators"]

@@ -1,4 +1,4 @@
-"""Free text of users: clean UTF-8 within its limits, whatever comes in."""
+"""Free text of users is sent as clean UTF-8 within its limits."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ ANY_TEXT = st.text(st.characters(codec=None, categories=None)) | st.binary()
 
 
 def made(job: Job | None = None, **given_policy: Any) -> dict[str, str]:
-    """Metadata of a job with script and description."""
+    """Return the metadata of a job with script and description."""
     return metadata_of(
         job or Job(job_id=1, name="train"),
         script=b"#!/bin/sh\npassword=abc\n\0",
@@ -39,7 +39,7 @@ def made(job: Job | None = None, **given_policy: Any) -> dict[str, str]:
 
 
 def test_name_script_and_description_are_sent_by_default() -> None:
-    """The NUL at the end of Slurm's script file is no part of it."""
+    """The NUL byte at the end of Slurm's script file is not sent."""
     assert made() == {
         "jobName": "train",
         "jobScript": "#!/bin/sh\npassword=abc\n",
@@ -47,8 +47,8 @@ def test_name_script_and_description_are_sent_by_default() -> None:
     }
 
 
-def test_small_facts_are_strings_and_only_there_if_they_apply() -> None:
-    """Zero restarts and the het offset of an ordinary job do not."""
+def test_short_values_are_strings_and_sent_only_if_they_apply() -> None:
+    """Zero restarts and the het offset of an ordinary job are not sent."""
     job = Job(
         job_id=1,
         submit_time=1767225000,
@@ -64,7 +64,7 @@ def test_small_facts_are_strings_and_only_there_if_they_apply() -> None:
 
 
 def test_components_of_a_het_job_are_linked() -> None:
-    """The leader's offset is 0."""
+    """The het offset of the leader is 0 and is sent."""
     job = Job(job_id=1, het_job_id=1, het_job_offset=0, restart_count=2)
     found = metadata_of(job, script=None, description=None, policy=MetadataPolicy())
 
@@ -90,7 +90,7 @@ def test_the_site_or_the_job_withholds_text(policy: dict[str, Any], missing: set
 
 
 def test_secrets_are_masked_before_anything_is_cut() -> None:
-    """Half a secret would be left otherwise."""
+    """If the text were cut first, half a secret could remain."""
     found = made(secrets=(re.compile(r"(?<=password=)\S+"),), script_bytes=60)
 
     assert found["jobScript"] == "#!/bin/sh\npassword=***\n"
@@ -106,14 +106,14 @@ def test_secrets_are_masked_before_anything_is_cut() -> None:
     ],
 )
 def test_text_is_cleaned(value: bytes | str, text: str) -> None:
-    """Control characters go, tab and newline stay."""
+    """Control characters are removed; tab and newline stay."""
     assert clean_text(value) == text
 
 
 @settings(deadline=None)
 @given(ANY_TEXT)
-def test_cleaned_text_is_always_valid_and_stays_as_it_is(value: bytes | str) -> None:
-    """Encodable, without control characters; cleaning again changes nothing."""
+def test_cleaned_text_is_valid_and_cleaning_it_again_changes_nothing(value: bytes | str) -> None:
+    """It can be encoded as UTF-8 and has no control characters."""
     text = clean_text(value)
 
     assert text.encode("utf-8").decode("utf-8") == text
@@ -124,7 +124,7 @@ def test_cleaned_text_is_always_valid_and_stays_as_it_is(value: bytes | str) -> 
 @settings(deadline=None)
 @given(ANY_TEXT, st.integers(-5, 200))
 def test_limited_text_never_exceeds_its_limit(value: bytes | str, limit: int) -> None:
-    """It is cut at a character border and says how much is missing."""
+    """It is cut between two characters, and its last line says how many bytes were cut."""
     text = clean_text(value)
     found = cut_to_bytes(text, limit)
     size = len(found.encode("utf-8"))
@@ -140,7 +140,7 @@ def test_limited_text_never_exceeds_its_limit(value: bytes | str, limit: int) ->
 
 
 def test_a_limit_without_room_for_the_note_only_cuts() -> None:
-    """Half a character is dropped."""
+    """A character that does not fit completely is dropped."""
     assert cut_to_bytes("ääää", 3) == "ä"
     assert cut_to_bytes("ää", 4) == "ää"
     assert cut_to_bytes("a" * 100, 30) == "a" * 14 + "\n[86 bytes cut]"
@@ -169,7 +169,7 @@ SCRIPT = "#!/bin/sh\n" + "echo x\n" * 1000
 def test_the_last_line_of_a_cut_script_counts_all_that_is_missing(
     given_bytes: int, limits: dict[str, Any], form: Callable[[str], bytes | str]
 ) -> None:
-    """Also what was cut off before, and when the sum of all values forces a second cut."""
+    """It counts bytes cut before, and bytes of a second cut that the sum of all values needs."""
     found = metadata_of(
         Job(job_id=1),
         script=form(SCRIPT[:given_bytes]),
@@ -183,8 +183,8 @@ def test_the_last_line_of_a_cut_script_counts_all_that_is_missing(
     assert note == f"[{len(SCRIPT) - len(kept)} bytes cut]"
 
 
-def test_a_whole_script_has_no_line_about_a_cut() -> None:
-    """Its size is that of the file."""
+def test_a_complete_script_has_no_line_about_a_cut() -> None:
+    """Its size equals the size of the script file."""
     found = metadata_of(
         Job(job_id=1),
         script=SCRIPT,
@@ -218,10 +218,10 @@ def test_all_values_together_fit_unless_only_short_ones_are_left(
 
 @settings(deadline=None)
 @given(ANY_TEXT, ANY_TEXT, st.text())
-def test_whatever_a_user_writes_gives_json_that_loads(
+def test_any_text_of_a_user_gives_valid_json(
     script: bytes | str, description: bytes | str, name: str
 ) -> None:
-    """The body is UTF-8 and holds what was made."""
+    """The body is UTF-8 and contains the metadata unchanged."""
     found = metadata_of(
         Job(job_id=1, name=name),
         script=script,
@@ -232,8 +232,8 @@ def test_whatever_a_user_writes_gives_json_that_loads(
     assert json.loads(encoded(found).decode("utf-8")) == found
 
 
-def test_script_goes_before_description_when_a_body_is_too_large() -> None:
-    """The last step leaves nothing to drop."""
+def test_the_script_is_dropped_before_the_description() -> None:
+    """A body that is too large loses one of them a step, until none is left to drop."""
     first = drop_largest({"jobName": "n", "jobScript": "s", "slurmInfo": "i"})
     second = drop_largest(first or {})
 
@@ -242,7 +242,7 @@ def test_script_goes_before_description_when_a_body_is_too_large() -> None:
 
 
 def test_a_script_is_shortened_before_the_description_is() -> None:
-    """What is left of it is sent; the name is never touched."""
+    """The rest of the script is sent; the name is never shortened."""
     whole = {"jobName": "n", "jobScript": "x" * 500, "slurmInfo": "y" * 100}
 
     sent = fit_to_total(whole, 300, whole=uncut(whole))
@@ -262,7 +262,7 @@ def test_a_script_is_shortened_before_the_description_is() -> None:
     ],
 )
 def test_an_end_has_a_summary(facts: tuple[str, str | None, int | None], text: str) -> None:
-    """What is not known is left out."""
+    """Unknown values are omitted."""
     state, code, restarts = facts
 
     assert text == end_summary(state, exit_code=code, restart_count=restarts)

@@ -1,4 +1,4 @@
-"""What an answer of cc-backend means: faults, cut answers, duplicates."""
+"""Classification of cc-backend's answers: faults, cut answers, duplicates."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ UNKNOWN = '{"status":"Unprocessable Entity","error":"finding job failed: sql: no
 
 
 @pytest.mark.parametrize("text", ["", "<html>login</html>", '{"id":', "[" * 100_000])
-def test_a_cut_or_foreign_answer_never_counts_as_stored(text: str) -> None:
-    """201 without a whole JSON document is an unknown outcome."""
+def test_an_answer_that_is_not_json_never_counts_as_stored(text: str) -> None:
+    """After 201 without a complete JSON document the outcome is unknown."""
     assert classify(ApiCall.START, 201, text).reason is Reason.NOT_THE_API
 
 
 @pytest.mark.parametrize("status", [408, 429, 502, 503, 504])
 @pytest.mark.parametrize("call", list(ApiCall))
 def test_busy_statuses_are_retried_for_every_call(call: ApiCall, status: int) -> None:
-    """Whatever a proxy writes into its error page, the destination backs off."""
+    """The request is retried later, whatever a proxy writes into its error page."""
     assert classify(call, status, "<h1>Bad Gateway</h1>").outcome is Outcome.RETRY
 
 
@@ -51,7 +51,7 @@ def test_configuration_errors_halt_for_every_call(call: ApiCall, status: int) ->
     ],
 )
 def test_faults_are_retried_except_those_of_tls(fault: Fault, outcome: Outcome) -> None:
-    """What TLS needs does not come by waiting: an administrator must act."""
+    """A TLS fault stays until an administrator acts."""
     assert classify_fault(fault, "words") == ReplyVerdict(classify_fault(fault).reason, "words")
     assert classify_fault(fault).outcome is outcome
 
@@ -103,10 +103,10 @@ def test_faults_are_retried_except_those_of_tls(fault: Fault, outcome: Outcome) 
          Reason.API_OFF),
     ],
 )  # fmt: skip
-def test_answers_that_no_recording_holds(
+def test_answers_that_were_not_recorded(
     call: ApiCall, status: int, text: str, reason: Reason
 ) -> None:
-    """Rows of the table known from the sources or from proxies alone."""
+    """These rows of the table are known only from cc-backend's source code or from proxies."""
     assert classify(call, status, text).reason is reason
 
 
@@ -125,8 +125,8 @@ def test_answers_that_no_recording_holds(
         (404, "404 page not found", Reason.WRONG_URL),
     ],
 )
-def test_a_halt_says_what_the_operator_must_do(status: int, words: str, reason: Reason) -> None:
-    """All halt; the hints differ."""
+def test_a_halt_says_what_an_administrator_must_do(status: int, words: str, reason: Reason) -> None:
+    """Each reason halts deliveries and has its own hint."""
     verdict = classify(ApiCall.START, status, json.dumps({"status": "x", "error": words}))
 
     assert verdict == ReplyVerdict(reason, words)
@@ -158,7 +158,7 @@ def test_a_queueing_server_may_not_know_the_run_yet(
     ],
 )
 def test_a_row_to_delete_may_be_cached(version: Version | None, reason: Reason) -> None:
-    """From 1.5.0 an unknown row may still lie in the server's cache."""
+    """From 1.5.0 on an unknown row may still be in the server's cache."""
     assert classify(ApiCall.DELETE, 422, UNKNOWN, version).reason is reason
 
 
@@ -171,8 +171,8 @@ def test_a_row_to_delete_may_be_cached(version: Version | None, reason: Reason) 
         ([], Reason.AFTER_FLUSH),
     ],
 )
-def test_a_duplicate_is_settled_by_the_listed_starts(starts: list[int], reason: Reason) -> None:
-    """The same start: stored. Another: conflict. None: perhaps cached."""
+def test_the_listed_starts_decide_what_a_duplicate_means(starts: list[int], reason: Reason) -> None:
+    """The same start: stored before. Another start: conflict. No start: perhaps cached."""
     verdict = ReplyVerdict(Reason.DUPLICATE, "words")
 
     assert check_duplicate(verdict, starts, 100) == ReplyVerdict(reason, "words")
@@ -190,8 +190,8 @@ def test_a_duplicate_is_settled_by_the_listed_starts(starts: list[int], reason: 
         ('{"error":"' + "y" * 5000 + '"}', "y" * 2000),
     ],
 )
-def test_the_servers_words_are_found_leniently(text: str, words: str) -> None:
-    """Two documents, text in front, bad escapes, overlong text: the first message counts."""
+def test_the_servers_message_is_found_in_malformed_answers(text: str, words: str) -> None:
+    """Two documents, text in front, bad escapes, too long text: the first message is used."""
     assert server_message(text) == words
 
 
@@ -199,15 +199,15 @@ def test_the_servers_words_are_found_leniently(text: str, words: str) -> None:
     ("starts", "reason"),
     [([100], Reason.STORED_BEFORE), ([50], Reason.AFTER_FLUSH), ([], Reason.AFTER_FLUSH)],
 )
-def test_a_run_that_may_be_cached_is_no_conflict_yet(starts: list[int], reason: Reason) -> None:
-    """Replacing the other run would delete it for nothing."""
+def test_a_run_that_may_be_cached_is_not_yet_a_conflict(starts: list[int], reason: Reason) -> None:
+    """Replacing the other run would delete it without need."""
     verdict = ReplyVerdict(Reason.DUPLICATE)
 
     assert check_duplicate(verdict, starts, 100, maybe_cached=True).reason is reason
 
 
 def test_every_reason_has_an_outcome_and_a_hint() -> None:
-    """No two reasons are aliases of each other, and each says what to do."""
+    """No two reasons are aliases of each other, and each hint is different."""
     assert len({reason.hint for reason in Reason}) == len(list(Reason.__members__))
     assert {reason.outcome for reason in Reason} == set(Outcome)
     assert ReplyVerdict(Reason.CREATED).hint == "stored"
@@ -223,13 +223,13 @@ def test_every_reason_has_an_outcome_and_a_hint() -> None:
     ],
 )
 def test_an_answer_that_a_proxy_may_give_is_marked(status: int, text: str) -> None:
-    """One run alone may get it: it says nothing about the server until another gets it too."""
+    """A single run may get it: it counts for the server only when another run gets it too."""
     assert classify(ApiCall.START, status, text).may_be_in_front
 
 
 @pytest.mark.parametrize("fault", [Fault.UNREACHABLE, Fault.TIMED_OUT, Fault.BROKEN])
-def test_a_missing_connection_is_no_answer_of_a_proxy(fault: Fault) -> None:
-    """Every request fails that way."""
+def test_a_missing_connection_is_not_marked_as_an_answer_of_a_proxy(fault: Fault) -> None:
+    """Without a connection every request fails in the same way."""
     assert not classify_fault(fault).may_be_in_front
 
 
@@ -242,10 +242,10 @@ def test_a_missing_connection_is_no_answer_of_a_proxy(fault: Fault) -> None:
         (ApiCall.STOP, 500, "database is locked"),
     ],
 )
-def test_the_words_of_cc_backend_come_from_cc_backend(
+def test_messages_of_cc_backend_are_not_marked_as_those_of_a_proxy(
     call: ApiCall, status: int, words: str
 ) -> None:
-    """No proxy writes them."""
+    """No proxy writes these messages."""
     assert not classify(call, status, json.dumps({"status": "x", "error": words})).may_be_in_front
 
 
@@ -265,6 +265,6 @@ def test_the_words_of_cc_backend_come_from_cc_backend(
         ("[" * 100_000, False),
     ],
 )
-def test_an_error_of_cc_backend_is_known_by_its_shape(text: str, *, own: bool) -> None:
-    """`status` and `error`, both text; `errors` beside `data` from GraphQL."""
+def test_an_error_of_cc_backend_is_recognised_by_its_fields(text: str, *, own: bool) -> None:
+    """REST: `status` and `error`, both text. GraphQL: `errors` beside `data`."""
     assert own is is_own_error(text)

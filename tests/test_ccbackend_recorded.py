@@ -1,4 +1,4 @@
-"""Every recorded answer of a real cc-backend is read as its situation demands."""
+"""Every recorded answer of a real cc-backend gets the outcome that its situation requires."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ EVERY = pytest.mark.parametrize("release", releases())
 
 
 def found(each: Recorded, call: ApiCall, version: Version | None) -> Outcome:
-    """What the answer is taken for."""
+    """Return the outcome that the answer is classified as."""
     return classify(call, each.answer.status, each.answer.body, version).outcome
 
 
 @EVERY
-def test_every_recorded_answer_is_classified_as_its_situation_demands(release: str) -> None:
-    """By call, status, text and version alone."""
+def test_every_recorded_answer_gets_the_expected_outcome(release: str) -> None:
+    """Only call, status, text and version decide."""
     wrong = [
         (str(each), each.answer.status, each.answer.body[:120], expected(each, call))
         for each, call in asked(release)
@@ -48,7 +48,7 @@ def test_every_recorded_answer_is_classified_as_its_situation_demands(release: s
 
 
 def test_every_row_of_the_table_is_used() -> None:
-    """A row that fits nothing would hide a mistake."""
+    """A row that matches no recorded answer would hide a mistake."""
     used = {
         row_for(each.scenario, situation(each, call), parse_version(each.version))
         for release in releases()
@@ -58,15 +58,15 @@ def test_every_row_of_the_table_is_used() -> None:
     assert [TABLE[row] for row in range(len(TABLE)) if row not in used] == []
 
 
-def test_all_recorded_releases_are_looked_at() -> None:
-    """Thirteen plain releases and four built with a later library."""
+def test_all_recorded_releases_are_tested() -> None:
+    """There are thirteen plain releases and four that were built with a later library."""
     assert len(releases()) == 17
     assert sum(1 for release in releases() for _ in asked(release)) > 9000
 
 
 @EVERY
-def test_the_outcome_does_not_need_the_version_but_where_it_must(release: str) -> None:
-    """Without it a queueing server and an uncached row are taken for those of a new server."""
+def test_the_outcome_needs_the_version_in_two_cases_only(release: str) -> None:
+    """Without it a queueing server and a row that is not cached count as on a new server."""
     unsure = {(START, LATER), (LATER, BEFORE)}
     wrong = [
         str(each)
@@ -80,15 +80,15 @@ def test_the_outcome_does_not_need_the_version_but_where_it_must(release: str) -
 
 @EVERY
 def test_the_version_is_on_the_login_page(release: str) -> None:
-    """In every release."""
+    """Every recorded release shows its version there."""
     (page,) = scenarios(release)["login-page"].exchanges
 
     assert version_of_login_page(page.answer.body) == parse_version(release)
 
 
 @EVERY
-def test_the_generation_shows_at_an_unknown_path(release: str) -> None:
-    """Without a token, below /api, by GET."""
+def test_the_answer_to_an_unknown_path_shows_the_dialect(release: str) -> None:
+    """A GET below /api without a token is enough."""
     dialects = {
         dialect_of_404(each.answer.status, each.answer.body)
         for each in scenarios(release)["unknown-path-unauthenticated"].exchanges
@@ -99,8 +99,8 @@ def test_the_generation_shows_at_an_unknown_path(release: str) -> None:
 
 
 @EVERY
-def test_graphql_listings_are_read_whole_or_not_at_all(release: str) -> None:
-    """The three running jobs of one cluster; a page shorter than the count of four is refused."""
+def test_an_incomplete_graphql_job_list_is_refused(release: str) -> None:
+    """A complete list gives the three running jobs; a page with fewer than the count is refused."""
     listed: dict[str, object] = {}
     for each in scenarios(release)["graphql-running"].exchanges:
         try:
@@ -115,8 +115,8 @@ def test_graphql_listings_are_read_whole_or_not_at_all(release: str) -> None:
 
 
 @EVERY
-def test_rest_listings_are_read(release: str) -> None:
-    """The running jobs of both clusters on one big page."""
+def test_rest_job_lists_are_read(release: str) -> None:
+    """One big page has the running jobs of both clusters."""
     (big,) = (
         each.answer.body
         for each in scenarios(release)["list-running"].exchanges
@@ -129,7 +129,7 @@ def test_rest_listings_are_read(release: str) -> None:
 
 @EVERY
 def test_clusters_show_nodes_threads_and_accelerators(release: str) -> None:
-    """From 1.3.0 on; before, the path is absent."""
+    """The path exists from 1.3.0 on."""
     answer = scenarios(release)["clusters"].exchanges[0].answer
     if parse_version(release) < FIRST_WITH_CLUSTERS:
         assert answer.status == 404
@@ -149,8 +149,8 @@ def test_clusters_show_nodes_threads_and_accelerators(release: str) -> None:
 @pytest.mark.parametrize(
     ("dialect", "release"), [(Dialect.EXCLUSIVE, "1.4.4"), (Dialect.SHARED, "1.5.4")]
 )
-def test_our_names_of_end_states_are_those_the_server_took(dialect: Dialect, release: str) -> None:
-    """Every name we may send was answered with 200; those that must never be are not sent."""
+def test_our_names_of_end_states_are_accepted_by_the_server(dialect: Dialect, release: str) -> None:
+    """Every name that we may send was answered with 200; no other names are sent."""
     taken = {
         json.loads(each.request.body or b"{}").get("jobState")
         for each in scenarios(release)["stop-ok"].exchanges
@@ -164,8 +164,8 @@ def test_our_names_of_end_states_are_those_the_server_took(dialect: Dialect, rel
 
 
 @EVERY
-def test_a_full_start_holds_no_field_that_the_server_refused(release: str) -> None:
-    """Our fields are among those of the recorded start that every release took."""
+def test_a_full_start_contains_no_field_that_the_server_refuses(release: str) -> None:
+    """Our fields are among those of the recorded start that every release accepted."""
     full = json.loads(scenarios(release)["start-full"].exchanges[0].request.body or b"{}")
     server = server_info(parse_version(release))
     job = Job(
@@ -197,8 +197,8 @@ def test_a_full_start_holds_no_field_that_the_server_refused(release: str) -> No
 
 
 @EVERY
-def test_the_path_for_starts_shows_by_get_whether_jobs_are_taken(release: str) -> None:
-    """From 1.5.0 on the router answers 405 where the path exists; before, there is no NATS mode."""
+def test_a_get_of_the_path_for_starts_shows_whether_jobs_are_accepted(release: str) -> None:
+    """From 1.5.0 on the router answers 405 if the path exists; older releases have no NATS mode."""
     found = {
         classify(ApiCall.JOB_API, each.answer.status, each.answer.body).reason
         for each in scenarios(release)["wrong-method"].exchanges
@@ -210,8 +210,8 @@ def test_the_path_for_starts_shows_by_get_whether_jobs_are_taken(release: str) -
 
 
 @pytest.mark.parametrize("release", [name for name in releases() if name.startswith("1.5.")])
-def test_nats_mode_shows_at_the_path_for_starts(release: str) -> None:
-    """The path is not routed, whatever the method."""
+def test_the_path_for_starts_is_missing_in_nats_mode(release: str) -> None:
+    """The path is not routed for any method."""
     found = {
         classify(ApiCall.JOB_API, each.answer.status, each.answer.body).reason
         for each in scenarios(release)["nats-mode"].exchanges

@@ -1,4 +1,4 @@
-"""Listings: whole or not known."""
+"""Job lists of cc-backend: a list is complete, or it is refused."""
 
 from __future__ import annotations
 
@@ -30,17 +30,17 @@ ROW = BackendRow(7, "lab", 1767225600, "failed", 1)
 
 
 def graphql(items: object, count: object = 1) -> str:
-    """A GraphQL answer."""
+    """Return a GraphQL answer."""
     return json.dumps({"data": {"jobs": {"count": count, "items": items}}})
 
 
 def rest(jobs: object, items: int = 10, page: int = 1) -> str:
-    """A REST answer."""
+    """Return a REST answer."""
     return json.dumps({"jobs": jobs, "items": items, "page": page})
 
 
 def test_times_are_unix_seconds_whatever_the_servers_zone() -> None:
-    """GraphQL writes them with an offset, REST as numbers."""
+    """GraphQL sends times with a UTC offset, REST sends numbers."""
     assert graphql_rows(graphql([ITEM])) == (ROW,)
     assert rest_rows(rest([JOB]), 10) == (ROW,)
 
@@ -58,28 +58,28 @@ def test_times_are_unix_seconds_whatever_the_servers_zone() -> None:
         {"state": None},
     ],
 )
-def test_one_strange_row_makes_the_listing_worthless(change: dict[str, Any]) -> None:
-    """What else may be wrong is not known."""
+def test_one_invalid_row_makes_the_job_list_invalid(change: dict[str, Any]) -> None:
+    """Other rows of the list may be wrong too."""
     with pytest.raises(JobListError, match="not a job list"):
         graphql_rows(graphql([ITEM | change]))
 
 
 @pytest.mark.parametrize("change", [{"id": "1"}, {"jobId": True}, {"startTime": 1.5}])
-def test_one_strange_row_of_rest_makes_the_listing_worthless(change: dict[str, Any]) -> None:
-    """As by GraphQL."""
+def test_one_invalid_row_of_rest_makes_the_job_list_invalid(change: dict[str, Any]) -> None:
+    """The same rule holds as for GraphQL."""
     with pytest.raises(JobListError, match="not a job list"):
         rest_rows(rest([JOB | change]), 10)
 
 
 @pytest.mark.parametrize("item", [[7, "lab", ITEM["startTime"], "failed", 1], 7, None, "x"])
-def test_an_item_that_is_no_object_is_no_job(item: object) -> None:
-    """Not even one with the right values in the right order."""
+def test_an_item_that_is_not_an_object_is_refused(item: object) -> None:
+    """A list with the right values in the right order is refused too."""
     with pytest.raises(JobListError, match="not a job list"):
         graphql_rows(graphql([item]))
 
 
-def test_a_list_with_white_space_alone_is_empty() -> None:
-    """Whatever writes the answer."""
+def test_a_list_with_only_white_space_is_empty() -> None:
+    """Some JSON writers put a space between the brackets."""
     assert () == graphql_rows(graphql([], 0).replace("[]", "[ ]"))
 
 
@@ -88,21 +88,21 @@ def test_a_list_with_white_space_alone_is_empty() -> None:
     ["", "[]", "{", '{"data":null}', '{"data":{"jobs":null}}', graphql(None), graphql([{}]),
      "[" * 50_000, graphql([ITEM], None), '{"data":{"jobs":{"count":0}}}'],
 )  # fmt: skip
-def test_another_shape_is_no_empty_listing(text: str) -> None:
-    """Neither by GraphQL nor by REST."""
+def test_a_malformed_answer_is_not_an_empty_job_list(text: str) -> None:
+    """Both readers, GraphQL and REST, refuse it."""
     with pytest.raises(JobListError, match="not a job list"):
         graphql_rows(text)
     with pytest.raises(JobListError, match="not a job list"):
         rest_rows(text)
 
 
-def test_errors_beside_data_void_it() -> None:
+def test_an_answer_with_errors_and_data_is_refused() -> None:
     """One unknown state in a filter fails the whole query with status 200."""
     with pytest.raises(JobListError, match="the answer contains errors"):
         graphql_rows('{"errors":[{"message":"x"}],"data":{"jobs":{"count":0,"items":[]}}}')
 
 
-def test_a_count_that_differs_tells_the_servers_count() -> None:
+def test_a_count_that_differs_is_in_the_error() -> None:
     """The next query can ask for more."""
     with pytest.raises(JobListError, match="the list has only 1 of 5 jobs") as caught:
         graphql_rows(graphql([ITEM], 5))
@@ -110,20 +110,20 @@ def test_a_count_that_differs_tells_the_servers_count() -> None:
 
 
 def test_a_full_rest_page_counts_as_cut() -> None:
-    """There is no total to compare with."""
+    """REST gives no total to compare with."""
     with pytest.raises(JobListError, match="the list has the maximum of 1 jobs"):
         rest_rows(rest([JOB], items=1), 1)
 
 
 @pytest.mark.parametrize(("items", "page"), [(25, 1), (10, 0)])
-def test_another_page_than_asked_for_is_refused(items: int, page: int) -> None:
+def test_a_page_that_was_not_requested_is_refused(items: int, page: int) -> None:
     """Page 0 is an empty list with status 200 on old servers."""
     with pytest.raises(JobListError, match=f"page {page} and {items} jobs per page"):
         rest_rows(rest([], items, page), 10)
 
 
-def test_queries_ask_for_five_fields_on_one_page() -> None:
-    """Valid on every server from 1.0.0 on."""
+def test_queries_request_five_fields_on_one_page() -> None:
+    """Every server from 1.0.0 on accepts them."""
     running, job = graphql_running("lab", 100_000), graphql_jobs([7], "lab", 5)
 
     assert "items{ id jobId cluster startTime state }" in running["query"]

@@ -1,4 +1,4 @@
-"""Requests is loaded without modules that are not used, and with them if it needs them."""
+"""`requests` is loaded without modules that are not used, unless it needs them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def output_of(script: str, *paths: Path) -> tuple[str, str]:
 
 
 def test_encoding_guessers_and_importlib_metadata_are_not_loaded() -> None:
-    """Answers are UTF-8 and come by HTTP/1.1."""
+    """Answers are UTF-8, so their encoding is never guessed."""
     script = (
         "import ccbackend.wire.transport; "
         "unused = {'chardet', 'charset_normalizer', 'importlib.metadata'}; "
@@ -29,7 +29,7 @@ def test_encoding_guessers_and_importlib_metadata_are_not_loaded() -> None:
     assert ("set()\n", "") == output_of(script)
 
 
-def test_modules_left_out_can_still_be_imported() -> None:
+def test_modules_not_loaded_can_still_be_imported() -> None:
     """Other code may need them."""
     script = (
         "import ccbackend.wire.transport, charset_normalizer; "
@@ -58,7 +58,7 @@ def test_a_module_that_is_loaded_stays() -> None:
     ],
 )
 def test_requests_is_loaded_with_all_modules_if_it_needs_them(tmp_path: Path, need: str) -> None:
-    """The first import fails; the second one leaves nothing out."""
+    """The first import fails; the second one omits no module."""
     package = tmp_path / "requests"
     package.mkdir()
     (package / "__init__.py").write_text(f"{need}\nprint('loaded')\n")

@@ -1,4 +1,4 @@
-"""Hosts of a start request: what the server's topology adds, and names and addresses it knows."""
+"""Hosts of a start request: threads, host names and accelerator addresses."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ADDRESSES = accelerator_map({"g": {"0": "00000000:0A:00.0"}}, {})
 
 
 def lab(nodes: str = "g[1-9]", *ids: str) -> dict[str, Cluster]:
-    """The server's view of one cluster, by name."""
+    """Return the server's description of one cluster, by name."""
     topology = CORES | {"accelerators": [{"id": one, "type": "gpu"} for one in ids]}
     sub = {"name": "main", "nodes": nodes, "topology": topology}
     (found,) = clusters_of_json({"clusters": [{"name": "lab", "subClusters": [sub]}]})
@@ -28,7 +28,7 @@ def lab(nodes: str = "g[1-9]", *ids: str) -> dict[str, Cluster]:
 
 
 def job_on(*allocations: NodeAllocation) -> Job:
-    """A job that holds something on these nodes."""
+    """Return a job with these allocations on nodes."""
     names = tuple(node.name for node in allocations)
     return Job(
         job_id=7, user="ada", start_time=1767225600, nodes=names, allocations=allocations, gpus=None
@@ -36,7 +36,7 @@ def job_on(*allocations: NodeAllocation) -> Job:
 
 
 def node(name: str = "g1", **facts: Any) -> NodeAllocation:
-    """What a job holds on a node of two cores."""
+    """Return the allocation of a job on a node with two cores."""
     return NodeAllocation(**{"name": name, "core_count": 2, **facts})
 
 
@@ -55,10 +55,10 @@ UNREAD = SiteMap(cluster="lab", accelerators=ADDRESSES)
     ],
     ids=["cores", "no cores known", "no cores held", "gpu", "gpu unknown", "gpu without address"],
 )
-def test_a_start_waits_for_the_topology_that_would_add_to_it(
+def test_a_start_waits_for_a_topology_that_adds_threads_or_addresses(
     held: NodeAllocation, *, needs: bool
 ) -> None:
-    """Threads of known cores, and the server's spelling of an address."""
+    """It adds the threads of known cores and the server's form of an address."""
     assert needs is needs_topology(job_on(held), UNREAD)
 
 
@@ -73,20 +73,20 @@ def test_a_start_waits_for_the_topology_that_would_add_to_it(
     ],
     ids=["server has none", "from a file", "file without the host", "read", "assumed"],
 )
-def test_a_known_topology_is_not_waited_for(mapping: SiteMap, *, needs: bool) -> None:
-    """A file of the configuration is enough; a server that has none will not get one."""
+def test_a_start_does_not_wait_for_a_known_topology(mapping: SiteMap, *, needs: bool) -> None:
+    """A file of the configuration is enough; a server without topology will not get one."""
     assert needs is needs_topology(job_on(node(cores=(0,))), mapping)
 
 
 def hosts(job: Job, mapping: SiteMap) -> list[dict[str, Any]]:
-    """The resources of a job."""
+    """Return the resources of a job."""
     return resources_of(job, mapping, "lab", ignore_warning)[0]
 
 
 @pytest.mark.parametrize("configured", ["0000:0a:00.0", "00000000:0A:00.0", "0A:00.0"])
 @pytest.mark.parametrize("spelled", ["0000:0a:00.0", "00000000:0a:00.0", "00000000:0A:00.0"])
-def test_the_server_spells_the_address_of_an_accelerator(configured: str, spelled: str) -> None:
-    """It compares literally; both sides may write the same device in short or long form."""
+def test_an_accelerator_gets_the_servers_form_of_its_address(configured: str, spelled: str) -> None:
+    """The server compares text; each side may write the same device in short or long form."""
     site = accelerator_map({}, {"^g1$": [configured]})
     mapping = SiteMap(cluster="lab", accelerators=site, clusters=lab("g1", spelled))
 
@@ -95,7 +95,7 @@ def test_the_server_spells_the_address_of_an_accelerator(configured: str, spelle
 
 
 def test_an_address_that_the_server_does_not_know_is_sent_in_the_usual_form() -> None:
-    """Eight digits of the domain, upper case; the check shows the difference in both spellings."""
+    """It has eight domain digits in upper case; the check reports the address of both sides."""
     site = accelerator_map({}, {"^g1$": ["0000:0b:00.0"]})
     mapping = SiteMap(cluster="lab", accelerators=site, clusters=lab("g1", "0000:0a:00.0"))
 
@@ -120,7 +120,7 @@ def test_an_address_that_the_server_does_not_know_is_sent_in_the_usual_form() ->
     ],
 )
 def test_the_predecessors_map_counts_other_kinds(prefix: str, kind: str, *, counts: bool) -> None:
-    """Its file has no key for kinds: FPGAs as there, others where the hosts are named so."""
+    """Its file has no key for kinds: FPGAs count, others if hosts are named after the kind."""
     site = accelerator_map({prefix: {"1": "0000:01:00.0"}}, {})
     held = node(f"{prefix}7", gres=(Gres(name=kind, type="x", count=1, indices=(1,)),))
 
@@ -129,8 +129,8 @@ def test_the_predecessors_map_counts_other_kinds(prefix: str, kind: str, *, coun
     assert (["00000000:01:00.0"] if counts else None) == found.get("accelerators")
 
 
-def test_another_kind_never_takes_the_addresses_of_configured_ones() -> None:
-    """The map of a host with both holds the addresses of one of them."""
+def test_another_kind_never_gets_the_addresses_of_a_configured_kind() -> None:
+    """The map of a host with two kinds has the addresses of only one of them."""
     site = accelerator_map({"g": {"0": "0000:01:00.0", "1": "0000:02:00.0"}}, {})
     fpga = Gres(name="fpga", count=1, indices=(1,))
 
@@ -139,8 +139,8 @@ def test_another_kind_never_takes_the_addresses_of_configured_ones() -> None:
     assert ["00000000:01:00.0"] == found["accelerators"]
 
 
-def test_patterns_of_addresses_are_for_configured_kinds_alone() -> None:
-    """They never were the predecessor's."""
+def test_patterns_of_addresses_apply_to_configured_kinds_only() -> None:
+    """The predecessor had no such patterns."""
     site = accelerator_map({}, {"^g1$": ["0000:01:00.0"]})
     held = node(gres=(Gres(name="fpga", count=1, indices=(0,)),))
 
@@ -148,7 +148,7 @@ def test_patterns_of_addresses_are_for_configured_kinds_alone() -> None:
 
 
 def named(nodes: tuple[str, ...], host_map: dict[str, str]) -> list[str]:
-    """The host names of a job on these nodes."""
+    """Return the host names that are sent for a job on these nodes."""
     patterns = tuple((re.compile(pattern), text) for pattern, text in host_map.items())
     job = Job(job_id=7, user="ada", start_time=1, nodes=nodes)
     return [each["hostname"] for each in hosts(job, SiteMap(cluster="lab", hosts=patterns))]
@@ -166,7 +166,7 @@ def named(nodes: tuple[str, ...], host_map: dict[str, str]) -> list[str]:
 def test_short_names_that_collide_are_sent_in_full(
     nodes: tuple[str, ...], names: list[str]
 ) -> None:
-    """Two nodes of one job never become one host."""
+    """Two nodes of one job are never sent as one host."""
     assert names == named(nodes, {})
 
 
@@ -179,20 +179,20 @@ def test_short_names_that_collide_are_sent_in_full(
         ({"^n": "host"}, ["n1.rack1", "n1.rack2"]),
     ],
 )
-def test_the_host_map_sees_the_full_name(host_map: dict[str, str], names: list[str]) -> None:
-    """A pattern that makes the same name of two nodes leaves them their full names."""
+def test_the_host_map_applies_to_the_full_name(host_map: dict[str, str], names: list[str]) -> None:
+    """If a pattern gives two nodes the same name, their full names are sent."""
     assert names == named(("n1.rack1", "n1.rack2"), host_map)
 
 
 @pytest.mark.parametrize("node_name", ["n1.cluster.example", "n1"])
-def test_a_pattern_for_short_names_fits_full_ones(node_name: str) -> None:
-    """The domain is cut off as without a map."""
+def test_a_pattern_for_short_names_matches_full_names_too(node_name: str) -> None:
+    """The domain is removed, as without a map."""
     assert ["10.0.0.1"] == named((node_name,), {r"^n(\d)$": r"10.0.0.\1"})
     assert ["host1"] == named((node_name,), {"^n": "host"})
 
 
 def test_addresses_are_found_by_full_and_short_names() -> None:
-    """A pattern may be written for either."""
+    """A pattern may be written for either form."""
     full = accelerator_map({}, {r"^g1\.rack1$": ["full"], "^g1$": ["short"]})
     held = [node(name, gres=(GPU,)) for name in ("g1.rack1", "g1.rack2")]
 

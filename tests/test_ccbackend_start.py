@@ -1,4 +1,4 @@
-"""Start requests made from facts of Slurm: the document, refusals, the cluster and the user."""
+"""Start requests from Slurm's data: the document, refusals, the cluster and the user."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ GPU = {
 }
 
 
-def test_the_job_of_the_mapping_page_gives_its_document() -> None:
-    """Two threaded nodes, shared, one GPU each."""
+def test_the_job_of_the_mapping_page_gives_the_document_there() -> None:
+    """The job shares two nodes with hardware threads and has one GPU on each."""
     job = Job(
         job_id=815,
         user="ada",
@@ -73,8 +73,8 @@ def test_the_job_of_the_mapping_page_gives_its_document() -> None:
     assert old == expected | {"exclusive": 0}
 
 
-def test_what_is_not_known_is_left_out() -> None:
-    """An empty account stays, because the server has the field always."""
+def test_unknown_values_are_omitted() -> None:
+    """An empty account is sent, because the server always has the field."""
     assert start(job_of()) == {
         "jobId": 7,
         "cluster": "lab",
@@ -100,15 +100,15 @@ def test_what_is_not_known_is_left_out() -> None:
         ({"time_limit_minutes": -1}, "walltime is negative"),
     ],
 )
-def test_facts_that_no_server_takes_are_refused(facts: dict[str, Any], problem: str) -> None:
-    """They are set aside with the reason, never sent."""
+def test_values_that_no_server_accepts_are_refused(facts: dict[str, Any], problem: str) -> None:
+    """The run becomes a dead letter with the reason and is never sent."""
     with pytest.raises(PayloadError) as caught:
         start(job_of(**facts))
 
     assert caught.value.problems == (problem,)
 
 
-def test_all_problems_are_named_at_once() -> None:
+def test_all_problems_are_reported_together() -> None:
     """The dead letter shows everything that is wrong."""
     with pytest.raises(
         PayloadError, match="the job id is not positive; the user name is not known"
@@ -139,12 +139,12 @@ def test_the_cluster_follows_the_partition_unless_it_was_reported() -> None:
 def test_the_number_of_threads_is_slurms_number_of_cpus(
     facts: dict[str, Any], number: int | None
 ) -> None:
-    """In total, else the sum over the nodes; never the mapped list."""
+    """It is the job's total or the sum over the nodes, not the length of the list of threads."""
     assert start(job_of(**facts)).get("numHwthreads") == number
 
 
-def test_a_job_of_slurm_is_a_job_of_ours() -> None:
-    """Held by the type checker: every property of the protocol is there."""
+def test_a_job_of_slurm_has_all_facts_that_a_request_needs() -> None:
+    """The type checker verifies this: `Job` has every property of the protocol."""
     facts: JobFacts = replace(job_of(), name="x")
 
     assert facts.name == "x"
@@ -164,14 +164,14 @@ def test_a_job_of_slurm_is_a_job_of_ours() -> None:
 def test_a_start_waits_for_the_name_of_its_user(
     facts: dict[str, Any], after: float | None, waited: float, *, needs: bool
 ) -> None:
-    """As long as it takes, or as the site has set."""
+    """It waits without limit, or as long as the configuration says."""
     mapping = site(user_from_uid_after_seconds=after)
 
     assert needs is needs_user_name(job_of(**facts), mapping, waited_seconds=waited)
 
 
-def test_the_number_of_a_user_stands_for_an_unknown_name_if_the_site_says_so() -> None:
-    """A name that is known counts more."""
+def test_the_uid_replaces_an_unknown_user_name_if_configured() -> None:
+    """A known name is preferred to the uid."""
     mapping = site(user_from_uid_after_seconds=600)
 
     users = [start(job_of(user=name, uid=20001), mapping)["user"] for name in (None, "ada")]

@@ -15,12 +15,12 @@ from slurm.job import Gres, Sharing
 
 
 def warned(job: JobFacts, mapping: SiteMap) -> tuple[dict[str, Any], list[str]]:
-    """A start and the warnings it gave."""
+    """Return a start request and its warnings."""
     warnings: list[str] = []
     return start(job, mapping, warn=warnings.append), warnings
 
 
-def test_host_names_are_short_and_rewritten_by_the_first_match() -> None:
+def test_host_names_are_shortened_and_rewritten_by_the_first_match() -> None:
     """The metric collector may use other names than Slurm."""
     hosts = (
         (re.compile("^x"), "never"),
@@ -34,7 +34,7 @@ def test_host_names_are_short_and_rewritten_by_the_first_match() -> None:
     assert found == ["node01", "m2"]
 
 
-def test_a_host_that_the_server_knows_comes_first() -> None:
+def test_a_host_that_the_server_knows_is_sent_first() -> None:
     """The server derives the subcluster from the first host alone."""
     job = job_of(nodes=("x1", "n2", "x3", "n4"))
 
@@ -45,8 +45,8 @@ def test_a_host_that_the_server_knows_comes_first() -> None:
 
 
 @pytest.mark.parametrize("nodes", [("n1", "x2"), ("x1", "x2")])
-def test_the_order_of_hosts_stays_otherwise(nodes: tuple[str, ...]) -> None:
-    """Known first already, or none known at all."""
+def test_the_order_of_hosts_stays_if_the_first_is_known_or_none_is(nodes: tuple[str, ...]) -> None:
+    """Sending a known host first would change nothing here."""
     document, _ = warned(job_of(nodes=nodes), site(clusters=server()))
 
     assert [host["hostname"] for host in document["resources"]] == list(nodes)
@@ -65,8 +65,8 @@ def test_nodes_are_paired_by_name_not_by_position() -> None:
     )
 
 
-def test_threads_of_whole_nodes_are_left_out_in_wide_jobs_only() -> None:
-    """Absent means the whole node; listing thousands of threads helps nobody."""
+def test_threads_of_whole_nodes_are_omitted_in_wide_jobs_only() -> None:
+    """A missing list means the whole node, and a wide job would list thousands of threads."""
     whole, part = node("n1", range(8)), node("n2", (0,))
     job = job_of(nodes=("n1", "n2"), allocations=(whole, part))
 
@@ -77,8 +77,8 @@ def test_threads_of_whole_nodes_are_left_out_in_wide_jobs_only() -> None:
     assert [resource.get("hwthreads") for resource in wide] == [None, [0, 8]]
 
 
-def test_core_numbers_stand_for_threads_only_where_the_site_says_so() -> None:
-    """Without topology nothing is listed by default."""
+def test_core_numbers_are_sent_as_threads_only_if_configured() -> None:
+    """Without a topology no threads are listed by default."""
     job = job_of(allocations=(node("n1", (3, 1)),))
 
     document, warnings = warned(job, site())
@@ -103,10 +103,10 @@ def test_core_numbers_stand_for_threads_only_where_the_site_says_so() -> None:
         (None, (), None),
     ],
 )
-def test_accelerators_are_counted_also_where_they_cannot_be_named(
+def test_accelerators_without_address_are_counted_too(
     gpus: int | None, gres: tuple[Gres, ...] | None, number: int | None
 ) -> None:
-    """0 would hide all accelerator metrics."""
+    """A count of 0 would hide all accelerator metrics."""
     job = job_of(gpus=gpus, allocations=(node("n1", gres=gres),))
 
     document, _ = warned(job, site(accelerators=accelerator_map({"n": {"0": "x"}}, {})))
@@ -114,8 +114,8 @@ def test_accelerators_are_counted_also_where_they_cannot_be_named(
     assert document.get("numAcc") == number
 
 
-def test_devices_without_address_are_warned_about() -> None:
-    """The job is reported with those that have one."""
+def test_devices_without_address_give_a_warning() -> None:
+    """The start request has the addresses of the other devices."""
     gres = (Gres(name="gpu", count=2, indices=(0, 5)),)
     job = job_of(allocations=(node("n1", gres=gres),), sharing=Sharing.NODE)
 

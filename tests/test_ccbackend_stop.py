@@ -54,7 +54,7 @@ def test_the_end_is_not_before_the_start_and_within_32_bits(
 
 
 def test_a_new_end_state_is_sent_as_failed_with_a_warning() -> None:
-    """The word itself stands in the warning."""
+    """The warning contains the state's name."""
     told: list[str] = []
     document = stop_payload(
         KEY, end_time=T + 1, state="EXPLODED", dialect=Dialect.SHARED, warn=told.append
@@ -65,14 +65,14 @@ def test_a_new_end_state_is_sent_as_failed_with_a_warning() -> None:
 
 
 @pytest.mark.parametrize("state", ["RUNNING", "PENDING", "SUSPENDED", "COMPLETING", "REVOKED"])
-def test_a_state_that_is_no_end_is_never_sent(state: str) -> None:
-    """The server would take it and the row could never be closed."""
+def test_a_state_that_is_not_an_end_state_is_never_sent(state: str) -> None:
+    """The server would accept it, and then no stop could close the row."""
     with pytest.raises(PayloadError, match="is not an end state"):
         stop_payload(KEY, end_time=T + 1, state=state, dialect=Dialect.SHARED)
 
 
-def test_a_delete_names_the_whole_run() -> None:
-    """By job id alone another run would go."""
+def test_a_delete_has_the_full_key_of_the_run() -> None:
+    """With only the job id, the server could delete another run."""
     document = delete_payload(KEY)
 
     assert document == {"jobId": 7, "cluster": "lab", "startTime": T}
@@ -91,8 +91,8 @@ def test_a_delete_names_the_whole_run() -> None:
         ({}, Reason.METADATA_TOO_LARGE, None),
     ],
 )  # fmt: skip
-def test_an_amendment_changes_something_or_is_none(
+def test_an_amendment_that_changes_nothing_is_none(
     document: dict[str, Any], reason: Reason, changed: dict[str, Any] | None
 ) -> None:
-    """The same request is not sent twice in vain."""
+    """The same request is not sent again unchanged."""
     assert amend(document, reason) == changed

@@ -1,4 +1,4 @@
-"""Certificates and authorities: what is trusted, what is refused, and what a fault is called."""
+"""Certificates and certificate authorities: accepted, refused, and how a fault is named."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ccbackend.wire.transport import ExchangeLimits, Transport
 
 
 def certificate(folder: Path, name: str) -> tuple[Path, Path]:
-    """A self-signed certificate and its key."""
+    """Make a self-signed certificate and its key; return their paths."""
     cert, key = folder / f"{name}.pem", folder / f"{name}.key"
     subprocess.run(
         ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256",
@@ -38,20 +38,20 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 
 def server_context(pair: tuple[Path, Path]) -> ssl.SSLContext:
-    """TLS with this certificate."""
+    """Return a server's TLS context with this certificate."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(*pair)
     return context
 
 
 def test_tls_with_the_sites_certificate_works(pair: tuple[Path, Path]) -> None:
-    """The file with the site's authority is enough."""
+    """A file with the site's certificate authority is enough."""
     with transport(OK, context=server_context(pair), ca_file=str(pair[0])) as (there, _):
         assert there.exchange("GET", "/").status == 200
 
 
-def test_a_dripping_tls_server_is_cut_too(pair: tuple[Path, Path]) -> None:
-    """The deadline reaches below the encryption."""
+def test_a_slow_tls_server_is_stopped_at_the_deadline(pair: tuple[Path, Path]) -> None:
+    """The deadline also limits reads below the encryption."""
     limits = ExchangeLimits(read_seconds=30, deadline_seconds=0.3)
     dripping = drip(b"HTTP/1.1 200 OK\r\nX: ", threading.Event())
     context = server_context(pair)
@@ -60,7 +60,7 @@ def test_a_dripping_tls_server_is_cut_too(pair: tuple[Path, Path]) -> None:
 
 
 def test_a_handshake_that_never_ends_is_unreachable(pair: tuple[Path, Path]) -> None:
-    """The connect timeout bounds it, also beyond the deadline."""
+    """The connect timeout limits the handshake, even if the deadline is shorter."""
     limits = ExchangeLimits(connect_seconds=0.3, deadline_seconds=0.1)
     with ScriptedServer([]) as peer, requests.Session() as session:
         url = peer.url.replace("http:", "https:")
@@ -71,7 +71,7 @@ def test_a_handshake_that_never_ends_is_unreachable(pair: tuple[Path, Path]) -> 
 
 
 def test_an_unknown_certificate_is_never_accepted(pair: tuple[Path, Path]) -> None:
-    """Not even where the session given does not verify."""
+    """It is refused even if the given session does not verify certificates."""
     with ScriptedServer([OK], server_context(pair)) as peer, requests.Session() as session:
         session.verify = False
         found = Transport(session, peer.url, token=lambda: TOKEN).exchange("GET", "/")
@@ -97,7 +97,7 @@ def system_store(folder: Path, kind: str, authority: Path) -> dict[str, str]:
 def test_an_authority_of_the_system_is_trusted(
     pair: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
-    """A site has its own authority there; the libraries' own list is not asked."""
+    """A site adds its own authority there; the list of the Python libraries is not used."""
     for name, value in system_store(tmp_path, kind, pair[0]).items():
         monkeypatch.setenv(name, value)
     with transport(OK, context=server_context(pair)) as (there, _):
@@ -107,7 +107,7 @@ def test_an_authority_of_the_system_is_trusted(
 def test_a_file_of_authorities_replaces_those_of_the_system(
     pair: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where `ca_file` is set nobody else is trusted."""
+    """If `ca_file` is set, no other authority is trusted."""
     other, _ = certificate(tmp_path, "other")
     for name, value in system_store(tmp_path, "file", pair[0]).items():
         monkeypatch.setenv(name, value)
@@ -115,10 +115,10 @@ def test_a_file_of_authorities_replaces_those_of_the_system(
         assert Fault.CERTIFICATE is there.exchange("GET", "/").fault
 
 
-def test_variables_of_other_programs_name_no_authority(
+def test_variables_of_other_programs_are_ignored(
     pair: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Those of requests and curl, as the documentation says."""
+    """The documentation names the variables of requests and curl."""
     for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
         monkeypatch.setenv(name, str(pair[0]))
     with transport(OK, context=server_context(pair)) as (there, _):
@@ -137,10 +137,8 @@ def test_variables_of_other_programs_name_no_authority(
     ],
     ids=["http", "ssh", "smtp", "handshake failure", "protocol version", "cut"],
 )
-def test_a_port_without_tls_is_told_from_a_bad_certificate_and_a_cut(
-    greeting: bytes, fault: Fault
-) -> None:
-    """The URL is wrong, the two do not fit, or the server is just restarting."""
+def test_a_port_without_tls_has_its_own_fault(greeting: bytes, fault: Fault) -> None:
+    """Without TLS the URL is wrong; other faults mean a mismatch or a restarting server."""
     with ScriptedServer([], greeting=greeting) as peer, requests.Session() as session:
         url = peer.url.replace("http:", "https:")
         found = Transport(session, url, token=lambda: TOKEN).exchange("GET", "/")
@@ -149,7 +147,7 @@ def test_a_port_without_tls_is_told_from_a_bad_certificate_and_a_cut(
 
 
 def test_a_missing_authority_file_is_a_fault_of_its_own(pair: tuple[Path, Path]) -> None:
-    """It is named by the message."""
+    """The message names the file."""
     with transport(OK, context=server_context(pair), ca_file="/nowhere/ca.pem") as (there, _):
         found = there.exchange("GET", "/")
 
@@ -160,7 +158,7 @@ def test_a_missing_authority_file_is_a_fault_of_its_own(pair: tuple[Path, Path])
 def test_an_authority_file_without_certificates_is_a_fault_of_its_own(
     pair: tuple[Path, Path], tmp_path: Path
 ) -> None:
-    """The server's certificate is not to blame."""
+    """The cause is not the server's certificate."""
     authority = tmp_path / "ca.pem"
     authority.write_text("nonsense")
     with transport(OK, context=server_context(pair), ca_file=str(authority)) as (there, _):
@@ -170,7 +168,7 @@ def test_an_authority_file_without_certificates_is_a_fault_of_its_own(
 
 
 def test_an_authority_file_that_may_not_be_read_is_a_fault_of_its_own() -> None:
-    """The library wraps the refusal, and no byte is sent."""
+    """The library wraps the refusal in another error; the request was not sent."""
     refused = PermissionError(13, "Permission denied")
 
     assert Fault.CA_FILE is tls_fault([urllib3.exceptions.SSLError(refused), refused])
@@ -178,6 +176,6 @@ def test_an_authority_file_that_may_not_be_read_is_a_fault_of_its_own() -> None:
 
 
 @pytest.mark.parametrize("error", [ssl.SSLEOFError(8, "EOF"), ssl.SSLZeroReturnError(6, "closed")])
-def test_a_handshake_that_is_cut_is_no_fault_of_tls(error: ssl.SSLError) -> None:
+def test_a_handshake_that_is_cut_is_not_a_tls_fault(error: ssl.SSLError) -> None:
     """The server may be restarting."""
     assert tls_fault([urllib3.exceptions.SSLError(error), error]) is None

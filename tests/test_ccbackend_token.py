@@ -15,13 +15,13 @@ from ccbackend.token import Token, TokenFile, check_url, is_loopback, parse_toke
 
 
 def jwt(claims: object) -> str:
-    """A token with these claims, without a valid signature."""
+    """Return a token with these claims and no valid signature."""
     middle = base64.urlsafe_b64encode(json.dumps(claims).encode()).decode().rstrip("=")
     return f"e30.{middle}.c2ln"
 
 
 def written(folder: Path, data: str | bytes, mode: int = 0o640) -> Path:
-    """A token file."""
+    """Write a token file and return its path."""
     path = folder / "token"
     path.write_bytes(data if isinstance(data, bytes) else data.encode())
     path.chmod(mode)
@@ -29,7 +29,7 @@ def written(folder: Path, data: str | bytes, mode: int = 0o640) -> Path:
 
 
 def test_claims_are_read_without_verification() -> None:
-    """They show when to warn and why a server may refuse."""
+    """They show when the token expires and why a server may refuse it."""
     token = parse_token(jwt({"sub": "svc", "roles": ["api"], "exp": 1767225600}) + "\n")
 
     assert (token.expires_at, token.roles) == (1767225600.0, ("api",))
@@ -45,13 +45,13 @@ def test_claims_are_read_without_verification() -> None:
     ],
 )
 def test_a_token_without_readable_claims_has_no_expiry(text: str) -> None:
-    """The server may take it all the same."""
+    """The server may still accept it."""
     token = parse_token(text)
 
     assert (token.expires_at, token.roles, token.expired(9e9)) == (None, None, False)
 
 
-def test_claims_nested_without_end_are_ignored() -> None:
+def test_claims_nested_too_deeply_are_ignored() -> None:
     """A hostile file cannot crash the reader."""
     deep = base64.urlsafe_b64encode(b"[" * 30_000).decode()
 
@@ -65,8 +65,8 @@ def test_anything_but_one_word_is_refused(text: str) -> None:
         parse_token(text)
 
 
-def test_a_token_is_in_no_representation() -> None:
-    """Neither its own nor that of an error."""
+def test_the_repr_of_a_token_does_not_contain_it() -> None:
+    """So the token cannot get into a log by its `repr`."""
     assert "secret" not in repr(Token("secret"))
 
 
@@ -78,7 +78,7 @@ def test_a_private_file_is_read(tmp_path: Path, mode: int) -> None:
 
 @pytest.mark.parametrize("mode", [0o644, 0o642, 0o601])
 def test_a_file_open_to_others_is_refused(tmp_path: Path, mode: int) -> None:
-    """The message says how to close it and holds no token."""
+    """The message has the command that corrects the mode and does not contain the token."""
     path = written(tmp_path, "secret-value", mode)
 
     with pytest.raises(TokenError, match="other users can read or change the token") as caught:
@@ -96,16 +96,14 @@ def test_a_file_open_to_others_is_refused(tmp_path: Path, mode: int) -> None:
         ("a" * 70_000, "too large"),
     ],
 )
-def test_a_file_with_something_else_is_refused(
-    tmp_path: Path, data: str | bytes, problem: str
-) -> None:
-    """Its contents are not quoted."""
+def test_a_file_without_a_token_is_refused(tmp_path: Path, data: str | bytes, problem: str) -> None:
+    """An empty file, other text, other bytes and a file that is too large are refused."""
     with pytest.raises(TokenError, match=problem):
         read_token(written(tmp_path, data))
 
 
-def test_what_is_no_regular_file_is_refused(tmp_path: Path) -> None:
-    """Neither followed, nor waited for."""
+def test_a_file_that_is_not_regular_is_refused(tmp_path: Path) -> None:
+    """A link is not followed, and reading a FIFO does not block."""
     target = written(tmp_path, "abc")
     link, fifo = tmp_path / "link", tmp_path / "fifo"
     link.symlink_to(target)
@@ -116,8 +114,8 @@ def test_what_is_no_regular_file_is_refused(tmp_path: Path) -> None:
             read_token(path)
 
 
-def test_a_link_is_named_as_such(tmp_path: Path) -> None:
-    """With the file that it leads to; nobody knows what a level of links is."""
+def test_a_symbolic_link_is_reported_with_its_target(tmp_path: Path) -> None:
+    """The system's message about levels of links would not help."""
     target, link = written(tmp_path, "abc"), tmp_path / "link"
     link.symlink_to(target)
 
@@ -135,10 +133,10 @@ def test_a_link_is_named_as_such(tmp_path: Path) -> None:
      (FileNotFoundError(errno.ENOENT, "No such file or directory"), False),
      (OSError(errno.ELOOP, "Too many levels of symbolic links"), False)],
 )  # fmt: skip
-def test_a_right_that_is_missing_is_told_from_other_causes(
+def test_only_a_missing_permission_is_reported_as_denied(
     error: OSError, monkeypatch: pytest.MonkeyPatch, *, is_denied: bool
 ) -> None:
-    """A command then ends with another exit code."""
+    """A command has another exit code if the permission is missing."""
 
     def refuse(*_: object) -> int:
         raise error
@@ -152,8 +150,8 @@ def test_a_right_that_is_missing_is_told_from_other_causes(
     assert is_denied is caught.value.is_denied
 
 
-def test_a_token_open_to_others_is_a_matter_of_rights(tmp_path: Path) -> None:
-    """The file itself is right."""
+def test_a_token_open_to_others_is_reported_as_denied(tmp_path: Path) -> None:
+    """Only the file's mode is wrong."""
     with pytest.raises(TokenError) as caught:
         read_token(written(tmp_path, "abc", 0o644))
 
@@ -161,7 +159,7 @@ def test_a_token_open_to_others_is_a_matter_of_rights(tmp_path: Path) -> None:
 
 
 def test_a_replaced_file_is_read_again(tmp_path: Path) -> None:
-    """By rename or in place; without a change there is no reading."""
+    """A file replaced by rename is read again; an unchanged file is not."""
     path = written(tmp_path, "one")
     file = TokenFile(path)
     before = file.fingerprint()
@@ -176,8 +174,8 @@ def test_a_replaced_file_is_read_again(tmp_path: Path) -> None:
     assert file.current().value == "second"
 
 
-def test_a_file_that_vanishes_is_noticed(tmp_path: Path) -> None:
-    """An old token is not used on."""
+def test_a_removed_file_is_noticed(tmp_path: Path) -> None:
+    """The old token is not used any longer."""
     path = written(tmp_path, "one")
     file = TokenFile(path)
     file.current()
@@ -228,7 +226,7 @@ def test_good_urls_stay_as_they_are(text: str) -> None:
     ],
 )
 def test_other_urls_are_refused_with_what_to_write(text: str, problem: str) -> None:
-    """The token would go astray, or every path would."""
+    """Otherwise the token could be sent to a wrong host, or every path would be wrong."""
     with pytest.raises(UrlError, match=problem) as caught:
         check_url(text)
     assert caught.value.hint
@@ -238,6 +236,6 @@ def test_other_urls_are_refused_with_what_to_write(text: str, problem: str) -> N
     ("host", "loopback"),
     [("127.9.9.9", True), ("::1", True), ("localhost", True), ("::2", False), ("local", False)],
 )
-def test_loopback_is_this_machine(host: str, *, loopback: bool) -> None:
-    """By name or by address."""
+def test_loopback_is_recognised(host: str, *, loopback: bool) -> None:
+    """The name and the addresses of the loopback are recognised."""
     assert is_loopback(host) is loopback

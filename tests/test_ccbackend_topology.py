@@ -1,4 +1,4 @@
-"""Node lists, topologies, and the hardware threads that stand for cores."""
+"""Node lists, topologies, and the hardware threads of cores."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ SMT = NodeTopology(((0, 4), (1, 5), (2, 6), (3, 7)))
 
 
 def cluster(topology: object, nodes: object = "n[1-2]") -> object:
-    """The server's answer with one subcluster."""
+    """Return the server's answer with one subcluster."""
     subs = [{"name": "main", "nodes": nodes, "topology": topology}]
     return {"clusters": [{"name": "lab", "subClusters": subs}]}
 
@@ -30,10 +30,10 @@ def cluster(topology: object, nodes: object = "n[1-2]") -> object:
         ("a.b", ["a.b"], ["axb"]),
     ],
 )
-def test_node_lists_hold_names_of_fixed_width(
+def test_node_lists_contain_names_of_fixed_width(
     text: str, inside: list[str], outside: list[str]
 ) -> None:
-    """As the server reads them."""
+    """cc-backend reads node lists in the same way."""
     nodes = NodeList.parse(text)
 
     assert [host in nodes for host in inside + outside] == [True] * len(inside) + [False] * len(
@@ -42,7 +42,7 @@ def test_node_lists_hold_names_of_fixed_width(
 
 
 def test_cores_are_ordered_socket_by_socket() -> None:
-    """Slurm numbers them so, whatever the order of the file."""
+    """Slurm numbers cores in this order, whatever the order in the file is."""
     topology = {
         "socket": [[0, 2, 4, 6], [1, 3, 5, 7]],
         "core": [[4, 0], [1, 5], [2, 6], [3, 7]],
@@ -69,8 +69,8 @@ def test_cores_are_ordered_socket_by_socket() -> None:
         [],
     ],
 )
-def test_a_topology_that_makes_no_sense_is_none(topology: object) -> None:
-    """The host is known all the same."""
+def test_an_invalid_topology_is_none(topology: object) -> None:
+    """The host is still known."""
     (found,) = clusters_of_json(cluster(topology))
     sub = found.subcluster("n2")
 
@@ -81,8 +81,8 @@ def test_a_topology_that_makes_no_sense_is_none(topology: object) -> None:
 @pytest.mark.parametrize(
     "value", [None, [], {"clusters": [{}]}, {"clusters": [{"name": "x", "subClusters": [1]}]}]
 )
-def test_another_shape_is_no_list_of_clusters(value: object) -> None:
-    """It raises, so that nobody takes it for a server without clusters."""
+def test_a_malformed_list_of_clusters_is_refused(value: object) -> None:
+    """It is an error, so that it does not look like a server without clusters."""
     with pytest.raises(ValueError, match="not a list of clusters"):
         clusters_of_json(value)
 
@@ -114,7 +114,7 @@ def test_all_threads_of_the_cores_are_listed_if_the_sizes_agree(
     topology: NodeTopology | None,
     threads: tuple[int, ...] | None,
 ) -> None:
-    """Wrong threads are worse than none."""
+    """If the sizes differ, no threads are sent, because they could be wrong."""
     node = NodeAllocation(name="n1", cores=cores, core_count=count)
 
     assert hwthreads(node, topology, assume_core_ids=False).threads == threads
@@ -130,20 +130,20 @@ def test_all_threads_of_the_cores_are_listed_if_the_sizes_agree(
         ((), 0, None, None),
     ],
 )
-def test_core_numbers_are_assumed_only_without_a_hint_at_threads(
+def test_core_numbers_are_sent_only_if_nothing_indicates_threads(
     cores: tuple[int, ...],
     cpus: int | None,
     topology: NodeTopology | None,
     threads: tuple[int, ...] | None,
 ) -> None:
-    """More CPUs than cores, or a threaded topology, forbid it."""
+    """More CPUs than cores, or a topology with hardware threads, indicates threads."""
     node = NodeAllocation(name="n1", cores=cores, core_count=99, cpus=cpus)
 
     assert hwthreads(node, topology, assume_core_ids=True).threads == threads
 
 
-def test_the_problem_says_both_sizes() -> None:
-    """An operator sees which configuration to look at."""
+def test_the_problem_names_both_numbers_of_cores() -> None:
+    """An administrator sees which of the two configurations is wrong."""
     node = NodeAllocation(name="n1", cores=(0,), core_count=8)
 
     assert hwthreads(node, SMT, assume_core_ids=False) == HwThreads(

@@ -1,4 +1,4 @@
-"""One exchange: bounded, never led elsewhere, and a value whatever the server does."""
+"""One HTTP exchange: limited in time and size, without redirects, always with a result."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from ccbackend.errors import Fault
 from ccbackend.wire.transport import ExchangeLimits, Transport, retry_after
 
 
-def test_the_environment_is_not_asked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Neither a proxy nor a netrc entry gets into a request."""
+def test_the_environment_is_not_used(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Neither a proxy variable nor a netrc entry changes a request."""
     netrc = tmp_path / "netrc"
     netrc.write_text("machine 127.0.0.1 login a password b\n")
     netrc.chmod(0o600)
@@ -30,7 +30,7 @@ def test_the_environment_is_not_asked(monkeypatch: pytest.MonkeyPatch, tmp_path:
     assert "authorization" not in peer.requests[0].headers
 
 
-def test_no_redirect_is_followed_and_no_cookie_kept() -> None:
+def test_redirects_are_not_followed_and_cookies_are_not_stored() -> None:
     """A redirect is an answer like any other."""
     moved = answer(302, "", "Location: /elsewhere\r\nSet-Cookie: a=b; Path=/\r\n")
     with transport(moved, OK) as (there, peer):
@@ -45,7 +45,7 @@ def test_no_redirect_is_followed_and_no_cookie_kept() -> None:
 
 
 def test_a_proxy_of_the_session_is_used() -> None:
-    """The one that the site has configured, not the environment's."""
+    """It is the proxy that the site has configured, not one of the environment."""
     with ScriptedServer([OK]) as peer, requests.Session() as session:
         session.proxies = {"http": peer.url}
         found = Transport(session, "http://cc.invalid", token=lambda: TOKEN).exchange("GET", "/x")
@@ -55,7 +55,7 @@ def test_a_proxy_of_the_session_is_used() -> None:
 
 
 def test_connections_are_reused() -> None:
-    """One connection carries request after request."""
+    """All three requests use one connection."""
     with transport(OK, OK, OK) as (there, peer):
         for _ in range(3):
             there.exchange("GET", "/")
@@ -64,8 +64,8 @@ def test_connections_are_reused() -> None:
     assert peer.connections == 1
 
 
-def test_the_token_is_sent_only_where_asked_for() -> None:
-    """The server is detected without it."""
+def test_the_token_is_sent_only_if_requested() -> None:
+    """The probe of the server's version needs no token."""
     with transport(OK, OK) as (there, peer):
         there.exchange("GET", "/", with_token=False)
         there.exchange("GET", "/")
@@ -74,8 +74,8 @@ def test_the_token_is_sent_only_where_asked_for() -> None:
     assert there.token() == TOKEN
 
 
-def test_the_token_is_in_no_answer_and_no_representation() -> None:
-    """A server or proxy that echoes its request does not leak it into our messages."""
+def test_the_token_is_in_no_answer_and_no_repr() -> None:
+    """A server or proxy that sends the request back cannot leak the token into our messages."""
     with transport(answer(400, f"header X-Auth-Token: {TOKEN}")) as (there, _):
         found = there.exchange("GET", "/")
 
@@ -94,13 +94,13 @@ def test_a_token_that_cannot_be_a_header_does_not_leak() -> None:
 
 @pytest.mark.parametrize("status", [204, 301, 401, 404, 500, 503])
 def test_every_status_is_an_answer(status: int) -> None:
-    """What it means is not decided here."""
+    """Another module decides what a status means."""
     with transport(answer(status, "")) as (there, _):
         assert there.exchange("GET", "/").status == status
 
 
 def test_a_stale_connection_is_replaced_once() -> None:
-    """The server had closed it while idle: nothing was processed."""
+    """The server had closed it while it was idle, so nothing was processed."""
     with transport(OK, hang_up, OK) as (there, peer):
         there.exchange("GET", "/")
         found = there.exchange("POST", "/x", body=b"{}")
@@ -129,7 +129,7 @@ def test_a_fresh_connection_that_breaks_is_not_resent() -> None:
 
 
 def test_a_break_after_a_long_time_is_not_resent() -> None:
-    """End of file after the server's write timeout means that it was at work."""
+    """The server may have worked on the request until its write timeout."""
     ticks = count(0, 10)
     with transport(OK, hang_up, OK, clock=lambda: next(ticks)) as (there, peer):
         there.exchange("GET", "/")
@@ -140,7 +140,7 @@ def test_a_break_after_a_long_time_is_not_resent() -> None:
 
 
 def test_half_a_status_line_on_a_reused_connection_is_not_resent() -> None:
-    """An answer had begun."""
+    """The server had begun to answer."""
     with transport(OK, raw(b"HTTP/1."), OK) as (there, peer):
         there.exchange("GET", "/")
         found = there.exchange("POST", "/x", body=b"{}")
@@ -157,8 +157,8 @@ def test_half_a_status_line_on_a_reused_connection_is_not_resent() -> None:
         b"garbage\r\n\r\n",
     ],
 )
-def test_a_cut_answer_is_no_answer(data: bytes) -> None:
-    """The status alone does not count."""
+def test_a_cut_answer_is_broken(data: bytes) -> None:
+    """A status without the complete body is not used."""
     with transport(raw(data)) as (there, _):
         found = there.exchange("GET", "/")
 
@@ -166,8 +166,8 @@ def test_a_cut_answer_is_no_answer(data: bytes) -> None:
 
 
 @pytest.mark.parametrize("status", [101, 102, 103, 199])
-def test_an_interim_answer_does_not_shift_the_answers_behind_it(status: int) -> None:
-    """A proxy may send early hints: the final answer must not be that of the next request."""
+def test_an_interim_answer_does_not_shift_later_answers(status: int) -> None:
+    """A proxy may send early hints; the final answer must not be read for the next request."""
 
     def interim(peer: socket.socket) -> bool:
         peer.sendall(f"HTTP/1.1 {status} X\r\nLink: </x.css>\r\n\r\n".encode())
@@ -182,7 +182,7 @@ def test_an_interim_answer_does_not_shift_the_answers_behind_it(status: int) -> 
 
 
 def test_an_answer_over_the_limit_is_dropped() -> None:
-    """The limit itself is still fine."""
+    """An answer of exactly the limit is accepted."""
     with transport(answer(200, "x" * 100), answer(200, "x" * 300_000), OK) as (there, peer):
         sizes = [there.exchange("GET", "/", limit_bytes=100) for _ in range(2)]
         after = there.exchange("GET", "/")
@@ -192,7 +192,7 @@ def test_an_answer_over_the_limit_is_dropped() -> None:
     assert (after.status, peer.connections) == (200, 2)
 
 
-def test_silence_ends_with_the_read_timeout() -> None:
+def test_a_silent_server_ends_with_the_read_timeout() -> None:
     """The request was sent; its outcome is unknown."""
     with transport(stall, limits=ExchangeLimits(read_seconds=0.1)) as (there, _):
         found = there.exchange("GET", "/")
@@ -209,8 +209,8 @@ def test_silence_ends_with_the_read_timeout() -> None:
         b"",
     ],
 )
-def test_a_dripping_server_is_cut_at_the_deadline(head: bytes) -> None:
-    """Every byte restarts the read timeout, not the deadline."""
+def test_a_slow_server_is_stopped_at_the_deadline(head: bytes) -> None:
+    """Every byte restarts the read timeout, but not the deadline."""
     limits = ExchangeLimits(read_seconds=30, deadline_seconds=0.3)
     with transport(drip(head, threading.Event()), OK, limits=limits) as (there, peer):
         found = there.exchange("GET", "/")
@@ -248,11 +248,11 @@ def test_an_address_without_server_is_unreachable() -> None:
     ],
 )
 def test_retry_after_is_read_as_seconds_or_date(value: str | None, seconds: float | None) -> None:
-    """At most a quarter of an hour; nonsense is ignored."""
+    """The maximum is 900 seconds; an invalid value is ignored."""
     assert retry_after(value, 1767225600) == seconds
 
 
-def test_retry_after_travels_with_the_answer() -> None:
-    """A busy server says how long."""
+def test_retry_after_is_part_of_the_answer() -> None:
+    """A busy server says how long to wait."""
     with transport(answer(503, "", "Retry-After: 12\r\n")) as (there, _):
         assert there.exchange("GET", "/").retry_after_seconds == 12.0

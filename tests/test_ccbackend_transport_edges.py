@@ -1,6 +1,6 @@
-"""One exchange at the edges of HTTP: proxies, headers, odd answers, certificates that come and go.
+"""One exchange in rare cases of HTTP: proxies, headers, odd answers, replaced certificates.
 
-The pool of urllib3 sends the requests, so each case that `requests` would treat is here.
+The pool of urllib3 sends the requests, so each case that `requests` would handle is tested here.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ PROXY_PASSWORD = "Basic " + base64.b64encode(b"site:p@ss").decode()
 
 
 def proxied(proxy: str, url: str, **settings: Any) -> HttpAnswer:
-    """The answer to one request by a proxy."""
+    """Return the answer to one request that is sent through a proxy."""
     with requests.Session() as session:
         session.proxies = {"http": proxy, "https": proxy}
         there = Transport(session, url, token=lambda: TOKEN, **settings)
@@ -35,7 +35,7 @@ def proxied(proxy: str, url: str, **settings: Any) -> HttpAnswer:
 
 
 def with_password(url: str) -> str:
-    """The URL of a proxy that wants a password."""
+    """Return the URL of a proxy with a user name and a password."""
     return url.replace("//", "//site:p%40ss@")
 
 
@@ -55,7 +55,7 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 
 def server_context(pair: tuple[Path, Path]) -> ssl.SSLContext:
-    """TLS with this certificate."""
+    """Return a server's TLS context with this certificate."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(*pair)
     return context
@@ -64,7 +64,7 @@ def server_context(pair: tuple[Path, Path]) -> ssl.SSLContext:
 # ---- proxies
 
 
-def test_a_proxy_of_plain_http_gets_its_password_and_the_whole_url() -> None:
+def test_a_proxy_of_plain_http_gets_its_password_and_the_full_url() -> None:
     """It forwards the request with the token."""
     with ScriptedServer([OK]) as proxy:
         found = proxied(with_password(proxy.url), "http://cc.invalid:8080")
@@ -76,8 +76,8 @@ def test_a_proxy_of_plain_http_gets_its_password_and_the_whole_url() -> None:
     assert request.headers["x-auth-token"] == TOKEN
 
 
-def test_a_proxy_of_https_sees_its_password_and_no_token(pair: tuple[Path, Path]) -> None:
-    """The request itself passes through it encrypted."""
+def test_a_proxy_of_https_gets_its_password_and_no_token(pair: tuple[Path, Path]) -> None:
+    """The request itself is encrypted for the server."""
     inner: list[bytes] = []
 
     def tunnel(peer: socket.socket) -> bool:
@@ -101,7 +101,7 @@ def test_a_proxy_of_https_sees_its_password_and_no_token(pair: tuple[Path, Path]
 
 
 def test_a_proxy_that_refuses_the_tunnel_leaves_the_request_unsent() -> None:
-    """It may be repeated later."""
+    """The request can be repeated later."""
     with ScriptedServer([answer(407, "")]) as proxy:
         found = proxied(proxy.url, "https://cc.invalid")
 
@@ -110,7 +110,7 @@ def test_a_proxy_that_refuses_the_tunnel_leaves_the_request_unsent() -> None:
 
 
 def test_a_proxy_that_is_down_leaves_the_request_unsent() -> None:
-    """As a server that is down."""
+    """The result is the same as for a server that is down."""
     with ScriptedServer([]) as proxy:
         url = proxy.url
     found = [proxied(url, server) for server in ("http://cc.invalid", "https://cc.invalid")]
@@ -120,7 +120,7 @@ def test_a_proxy_that_is_down_leaves_the_request_unsent() -> None:
 
 @pytest.mark.parametrize("proxy", ["http://", "gopher://proxy:70", "http://[::1"])
 def test_an_invalid_proxy_is_a_fault(proxy: str) -> None:
-    """And no exception."""
+    """The exchange returns it and raises no exception."""
     assert proxied(proxy, "http://cc.invalid").fault is Fault.BROKEN
 
 
@@ -129,7 +129,7 @@ def test_an_invalid_proxy_is_a_fault(proxy: str) -> None:
 
 @pytest.mark.parametrize("url", ["http://", "nowhere", "gopher://cc", "http://[::1"])
 def test_an_invalid_url_is_a_fault(url: str) -> None:
-    """And no exception."""
+    """The exchange returns it and raises no exception."""
     with requests.Session() as session:
         found = Transport(session, url, token=lambda: TOKEN).exchange("GET", "/")
 
@@ -138,7 +138,7 @@ def test_an_invalid_url_is_a_fault(url: str) -> None:
 
 @pytest.mark.parametrize("host", ["a" * 64, "cc.example.org"])
 def test_a_host_without_address_is_unreachable(host: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A name that no name service can know is one of them."""
+    """This includes a name that is too long for any name service."""
 
     def unknown(*_args: object, **_settings: object) -> None:
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
@@ -152,7 +152,7 @@ def test_a_host_without_address_is_unreachable(host: str, monkeypatch: pytest.Mo
 
 @pytest.mark.parametrize("token", ["bad\ntoken", "bad\n token", "bad\r\nX: y", " bad", "bäd\u20ac"])
 def test_a_token_that_cannot_be_a_header_is_not_sent(token: str) -> None:
-    """Nor is it in the message."""
+    """The message does not contain it either."""
     with transport(OK, token=lambda: token) as (there, peer):
         found = there.exchange("GET", "/")
 
@@ -161,7 +161,7 @@ def test_a_token_that_cannot_be_a_header_is_not_sent(token: str) -> None:
     assert peer.requests == []
 
 
-def test_a_request_carries_these_headers_and_no_others() -> None:
+def test_a_request_has_these_headers_and_no_others() -> None:
     """Neither library adds its own."""
     with transport(OK) as (there, peer):
         there.exchange("POST", "/api/x/?a=b%20c", body=b"[1]")
@@ -183,7 +183,7 @@ def test_a_request_carries_these_headers_and_no_others() -> None:
 
 @pytest.mark.parametrize(("method", "length"), [("GET", None), ("POST", "0")])
 def test_a_request_without_body_has_no_type(method: str, length: str | None) -> None:
-    """Only a method that usually has a body says that it is empty."""
+    """Only a method that usually has a body sends a length of 0."""
     with transport(OK) as (there, peer):
         there.exchange(method, "/")
 
@@ -206,8 +206,8 @@ def test_a_closed_transport_opens_another_connection() -> None:
 # ---- answers
 
 
-def test_a_chunked_answer_is_whole_and_its_connection_is_reused() -> None:
-    """Its end is known."""
+def test_a_chunked_answer_is_read_and_its_connection_is_reused() -> None:
+    """The last chunk marks its end."""
 
     def chunked(peer: socket.socket) -> bool:
         head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -222,13 +222,13 @@ def test_a_chunked_answer_is_whole_and_its_connection_is_reused() -> None:
 
 
 def test_an_answer_without_length_ends_with_the_connection() -> None:
-    """As HTTP 1.0 does it."""
+    """HTTP 1.0 servers answer like this."""
     with transport(raw(b"HTTP/1.0 200 OK\r\n\r\nabc")) as (there, _):
         assert there.exchange("GET", "/").text == "abc"
 
 
-def test_a_compressed_answer_is_limited_as_it_unfolds() -> None:
-    """Nobody asked for one; a proxy may send it."""
+def test_a_compressed_answer_is_limited_by_its_decompressed_size() -> None:
+    """We request no compression, but a proxy may send it."""
     packed = gzip.compress(b"x" * 1_000_000)
     head = f"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: {len(packed)}\r\n\r\n"
     with transport(raw(head.encode() + packed)) as (there, _):
@@ -245,8 +245,8 @@ def test_a_compressed_answer_is_limited_as_it_unfolds() -> None:
     ],
     ids=["compression", "chunk", "headers", "status"],
 )
-def test_an_answer_that_breaks_the_rules_is_broken(data: bytes) -> None:
-    """The server has the request: its outcome is unknown."""
+def test_an_answer_that_violates_http_is_broken(data: bytes) -> None:
+    """The server received the request, so its outcome is unknown."""
     with transport(raw(data)) as (there, _):
         found = there.exchange("POST", "/", body=b"{}")
 
@@ -254,7 +254,7 @@ def test_an_answer_that_breaks_the_rules_is_broken(data: bytes) -> None:
 
 
 def test_a_busy_answer_is_not_repeated() -> None:
-    """When to do that is decided elsewhere."""
+    """Another module decides when to retry."""
     busy = answer(503, "", "Retry-After: 0\r\n")
     with transport(busy, OK) as (there, peer):
         found = there.exchange("GET", "/")
@@ -266,10 +266,10 @@ def test_a_busy_answer_is_not_repeated() -> None:
 # ---- ca_file
 
 
-def test_an_authority_file_that_vanishes_is_a_fault_until_it_is_back(
+def test_a_removed_authority_file_is_a_fault_until_it_is_restored(
     pair: tuple[Path, Path], tmp_path: Path
 ) -> None:
-    """Also while the connection is open: the next one would fail."""
+    """It is a fault even while a connection is open, because the next one would fail."""
     authority = tmp_path / "ca.pem"
     found: list[HttpAnswer] = []
     with transport(OK, OK, context=server_context(pair), ca_file=str(authority)) as (there, peer):
@@ -284,7 +284,7 @@ def test_an_authority_file_that_vanishes_is_a_fault_until_it_is_back(
     assert (len(peer.requests), peer.connections) == (2, 1)
 
 
-def test_an_authority_file_that_is_replaced_counts_from_the_next_connection(
+def test_a_replaced_authority_file_is_used_for_the_next_connection(
     pair: tuple[Path, Path], tmp_path: Path
 ) -> None:
     """It is read when a connection is opened."""

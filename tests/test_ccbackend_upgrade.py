@@ -1,4 +1,4 @@
-"""Our client notices which server it speaks to, also when that changes under way."""
+"""The client detects the server's release, also when it changes while the client runs."""
 
 from __future__ import annotations
 
@@ -25,21 +25,21 @@ NEW = server_info(Version(1, 5, 4))
 
 @contextmanager
 def backend(url: str, server: ServerInfo | None = None) -> Iterator[BackendClient]:
-    """Our client of a server."""
+    """Yield a client of a server."""
     with requests.Session() as session:
         transport = Transport(session, url, token=lambda: "TOKEN:api")
         yield BackendClient(transport, SharedServerInfo(server))
 
 
 def start(there: BackendClient, job_id: int) -> Reason:
-    """Tell a start in the dialect that is known; why it ended as it did."""
+    """Report a start in the dialect that is known; return the reason of the outcome."""
     sharing = {"exclusive": 1} if there.server == OLD else {"shared": "none"}
     return there.start(START | sharing | {"jobId": job_id, "resources": RESOURCES}).verdict.reason
 
 
 @pytest.mark.parametrize(("before", "after"), [("1.4.4", "1.5.4"), ("1.5.4", "1.4.4")])
 def test_a_server_that_comes_back_as_another_release_is_recognised(before: str, after: str) -> None:
-    """At the first answer over a new connection, before that is judged."""
+    """The first answer over a new connection shows it, before that answer is classified."""
     with StubServer(Model(version=before)) as first, backend(first.url) as there:
         there.probe()
         reasons = [start(there, 1)]
@@ -53,8 +53,8 @@ def test_a_server_that_comes_back_as_another_release_is_recognised(before: str, 
     assert "/login" in asked
 
 
-def test_the_version_is_not_asked_again_over_the_same_connection() -> None:
-    """Only one that was lost may lead elsewhere."""
+def test_the_version_is_not_requested_again_over_the_same_connection() -> None:
+    """Only a new connection can lead to another server."""
     with StubServer(Model(version="1.4.4")) as server, backend(server.url) as there:
         there.probe()
         for job_id in (1, 2):
@@ -63,16 +63,16 @@ def test_the_version_is_not_asked_again_over_the_same_connection() -> None:
     assert 1 == [exchange.path for exchange in server.log].count("/login")
 
 
-def test_a_first_connection_is_no_lost_one() -> None:
-    """A sender that shares what another found out asks nothing itself."""
+def test_a_first_connection_does_not_count_as_a_lost_one() -> None:
+    """A sender uses the version that another sender found, and sends no probe."""
     with StubServer(Model(version="1.4.4")) as server, backend(server.url, OLD) as there:
         start(there, 1)
 
     assert ["/api/jobs/start_job/"] == [exchange.path for exchange in server.log]
 
 
-def test_nats_mode_halts_and_says_so() -> None:
-    """Listings are answered, so the job API itself is asked; nothing is stored."""
+def test_nats_mode_halts_deliveries_and_is_named() -> None:
+    """Job lists are answered in NATS mode, so the probe also requests the job API itself."""
     with StubServer(Model(version="1.5.4", nats=True)) as server, backend(server.url) as there:
         probe = there.probe()
 
@@ -81,8 +81,8 @@ def test_nats_mode_halts_and_says_so() -> None:
 
 
 @pytest.mark.parametrize("version", ["1.4.4", "1.5.4"])
-def test_a_server_that_takes_jobs_is_well(version: str) -> None:
-    """The question for its job API stores nothing."""
+def test_a_server_that_accepts_jobs_is_healthy(version: str) -> None:
+    """The probe of the job API stores nothing."""
     with StubServer(Model(version=version)) as server, backend(server.url) as there:
         probe = there.probe()
 
@@ -91,8 +91,8 @@ def test_a_server_that_takes_jobs_is_well(version: str) -> None:
     assert {"GET"} == {exchange.method for exchange in server.log}  # a POST would be logged there
 
 
-def test_a_wrong_token_is_told_before_the_job_api_is_asked() -> None:
-    """The listing shows it."""
+def test_a_wrong_token_is_reported_before_the_job_api_is_probed() -> None:
+    """The request for the job list shows it."""
     with (
         StubServer(Model(version="1.5.4", token="TOKEN:new")) as server,
         backend(server.url) as there,

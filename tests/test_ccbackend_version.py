@@ -55,7 +55,7 @@ def test_the_dialect_follows_from_the_version(
     ],
 )
 def test_the_login_page_names_the_version(text: str, version: Version | None) -> None:
-    """A build without version shows none."""
+    """The page of a build without version shows no version."""
     assert version_of_login_page(text) == version
 
 
@@ -68,8 +68,6 @@ def test_the_login_page_names_the_version(text: str, version: Version | None) ->
         (200, "404 page not found", None),
     ],
 )
-def test_an_unknown_path_tells_the_generation(
-    status: int, text: str, dialect: Dialect | None
-) -> None:
-    """JSON from 1.5.0, text before, anything else is another program."""
+def test_an_unknown_path_shows_the_dialect(status: int, text: str, dialect: Dialect | None) -> None:
+    """1.5.0 and later answer JSON, older ones text; any other answer is from another program."""
     assert dialect_of_404(status, text) is dialect

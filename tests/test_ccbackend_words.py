@@ -1,4 +1,4 @@
-"""End states, node sharing, filters: Slurm's words in the server's."""
+"""Translation of Slurm's end states and node sharing for cc-backend, and job filters."""
 
 from __future__ import annotations
 
@@ -49,8 +49,8 @@ NEW_NAMES = OLD_NAMES | {"node_fail", "boot_fail", "deadline"}
         ("", "failed", "failed"),
     ],
 )
-def test_every_end_has_a_name_that_the_server_knows(word: str, old: str, new: str) -> None:
-    """Each generation has its own list; never a name outside it."""
+def test_every_end_state_has_a_name_that_the_server_knows(word: str, old: str, new: str) -> None:
+    """Each dialect has its own list of names; no other name is sent."""
     names = end_state(word, Dialect.EXCLUSIVE), end_state(word, Dialect.SHARED)
 
     assert names == (old, new)
@@ -64,13 +64,13 @@ def test_every_end_has_a_name_that_the_server_knows(word: str, old: str, new: st
     ["RUNNING", "PENDING", "SUSPENDED", "STOPPED", "SIGNALING", "RESIZING", "STAGE_OUT",
      "COMPLETING", "CONFIGURING", "POWER_UP_NODE", "UPDATE_DB", "REVOKED"],
 )  # fmt: skip
-def test_no_stop_is_sent_for_words_that_name_no_end(word: str, dialect: Dialect) -> None:
-    """Base states and flags alike."""
+def test_no_stop_is_sent_for_states_that_are_no_end(word: str, dialect: Dialect) -> None:
+    """The rule holds for base states and for flags."""
     assert end_state(word, dialect) is None
 
 
-def test_new_words_are_noticed() -> None:
-    """They are sent as failed, and somebody should hear of it."""
+def test_unknown_states_are_detected() -> None:
+    """They are sent as failed, and an administrator should see a warning."""
     assert [is_known_state(word) for word in ("COMPLETED", "RUNNING", "NEVER_SEEN", "")] == [
         True,
         True,
@@ -88,7 +88,7 @@ def test_new_words_are_noticed() -> None:
         (Sharing.SHARED, 0, "multi_user"),
     ],
 )
-def test_sharing_is_total_in_both_dialects(sharing: Sharing, old: int, new: str) -> None:
+def test_both_dialects_have_all_kinds_of_sharing(sharing: Sharing, old: int, new: str) -> None:
     """The server answers 500 to anything else."""
     job = Job(job_id=1, sharing=sharing)
 
@@ -97,8 +97,8 @@ def test_sharing_is_total_in_both_dialects(sharing: Sharing, old: int, new: str)
     assert sharing_problem(job) is None
 
 
-def test_a_new_value_of_sharing_is_shared_with_a_warning() -> None:
-    """Whatever a later reader may call it."""
+def test_an_unknown_value_of_sharing_is_sent_as_shared_with_a_warning() -> None:
+    """A later release of Slurm may have other values."""
     job = Job(job_id=1)
     object.__setattr__(job, "sharing", "topo2")
 
@@ -110,7 +110,7 @@ def test_a_new_value_of_sharing_is_shared_with_a_warning() -> None:
 
 
 def part(cores: tuple[int, ...] | None, count: int | None = 2) -> NodeAllocation:
-    """Cores held on a node of two."""
+    """Return an allocation of cores on a node with two cores."""
     return NodeAllocation(name="n", cores=cores, core_count=count)
 
 
@@ -125,10 +125,10 @@ def part(cores: tuple[int, ...] | None, count: int | None = 2) -> NodeAllocation
         ((), (), {}),
     ],
 )
-def test_lost_sharing_is_told_by_the_cores(
+def test_unknown_sharing_is_derived_from_the_cores(
     nodes: tuple[str, ...], allocations: tuple[NodeAllocation, ...], field: dict[str, str]
 ) -> None:
-    """Every core of every node: whole nodes. Not known: left out, with a warning."""
+    """All cores of all nodes mean whole nodes; unknown cores omit the field, with a warning."""
     job = Job(job_id=1, nodes=nodes, allocations=allocations)
 
     assert sharing_field(job, Dialect.SHARED) == field
@@ -171,8 +171,8 @@ def test_a_body_is_translated_into_the_other_dialect(
         ({"comment": "my disable_cc_submission"}, None),
     ],
 )
-def test_a_job_left_out_has_a_reason(facts: dict[str, Any], reason: str | None) -> None:
-    """One foreign host is enough to be reported."""
+def test_an_excluded_job_has_a_reason(facts: dict[str, Any], reason: str | None) -> None:
+    """One host that is not ignored is enough for a job to be reported."""
     filters = JobFilters(
         partitions=NameFilter(deny=frozenset({"debug"})),
         accounts=NameFilter(allow=frozenset({"p1"})),
@@ -185,8 +185,8 @@ def test_a_job_left_out_has_a_reason(facts: dict[str, Any], reason: str | None) 
     assert exclusion_reason(job, filters, cluster="lab") == reason
 
 
-def test_nothing_is_filtered_by_default_but_the_flag() -> None:
-    """Missing names pass; a cluster can be denied by its name at the server."""
+def test_only_the_opt_out_flag_excludes_jobs_by_default() -> None:
+    """A cluster can be denied by its name at cc-backend."""
     job = Job(job_id=1, nodes=("t1",))
     denied = JobFilters(clusters=NameFilter(deny=frozenset({"lab"})))
 

@@ -1,4 +1,4 @@
-"""Two connections for one kind of requests: the second goes on while the first is silent."""
+"""Connections for one kind of request: the next one is used while the first does not answer."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from spool.worker import Answered, Worker
 
 
 class Unanswered(Worker[Any, Any]):
-    """A worker without a thread: its questions wait until a test answers."""
+    """A worker without a thread, whose requests wait until a test answers them."""
 
     def __init__(self, name: str, now: list[float]) -> None:
         answers: Queue[Answered] = Queue()
@@ -22,27 +22,27 @@ class Unanswered(Worker[Any, Any]):
         self.waiting: list[SendRequest] = []
 
     def ask(self, question: SendRequest) -> None:
-        """Let it wait."""
+        """Store the request until a test answers it."""
         if not self.outstanding:
             self.busy_since = self.clock()
         self.outstanding += 1
         self.waiting.append(question)
 
     def recall(self) -> list[SendRequest]:
-        """Take back all but the first."""
+        """Take back all requests but the first."""
         self.waiting, recalled = self.waiting[:1], self.waiting[1:]
         self.outstanding -= len(recalled)
         return recalled
 
     def answer(self) -> None:
-        """Answer the first question."""
+        """Answer the first request."""
         self.waiting.pop(0)
         self.outstanding -= 1
         self.busy_since = self.clock()
 
 
 class Lines:
-    """A channel, its two workers and the time."""
+    """A channel, its three workers and the time."""
 
     def __init__(self) -> None:
         self.now = [100.0]
@@ -51,7 +51,7 @@ class Lines:
         self.channel = SendChannel((self.first, self.second, self.third), stops=False)
 
     def send(self, *job_ids: int) -> None:
-        """Hand out requests as the delivery does."""
+        """Give requests to the workers as the delivery does."""
         for job_id in job_ids:
             worker = self.channel.free_worker()
             assert worker is not None
@@ -69,8 +69,8 @@ def lines() -> Lines:
     return Lines()
 
 
-def test_all_goes_to_the_first_connection_while_it_answers(lines: Lines) -> None:
-    """The second one costs the server nothing."""
+def test_only_the_first_connection_is_used_while_it_answers(lines: Lines) -> None:
+    """The server then has no second connection to serve."""
     lines.send(1, 2)
 
     assert (2, 0, 2) == (
@@ -80,15 +80,15 @@ def test_all_goes_to_the_first_connection_while_it_answers(lines: Lines) -> None
     )
 
 
-def test_a_connection_is_kept_busy_and_not_flooded(lines: Lines) -> None:
-    """What is handed out cannot be put in another order any more."""
+def test_a_connection_gets_a_limited_number_of_requests(lines: Lines) -> None:
+    """The order of requests cannot change after a connection has them."""
     lines.send(*range(DEPTH))
 
     assert None is lines.channel.free_worker()
 
 
 def test_the_second_connection_is_used_while_the_first_is_silent(lines: Lines) -> None:
-    """One request without an answer holds up its own run."""
+    """One request without an answer then delays only its own run."""
     lines.send(1)
     lines.now[0] += SILENT_SECONDS - 0.1
     assert lines.first is lines.channel.free_worker()
@@ -98,7 +98,7 @@ def test_the_second_connection_is_used_while_the_first_is_silent(lines: Lines) -
 
 
 def test_the_first_connection_is_used_again_when_it_answers(lines: Lines) -> None:
-    """It is as good as before."""
+    """An answer ends its silence."""
     lines.send(1)
     lines.now[0] += SILENT_SECONDS
     lines.first.answer()
@@ -107,7 +107,7 @@ def test_the_first_connection_is_used_again_when_it_answers(lines: Lines) -> Non
 
 
 def test_nothing_is_sent_while_all_are_silent(lines: Lines) -> None:
-    """Three runs that hang are all that a channel tries."""
+    """A channel tries at most three requests that get no answer."""
     for job_id in (1, 2, 3):
         lines.send(job_id)
         lines.now[0] += SILENT_SECONDS
@@ -115,8 +115,8 @@ def test_nothing_is_sent_while_all_are_silent(lines: Lines) -> None:
     assert None is lines.channel.free_worker()
 
 
-def test_what_waits_behind_a_silent_request_is_taken_back(lines: Lines) -> None:
-    """To be sent by the other connection; the request under way stays."""
+def test_requests_behind_one_without_answer_are_taken_back(lines: Lines) -> None:
+    """Another connection then sends them; the request that was sent stays."""
     lines.send(1, 2, 3)
     before = lines.channel.recall()
     lines.now[0] += SILENT_SECONDS
@@ -129,8 +129,8 @@ def test_what_waits_behind_a_silent_request_is_taken_back(lines: Lines) -> None:
     assert [] == lines.channel.recall()
 
 
-def test_the_moment_of_silence_is_known_before(lines: Lines) -> None:
-    """The loop wakes up for it, and for none that is past."""
+def test_the_time_when_a_connection_becomes_silent_is_known_before(lines: Lines) -> None:
+    """The loop wakes up at that time, and never for a time that is past."""
     assert None is lines.channel.next_time()
     lines.send(1)
     assert 100.0 + SILENT_SECONDS == lines.channel.next_time()

@@ -1,4 +1,4 @@
-"""Faults in random combination, against the installed commands."""
+"""Random combinations of faults, with the installed commands."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ SEEDS = range(FIRST_SEED, FIRST_SEED + int(os.environ.get("CHAOS_SEEDS", "4")))
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_faults_that_come_and_go_together_lose_nothing(tmp_path: Path, seed: int) -> None:
+def test_combined_faults_lose_no_run(tmp_path: Path, seed: int) -> None:
     """After any sequence of faults every run is at the server once, with all facts."""
     history, verdict = combined(tmp_path, seed)
 

@@ -1,4 +1,4 @@
-"""Every class of faults of cc-backend alone, against the installed commands."""
+"""Each class of faults of cc-backend by itself, with the installed commands."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from chaos.single import run_alone
 
 
 @pytest.mark.parametrize("fault", CLASSES, ids=str)
-def test_new_runs_get_through_whatever_the_server_answers(
+def test_new_runs_are_delivered_whatever_the_server_answers(
     tmp_path: Path, fault: FaultClass, record_property: Callable[[str, object], None]
 ) -> None:
     """A fault that concerns one run, one endpoint or one answer stops nothing else."""

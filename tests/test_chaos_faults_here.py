@@ -1,4 +1,4 @@
-"""Every class of faults of Slurm and of this host alone, against the installed commands."""
+"""Each class of faults of Slurm and of this host by itself, with the installed commands."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from chaos.single import run_alone
 
 
 @pytest.mark.parametrize("fault", CLASSES_HERE, ids=str)
-def test_new_runs_get_through_whatever_fails_here(
+def test_new_runs_are_delivered_whatever_fails_here(
     tmp_path: Path, fault: FaultClass, record_property: Callable[[str, object], None]
 ) -> None:
     """A fault that concerns one command, one clock or one file stops nothing else."""

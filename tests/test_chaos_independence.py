@@ -1,4 +1,4 @@
-"""The chaos harness stands alone: it shares nothing with the program or with other tests."""
+"""The chaos harness is independent: it shares no code with the program or with other tests."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ CHAOS = Path(__file__).parent / "chaos"
 
 
 def imported(path: Path) -> Iterator[str]:
-    """Yield the top-level names that a module imports, wherever it does so."""
+    """Yield the top-level names that a module imports, at any place in its code."""
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             yield from (alias.name.partition(".")[0] for alias in node.names)
@@ -30,6 +30,6 @@ def test_only_the_standard_library_is_imported(path: Path) -> None:
     assert {name for name in imported(path) if name not in known} == set()
 
 
-def test_the_harness_is_there() -> None:
+def test_the_harness_is_found() -> None:
     """The modules are where the test above looks for them."""
     assert {"server.py", "slurm.py", "oracle.py"} <= {path.name for path in CHAOS.iterdir()}

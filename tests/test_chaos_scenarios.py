@@ -1,4 +1,4 @@
-"""Faults with a scenario of their own, against the installed commands."""
+"""Faults that have a scenario of their own, with the installed commands."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from chaos.scenarios import SCENARIOS, Scenario
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=str)
-def test_the_scenario_ends_well(
+def test_the_scenario_loses_nothing(
     tmp_path: Path, scenario: Scenario, record_property: Callable[[str, object], None]
 ) -> None:
-    """What only one source knows, or only the operator can see, is not lost."""
+    """Data that only one source has, or only an administrator can see, is kept."""
     with World(tmp_path / "world", **scenario.options) as world:
         verdict = scenario.run(world)
     for figure in world.figures:

@@ -1,4 +1,4 @@
-"""The small server of the chaos harness answers as recorded servers did."""
+"""The small server of the chaos harness gives the answers of recorded servers."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ COMMIT_SECONDS = 2.0  # of the recorded servers of 1.5 that show committed rows
 
 
 def exchanges(version: str, scenario: str) -> list[dict[str, Any]]:
-    """Return the recorded exchanges with whole tuples of the cluster `lab`."""
+    """Return the recorded exchanges of the cluster `lab` that have a start time."""
     with tarfile.open(DATA / f"cc-backend-{version}.tar.xz") as archive:
         name = next(name for name in archive.getnames() if name.endswith(f"/{scenario}.json"))
         file = archive.extractfile(name)
@@ -40,7 +40,7 @@ def exchanges(version: str, scenario: str) -> list[dict[str, Any]]:
 
 
 def compared(status: int, text: str) -> tuple[int, str]:
-    """Return what is compared: the status, and the error without database ids."""
+    """Return the status and the error without database ids, for the comparison."""
     error = json.loads(text).get("error", "")
     short = error.partition(": UNIQUE constraint")[0].partition(": CHECK constraint")[0]
     return status, re.sub(r"\b(dbid: |id )\d+", r"\1N", short)

@@ -1,4 +1,4 @@
-"""A soak of seconds: traffic under every fault at once, with a seed that is printed."""
+"""A short soak test: traffic with all faults at once, with a seed that is printed."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ SECONDS = float(os.environ.get("SOAK_SECONDS") or ("90" if os.environ.get("CI") 
 SEED = int(os.environ.get("SOAK_SEED") or int(time.time()) % 100_000)
 
 
-def test_a_soak_loses_nothing_and_gets_quiet(
+def test_a_soak_loses_nothing_and_leaves_nothing_pending(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """Nothing is lost, doubled or wrong; memory stays; soon nothing waits any more."""
+    """No run is lost, duplicated or wrong; memory does not grow; soon no run is pending."""
     report = soak(tmp_path, seconds=SECONDS, rate=15, seed=SEED)
 
-    with capfd.disabled():  # the seed is worth a line whatever comes of it
+    with capfd.disabled():  # print the seed whatever the result is
         print(f"\nsoak of {SECONDS:g} s, {report}", file=sys.stderr)
     assert report.is_well, str(report)

@@ -1,4 +1,4 @@
-"""Which files and directories an account can reach, and what is in its way."""
+"""Which files and directories an account can access, and which permission is missing."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ STRANGER = SystemUser(name="slurm", uid=2**31 - 9, gids=frozenset({2**31 - 9}))
 
 @pytest.fixture
 def place() -> Iterator[Path]:
-    """Make a directory that every account may pass, as tmp_path is not."""
+    """Make a directory that every account can enter, unlike tmp_path."""
     with tempfile.TemporaryDirectory() as made:
         path = Path(made).resolve()
         path.chmod(0o755)
@@ -51,15 +51,15 @@ def test_modes_grant_by_owner_group_and_others(
     *,
     may: bool,
 ) -> None:
-    """The first class that fits decides, as in the kernel."""
+    """The first class that matches the account decides, as in the kernel."""
     (place / "x").touch()
     os.chown(place / "x", -1, os.getegid())
     (place / "x").chmod(mode)
     assert may is account.has_permission((place / "x").stat(), bits)
 
 
-def test_owner_is_judged_by_the_owners_bits(place: Path) -> None:
-    """Also where others could do more."""
+def test_the_owners_bits_decide_for_the_owner(place: Path) -> None:
+    """They decide even if other users have more permissions."""
     (place / "x").touch()
     status = (place / "x").stat()
     owner = SystemUser(name="o", uid=status.st_uid or 5, gids=frozenset({status.st_gid}))
@@ -68,8 +68,8 @@ def test_owner_is_judged_by_the_owners_bits(place: Path) -> None:
     assert not owner.has_permission(os.stat_result(fields), READ)
 
 
-def test_obstacle_names_what_is_in_the_way(place: Path) -> None:
-    """A closed directory above, the file itself, or that there is none."""
+def test_the_problem_names_the_path_without_access(place: Path) -> None:
+    """It is a closed parent directory, the file itself, or a file that does not exist."""
     (place / "d").mkdir()
     (place / "d" / "x").touch(0o644)
     (place / "d" / "x").chmod(0o644)
@@ -86,7 +86,7 @@ def test_obstacle_names_what_is_in_the_way(place: Path) -> None:
 
 
 def test_accounts_come_from_the_name_service() -> None:
-    """Our own one always, another one if it is known."""
+    """Our own account is always found, another one only if it is known."""
     assert os.geteuid() == current_user().uid
     root = system_user("root")
     assert root is not None
@@ -95,7 +95,7 @@ def test_accounts_come_from_the_name_service() -> None:
 
 
 def test_account_without_name_is_a_number(monkeypatch: pytest.MonkeyPatch, place: Path) -> None:
-    """Containers have such ones."""
+    """Containers can have such accounts."""
     monkeypatch.setattr(os, "geteuid", lambda: 2**31 - 9)
     assert str(2**31 - 9) == current_user().name
     fields = list(place.stat())
@@ -103,9 +103,9 @@ def test_account_without_name_is_a_number(monkeypatch: pytest.MonkeyPatch, place
     assert f"{2**31 - 9}:{2**31 - 7} 0750" == owner_and_mode(os.stat_result(fields))
 
 
-def test_scripts_lie_in_directories_of_their_own(place: Path) -> None:
-    """That StateSaveLocation itself is open proves nothing."""
-    assert can_read_scripts(place)  # nothing in it yet, and ours
+def test_access_to_scripts_is_tested_in_their_own_directories(place: Path) -> None:
+    """Access to StateSaveLocation itself does not prove access to the scripts."""
+    assert can_read_scripts(place)  # it is empty and owned by us
     (place / "hash.0").mkdir()
     assert can_read_scripts(place)
     assert not can_read_scripts(place / "none")

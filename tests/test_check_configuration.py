@@ -34,14 +34,14 @@ def jwt(exp: Any) -> str:
         ("soon", CheckStatus.OK, "has no expiry date"),
     ],
 )
-def test_token_is_told_in_time(exp: Any, verdict: CheckStatus, text: str) -> None:
-    """Two weeks before its end somebody should know."""
+def test_a_token_that_expires_soon_is_reported(exp: Any, verdict: CheckStatus, text: str) -> None:
+    """The warning begins two weeks before the token expires."""
     found = check_token(parse_token(jwt(exp)), NOON)
     assert (verdict, text) == (found.status, found.text)
 
 
-def test_problems_are_critical_but_for_what_we_may_not_see() -> None:
-    """A monitoring account that may not read the token says so, and is no alarm."""
+def test_problems_are_critical_unless_our_account_has_no_access() -> None:
+    """A monitoring account that may not read the token gets UNKNOWN, not CRITICAL."""
     problems = [
         ConfigProblem(path="clustername", problem="missing", hint="write it"),
         ConfigProblem(
@@ -71,12 +71,12 @@ def test_problems_are_critical_but_for_what_we_may_not_see() -> None:
         (["a: b"], True, [(CheckStatus.WARNING, "a: b")]),
     ],
 )
-def test_warnings_count_before_jobs_flow(
+def test_warnings_change_the_status_only_in_strict_mode(
     warnings: list[str],
     *,
     strict: bool,
     told: list[tuple[CheckStatus, str]],
 ) -> None:
-    """Nobody is woken for them."""
+    """Without it they do not raise an alarm."""
     found = check_config_warnings("c.json", warnings, strict=strict)
     assert told == [(result.status, result.text) for result in found]

@@ -1,4 +1,4 @@
-"""Checks of spool and state directories, with accounts of Slurm and the service."""
+"""Checks of the spool and state directories for SlurmUser and the service user."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ ME = SystemUser(name="svc", uid=os.geteuid() or 2**31 - 8, gids=frozenset({os.ge
 
 @pytest.fixture
 def place() -> Iterator[Path]:
-    """Make a directory that every account may pass, as tmp_path is not."""
+    """Make a directory that every account can enter, unlike tmp_path."""
     with tempfile.TemporaryDirectory() as made:
         path = Path(made).resolve()
         path.chmod(0o755)
@@ -31,7 +31,7 @@ def place() -> Iterator[Path]:
 
 
 def make_spool(place: Path) -> tuple[Path, Path]:
-    """Make spool and state as installed, for ourselves as the service."""
+    """Make spool and state directories as installed, with our account as the service user."""
     spool, state = place / "spool", place / "state"
     for path in (spool, state, *(spool / name for name in Directory)):
         path.mkdir()
@@ -45,7 +45,7 @@ def make_spool(place: Path) -> tuple[Path, Path]:
 def directories(
     place: Path, slurm_user: SystemUser | None = None, **how: SystemUser
 ) -> list[CheckResult]:
-    """Return the verdicts, with the service's account as both by default."""
+    """Return the results; by default our account is both service user and SlurmUser."""
     service = how.get("service", current_user())
     return [
         *check_directories(
@@ -57,7 +57,7 @@ def directories(
     ]
 
 
-def test_directories_as_installed_are_well(place: Path) -> None:
+def test_directories_as_installed_are_in_order(place: Path) -> None:
     """The drain may run as SlurmUser."""
     make_spool(place)
     (found,) = directories(place)
@@ -66,7 +66,7 @@ def test_directories_as_installed_are_well(place: Path) -> None:
 
 
 def test_missing_directory_is_critical(place: Path) -> None:
-    """Nothing else can be judged then."""
+    """The other checks need all directories."""
     make_spool(place)
     (place / "spool" / "dead").rmdir()
     (found,) = directories(place)
@@ -74,12 +74,12 @@ def test_missing_directory_is_critical(place: Path) -> None:
 
 
 def texts(results: list[CheckResult], verdict: CheckStatus) -> str:
-    """Return the texts with a verdict."""
+    """Return the texts of the results with a status."""
     return "\n".join(result.text for result in results if result.status is verdict)
 
 
 def test_slurm_user_must_be_able_to_leave_events(place: Path) -> None:
-    """Else every event is lost."""
+    """Otherwise every event is lost."""
     make_spool(place)
     assert "the hooks cannot write events: slurm may not write in" in texts(
         directories(place, STRANGER), CheckStatus.CRITICAL
@@ -90,8 +90,8 @@ def test_slurm_user_must_be_able_to_leave_events(place: Path) -> None:
     assert "" == texts(found, CheckStatus.CRITICAL)
 
 
-def test_group_must_be_handed_on_where_two_accounts_work(place: Path) -> None:
-    """A hook's file of SlurmUser's own group could not be read by the drain."""
+def test_new_files_must_inherit_the_group_if_two_accounts_are_used(place: Path) -> None:
+    """The drain could not read a hook's file that has SlurmUser's own group."""
     make_spool(place)
     (place / "spool" / "new").chmod(0o777)
     found = check_directories(place / "spool", place / "state", service=ME, slurm_user=STRANGER)
@@ -99,7 +99,7 @@ def test_group_must_be_handed_on_where_two_accounts_work(place: Path) -> None:
 
 
 def test_unknown_slurm_user_warns(place: Path) -> None:
-    """The hooks run where it is known."""
+    """The hooks run on a host that knows the account."""
     make_spool(place)
     found = check_directories(
         place / "spool", place / "state", service=current_user(), slurm_user=None
@@ -107,8 +107,8 @@ def test_unknown_slurm_user_warns(place: Path) -> None:
     assert "SlurmUser has no account" in texts([*found], CheckStatus.WARNING)
 
 
-def test_service_must_be_able_to_work(place: Path) -> None:
-    """In all directories, those of the state too."""
+def test_the_service_user_must_have_access(place: Path) -> None:
+    """It needs access to all directories of the spool and to the state directory."""
     spool, state = make_spool(place)
     found = directories(place, service=STRANGER)
     shown = texts(found, CheckStatus.CRITICAL)
@@ -118,8 +118,8 @@ def test_service_must_be_able_to_work(place: Path) -> None:
     assert all(result.hint for result in found)
 
 
-def test_nobody_else_should_work_there(place: Path) -> None:
-    """A dead letter holds what a job's owner wrote; a lock is as safe as its directory."""
+def test_access_of_other_users_is_a_warning(place: Path) -> None:
+    """A dead letter contains a user's text; a lock is only as safe as its directory."""
     spool, state = make_spool(place)
     (spool / "dead").chmod(0o755)
     state.chmod(0o770)

@@ -1,4 +1,4 @@
-"""Checks of the drain by what it says of itself: its health, age, halts, outages, waiting runs."""
+"""Checks of the drain's state file: health, age, halts, outages, waiting runs."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ N1 = WaitingCause(cause="host n1 is unknown to cc-backend", count=2, since=NOON 
 
 
 def healthy(**changes: Any) -> DrainState:
-    """Return what a healthy drain says, changed."""
+    """Return the state of a healthy drain with changes."""
     return replace(HEALTHY, **changes)
 
 
@@ -52,8 +52,8 @@ def worker(state: DrainState | None, **how: Any) -> dict[str, CheckResult]:
     return by_name(check_drain(state, NOON, limits=LIMITS, **how))
 
 
-def test_healthy_drain_is_well() -> None:
-    """All that it says is reported, the server's version among it."""
+def test_a_healthy_drain_has_no_problem() -> None:
+    """Everything in its state is reported, including the server's version."""
     found = worker(HEALTHY)
     assert {CheckStatus.OK} == {result.status for result in found.values()}
     assert "process 7 has been running for 3d 00h" == found["drain"].text
@@ -70,14 +70,14 @@ def test_healthy_drain_is_well() -> None:
         (None, "exclusive", "version unknown (API field for node sharing: 'exclusive')"),
     ],
 )
-def test_server_may_not_be_known(version: str | None, dialect: str | None, text: str) -> None:
-    """A drain that has just started, or a server without version."""
+def test_server_version_may_be_unknown(version: str | None, dialect: str | None, text: str) -> None:
+    """The drain has just started, or the server's build has no version."""
     state = healthy(server_version=version, server_dialect=dialect)
     assert text == worker(state)["cc-backend"].text
 
 
-def test_dead_drain_is_critical_and_what_it_said_is_history() -> None:
-    """Only that it is gone is reported, and since when."""
+def test_a_stopped_drain_is_critical_and_its_state_is_ignored() -> None:
+    """Only one result is reported: that the drain does not run, and since when."""
     found = worker(healthy(updated=NOON - 300), is_running=False)
     assert ["drain"] == list(found)
     assert (CheckStatus.CRITICAL, "is not running, last seen 5m 00s ago") == (
@@ -87,8 +87,8 @@ def test_dead_drain_is_critical_and_what_it_said_is_history() -> None:
     assert "is not running" == worker(None, is_running=False)["drain"].text
 
 
-def test_drain_that_never_ran_is_to_be_started() -> None:
-    """Before the first start this is no alarm."""
+def test_a_drain_that_never_ran_is_a_warning() -> None:
+    """Before the first start a stopped drain is not critical."""
     never = worker(None, is_running=False, before_first_start=True)
     once = worker(HEALTHY, is_running=False, before_first_start=True)
     assert CheckStatus.WARNING is never["drain"].status
@@ -100,8 +100,8 @@ AGES = [(99, CheckStatus.OK), (100, CheckStatus.WARNING), (200, CheckStatus.CRIT
 
 
 @pytest.mark.parametrize(("age", "verdict"), AGES)
-def test_drain_of_cron_may_be_away_for_a_while(age: int, verdict: CheckStatus) -> None:
-    """It ends by itself, and what it said last still holds."""
+def test_a_drain_started_by_cron_may_be_stopped_for_a_while(age: int, verdict: CheckStatus) -> None:
+    """It exits when it is done, and its last state is still valid."""
     halted = HealthReport(state=HealthState.HALTED, since=NOON - age, reason="the token is old")
     state = healthy(once=True, updated=NOON - age, health=halted)
     found = worker(state, is_running=False)
@@ -119,8 +119,8 @@ def test_drain_of_cron_may_be_away_for_a_while(age: int, verdict: CheckStatus) -
         (300, CheckStatus.CRITICAL),
     ],
 )
-def test_drain_without_sign_of_life_alarms(age: int, verdict: CheckStatus) -> None:
-    """Its lock is held, but it may hang."""
+def test_a_drain_with_an_old_state_is_a_problem(age: int, verdict: CheckStatus) -> None:
+    """It holds its lock, but it may hang."""
     assert verdict is worker(healthy(updated=NOON - age))["drain"].status
 
 
@@ -135,7 +135,7 @@ def test_halt_is_critical_at_once_with_its_reason() -> None:
 
 @pytest.mark.parametrize(("age", "verdict"), AGES)
 def test_outage_of_either_side_alarms_by_its_age(age: int, verdict: CheckStatus) -> None:
-    """Short outages are everyday."""
+    """Short outages are normal."""
     down = HealthReport(state=HealthState.DOWN, since=NOON - age, reason="no connection")
     found = worker(healthy(health=down, slurm_silent_since=NOON - age, slurm_reason="no route"))
     assert (verdict, verdict) == (found["cc-backend"].status, found["slurm"].status)
@@ -145,7 +145,7 @@ def test_outage_of_either_side_alarms_by_its_age(age: int, verdict: CheckStatus)
 
 @pytest.mark.parametrize(("age", "verdict"), AGES)
 def test_silent_accounting_alarms_by_its_age(age: int, verdict: CheckStatus) -> None:
-    """The controller may answer all the same."""
+    """The controller may still answer."""
     found = worker(healthy(accounting_silent_since=NOON - age))["slurm"]
     assert verdict is found.status
     assert found.text.startswith("accounting has not answered for ")
@@ -153,15 +153,15 @@ def test_silent_accounting_alarms_by_its_age(age: int, verdict: CheckStatus) -> 
 
 @pytest.mark.parametrize("channel", ["starts", "stops"])
 def test_outage_of_one_connection_alarms(channel: str) -> None:
-    """The other may work."""
+    """The other connection may work."""
     down = HealthReport(state=HealthState.DOWN, since=NOON - 300, reason="timed out")
     found = worker(healthy(**{channel: down}))
     assert CheckStatus.CRITICAL is found[f"cc-backend ({channel})"].status
     assert CheckStatus.OK is found["cc-backend"].status
 
 
-def test_outage_of_unknown_age_is_young() -> None:
-    """An older drain does not say since when."""
+def test_an_outage_of_unknown_age_is_not_a_problem_yet() -> None:
+    """An older version of the drain does not write since when."""
     found = worker(healthy(health=HealthReport(state=HealthState.DOWN)))["cc-backend"]
     assert (CheckStatus.OK, "has been down for -: ") == (found.status, found.text)
 
@@ -177,19 +177,19 @@ def test_outage_of_unknown_age_is_young() -> None:
 def test_a_drain_that_delivers_nothing_is_critical(
     changes: dict[str, Any], verdict: CheckStatus
 ) -> None:
-    """Whatever the cause, as long as cc-backend answers."""
+    """This holds for any cause, as long as cc-backend answers."""
     assert verdict is worker(healthy(**changes))["deliveries"].status
 
 
-def test_a_young_drain_counts_deliveries_since_its_start() -> None:
-    """Its count of an hour began with it."""
+def test_a_new_drain_counts_deliveries_since_its_start() -> None:
+    """It has not yet run for the hour that the count is about."""
     state = healthy(started=NOON - 180, deliveries_last_hour=0, last_delivery=NOON - 360)
     expected = "0 since the drain was started 3m 00s ago; the last delivery was 6m 00s ago"
     assert expected == worker(state)["deliveries"].text
 
 
 def test_a_stuck_drain_says_when_it_last_delivered() -> None:
-    """Perhaps never."""
+    """The text omits the time if nothing was ever delivered."""
     never = worker(healthy(due_since=NOON - 300, last_delivery=None))["deliveries"].text
     once = worker(healthy(due_since=NOON - 300))["deliveries"].text
     assert never.startswith("nothing has been delivered for 5m 00s although runs are due")
@@ -206,16 +206,16 @@ def test_a_stuck_drain_says_when_it_last_delivered() -> None:
         ((replace(N1, since=None), N1), CheckStatus.WARNING, 4),
     ],
 )
-def test_parked_runs_warn(
+def test_runs_that_wait_for_an_administrator_are_a_warning(
     waiting: tuple[WaitingCause, ...], verdict: CheckStatus, figure: int
 ) -> None:
-    """They wait for an administrator's hand; a moment's wait is none."""
+    """A wait of less than a minute is no warning."""
     found = worker(healthy(waiting=waiting))["waiting runs"]
     assert (verdict, figure) == (found.status, found.perfdata[0].value)
 
 
-def test_parked_runs_name_three_causes() -> None:
-    """And how many more there are."""
+def test_at_most_three_causes_of_waiting_are_named() -> None:
+    """The text ends with the number of the other causes."""
     waiting = tuple(replace(N1, cause=f"host n{n} is unknown") for n in range(5))
     text = worker(healthy(waiting=waiting))["waiting runs"].text
     assert "host n2 is unknown: 2 runs since " in text
@@ -223,7 +223,7 @@ def test_parked_runs_name_three_causes() -> None:
 
 
 def test_full_disk_is_critical() -> None:
-    """With what the system said."""
+    """The text has the system's error message, if there is one."""
     found = [worker(healthy(disk_full=True, disk_reason=why))["disk"] for why in ("", "No space")]
     assert [CheckStatus.CRITICAL] * 2 == [result.status for result in found]
     assert [
@@ -233,15 +233,15 @@ def test_full_disk_is_critical() -> None:
 
 
 def test_unreadable_files_are_critical() -> None:
-    """They stay where they are, and alarm."""
+    """The files stay in their directory, so an administrator must know of them."""
     file = UnreadableFile(name="todo/5-9.json", reason="Input/output error")
     found = worker(healthy(unreadable=(file,), unreadable_count=1))["unreadable files"]
     assert CheckStatus.CRITICAL is found.status
     assert found.text.endswith("cannot be read: todo/5-9.json: Input/output error")
 
 
-def test_warnings_of_the_drain_warn() -> None:
-    """A line each."""
+def test_warnings_of_the_drain_are_reported() -> None:
+    """Each warning is one result."""
     results = check_drain(healthy(warnings=("a", "b")), NOON, is_running=True, limits=LIMITS)
     found = [result for result in results if result.name == "drain warning"]
     assert [(CheckStatus.WARNING, "a"), (CheckStatus.WARNING, "b")] == [
@@ -252,8 +252,8 @@ def test_warnings_of_the_drain_warn() -> None:
 @pytest.mark.parametrize(
     "state", [DrainState(), healthy(updated=None), healthy(health=HealthReport())]
 )
-def test_strange_state_is_unknown(state: DrainState) -> None:
-    """State of another program version is no proof of health; a restart writes it anew."""
+def test_an_incomplete_state_is_unknown(state: DrainState) -> None:
+    """The state of another program version proves no health; a restart writes a new one."""
     found = worker(state)["drain"]
 
     assert CheckStatus.UNKNOWN is found.status

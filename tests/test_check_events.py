@@ -1,4 +1,4 @@
-"""The check that events come from the hooks, by values and beside a real Slurm."""
+"""The check that the hooks write events, with made-up values and with a real Slurm."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def job(age: int, job_id: int = 7, *, nodes: str = "n1") -> SqueueRow:
 
 
 def check(events: SeenEvents, *jobs: SqueueRow, config: SlurmSettings = CONFIG) -> CheckResult:
-    """Return the verdict."""
+    """Return the result of the check."""
     return check_last_event(events, jobs, config)
 
 
@@ -57,7 +57,7 @@ NONE = SeenEvents(last=None)
 
 
 def test_jobs_that_started_without_any_event_are_a_warning() -> None:
-    """The youngest is named, with what to do on this release."""
+    """The result names the newest job and what to do on this release."""
     found = check(NONE, job(900, 5), job(600, 6))
 
     assert CheckStatus.WARNING is found.status
@@ -67,7 +67,7 @@ def test_jobs_that_started_without_any_event_are_a_warning() -> None:
 
 
 def test_a_job_without_an_event_after_others_is_a_warning() -> None:
-    """Hooks that ran and no longer do."""
+    """The hooks did run, but they do not run any more."""
     found = check(SeenEvents(last=NOON - 7200.0), job(600))
 
     assert CheckStatus.WARNING is found.status
@@ -75,8 +75,8 @@ def test_a_job_without_an_event_after_others_is_a_warning() -> None:
 
 
 @pytest.mark.parametrize("last", [NOON - 1.0, NOON - 600.0, NOON - 950.0])
-def test_an_event_at_the_start_of_the_youngest_job_is_enough(last: float) -> None:
-    """A start time can move on by ResumeTimeout after the event."""
+def test_an_event_at_the_start_of_the_newest_job_is_enough(last: float) -> None:
+    """A start time can be later than the event by up to ResumeTimeout."""
     found = check(SeenEvents(last=last), job(600), job(3000))
 
     assert CheckStatus.OK is found.status
@@ -93,10 +93,10 @@ def test_an_event_at_the_start_of_the_youngest_job_is_enough(last: float) -> Non
     ],
     ids=["no job", "just started", "before slurmctld", "never ran", "before the drain"],
 )
-def test_without_a_job_that_must_have_an_event_none_is_missed(
+def test_no_event_is_missing_if_no_job_must_have_one(
     events: SeenEvents, jobs: tuple[SqueueRow, ...]
 ) -> None:
-    """None is due yet."""
+    """None of these jobs must have an event yet."""
     found = check(events, *jobs)
 
     assert (CheckStatus.OK, "no event has arrived yet, and none is missing") == (
@@ -106,7 +106,7 @@ def test_without_a_job_that_must_have_an_event_none_is_missed(
 
 
 def test_without_times_of_the_controller_every_job_counts() -> None:
-    """Until now, by our own clock."""
+    """Our own clock then replaces the controller's time."""
     assert CheckStatus.WARNING is check(NONE, job(600), config={}).status
     assert CheckStatus.WARNING is check(SeenEvents(last=NOON - 9e5), job(600), config={}).status
 
@@ -122,10 +122,10 @@ def test_without_times_of_the_controller_every_job_counts() -> None:
         ((), "restart slurmctld"),
     ],
 )
-def test_what_switches_a_hook_on_depends_on_the_release(
+def test_the_command_that_activates_a_hook_depends_on_the_release(
     version: tuple[str, ...], words: str
 ) -> None:
-    """In the hint of a line that is missing too; a restart is never wrong."""
+    """The hint for a missing line names it too; a restart works on every release."""
     config = {"SLURM_VERSION": version}
     (prolog, _) = check_hooks(config, Path("/spool"), None)
 
@@ -143,10 +143,10 @@ def test_what_switches_a_hook_on_depends_on_the_release(
         ((("primary", "ctl1", False), ("backup", "ctl2", False)), True),
     ],
 )
-def test_events_come_where_the_active_controller_is(
+def test_events_arrive_on_the_host_of_the_active_controller(
     controllers: tuple[tuple[str, str, bool], ...], *, is_active: bool
 ) -> None:
-    """One that cannot be found out is ours."""
+    """If the active controller is unknown, it counts as the one on this host."""
     assert is_active is (active_elsewhere(controllers, "ctl1.example.org") is None)
 
 
@@ -157,7 +157,7 @@ def site(tmp_path: Path) -> CommandSite:
 
 
 def test_events_are_seen_by_the_drain_and_in_the_spool(site: CommandSite) -> None:
-    """The younger one counts; what is no event does not."""
+    """The newer of both times is used; a file that is not an event is ignored."""
     spool = load(site.config).spool
     nothing = seen_events(spool)
     site.beacon(started=NOON - 50, last_event=NOON - 20.5)
@@ -171,7 +171,7 @@ def test_events_are_seen_by_the_drain_and_in_the_spool(site: CommandSite) -> Non
 
 
 def test_a_spool_that_cannot_be_read_has_no_events(site: CommandSite) -> None:
-    """What is wrong with it is a result of its own."""
+    """Another check reports the problem with the spool."""
     site.beacon(started=None, last_event="odd")
     (site.spool / "new").rmdir()
 
@@ -180,7 +180,7 @@ def test_a_spool_that_cannot_be_read_has_no_events(site: CommandSite) -> None:
 
 @pytest.mark.slurm
 def test_reconfigure_does_not_switch_hooks_on_in_an_old_slurm(site: CommandSite) -> None:
-    """The lines are shown, no event comes, the check says so; after a restart events come."""
+    """After a reconfigure the lines are shown, but only a restart makes the hooks write events."""
     require_slurm()
     with Lab(Settings(accounting=False, hooks=HOOKS)) as lab:
         stubs = [lab.root / "hooks" / f"{name}_slurmctld" for name in ("prolog", "epilog")]

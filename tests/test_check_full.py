@@ -1,4 +1,4 @@
-"""`cc-spool check --full`: what is asked of Slurm and cc-backend, and what their silence leaves."""
+"""`cc-spool check --full`: its requests to Slurm and cc-backend, also when they do not answer."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def site(tmp_path: Path) -> CommandSite:
 
 
 class SlurmCommands:
-    """A runner that knows what each question is answered with; the longest beginning counts."""
+    """A runner with an answer for each command; the longest matching prefix is used."""
 
     def __init__(self, changes: dict[str, Any]) -> None:
         self.answers: dict[str, Any] = {
@@ -64,7 +64,7 @@ class SlurmCommands:
         }
 
     def __call__(self, argv: Any, **_: Any) -> CommandResult:
-        """Answer one question."""
+        """Answer one command."""
         question = " ".join([Path(argv[0]).name, *argv[1:]])
         fitting = [known for known in self.answers if question.startswith(known)]
         answer = self.answers[max(fitting, key=len)]
@@ -83,7 +83,7 @@ AWAY = SlurmError("does not answer", reason=FailureReason.UNREACHABLE)
 def full(
     site: CommandSite, changes: dict[str, Any] | None = None, server: Scripted | None = None
 ) -> dict[str, CheckResult]:
-    """Return what is asked beyond local state, by name."""
+    """Return the results of the full check, by name."""
     config = load(site.config)
     if server is None:
         server = Scripted()
@@ -96,8 +96,8 @@ def full(
     return {result.name: result for result in results}
 
 
-def test_full_look_asks_both_sides(site: CommandSite) -> None:
-    """Everything that can be judged is."""
+def test_full_check_queries_slurm_and_cc_backend(site: CommandSite) -> None:
+    """Every check that is possible gives a result."""
     found = full(site)
     assert {
         *("server", "server token", "server job API", "server listing", "server cluster"),
@@ -124,10 +124,10 @@ RESETTING = "error: NodeNames=n2cn[001-004] CPUs=13 match no Sockets. Resetting 
         (("scontrol show config", "sacct -a -X", "squeue --local -a"), [f"squeue: {RESETTING}"]),
     ],
 )
-def test_full_look_shows_errors_next_to_complete_answers(
+def test_full_check_shows_errors_next_to_complete_answers(
     site: CommandSite, questions: tuple[str, ...], shown: list[str]
 ) -> None:
-    """Before there is a drain that could; a line of several commands once."""
+    """No drain may run yet that would show them; a line of several commands is shown once."""
     usual = SlurmCommands({}).answers
     answers = {
         question: (0, usual[question], f"{question.split()[0]}: {RESETTING}\n".encode())
@@ -143,8 +143,8 @@ def test_full_look_shows_errors_next_to_complete_answers(
     assert {CheckStatus.WARNING} >= {line.status for line in lines}
 
 
-def test_full_look_with_a_silent_controller_goes_on(site: CommandSite) -> None:
-    """The commands and the server are still judged."""
+def test_full_check_continues_without_the_controller(site: CommandSite) -> None:
+    """The commands and the server are still checked."""
     found = full(site, {"scontrol show config": AWAY, "squeue --version": AWAY})
     assert CheckStatus.CRITICAL is found["slurm"].status
     assert CheckStatus.UNKNOWN is found["slurm json"].status
@@ -152,16 +152,16 @@ def test_full_look_with_a_silent_controller_goes_on(site: CommandSite) -> None:
     assert "hosts" not in found
 
 
-def test_full_look_goes_on_without_squeue(site: CommandSite) -> None:
-    """What needs its release is left out."""
+def test_full_check_continues_without_squeue(site: CommandSite) -> None:
+    """Results that need squeue's release are omitted."""
     found = full(site, {"squeue --version": AWAY})
     assert CheckStatus.UNKNOWN is found["slurm json"].status
     assert "source of events" not in found
     assert "jobs seen" in found
 
 
-def test_full_look_tells_each_silence(site: CommandSite) -> None:
-    """One result each, the rest goes on."""
+def test_full_check_reports_each_query_without_answer(site: CommandSite) -> None:
+    """Each gives one result, and the other checks continue."""
     found = full(
         site,
         {
@@ -191,14 +191,14 @@ def test_full_look_tells_each_silence(site: CommandSite) -> None:
         (b"Unable to contact slurm controller\n", True, CheckStatus.OK),
     ],
 )
-def test_full_look_tries_a_script(
+def test_full_check_tries_to_read_a_script(
     site: CommandSite,
     stderr: bytes,
     *,
     files: bool,
     verdict: CheckStatus,
 ) -> None:
-    """By scontrol and in StateSaveLocation."""
+    """It tries scontrol and StateSaveLocation."""
     saved = site.root / "ctld"
     (saved / "hash.0").mkdir(parents=True)
     if files:
@@ -208,8 +208,8 @@ def test_full_look_tries_a_script(
     assert verdict is found["scripts"].status
 
 
-def test_full_look_asks_for_events_where_hooks_run(site: CommandSite) -> None:
-    """Not on a backup controller, nor where no hook is set."""
+def test_full_check_expects_events_only_where_hooks_run(site: CommandSite) -> None:
+    """It expects none on a backup controller or without a hook in slurm.conf."""
     two = CONFIG.replace("= ctl01\n", "= ctl01\nSlurmctldHost[1]        = ctl02\n").encode()
     ping = b"Slurmctld(primary) at ctl01 is UP\nSlurmctld(backup) at ctl02 is UP\n"
     backup = full(site, {"scontrol show config": two, "scontrol ping": ping})
@@ -223,8 +223,8 @@ def test_full_look_asks_for_events_where_hooks_run(site: CommandSite) -> None:
     assert "last event" not in no_hook
 
 
-def test_full_look_without_jobs_or_accounting(site: CommandSite) -> None:
-    """Rights are judged by the configuration alone."""
+def test_full_check_without_jobs_or_accounting(site: CommandSite) -> None:
+    """Only the configuration then shows our rights."""
     none = CONFIG.replace("/slurmdbd", "/none").encode()
     found = full(site, {"squeue --local -a": b"", "scontrol show config": none})
     assert "accounting seen" not in found
@@ -233,7 +233,7 @@ def test_full_look_without_jobs_or_accounting(site: CommandSite) -> None:
     assert CheckStatus.OK is empty["accounting seen"].status
 
 
-def test_full_look_takes_the_hosts_from_files(site: CommandSite) -> None:
+def test_full_check_reads_the_hosts_from_files(site: CommandSite) -> None:
     """A server before 1.3.0 does not list them; a file that cannot be read is skipped."""
     path = site.root / "cluster.json"
     path.write_text(json.dumps(GPU_LAB))
@@ -247,14 +247,14 @@ def test_full_look_takes_the_hosts_from_files(site: CommandSite) -> None:
     assert CheckStatus.UNKNOWN is full(site, server=server)["hosts"].status
 
 
-def test_full_look_with_an_unusable_token(site: CommandSite) -> None:
-    """The roles are not known then; the check of the configuration says why."""
+def test_full_check_with_an_unusable_token(site: CommandSite) -> None:
+    """The roles are then unknown; the check of the configuration reports why."""
     site.token.chmod(0o644)
     assert CheckStatus.OK is full(site)["server token"].status
 
 
-def test_full_look_by_the_command_itself(site: CommandSite) -> None:
-    """With real commands that are not there, and a server that is not there."""
+def test_full_check_by_the_command_itself(site: CommandSite) -> None:
+    """Neither Slurm's commands nor the server exist here."""
     site.document["slurm"] = {
         name: str(site.root / name) for name in ("squeue", "sacct", "scontrol", "sacctmgr")
     }

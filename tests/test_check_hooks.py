@@ -20,7 +20,7 @@ STRANGER = SystemUser(name="slurm", uid=2**31 - 9, gids=frozenset({2**31 - 9}))
 
 @pytest.fixture
 def place() -> Iterator[Path]:
-    """Make a directory that every account may pass, as tmp_path is not."""
+    """Make a directory that every account can enter, unlike tmp_path."""
     with tempfile.TemporaryDirectory() as made:
         path = Path(made).resolve()
         path.chmod(0o755)
@@ -28,7 +28,7 @@ def place() -> Iterator[Path]:
 
 
 def install(place: Path, spool: Path = DEFAULT_SPOOL) -> Path:
-    """Put the hooks where SlurmUser reaches them."""
+    """Copy the hooks to a directory that SlurmUser can access."""
     hooks = place / "hooks"
     hooks.mkdir()
     hooks.chmod(0o755)
@@ -43,12 +43,12 @@ def install(place: Path, spool: Path = DEFAULT_SPOOL) -> Path:
 def prolog(
     paths: list[Path], spool: Path = DEFAULT_SPOOL, user: SystemUser | None = STRANGER
 ) -> CheckResult:
-    """Return the verdict on the prolog's line."""
+    """Return the result for the prolog's line."""
     return next(check_hooks({"PrologSlurmctld": tuple(map(str, paths))}, spool, user))
 
 
-def test_installed_hooks_are_well(place: Path) -> None:
-    """Both lines name the stub of their own name."""
+def test_installed_hooks_are_in_order(place: Path) -> None:
+    """Each of the two lines names the stub with its own name."""
     hooks = install(place, place / "spool")
     config = {
         "PrologSlurmctld": (str(hooks / "prolog_slurmctld"),),
@@ -60,7 +60,7 @@ def test_installed_hooks_are_well(place: Path) -> None:
 
 
 def test_untouched_stub_writes_to_the_usual_spool() -> None:
-    """The checkout's own hooks name no spool."""
+    """The hooks in the repository set no spool directory."""
     stub = HOOKS / "prolog_slurmctld"
     assert CheckStatus.OK is prolog([stub], user=None).status
     other = prolog([stub], Path("/srv/spool"), user=None)
@@ -69,7 +69,7 @@ def test_untouched_stub_writes_to_the_usual_spool() -> None:
 
 
 def test_missing_line_is_critical() -> None:
-    """Jobs would be reported by the sweep alone."""
+    """Without it only the sweep would report jobs."""
     found = [*check_hooks({"PrologSlurmctld": ()}, DEFAULT_SPOOL, None)]
     assert [CheckStatus.CRITICAL, CheckStatus.CRITICAL] == [result.status for result in found]
     assert "add EpilogSlurmctld=" in found[1].hint
@@ -77,7 +77,7 @@ def test_missing_line_is_critical() -> None:
 
 
 def test_swapped_lines_are_critical(place: Path) -> None:
-    """A prolog that writes stop events."""
+    """A prolog would then write stop events."""
     found = prolog([install(place) / "epilog_slurmctld"])
     assert (CheckStatus.CRITICAL, True) == (
         found.status,
@@ -86,14 +86,14 @@ def test_swapped_lines_are_critical(place: Path) -> None:
 
 
 def test_one_of_several_lines_may_be_ours(place: Path) -> None:
-    """Slurm 24.05 and later take several."""
+    """Slurm 24.05 and later accept several."""
     (place / "site").write_text("#!/bin/sh\n")
     hooks = install(place)
     assert CheckStatus.OK is prolog([place / "site", hooks / "prolog_slurmctld"]).status
 
 
 def test_site_script_may_call_the_stub(place: Path) -> None:
-    """It works, and depends on a script that is not ours."""
+    """It works, but it depends on a script that is not part of the project."""
     stub = install(place) / "prolog_slurmctld"
     site = place / "site"
     site.write_text(f"#!/bin/sh\n# {stub}.old\n/usr/bin/logger x; {stub} || true\n")
@@ -104,8 +104,8 @@ def test_site_script_may_call_the_stub(place: Path) -> None:
     assert CheckStatus.CRITICAL is prolog([site]).status
 
 
-def test_foreign_script_is_critical(place: Path) -> None:
-    """Also one that calls a stub which is not there."""
+def test_a_script_that_does_not_call_the_hook_is_critical(place: Path) -> None:
+    """So is a script that calls a stub which does not exist."""
     site = place / "site"
     site.write_text("#!/bin/sh\n/etc/none/prolog_slurmctld\n")
     found = prolog([site])
@@ -116,21 +116,21 @@ def test_foreign_script_is_critical(place: Path) -> None:
 
 
 def test_script_that_cannot_be_read_is_unknown(place: Path) -> None:
-    """It may lie on another host, or be closed to us."""
+    """It may be on another host, or our account may not read it."""
     assert CheckStatus.UNKNOWN is prolog([place / "none"]).status
 
 
 @pytest.mark.parametrize("name", ["prolog_slurmctld", "spool_event"])
-def test_slurm_user_must_reach_stub_and_what_it_sources(place: Path, name: str) -> None:
-    """A stub that cannot be run keeps slurmctld from starting; one that sources nothing is mute."""
+def test_slurm_user_must_have_access_to_the_stub_and_its_library(place: Path, name: str) -> None:
+    """Without the stub slurmctld does not start; without its library no event is written."""
     hooks = install(place)
     (hooks / name).chmod(0o600)
     found = prolog([hooks / "prolog_slurmctld"])
     assert (CheckStatus.CRITICAL, True) == (found.status, name in found.text)
 
 
-def test_stub_may_source_from_elsewhere(place: Path) -> None:
-    """A path of its own counts before the directory of the stub."""
+def test_the_stub_may_source_a_file_of_another_directory(place: Path) -> None:
+    """A path in the stub is preferred to the directory of the stub."""
     stub = install(place) / "prolog_slurmctld"
     stub.write_text(f"cc_slurm_sync_kind=start\ncc_slurm_sync_event={place}/none/spool_event\n")
     assert "none" in prolog([stub]).text
@@ -147,7 +147,7 @@ def install_second(hooks: Path, spool: Path) -> Path:
     return copy
 
 
-def test_each_of_two_installations_finds_its_own_stub(place: Path) -> None:
+def test_each_of_two_instances_finds_its_own_stub(place: Path) -> None:
     """Slurm 24.05 and later have a line for each."""
     hooks, spool = install(place), place / "test-spool"
     paths = [hooks / "prolog_slurmctld", install_second(hooks, spool)]
@@ -160,8 +160,8 @@ def test_each_of_two_installations_finds_its_own_stub(place: Path) -> None:
     ] == [result.text for result in found]
 
 
-def test_a_script_that_calls_both_stubs_calls_that_of_each_instance(place: Path) -> None:
-    """The name of the second one goes on after `slurmctld`."""
+def test_a_script_that_calls_both_stubs_works_for_both_instances(place: Path) -> None:
+    """The name of the second stub has a suffix after `slurmctld`."""
     hooks, spool, site = install(place), place / "test-spool", place / "site"
     second = install_second(hooks, spool)
     site.write_text(f"#!/bin/sh\n{hooks}/prolog_slurmctld\n{second}\nexit 0\n")
@@ -169,8 +169,8 @@ def test_a_script_that_calls_both_stubs_calls_that_of_each_instance(place: Path)
     assert f"{second} writes events to {spool}, called by {site}" == prolog([site], spool).text
 
 
-def test_the_stub_of_another_installation_need_not_be_changed(place: Path) -> None:
-    """The hint names the other way: a stub of one's own."""
+def test_the_stub_of_another_instance_need_not_be_changed(place: Path) -> None:
+    """The hint names the other solution: a second stub for this instance."""
     found = prolog([install(place) / "prolog_slurmctld"], place / "test-spool")
 
     assert CheckStatus.CRITICAL is found.status

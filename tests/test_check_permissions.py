@@ -1,4 +1,4 @@
-"""`cc-spool check` where configuration, spool, state or log are unusable or may not be read."""
+"""`cc-spool check` when configuration, spool, state or log cannot be used or read."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def drain(site: CommandSite) -> Iterator[None]:
 
 
 def test_a_missing_configuration_file_is_named(site: CommandSite) -> None:
-    """With its path, for the default may not be the one that was meant."""
+    """The message has the path, because the default may be the wrong file."""
     site.config.unlink()
     said = site.call("check")
     assert 2 == said.code
@@ -42,7 +42,7 @@ def test_a_missing_configuration_file_is_named(site: CommandSite) -> None:
 
 
 def test_configuration_problems_are_critical(site: CommandSite) -> None:
-    """All of them, as results; not exit 78."""
+    """Each of them is one result, and the exit code is not 78."""
     site.document |= {"surprise": 1, "clustername": 5}
     site.write()
     said = site.call("check")
@@ -50,8 +50,8 @@ def test_configuration_problems_are_critical(site: CommandSite) -> None:
     assert said.out.count("[CRITICAL] configuration: ") == 2
 
 
-def test_unusable_places_are_told_with_what_can_still_be_seen(site: CommandSite) -> None:
-    """A token that others can read, a spool that is not there."""
+def test_unusable_files_do_not_hide_other_results(site: CommandSite) -> None:
+    """The token can be read by others, and the spool lacks a directory."""
     site.token.chmod(0o644)
     (site.spool / "dead").rmdir()
     said = site.call("check", "--json")
@@ -68,20 +68,20 @@ def test_unusable_places_are_told_with_what_can_still_be_seen(site: CommandSite)
 @pytest.mark.parametrize("name", ["drain.json", "sweep.json"])
 @pytest.mark.usefixtures("drain")
 def test_damaged_state_is_unknown(site: CommandSite, name: str) -> None:
-    """Exit 3."""
+    """The exit code is 3."""
     (site.state / name).write_text("{")
     said = site.call("check", "--json")
     assert (3, "UNKNOWN") == (said.code, verdicts(said)[name.removesuffix(".json")])
 
 
-def test_lock_that_may_not_be_opened_is_unknown(site: CommandSite) -> None:
-    """A link there is never followed."""
+def test_a_lock_that_is_a_link_is_unknown(site: CommandSite) -> None:
+    """A link in place of the lock file is never followed."""
     (site.state / "drain.lock").symlink_to(site.token)
     assert "UNKNOWN" == verdicts(site.call("check", "--json"))["drain"]
 
 
 def test_state_directory_may_be_missing(site: CommandSite) -> None:
-    """Then there is no account to switch to, and the check says so."""
+    """Then the service user is unknown, and the check reports the missing directory."""
     for path in site.state.iterdir():
         path.unlink()
     site.state.rmdir()
@@ -90,10 +90,10 @@ def test_state_directory_may_be_missing(site: CommandSite) -> None:
     assert "spool.state_directory" in said.out
 
 
-def test_what_another_account_may_not_see_is_unknown(
+def test_a_file_that_another_account_may_not_read_is_unknown(
     site: CommandSite, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Neither alarm nor all-clear."""
+    """It is neither a problem nor in order."""
     config, real_open = load(site.config), os.open
 
     def refuse(path: Any, *how: Any, **more: Any) -> int:
@@ -110,7 +110,7 @@ def test_what_another_account_may_not_see_is_unknown(
 
 
 def test_log_that_cannot_be_opened_is_unknown(site: CommandSite, tmp_path: Path) -> None:
-    """A plugin's exit codes hold for everything."""
+    """The exit codes of a monitoring plugin hold for every error."""
     said = site.call("check", "--log-file", tmp_path / "none" / "log")
     assert (3, True) == (said.code, "[UNKNOWN] log: " in said.out)
 
@@ -128,8 +128,8 @@ WRONG_CALLER = (
 
 
 @pytest.mark.usefixtures("ada")
-def test_an_ordinary_user_gets_one_line_from_the_full_look(site: CommandSite) -> None:
-    """And no hint that would give them the spool; without a state directory the spool decides."""
+def test_an_ordinary_user_gets_one_line_from_the_full_check(site: CommandSite) -> None:
+    """No hint gives them the spool; without a state directory the spool's owner is named."""
     owner = site.state.owner()
     with_state = site.call("check", "--full")
     as_json = site.call("check", "--full", "--json")
@@ -146,8 +146,8 @@ def test_an_ordinary_user_gets_one_line_from_the_full_look(site: CommandSite) ->
 
 
 @pytest.mark.usefixtures("ada")
-def test_without_any_directory_nobody_is_the_wrong_caller(site: CommandSite) -> None:
-    """The message to whoever sets up a trial names what is missing."""
+def test_without_any_directory_every_user_may_call_the_full_check(site: CommandSite) -> None:
+    """A user who sets up a trial gets a message that names what is missing."""
     shutil.rmtree(site.state)
     shutil.rmtree(site.spool)
     said = site.call("check", "--full", "--json")
@@ -161,7 +161,7 @@ def test_without_any_directory_nobody_is_the_wrong_caller(site: CommandSite) -> 
 def test_a_closed_directory_or_configuration_is_not_for_ordinary_users(
     site: CommandSite, monkeypatch: pytest.MonkeyPatch, closed: str
 ) -> None:
-    """Nothing is known of it."""
+    """The service user is unknown then, so the message names none."""
     refused = PermissionError(13, "Permission denied")
 
     def refuse(*_how: object, **_more: object) -> None:

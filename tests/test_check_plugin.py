@@ -1,4 +1,4 @@
-"""`cc-spool check` as a monitoring plugin: its line, exit code, limits, and how little it loads."""
+"""`cc-spool check` as a monitoring plugin: its line, exit code, limits and loaded libraries."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def drain(site: CommandSite) -> Iterator[None]:
 
 @pytest.mark.usefixtures("drain")
 def test_healthy_site_is_one_line_with_figures(site: CommandSite) -> None:
-    """Exit 0; each check stands below."""
+    """The exit code is 0; the lines below show each check."""
     said = site.call("check")
     first, *rest = said.out.splitlines()
     text = (
@@ -46,7 +46,7 @@ def test_healthy_site_is_one_line_with_figures(site: CommandSite) -> None:
 
 @pytest.mark.usefixtures("drain")
 def test_limits_are_options(site: CommandSite) -> None:
-    """-w and --critical; -c stays the configuration."""
+    """They are -w and --critical; -c is the configuration."""
     site.put_event("1-start-5-0-0-1", time=time.time() - 50)
     (site.state / "sweep.json").write_text(json.dumps({"started": time.time()}))
     assert [0, 1, 2] == [
@@ -58,17 +58,17 @@ def test_limits_are_options(site: CommandSite) -> None:
 
 
 def leave_an_event(site: CommandSite) -> None:
-    """Let a hook have been at work."""
+    """Write an event, as a hook does."""
     site.put_event("1-start-5-0-0-1", time=time.time())
 
 
 def leave_an_archive(site: CommandSite) -> None:
-    """Let a run have been delivered."""
+    """Make the archive of a run that has been delivered."""
     (site.state / "delivered").mkdir()
 
 
 def leave_a_last_event(site: CommandSite) -> None:
-    """Let the drain have seen an event."""
+    """Write the time of an event into the drain's state."""
     document = json.loads((site.state / "drain.json").read_text())
     (site.state / "drain.json").write_text(json.dumps(document | {"last_event": 5.0}))
 
@@ -83,10 +83,10 @@ def leave_a_last_event(site: CommandSite) -> None:
         (leave_a_last_event, "WARNING"),
     ],
 )
-def test_a_sweep_is_missed_as_soon_as_jobs_come(
+def test_a_missing_sweep_is_reported_after_the_first_job(
     site: CommandSite, leave: Callable[[CommandSite], None], verdict: str
 ) -> None:
-    """A new installation has none yet."""
+    """A new installation has had no sweep yet."""
     leave(site)
     assert verdict == verdicts(site.call("check", "--json"))["sweep"]
 
@@ -100,7 +100,7 @@ def test_limit_must_be_a_number_of_seconds(site: CommandSite, limit: str) -> Non
 
 
 def test_missing_drain_is_critical(site: CommandSite) -> None:
-    """The lock is free."""
+    """No drain holds the lock."""
     said = site.call("check", "--json")
     assert 2 == said.code
     assert ("CRITICAL", 2) == (said.json["verdict"], said.json["code"])
@@ -108,8 +108,8 @@ def test_missing_drain_is_critical(site: CommandSite) -> None:
 
 
 @pytest.mark.usefixtures("drain")
-def test_halt_is_seen_at_once(site: CommandSite) -> None:
-    """With its reason, in the first line."""
+def test_a_halt_is_critical_at_once(site: CommandSite) -> None:
+    """The first line has its reason."""
     halted = {"health": "halted", "since": time.time(), "reason": "the token has expired"}
     site.beacon(started=0.0, updated=time.time(), destination=halted, server=None)
     said = site.call("check")
@@ -121,21 +121,21 @@ def test_halt_is_seen_at_once(site: CommandSite) -> None:
 
 
 def test_log_file_is_opened(site: CommandSite, tmp_path: Path) -> None:
-    """As with every command."""
+    """Every command has this option."""
     site.call("check", "--log-file", tmp_path / "log")
     assert (tmp_path / "log").exists()
 
 
-def test_terminal_is_told_who_is_asked(site: CommandSite) -> None:
-    """The line is gone at the end; nothing of it is in the answer."""
+def test_a_terminal_shows_what_is_queried(site: CommandSite) -> None:
+    """The line is erased at the end and is not part of the output."""
     said = site.call("check", "--full", terminal=True)
     assert "querying cc-backend ..." in said.err
     assert said.err.endswith("querying Slurm ...\r\x1b[K")
     assert "querying" not in said.out
 
 
-def test_light_look_loads_no_heavy_library(site: CommandSite) -> None:
-    """A plugin is run every minute."""
+def test_a_check_without_full_loads_no_large_library(site: CommandSite) -> None:
+    """A monitoring system runs a plugin every minute."""
     code = (
         "import sys; from spool.cli import main; main(sys.argv[1:]);"
         "print(sorted({'requests', 'tenacity', 'filelock', 'urllib3'} & set(sys.modules)))"
@@ -146,7 +146,7 @@ def test_light_look_loads_no_heavy_library(site: CommandSite) -> None:
 
 
 def test_token_is_in_no_output(site: CommandSite) -> None:
-    """Neither in the lines nor in JSON."""
+    """It is neither in the text nor in JSON."""
     secret = site.token.read_text().strip()
     for how in ([], ["--json"], ["--full"]):
         said = site.call("check", *how)

@@ -1,4 +1,4 @@
-"""`cc-spool check --full` beside a real Slurm: what it sees, and what it is not shown."""
+"""`cc-spool check --full` with a real Slurm: data that it sees, and data that Slurm hides."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from slurm_lab import Lab, Settings, require_slurm, wait_until
 
 ROOT = Path(__file__).resolve().parent.parent
 BOB = 20002
-# Imported before the change of user: the interpreter may lie where bob may not go.
+# Imported before the change of user: bob may have no access to the interpreter's directory.
 CHECK = (
     f"import sys; sys.path.insert(0, {str(ROOT)!r});"
     " import encodings.idna, spool.preflight.full_check; from spool.cli import main;"
@@ -44,7 +44,7 @@ class Site:
     config: Path
 
     def check(self) -> dict[str, dict[str, Any]]:
-        """Start the full look as root, as systemd's admin would; it becomes bob."""
+        """Start the full check as root, as an administrator would; it changes to the user bob."""
         argv = [sys.executable, "-c", CHECK, "check", "--full", "--json", "-c", str(self.config)]
         done = self.lab.run(*argv, check=False)
         assert done.stderr == ""
@@ -53,7 +53,7 @@ class Site:
 
 @pytest.fixture
 def site(lab: Lab) -> Site:
-    """Give bob spool, state and token, as the installation does."""
+    """Give bob access to spool, state and token, as the installation does."""
     root = lab.root / "site"
     state, token = root / "state", root / "token"
     state.mkdir(parents=True)
@@ -77,8 +77,8 @@ def site(lab: Lab) -> Site:
 
 
 @pytest.mark.slurm
-def test_account_without_rights_is_told_and_an_operator_is_well(site: Site) -> None:
-    """Slurm refuses nothing, it shows less: the check must say so, for jobs and for accounting."""
+def test_missing_rights_are_reported_and_an_operator_has_all(site: Site) -> None:
+    """Slurm refuses nothing but hides jobs: the check must report this, for accounting too."""
     job = site.lab.jobs.sbatch(user="alice", script="sleep 600")
     site.lab.jobs.wait_state(job, "RUNNING")
     wait_until(lambda: bool(site.lab.jobs.accounted(job, "Start")), "accounting to know the job")
@@ -105,8 +105,8 @@ def test_account_without_rights_is_told_and_an_operator_is_well(site: Site) -> N
 
 
 @pytest.mark.slurm
-def test_full_look_and_a_halt_on_a_working_site(lab: Lab, tmp_path: Path) -> None:
-    """Beside a real drain all fits; a token that is refused shows within 10 s."""
+def test_full_check_and_a_halt_on_a_working_site(lab: Lab, tmp_path: Path) -> None:
+    """A real drain has no problem; a refused token is reported within 10 s."""
     for name in ("todo", "open", "dead", "tmp"):
         os.chown(lab.spool / name, 0, 0)
     real = RealSite(lab, "1.5.4", tmp_path)
@@ -117,7 +117,7 @@ def test_full_look_and_a_halt_on_a_working_site(lab: Lab, tmp_path: Path) -> Non
         wait_until((site.state / "drain.json").exists, "the drain's first word")
         found = {check["name"]: check for check in run(site, "--full")["checks"]}
         odd = {name for name, check in found.items() if check["verdict"] != "OK"}
-        # in /tmp, on another host than slurmctld, no sweep, no accelerators at the server
+        # causes: paths in /tmp, not slurmctld's host, no sweep, no accelerators at cc-backend
         assert odd == {"configuration", "controller", "spool", "sweep", "accelerators"}
         assert "cc-backend has all nodes (6)" == found["hosts"]["text"]
 

@@ -1,4 +1,4 @@
-"""Results of checks: how they are folded into a plugin's lines and into JSON."""
+"""Results of checks as the lines of a monitoring plugin and as JSON."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ LOST = finding(CheckStatus.UNKNOWN, "drain", "its state cannot be read", "run th
 BROKEN = finding(CheckStatus.CRITICAL, "cc-backend", "is halted", "put a new token there")
 
 
-def test_all_well_is_one_summary_with_figures() -> None:
+def test_results_without_problems_give_a_summary_with_figures() -> None:
     """Without problems the first line holds the summary."""
     expected = ["CC_SLURM_SYNC OK - 2 waiting | 'runs'=2;;;0;", "[OK] runs: 2 waiting"]
     assert expected == plugin_lines([FINE], "2 waiting")
 
 
-def test_first_line_names_the_gravest_problems() -> None:
+def test_the_first_line_names_the_most_severe_problems() -> None:
     """Critical comes before unknown, unknown before warning."""
     lines = plugin_lines([WARNED, LOST, BROKEN, FINE], "unused")
     text = (
@@ -57,8 +57,8 @@ def test_many_problems_are_counted() -> None:
         ([LOST, BROKEN, WARNED], CheckStatus.CRITICAL),
     ],
 )
-def test_worst_verdict_counts(results: list[CheckResult], verdict: CheckStatus) -> None:
-    """One verdict stands for all."""
+def test_the_worst_status_is_reported(results: list[CheckResult], verdict: CheckStatus) -> None:
+    """A plugin has one exit code for all results."""
     assert verdict is worst_status(results)
 
 
@@ -69,18 +69,18 @@ def test_worst_verdict_counts(results: list[CheckResult], verdict: CheckStatus) 
         (PerfData(label="a", value=5, unit="B", warning=9, lower_is_worse=True), "'a'=5B;9:;;;"),
     ],
 )
-def test_figures_are_written_as_plugins_do(figure: PerfData, shown: str) -> None:
-    """Label, value, unit, limits; a limit for falling values ends in a colon."""
+def test_figures_are_written_in_the_format_of_plugins(figure: PerfData, shown: str) -> None:
+    """Label, value, unit and limits; a limit for falling values ends with a colon."""
     assert f"CC_SLURM_SYNC OK - x | {shown}" == plugin_lines([passed("n", "t", figure)], "x")[0]
 
 
-def test_foreign_text_cannot_break_the_line() -> None:
-    """Neither a line break nor the sign that begins the figures gets through."""
+def test_any_text_stays_on_its_line() -> None:
+    """A line break and the sign that begins the figures are replaced."""
     lines = result_lines([finding(CheckStatus.WARNING, "x", "a|b\n\x1b[31m", "c|d")])
     assert [r"[WARNING] x: a/b\x0a\x1b[31m; c/d"] == lines
 
 
-def test_json_holds_the_same() -> None:
+def test_json_has_the_same_results() -> None:
     """Scripts read verdicts, texts, hints and figures."""
     found = results_document(
         [WARNED, passed("token", "ok", PerfData(label="left", value=1, warning=2))]
@@ -101,6 +101,6 @@ def test_json_holds_the_same() -> None:
         (3600, CheckStatus.CRITICAL),
     ],
 )
-def test_limits_count_from_their_own_value_on(seconds: float, verdict: CheckStatus) -> None:
-    """An age that has reached a limit is over it."""
+def test_a_limit_is_reached_at_its_own_value(seconds: float, verdict: CheckStatus) -> None:
+    """An age equal to a limit has reached it."""
     assert verdict is AgeLimits().status_at(seconds)

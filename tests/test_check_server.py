@@ -1,4 +1,4 @@
-"""Checks of cc-backend and of its view of the hosts, by values."""
+"""Checks of cc-backend and of the hosts in its cluster.json, with made-up values."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from spool.preflight.server import check_server
 
 
 def asked(server: Scripted, *others: str, token: Token | None = None) -> dict[str, CheckResult]:
-    """Return the verdicts by name; of several clusters the last one's."""
+    """Return the results by name; for several clusters that of the last one."""
     results, _ = check_server(server, token, ("lab", *others))
     return {result.name: result for result in results}
 
 
-def test_server_that_takes_all_is_well() -> None:
+def test_a_server_that_accepts_everything_has_no_problem() -> None:
     """Version, token, API, job list and cluster are shown."""
     found = asked(Scripted(), token=Token("x", roles=("api",)))
     assert {CheckStatus.OK} == {result.status for result in found.values()}
@@ -39,8 +39,8 @@ def test_server_that_takes_all_is_well() -> None:
     assert "cc-backend has the cluster lab" == found["server cluster"].text
 
 
-def test_refused_token_is_the_only_news() -> None:
-    """What follows could not be believed."""
+def test_a_refused_token_is_the_only_result() -> None:
+    """Later requests would give no reliable results."""
     results, known = check_server(
         Scripted(probe=Reason.ROLE_REFUSED), Token("x", roles=()), ("lab",)
     )
@@ -51,7 +51,7 @@ def test_refused_token_is_the_only_news() -> None:
     assert found.hint.endswith("roles of the token: none")
 
 
-def test_server_of_unknown_version_may_be_well() -> None:
+def test_a_server_of_unknown_version_may_be_healthy() -> None:
     """A build without version shows its dialect."""
     server = Scripted()
     server.server = ServerInfo(None, Dialect.EXCLUSIVE)
@@ -68,7 +68,7 @@ def test_server_of_unknown_version_may_be_well() -> None:
     [(Reason.API_OFF, "NATS mode"), (Reason.WRONG_URL, "its words")],
 )
 def test_job_api_may_be_off(reason: Reason, words: str) -> None:
-    """Then nothing can be delivered by REST."""
+    """REST deliveries are then impossible."""
     found = asked(Scripted(jobs=reason))["server job API"]
     assert words in found.text
     assert found.status is (
@@ -76,8 +76,8 @@ def test_job_api_may_be_off(reason: Reason, words: str) -> None:
     )
 
 
-def test_listing_that_fails_warns() -> None:
-    """The sweep alone needs it."""
+def test_a_failed_job_list_is_a_warning() -> None:
+    """Only the sweep needs the list."""
     server = Scripted(running=Reason.QUERY_FAILED)
     server.rows = None
     found = asked(server)["server listing"]
@@ -97,7 +97,7 @@ def test_unknown_cluster_names_the_nearest(name: str, hint: str) -> None:
 
 
 def test_server_without_clusters_has_none() -> None:
-    """An empty list is an answer."""
+    """An empty list is a valid answer."""
     server = Scripted()
     server.known = ()
     assert asked(server)["server cluster"].text.endswith("it has no clusters")
@@ -107,8 +107,8 @@ def test_server_without_clusters_has_none() -> None:
     ("reason", "verdict"),
     [(Reason.FEATURE_ABSENT, CheckStatus.WARNING), (Reason.BUSY, CheckStatus.UNKNOWN)],
 )
-def test_server_may_not_tell_its_clusters(reason: Reason, verdict: CheckStatus) -> None:
-    """Up to 1.2 it cannot."""
+def test_a_server_may_not_list_its_clusters(reason: Reason, verdict: CheckStatus) -> None:
+    """Releases up to 1.2 cannot list them."""
     server = Scripted(clusters=reason)
     server.known = None
     server.server = ServerInfo(None, Dialect.EXCLUSIVE)
@@ -117,8 +117,8 @@ def test_server_may_not_tell_its_clusters(reason: Reason, verdict: CheckStatus) 
     assert verdict is results[-1].status
 
 
-def test_answer_without_status_or_words_shows_its_hint() -> None:
-    """No connection, for example."""
+def test_an_answer_without_status_or_message_shows_its_hint() -> None:
+    """A missing connection is an example."""
     server = Scripted()
     lost = ApiReply(call=ApiCall.LISTING, verdict=ReplyVerdict(Reason.UNREACHABLE), sent=False)
     server.probe = lambda: Probe(server.server, lost)  # type: ignore[method-assign]
@@ -144,12 +144,12 @@ def node(name: str, **fields: Any) -> Node:
 
 
 def compared(config: Config, *nodes: Node) -> list[CheckResult]:
-    """Return what the nodes are compared with the server's."""
+    """Return the results of comparing the nodes with the server's."""
     return [*check_hardware(config, site_map(config, clusters(LAB)), nodes)]
 
 
-def test_nodes_that_fit_are_well(config: Config) -> None:
-    """Names, cores and accelerators."""
+def test_nodes_that_match_have_no_problem(config: Config) -> None:
+    """Names, cores and accelerators are compared."""
     found = compared(config, node("n1"), node("n2.site"))
     assert [
         ("hosts", CheckStatus.OK),
@@ -170,7 +170,7 @@ def test_nodes_that_fit_are_well(config: Config) -> None:
 def test_nodes_that_become_one_host_are_named(
     config: Config, names: tuple[str, ...], pattern: str, same: str | None
 ) -> None:
-    """A job on one of them would be reported under the name of both; host_map helps."""
+    """A job on one of them would be reported with the same name; host_map corrects this."""
     config = dataclasses.replace(config, host_map=((re.compile(pattern), "n"),))
     found = [
         result
@@ -184,7 +184,7 @@ def test_nodes_that_become_one_host_are_named(
 
 
 def test_unknown_hosts_are_named(config: Config) -> None:
-    """Their jobs would wait; if it is all of them, the list or the cluster is wrong."""
+    """Their jobs would wait; if all hosts are unknown, the list or the cluster is wrong."""
     some, *_ = compared(config, node("n1"), *(node(f"x{i}") for i in range(7)))
     assert CheckStatus.WARNING is some.status
     assert (
@@ -196,21 +196,21 @@ def test_unknown_hosts_are_named(config: Config) -> None:
     assert ["accelerators"] == [result.name for result in rest]
 
 
-def test_ignored_hosts_are_passed_over(config: Config) -> None:
-    """They are not reported at all."""
+def test_ignored_hosts_are_not_checked(config: Config) -> None:
+    """Their jobs are not reported."""
     ignoring = dataclasses.replace(config, ignore_hosts=re.compile("^login"))
     assert "cc-backend has all nodes (1)" == compared(ignoring, node("login1"), node("n1"))[0].text
 
 
-def test_partition_may_be_a_cluster_of_its_own(config: Config) -> None:
-    """A node is sought in the clusters of its partitions."""
+def test_a_partition_may_be_a_separate_cluster(config: Config) -> None:
+    """A node is looked up in the clusters of its partitions."""
     other = dataclasses.replace(config, partition_clusters={"p": "other"})
     assert CheckStatus.CRITICAL is compared(other, node("n1"))[0].status
     assert CheckStatus.OK is compared(other, node("n1", partitions=("p", "q")))[0].status
 
 
 def test_core_counts_must_agree(config: Config) -> None:
-    """Else threads cannot be mapped; each kind of difference is one line."""
+    """Otherwise threads cannot be mapped; each kind of difference is one line."""
     found = compared(config, node("n1", cores_per_socket=4), node("n2"), node("b1"))
     not_sent = "hardware threads are not sent, or are wrong with assume_core_ids"
     assert [
@@ -221,7 +221,7 @@ def test_core_counts_must_agree(config: Config) -> None:
 
 
 def test_accelerators_must_be_those_of_the_server(config: Config) -> None:
-    """Both directions; hosts that the server does not know are passed over."""
+    """Both directions are compared; hosts that the server does not know are skipped."""
     gpus = (("gpu", "", 1),)
     wrong = dataclasses.replace(config, gpu_pci_addrs={"^n[12]$": ("00000000:0B:00.0",)})
     results = compared(wrong, node("n1", devices=gpus), node("x9", devices=gpus))
@@ -239,14 +239,14 @@ def test_accelerators_must_be_those_of_the_server(config: Config) -> None:
 
 
 def test_patterns_may_match_one_node(config: Config) -> None:
-    """The first one counts, which may not be meant."""
+    """Only the first one is used, which may be unintended."""
     both = dataclasses.replace(config, gpu_pci_addrs={"^n.*$": ("a",), "^.*1$": ("b",)})
     (found,) = check_patterns(both, [node("n1")])
     assert (CheckStatus.WARNING, True) == (found.status, '"^.*1$"' in found.text)
     assert [] == [*check_patterns(config, [node("n1")])]
 
 
-def test_few_names_are_shown_whole() -> None:
-    """Up to five."""
+def test_few_names_are_all_shown() -> None:
+    """At most five names are shown."""
     assert "a, b, c, d, e" == abbreviated("abcde")
     assert "a, b, c, d, e and 1 more" == abbreviated("abcdef")

@@ -1,4 +1,4 @@
-"""`check --full` asks every cc-backend from 1.0.0 to 1.5.4, and reads the same from all of them."""
+"""`check --full` gives the same results for every cc-backend from 1.0.0 to 1.5.4."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ LAB = {"name": "lab", "subClusters": [{"name": "cpu", "nodes": "n[1-3]"}]}
 
 
 def asked(model: Model, account: str = "api") -> dict[str, CheckResult]:
-    """Return what a server of this kind is found to be."""
+    """Return the results of the check of such a server, by name."""
     token = f"TOKEN:{account}"
     with StubServer(model) as server:
         backend = BackendClient(Transport(requests.Session(), server.url, token=lambda: token))
@@ -35,8 +35,8 @@ WITHOUT_CLUSTERS = VERSIONS[:5]
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-def test_every_server_is_known_and_well(version: str) -> None:
-    """Version and dialect by itself; up to 1.2 the clusters cannot be asked for."""
+def test_every_server_is_recognised_and_healthy(version: str) -> None:
+    """The check finds version and dialect; releases up to 1.2 do not list their clusters."""
     found = asked(Model(version=version, clusters=[LAB]))
     dialect = "shared" if version in NEW else "exclusive"
     assert f"cc-backend {version} (API field for node sharing: '{dialect}')" == found["server"].text
@@ -47,7 +47,7 @@ def test_every_server_is_known_and_well(version: str) -> None:
 @pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize("account", ["plain", "stranger.of.no.use", "expired"])
 def test_every_server_refuses_a_bad_token(version: str, account: str) -> None:
-    """A role that is missing, a signature that is wrong, a time that is over."""
+    """The token has no role, a wrong signature, or it has expired."""
     found = asked(Model(version=version, clusters=[LAB]), account)
     assert ["server"] == list(found)
     assert CheckStatus.CRITICAL is found["server"].status
@@ -55,8 +55,8 @@ def test_every_server_refuses_a_bad_token(version: str, account: str) -> None:
 
 
 @pytest.mark.parametrize("version", NEW)
-def test_server_in_nats_mode_is_told(version: str) -> None:
-    """It answers listings as ever, and takes no jobs."""
+def test_a_server_in_nats_mode_is_critical(version: str) -> None:
+    """It answers requests for job lists as usual, but it accepts no jobs."""
     found = asked(Model(version=version, clusters=[LAB], nats=True))
     assert CheckStatus.OK is found["server token"].status
     assert CheckStatus.CRITICAL is found["server job API"].status

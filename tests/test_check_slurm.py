@@ -1,4 +1,4 @@
-"""Checks of Slurm's commands and setup, by values."""
+"""Checks of Slurm's commands and setup, with made-up values."""
 
 from __future__ import annotations
 
@@ -29,27 +29,27 @@ GPU_NODE = Node(
 
 
 def told(results: Any) -> list[tuple[str, CheckStatus]]:
-    """Return names and verdicts."""
+    """Return the name and status of each result."""
     return [(result.name, result.status) for result in results]
 
 
 def commands(versions: dict[str, Release | str], **how: Any) -> dict[str, CheckResult]:
-    """Return the verdicts on commands beside a controller of 22.05."""
+    """Return the results for commands with a controller of release 22.05."""
     how.setdefault("json", True)
     config = how.pop("config", {"SLURM_VERSION": ("22.05.8",)})
     return {result.name: result for result in check_commands(versions, config, **how)}
 
 
-def test_commands_of_one_release_are_well() -> None:
-    """Beside a controller of the same series."""
+def test_commands_of_one_release_have_no_problem() -> None:
+    """The controller is of the same series."""
     found = commands({"squeue": OLD, "sacct": OLD})
     assert {CheckStatus.OK} == {result.status for result in found.values()}
     assert "squeue, sacct: 22.05.8" == found["slurm commands"].text
     assert "slurmctld runs release 22.05.8" == found["slurm release"].text
 
 
-def test_commands_may_differ_from_each_other_and_from_the_controller() -> None:
-    """Both are worth a look."""
+def test_different_releases_give_warnings() -> None:
+    """The commands differ from each other and from the controller."""
     found = commands({"squeue": NEW, "sacct": OLD})
     assert "releases differ: squeue 24.11.5, sacct 22.05.8" == found["slurm commands"].text
     assert "the commands have release 24.11.5, slurmctld has 22.05.8" == found["slurm release"].text
@@ -61,8 +61,8 @@ def test_commands_may_differ_from_each_other_and_from_the_controller() -> None:
 @pytest.mark.parametrize(
     ("name", "verdict"), [("squeue", CheckStatus.CRITICAL), ("sacctmgr", CheckStatus.WARNING)]
 )
-def test_missing_command_is_told_with_its_key(name: str, verdict: CheckStatus) -> None:
-    """Without sacctmgr our rights alone stay unknown."""
+def test_a_missing_command_is_reported_with_its_key(name: str, verdict: CheckStatus) -> None:
+    """Without sacctmgr only our rights are unknown."""
     found = commands({name: f"cannot run /usr/bin/{name}"}, config={})
     assert verdict is found["slurm commands"].status
     assert f"slurm.{name}" in found["slurm commands"].hint
@@ -70,7 +70,7 @@ def test_missing_command_is_told_with_its_key(name: str, verdict: CheckStatus) -
 
 
 def test_controller_that_hides_its_release_is_unknown() -> None:
-    """No number, no verdict."""
+    """Without a release number there is nothing to compare."""
     found = commands({"squeue": OLD}, config={"ClusterName": ("lab",)})
     assert CheckStatus.UNKNOWN is found["slurm release"].status
 
@@ -79,8 +79,8 @@ def test_controller_that_hides_its_release_is_unknown() -> None:
     ("json", "verdict"),
     [(True, CheckStatus.OK), (False, CheckStatus.WARNING), ("no answer", CheckStatus.UNKNOWN)],
 )
-def test_json_may_be_missing(*, json: bool | str, verdict: CheckStatus) -> None:
-    """A build without json-c cannot write it."""
+def test_missing_json_is_a_warning(*, json: bool | str, verdict: CheckStatus) -> None:
+    """A build of Slurm without json-c cannot write JSON."""
     assert verdict is commands({"squeue": OLD}, json=json)["slurm json"].status
 
 
@@ -96,12 +96,12 @@ def test_json_may_be_missing(*, json: bool | str, verdict: CheckStatus) -> None:
 def test_spool_belongs_on_a_controller(
     hosts: tuple[str, ...], host: str, verdict: CheckStatus
 ) -> None:
-    """Hooks run there alone."""
+    """The hooks run only there."""
     assert verdict is check_controller_host({"SlurmctldHost": hosts}, host).status
 
 
 def test_own_host_name_is_compared_by_default() -> None:
-    """It is none of made-up controllers."""
+    """It is not one of the made-up controllers."""
     assert CheckStatus.WARNING is check_controller_host({"SlurmctldHost": ("?",)}).status
 
 
@@ -117,10 +117,10 @@ def test_own_host_name_is_compared_by_default() -> None:
         ("", NONE, CheckStatus.OK),
     ],
 )
-def test_controller_must_remember_for_long_enough(
+def test_the_controller_must_keep_ended_jobs_for_long_enough(
     age: str, accounting: dict[str, tuple[str, ...]], verdict: CheckStatus
 ) -> None:
-    """Without accounting until the next sweep; 0 is for ever."""
+    """Without accounting it must keep them until the next sweep; 0 means for ever."""
     assert verdict is check_min_job_age({"MinJobAge": (age,), **accounting}).status
 
 
@@ -136,13 +136,13 @@ def test_controller_must_remember_for_long_enough(
 def test_hooks_must_have_time(
     config: dict[str, tuple[str, ...]], verdict: CheckStatus, text: str
 ) -> None:
-    """On a busy host even a shell takes its time to start."""
+    """On a busy host even a shell starts slowly."""
     found = check_hook_timeouts(config)
     assert (verdict, text) == (found.status, found.text)
 
 
 def test_accounting_may_be_missing() -> None:
-    """Then ends cannot be proven for ever."""
+    """Then the end of a job can be proven only for a limited time."""
     assert [CheckStatus.OK, CheckStatus.WARNING] == [
         check_accounting(DBD).status,
         check_accounting(NONE).status,
@@ -157,8 +157,8 @@ def test_accounting_may_be_missing() -> None:
         ("cpu,mem,gres/gpumem", CheckStatus.WARNING),
     ],
 )
-def test_accelerators_should_be_counted(tracked: str, verdict: CheckStatus) -> None:
-    """Only what nodes have and the site calls an accelerator."""
+def test_accelerators_must_be_in_accounting(tracked: str, verdict: CheckStatus) -> None:
+    """Only kinds that nodes have and that are configured as accelerators are checked."""
     found = check_gres({"AccountingStorageTRES": (tracked,)}, [GPU_NODE], ("gpu",))
     assert verdict is found.status
     assert CheckStatus.OK is check_gres({}, [GPU_NODE], ("fpga",)).status
@@ -173,8 +173,8 @@ def test_accelerators_should_be_counted(tracked: str, verdict: CheckStatus) -> N
         (Release(26, 5, 3), "squeue's JSON with `-j IDS`, `--json=v0.0.44`"),
     ],
 )
-def test_sources_are_told_by_release(release: Release, words: str) -> None:
-    """One line each."""
+def test_the_sources_of_data_depend_on_the_release(release: Release, words: str) -> None:
+    """Each source is one result."""
     found = [*check_sources(release)]
     assert any(words in result.text for result in found)
     assert [("source of events", CheckStatus.OK)] == told(found[:1])

@@ -1,4 +1,4 @@
-"""Checks of our rights in Slurm: jobs, accounting and scripts that are hidden from us."""
+"""Checks of our rights in Slurm: hidden jobs, hidden accounting and unreadable scripts."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from spool.preflight.visibility import (
 
 
 def rights(**fields: Any) -> Rights:
-    """Return those of an ordinary account on a cluster without secrets."""
+    """Return the rights of an ordinary account on a cluster that hides nothing."""
     usual: dict[str, Any] = {
         "user": "bob",
         "uid": 20002,
@@ -49,7 +49,7 @@ def job(job_id: int = 7, **fields: Any) -> SqueueRow:
 
 
 def node(name: str, held: int) -> Node:
-    """Return a node of which jobs hold some CPUs."""
+    """Return a node with some allocated CPUs."""
     return Node(name=name, sockets=1, cores_per_socket=8, allocated_cpus=held)
 
 
@@ -66,7 +66,7 @@ PRIVATE = frozenset({"jobs"})
     ],
 )
 def test_account_that_sees_all_jobs_says_why(fields: dict[str, Any], why: str) -> None:
-    """Three ways lead there."""
+    """Root, SlurmUser and an operator see all jobs, and every user if none are hidden."""
     found = check_job_visibility(
         rights(**fields), [node("n1", 2)], [job(), job(8, user="bob", nodes="")]
     )
@@ -74,24 +74,24 @@ def test_account_that_sees_all_jobs_says_why(fields: dict[str, Any], why: str) -
     assert found.text.endswith(f"of other users ({why})")
 
 
-def test_account_without_rights_is_told() -> None:
-    """Slurm itself does not refuse: its answers are only shorter."""
+def test_an_account_without_rights_is_critical() -> None:
+    """Slurm does not refuse: its answers only omit the hidden jobs."""
     found = check_job_visibility(rights(hidden=PRIVATE), [], [])
     assert CheckStatus.CRITICAL is found.status
     assert "adminlevel=Operator" in found.hint
     assert "SlurmUser" in found.hint
 
 
-def test_nodes_prove_hidden_jobs_whatever_the_settings_say() -> None:
-    """CPUs that no job holds are held by one that we do not see."""
+def test_allocated_nodes_prove_hidden_jobs() -> None:
+    """CPUs allocated to no visible job belong to a hidden one, whatever the settings are."""
     nodes = [node(f"n{i}", 4) for i in range(1, 6)] + [node("n9", 0)]
     found = check_job_visibility(rights(), nodes, [job(), job(8, nodes="n[")])
     assert CheckStatus.CRITICAL is found.status
     assert "3 nodes have allocated CPUs, but bob sees no job on n3, n4, n5" == found.text
 
 
-def test_accounting_is_judged_by_rights_and_by_a_job() -> None:
-    """A job that squeue shows and sacct does not is hidden, or late."""
+def test_access_to_accounting_is_tested_by_rights_and_by_a_job() -> None:
+    """A job that squeue shows and sacct does not show is hidden, or accounting is late."""
     shown = check_accounting_visibility(rights(), job())
     assert (CheckStatus.OK, "sacct shows job 7 of alice (PrivateData hides no jobs)") == (
         shown.status,
@@ -124,10 +124,10 @@ def test_accounting_is_judged_by_rights_and_by_a_job() -> None:
         ({}, {"can_open": True, "denied": True}, CheckStatus.OK, "are read from /ctld"),
     ],
 )
-def test_scripts_are_readable_or_not(
+def test_access_to_scripts_is_tested_or_derived_from_rights(
     fields: dict[str, Any], how: dict[str, Any], verdict: CheckStatus, words: str
 ) -> None:
-    """By what was tried, else by the rights."""
+    """The result of an attempt counts; without one the rights count."""
     (found,) = check_script_access(
         rights(**fields), **{"wanted": True, "state_save": Path("/ctld"), **how}
     )
@@ -136,8 +136,8 @@ def test_scripts_are_readable_or_not(
     assert (verdict is CheckStatus.WARNING) == ("metadata.job_script to false" in found.hint)
 
 
-def test_longest_running_job_of_another_user_is_asked_for() -> None:
-    """It is known to accounting for longest."""
+def test_the_job_to_look_for_is_the_oldest_of_another_user() -> None:
+    """Accounting has known it for the longest time."""
     jobs = [job(1, user="bob"), job(2, state="PENDING", start_time=None), job(3, start_time=9)]
     assert job(3, start_time=9) == other_users_job(rights(), [*jobs, job(4)])
     assert other_users_job(rights(), jobs[:2]) is None

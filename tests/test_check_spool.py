@@ -1,4 +1,4 @@
-"""Checks of the spool: what waits, dead letters, disk space and inodes."""
+"""Checks of the spool: pending files, dead letters, disk space and inodes."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ def backlog_results(backlog: Backlog, min_free_bytes: int = 0) -> dict[str, Chec
     return by_name(found)
 
 
-def test_look_counts_what_lies_where(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Counts and ages come from the directories; no file is opened."""
+def test_backlog_counts_files_by_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Counts and ages are read from the directories; no file is opened."""
     site = CommandSite(tmp_path)
     site.put_event("1-start-5-0-0-1", time=NOON - 30)
     site.put_event("1-start-6-0-0-1", time=NOON - 10)
@@ -48,14 +48,14 @@ def test_look_counts_what_lies_where(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert expected == replace(found, free_bytes=0, free_inodes=None)
 
 
-def test_look_at_an_empty_spool(tmp_path: Path) -> None:
-    """Nothing waits."""
+def test_backlog_of_an_empty_spool(tmp_path: Path) -> None:
+    """Nothing is pending."""
     with Layout(CommandSite(tmp_path).spool) as layout:
         assert read_backlog(layout).is_empty
 
 
-def test_held_ends_are_told() -> None:
-    """They wait on purpose."""
+def test_held_stops_are_reported() -> None:
+    """They wait on purpose, so the status does not change."""
     expected = (
         "0 runs in open/ (started, or excluded until the job ends); 3 stops held until"
         " cc-backend has stored the start"
@@ -67,7 +67,7 @@ def test_held_ends_are_told() -> None:
     ("age", "verdict"),
     [(99, CheckStatus.OK), (100, CheckStatus.WARNING), (200, CheckStatus.CRITICAL)],
 )
-def test_old_events_and_runs_alarm(age: int, verdict: CheckStatus) -> None:
+def test_old_events_and_runs_are_a_problem(age: int, verdict: CheckStatus) -> None:
     """The oldest of each decides."""
     waiting = Backlog(events=3, oldest_event=NOON - age, runs=1, oldest_run=NOON - age)
     found = backlog_results(waiting)
@@ -77,7 +77,7 @@ def test_old_events_and_runs_alarm(age: int, verdict: CheckStatus) -> None:
 
 
 def test_dead_letters_and_a_full_disk_warn() -> None:
-    """Each names what to do."""
+    """Each result says what to do."""
     found = backlog_results(Backlog(dead=2, free_bytes=GIB - 1), GIB)
     for name, hint in (("dead letters", "retry ID"), ("disk space", "scripts and descriptions")):
         assert found[name].status is CheckStatus.WARNING
@@ -88,8 +88,8 @@ def test_dead_letters_and_a_full_disk_warn() -> None:
     ("free", "verdict"),
     [(65_535, CheckStatus.CRITICAL), (65_536, CheckStatus.WARNING), (GIB, CheckStatus.OK)],
 )
-def test_a_disk_without_room_for_an_event_is_critical(free: int, verdict: CheckStatus) -> None:
-    """The hooks lose every event."""
+def test_a_disk_without_space_for_an_event_is_critical(free: int, verdict: CheckStatus) -> None:
+    """Without space the hooks lose every event."""
     assert verdict is backlog_results(Backlog(free_bytes=free), GIB)["disk space"].status
 
 
@@ -98,13 +98,13 @@ def test_a_disk_without_room_for_an_event_is_critical(free: int, verdict: CheckS
     [(0, CheckStatus.CRITICAL), (999, CheckStatus.WARNING), (1000, CheckStatus.OK)],
 )
 def test_a_disk_without_inodes_is_critical(free: int, verdict: CheckStatus) -> None:
-    """It takes no file, however much room there is."""
+    """No file can be created there, even with free space."""
     found = backlog_results(Backlog(free_bytes=GIB, free_inodes=free))
     assert verdict is found["inodes"].status
 
 
-def test_empty_spool_is_well() -> None:
-    """Nothing waits, nothing is dead, there is room; not every file system counts inodes."""
+def test_an_empty_spool_has_no_problem() -> None:
+    """Not every file system counts inodes, so the result may be missing."""
     found = backlog_results(Backlog(free_bytes=GIB), GIB)
     assert {CheckStatus.OK} == {result.status for result in found.values()}
     assert "inodes" not in found

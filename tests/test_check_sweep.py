@@ -51,7 +51,7 @@ SWEEP = SweepSummary(started=NOON - 9, finished=NOON - 5, pid=1)
     ],
 )
 def test_last_sweep(changes: dict[str, Any], verdict: CheckStatus, text: str) -> None:
-    """An old, hanging or refused one is a warning; a restart of slurmctld or a first one is not."""
+    """An old, hanging or refused sweep is a problem; a slurmctld restart or a first one is not."""
     found = check_sweep(replace(SWEEP, **changes), NOON, 1800, is_needed=True)
     assert (verdict, text) == (found.status, found.text)
 
@@ -59,10 +59,10 @@ def test_last_sweep(changes: dict[str, Any], verdict: CheckStatus, text: str) ->
 @pytest.mark.parametrize(
     ("is_needed", "verdict"), [(True, CheckStatus.WARNING), (False, CheckStatus.OK)]
 )
-def test_a_site_without_a_sweep(
+def test_a_missing_sweep_is_a_warning_if_one_is_needed(
     *,
     is_needed: bool,
     verdict: CheckStatus,
 ) -> None:
-    """It needs one as soon as jobs come."""
+    """A site needs a sweep after its first job."""
     assert verdict is check_sweep(None, NOON, 1800, is_needed=is_needed).status

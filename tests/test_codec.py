@@ -1,4 +1,4 @@
-"""Run files as JSON."""
+"""Encoding and decoding of run files as JSON."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from spool.errors import BadFileError, NewerFormatError
 from spool.files import codec
 from spool.files.run import End, EndSource, LastError, Run
 
-# Slurm's bytes that are no UTF-8 arrive as the lone surrogates U+DC80 ... U+DCFF
+# Bytes from Slurm that are not UTF-8 are decoded to the lone surrogates U+DC80 ... U+DCFF
 _LETTERS = st.characters(exclude_categories=["Cs"]) | st.characters(
     min_codepoint=0xDC80, max_codepoint=0xDCFF
 )
@@ -101,27 +101,27 @@ RUN = Run(
 
 @settings(max_examples=200)
 @given(_RUN)
-def test_every_run_survives_the_round_trip(run: Run) -> None:
-    """Whatever Slurm's text and numbers are."""
+def test_decoding_an_encoded_run_gives_the_same_run(run: Run) -> None:
+    """This holds for any text and numbers from Slurm."""
     assert run == codec.decode(run.name, codec.encode(run))
 
 
 @settings(max_examples=50)
 @given(_RUN)
 def test_a_file_is_one_line_of_ascii(run: Run) -> None:
-    """The archive and `jq` read lines."""
+    """The archive and `jq` read one run a line."""
     contents = codec.encode(run)
 
     assert (True, 1, b"\n") == (contents.isascii(), contents.count(b"\n"), contents[-1:])
 
 
 def test_a_file_names_its_version_first() -> None:
-    """A later program knows what it reads."""
+    """A later version of the program can recognise the format."""
     assert codec.encode(RUN).startswith(b'{"version":1,')
 
 
-def test_defaults_are_left_out() -> None:
-    """A person reads what is special."""
+def test_default_values_are_omitted() -> None:
+    """An administrator who reads the file sees only the other values."""
     plain = Run(job=Job(job_id=5), start_time=100)
 
     assert {"version": 1, "job": {"job_id": 5}, "start_time": 100} == json.loads(
@@ -129,8 +129,8 @@ def test_defaults_are_left_out() -> None:
     )
 
 
-def test_null_is_as_good_as_a_missing_key() -> None:
-    """Where there may be no value; a list or an object may be missing, too."""
+def test_null_is_the_same_as_a_missing_key() -> None:
+    """This holds for optional values; a list or an object may be missing, too."""
     document = {"version": 1, "job": {"job_id": 5, "user": None}, "start_time": 100, "end": None}
     plain = Run(job=Job(job_id=5), start_time=100)
 
@@ -138,7 +138,7 @@ def test_null_is_as_good_as_a_missing_key() -> None:
 
 
 def test_a_wide_run_stays_below_the_limit() -> None:
-    """10 000 nodes with all of 256 cores would be a large machine."""
+    """The size for 10 000 nodes with 256 cores is extrapolated to 65 536 nodes."""
     cores = tuple(range(256))
     names = tuple(f"node{number:05}" for number in range(10_000))
     allocations = tuple(NodeAllocation(name=name, cores=cores) for name in names)
@@ -148,7 +148,7 @@ def test_a_wide_run_stays_below_the_limit() -> None:
 
 
 def changed(path: str, value: Any) -> bytes:
-    """Return the file of `RUN` with a value put in at a path such as `job.nodes`."""
+    """Return the file of `RUN` with a changed value at a path such as `job.nodes`."""
     document = json.loads(codec.encode(RUN))
     *parents, key = path.split(".")
     place = document
@@ -182,41 +182,41 @@ def changed(path: str, value: Any) -> bytes:
         ("end.later", 1, "run.end: unknown keys later"),
     ],
 )
-def test_a_file_that_does_not_fit_is_refused(path: str, value: Any, reason: str) -> None:
-    """The reason names the place."""
+def test_a_file_with_a_wrong_value_is_refused(path: str, value: Any, reason: str) -> None:
+    """The reason names the key."""
     with pytest.raises(BadFileError, match=reason):
         codec.decode(RUN.name, changed(path, value))
 
 
 @pytest.mark.parametrize("contents", [b"", b"{", b"\xff\xfe", b"[" * 100_000, b"9" * 5000])
-def test_a_file_that_is_no_json_is_refused(contents: bytes) -> None:
-    """Cut, empty, binary or absurd."""
+def test_a_file_that_is_not_json_is_refused(contents: bytes) -> None:
+    """It is cut, empty, binary, too deeply nested or a huge number."""
     with pytest.raises(BadFileError, match="not JSON"):
         codec.decode(RUN.name, contents)
 
 
 @pytest.mark.parametrize("contents", [b"[]", b"1", b'"x"', b"null"])
-def test_a_file_that_is_no_object_is_refused(contents: bytes) -> None:
-    """It is not ours."""
+def test_a_file_that_is_not_a_json_object_is_refused(contents: bytes) -> None:
+    """The program never writes such a file."""
     with pytest.raises(BadFileError, match="not a JSON object"):
         codec.decode(RUN.name, contents)
 
 
-def test_a_file_under_a_name_outside_the_grammar_is_refused() -> None:
-    """Its name must say which run it is."""
+def test_a_file_with_an_invalid_name_is_refused() -> None:
+    """The name must contain job id and start time of the run."""
     with pytest.raises(BadFileError, match="not a valid name of a run file"):
         codec.decode("x.json", codec.encode(RUN))
 
 
-def test_a_file_of_a_later_version_is_told_apart() -> None:
-    """It is left alone, whatever it holds."""
+def test_a_file_of_a_later_version_has_its_own_error() -> None:
+    """Such a file stays unchanged, whatever it contains."""
     with pytest.raises(NewerFormatError):
         codec.decode(RUN.name, b'{"version": 2, "run": "of other shape"}')
 
 
 @settings(max_examples=200)
 @given(st.binary(max_size=60))
-def test_no_contents_end_in_another_error(contents: bytes) -> None:
-    """A damaged disk gives any bytes."""
+def test_any_contents_give_one_of_the_two_errors(contents: bytes) -> None:
+    """A damaged disk can return any bytes."""
     with pytest.raises((BadFileError, NewerFormatError)):
         codec.decode(RUN.name, contents)

@@ -1,4 +1,4 @@
-"""`cc-spool status`, `list` and `show` on hostile texts and damaged files."""
+"""`cc-spool status`, `list` and `show` with hostile texts and damaged files."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ def site(tmp_path: Path) -> CommandSite:
 
 
 @pytest.mark.parametrize("verb", [["list"], ["status"], ["show", "5"], ["list", "--json"]])
-def test_foreign_text_is_escaped(site: CommandSite, verb: list[str]) -> None:
-    """Of users, of the server, of file names, of state files."""
+def test_text_from_outside_is_escaped(site: CommandSite, verb: list[str]) -> None:
+    """Text of users, of the server, in file names and in state files is escaped."""
     error = replace(REFUSED, message=HOSTILE, hint=HOSTILE, request=HOSTILE, reason=HOSTILE)
     run = run_of(5, reason=HOSTILE, reported=False, last_error=error, cluster=HOSTILE)
     job = replace(run.job, user=HOSTILE, name=HOSTILE)
@@ -43,8 +43,8 @@ def test_foreign_text_is_escaped(site: CommandSite, verb: list[str]) -> None:
     assert (said.out + said.err).isascii()
 
 
-def test_a_strange_name_can_be_shown_as_it_is_listed(site: CommandSite) -> None:
-    """The escaped name is an ID, too."""
+def test_a_file_can_be_shown_by_its_escaped_name(site: CommandSite) -> None:
+    """`list` prints the escaped name as the ID of the file."""
     (site.spool / "new" / HOSTILE).touch()
     (listed,) = site.call("list", "--json").json
 
@@ -79,10 +79,10 @@ CONTENTS = st.binary(max_size=50) | JSON.map(lambda value: json.dumps(value).enc
     ),
     states=st.fixed_dictionaries({}, optional={"drain.json": CONTENTS, "sweep.json": CONTENTS}),
 )
-def test_no_damage_keeps_anybody_from_looking(
+def test_damaged_files_do_not_break_the_commands(
     files: dict[tuple[str, str], bytes], states: dict[str, bytes]
 ) -> None:
-    """Any names, any contents, in the spool and in the state directory."""
+    """Files have any names and contents, in the spool and in the state directory."""
     with tempfile.TemporaryDirectory() as root:
         site = CommandSite(Path(root) / "site")
         for (directory, name), contents in files.items():

@@ -1,4 +1,4 @@
-"""`cc-spool discard`: what it refuses, asks, and says."""
+"""`cc-spool discard`: what it refuses, what it asks and its messages."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ def site(tmp_path: Path) -> CommandSite:
     return site_with_dead_letters(tmp_path / "site")
 
 
-def test_a_full_directory_is_not_discarded(site: CommandSite) -> None:
-    """The operator knows what it is."""
+def test_a_directory_with_contents_is_not_discarded(site: CommandSite) -> None:
+    """The program did not make it, so an administrator must remove it."""
     (site.spool / "dead" / "odd" / "more").mkdir(parents=True)
     said = site.call("discard", "odd", "--yes")
 
@@ -26,7 +26,7 @@ def test_a_full_directory_is_not_discarded(site: CommandSite) -> None:
 
 
 def test_a_dry_run_does_nothing(site: CommandSite) -> None:
-    """Also without --yes."""
+    """It does not need --yes either."""
     dry = site.call("discard", "ALL", "--dry-run")
 
     assert [*sorted([*DEAD, EVENT, f"{EVENT}.why"])] == site.names("dead")
@@ -38,7 +38,7 @@ def test_a_dry_run_does_nothing(site: CommandSite) -> None:
 def test_a_dry_run_says_what_would_be_done(
     site: CommandSite, verb: str, options: tuple[str, ...]
 ) -> None:
-    """Of runs and events, of one that may still run, and of one that lies elsewhere too."""
+    """It covers runs, events, a job that may still run and a run with a second file."""
     site.put(Directory.DEAD, run_of(8, last_error=REFUSED))
     site.put(Directory.TODO, run_of(9))
     site.put(Directory.DEAD, run_of(9, last_error=REFUSED))
@@ -49,8 +49,8 @@ def test_a_dry_run_says_what_would_be_done(
     assert [] == [line for line in lines if "would be " not in line]
 
 
-def test_discard_off_a_terminal_needs_yes(site: CommandSite) -> None:
-    """Nobody can be asked there."""
+def test_discard_without_a_terminal_requires_yes(site: CommandSite) -> None:
+    """Without a terminal the command cannot ask for confirmation."""
     said = site.call("discard", "ALL")
 
     assert 2 == said.code
@@ -60,15 +60,15 @@ def test_discard_off_a_terminal_needs_yes(site: CommandSite) -> None:
 
 @pytest.mark.parametrize(("answer", "left"), [("y", 0), ("Yes", 0), ("n", 5), ("", 5)])
 def test_discard_asks_on_a_terminal(site: CommandSite, answer: str, left: int) -> None:
-    """And takes everything but yes for a no."""
+    """Any answer except yes means no."""
     said = site.call("discard", "ALL", stdin=f"{answer}\n", terminal=True)
 
     assert (0, left) == (said.code, len(site.names("dead")))
     assert said.err.startswith("discard 4 dead letters permanently? [y/N] ")
 
 
-def test_a_live_run_is_discarded_with_a_mark(site: CommandSite) -> None:
-    """The words say what becomes of its job."""
+def test_discarding_a_run_of_a_running_job_leaves_a_mark(site: CommandSite) -> None:
+    """The message says what the mark does."""
     run = site.put(Directory.DEAD, run_of(8, last_error=REFUSED))
     said = site.call("discard", "8", "--yes")
 

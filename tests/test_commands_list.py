@@ -1,4 +1,4 @@
-"""`cc-spool list`: runs and events, filtered, and cut to what a screen holds."""
+"""`cc-spool list`: runs and events, with filters and a limited number of lines."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ def drained(site: CommandSite) -> Iterator[CommandSite]:
     lock.release()
 
 
-def test_list_tells_each_file_once(site: CommandSite) -> None:
-    """In the order of a run's life."""
+def test_list_shows_each_file_once(site: CommandSite) -> None:
+    """The directories are in the order in which a run passes them."""
     found = filled(site).call("list", "--json").json
 
     assert [
@@ -45,7 +45,7 @@ def test_list_tells_each_file_once(site: CommandSite) -> None:
 
 
 def test_a_listed_run_has_its_attempts_and_last_error(site: CommandSite) -> None:
-    """With the server's words."""
+    """The error has the server's message."""
     site.put(Directory.DEAD, run_of(9, end=END, attempts=2, last_error=REFUSED))
     (found,) = site.call("list", "dead", "--json").json
 
@@ -62,14 +62,14 @@ def test_a_listed_run_has_its_attempts_and_last_error(site: CommandSite) -> None
     ],
 )
 def test_list_of_one_directory(site: CommandSite, directory: str, ids: list[str]) -> None:
-    """And of no other."""
+    """No file of another directory is listed."""
     found = filled(site).call("list", directory, "--json").json
 
     assert ids == [each["id"] for each in found]
 
 
 def test_list_as_text_has_a_line_each(site: CommandSite) -> None:
-    """Below a head; of nothing not even that."""
+    """A header line comes first; an empty list has no header."""
     empty = site.call("list")
     said = filled(site).call("list")
 
@@ -107,7 +107,7 @@ def crowd(site: CommandSite) -> CommandSite:
 def test_a_list_is_short_and_says_how_many_more_there_are(
     drained: CommandSite, arguments: list[str], jobs: list[int], rest: int
 ) -> None:
-    """By user, age and reason."""
+    """The filters are user, age and reason."""
     said = crowd(drained).call("list", "--json", *arguments)
     words = f"{rest} more files not shown" if rest else ""
 
@@ -117,7 +117,7 @@ def test_a_list_is_short_and_says_how_many_more_there_are(
 
 
 def test_list_opens_only_what_it_prints(site: CommandSite, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A spool of 100 000 runs is listed in a second."""
+    """So a spool with 100 000 runs can be listed in a second."""
     opened: list[str] = []
     read = Layout.read
 
@@ -133,10 +133,10 @@ def test_list_opens_only_what_it_prints(site: CommandSite, monkeypatch: pytest.M
     assert ([f"1-{NOON}.json"], [f"3-{NOON + 2}.json"]) == (listed, opened)
 
 
-def test_a_file_that_vanishes_while_it_is_listed_is_left_out(
+def test_a_file_that_is_removed_during_the_list_is_omitted(
     site: CommandSite, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It was delivered."""
+    """The drain may have delivered it."""
     crowd(site)
     monkeypatch.setattr(list_command, "read_file", lambda *_: None)
 
@@ -146,18 +146,18 @@ def test_a_file_that_vanishes_while_it_is_listed_is_left_out(
 @pytest.mark.parametrize(
     "arguments", [["--limit", "-1"], ["--limit", "x"], ["--limit", "9" * 30], ["--older", "soon"]]
 )
-def test_a_wrong_option_of_list_is_told(site: CommandSite, arguments: list[str]) -> None:
-    """Exit 2."""
+def test_a_wrong_option_of_list_is_an_error(site: CommandSite, arguments: list[str]) -> None:
+    """The exit code is 2."""
     assert 2 == site.call("list", *arguments).code
 
 
-def test_an_event_says_whose_job_it_is(site: CommandSite) -> None:
-    """If the hook knew it."""
+def test_an_event_is_found_by_the_user_of_its_job(site: CommandSite) -> None:
+    """The hook writes the user into the event if it knows the user."""
     site.put_event(EVENT, "user=anna\nend\n")
 
     assert [7] == [each["job_id"] for each in site.call("list", "--json", "--user", "anna").json]
 
 
 def test_an_unknown_directory_is_a_wrong_argument(site: CommandSite) -> None:
-    """Tmp is nobody's business."""
+    """Files in tmp/ are not listed."""
     assert 2 == site.call("list", "tmp").code

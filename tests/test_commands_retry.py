@@ -1,4 +1,4 @@
-"""`cc-spool retry` of dead letters: which are chosen, and what becomes of each."""
+"""`cc-spool retry` of dead letters: which are selected, and the result for each."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def site(tmp_path: Path) -> CommandSite:
 
 
 def test_all_are_retried_oldest_first(site: CommandSite) -> None:
-    """By the start of the run."""
+    """The start of the run decides the order."""
     said = site.call("retry", "ALL")
 
     assert 0 == said.code
@@ -30,16 +30,16 @@ def test_all_are_retried_oldest_first(site: CommandSite) -> None:
     assert (sorted(DEAD), [EVENT]) == (site.names("todo"), site.names("new"))
 
 
-def test_a_job_id_means_all_its_runs(site: CommandSite) -> None:
-    """And nothing of other jobs."""
+def test_a_job_id_selects_all_its_runs(site: CommandSite) -> None:
+    """Runs of other jobs are not selected."""
     site.call("retry", "5")
 
     assert [DEAD[0], DEAD[2]] == site.names("todo")
 
 
 @pytest.mark.parametrize(("wanted", "left"), [(DEAD[1], 4), (EVENT, 3), ("7", 3)])
-def test_a_name_or_the_job_of_an_event_means_one(site: CommandSite, wanted: str, left: int) -> None:
-    """A file's name is enough."""
+def test_an_id_may_select_one_dead_letter(site: CommandSite, wanted: str, left: int) -> None:
+    """The ID is the name of a run, the name of an event or the job id of an event."""
     said = site.call("discard", wanted, "--yes")
 
     assert (0, 1) == (said.code, len(said.out.splitlines()))
@@ -61,10 +61,10 @@ def test_a_name_or_the_job_of_an_event_means_one(site: CommandSite, wanted: str,
         ),
     ],
 )
-def test_what_is_not_dead_is_not_treated(
+def test_only_dead_letters_are_retried_or_discarded(
     site: CommandSite, verb: str, wanted: str, words: str
 ) -> None:
-    """The message says where it lies, if anywhere."""
+    """The message names the directory of the file, if there is a file."""
     said = site.call(verb, wanted)
 
     assert (2, "", f"cc-spool: error: {words}\n") == (said.code, said.out, said.err)
@@ -72,18 +72,18 @@ def test_what_is_not_dead_is_not_treated(
 
 @pytest.mark.parametrize("verb", ["retry", "discard"])
 @pytest.mark.parametrize(("options", "out"), [((), ""), (("--json",), "[]\n")])
-def test_all_of_nothing_is_fine(
+def test_all_without_dead_letters_is_no_error(
     tmp_path: Path, verb: str, options: tuple[str, ...], out: str
 ) -> None:
-    """Nothing is to be done: no line, but a list that a script can read."""
+    """The output is empty; with --json it is an empty list."""
     for more in ((), ("--dry-run",)):
         said = CommandSite(tmp_path / f"site{len(more)}").call(verb, "ALL", *options, *more)
 
         assert (0, out, "") == (said.code, said.out, said.err)
 
 
-def test_a_letter_that_is_refused_does_not_stop_the_others(site: CommandSite) -> None:
-    """It is named, and the exit code shows it."""
+def test_a_refused_dead_letter_does_not_stop_the_others(site: CommandSite) -> None:
+    """The command reports it, and the exit code is 11."""
     site.bury("1-5.json", b"{", origin="todo")
     said = site.call("retry", "ALL")
 
@@ -92,10 +92,10 @@ def test_a_letter_that_is_refused_does_not_stop_the_others(site: CommandSite) ->
     assert sorted(DEAD) == site.names("todo")
 
 
-def test_a_letter_that_vanishes_is_passed_over(
+def test_a_dead_letter_that_is_removed_meanwhile_is_skipped(
     site: CommandSite, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Somebody else was faster."""
+    """Another command may have moved or removed it."""
     found = dead_letters.select
 
     def choose(layout: Layout, wanted: str) -> list[str]:
@@ -109,10 +109,10 @@ def test_a_letter_that_vanishes_is_passed_over(
     assert (0, f"{DEAD[2]} is requeued\n") == (said.code, said.out)
 
 
-def test_a_letter_that_cannot_be_read_does_not_stop_the_others(
+def test_an_unreadable_dead_letter_does_not_stop_the_others(
     site: CommandSite, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The disk fails for one file alone."""
+    """The disk has an error in only one file."""
     read = Layout.read
 
     def failing(layout: Layout, directory: Directory, name: str, limit_bytes: int) -> object:
@@ -127,10 +127,10 @@ def test_a_letter_that_cannot_be_read_does_not_stop_the_others(
     assert f"{DEAD[0]}: Input/output error" in said.err
 
 
-def test_a_letter_that_goes_while_it_is_returned_is_passed_over(
+def test_a_dead_event_that_is_removed_meanwhile_is_skipped(
     site: CommandSite, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Somebody else was faster."""
+    """Another command may have moved or removed it."""
 
     def vanish(*_: object) -> None:
         raise FileNotFoundError
@@ -141,10 +141,10 @@ def test_a_letter_that_goes_while_it_is_returned_is_passed_over(
 
 
 @pytest.mark.parametrize("limit", ["GROUP_SIZE", "GROUP_BYTES"])
-def test_more_letters_than_a_group_are_all_retried(
+def test_more_dead_letters_than_one_group_are_all_retried(
     site: CommandSite, monkeypatch: pytest.MonkeyPatch, limit: str
 ) -> None:
-    """Each group is made durable at once."""
+    """Each group is written to disk together."""
     monkeypatch.setattr(dead_letters, limit, 2)
     said = site.call("retry", "ALL")
 
@@ -153,7 +153,7 @@ def test_more_letters_than_a_group_are_all_retried(
 
 
 def test_retry_as_json(site: CommandSite) -> None:
-    """One object a letter."""
+    """Each dead letter is one object."""
     site.bury("1-5.json", b"{", origin="todo")
     found = site.call("retry", "ALL", "--json").json
 
@@ -162,15 +162,15 @@ def test_retry_as_json(site: CommandSite) -> None:
 
 
 def test_a_retried_run_keeps_its_script(site: CommandSite) -> None:
-    """It is delivered with it."""
+    """The script is sent with the start."""
     run = site.put(Directory.DEAD, run_of(8, script="#!/bin/sh\n", last_error=REFUSED))
     site.call("retry", "8")
 
     assert b"#!/bin/sh" in (site.spool / "todo" / run.name).read_bytes()
 
 
-def test_a_retried_run_waits_since_it_was_seen(site: CommandSite) -> None:
-    """Its file's time says so; nobody need open it."""
+def test_a_retried_run_keeps_the_time_when_it_was_first_seen(site: CommandSite) -> None:
+    """It is the modification time of the file, so the file need not be opened."""
     run = site.put(Directory.DEAD, run_of(8, last_error=REFUSED))
     site.call("retry", "8")
 

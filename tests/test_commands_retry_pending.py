@@ -1,4 +1,4 @@
-"""`cc-spool retry` of pending runs, which are delivered now."""
+"""`cc-spool retry` of pending runs, which the drain then delivers at once."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def site(tmp_path: Path) -> CommandSite:
 
 
 def test_pending_runs_are_delivered_now(site: CommandSite) -> None:
-    """By an event for each job; the drain drops their waits."""
+    """The command writes an event for the job; the drain then does not wait any longer."""
     for job_id, start in ((20, NOON), (20, NOON + 1), (21, NOON)):
         site.put(Directory.TODO, run_of(job_id, start, not_before=NOON * 2))
     said = site.call("retry", "20")
@@ -32,8 +32,8 @@ def test_pending_runs_are_delivered_now(site: CommandSite) -> None:
     assert (0, 2) == (said.code, len(said.out.splitlines()))
 
 
-def test_all_means_dead_letters_and_pending_runs(site: CommandSite) -> None:
-    """One event is enough for all that is pending."""
+def test_all_selects_dead_letters_and_pending_runs(site: CommandSite) -> None:
+    """One event is enough for all pending runs."""
     site.put(Directory.TODO, run_of(20))
     (site.spool / "todo" / "odd").touch()
     said = site.call("retry", "ALL")
@@ -45,8 +45,8 @@ def test_all_means_dead_letters_and_pending_runs(site: CommandSite) -> None:
     )
 
 
-def test_a_running_drain_is_said_to_deliver_now(site: CommandSite) -> None:
-    """In JSON, too."""
+def test_the_message_says_that_a_running_drain_delivers_now(site: CommandSite) -> None:
+    """The message is also in JSON."""
     site.put(Directory.TODO, run_of(20))
     lock = take_lock(site.state / "drain.lock", site.state / "drain.json")
     (found,) = site.call("retry", "20", "--json").json
@@ -58,7 +58,7 @@ def test_a_running_drain_is_said_to_deliver_now(site: CommandSite) -> None:
 
 @pytest.mark.parametrize("wanted", ["20", "ALL"])
 def test_a_dry_run_writes_no_event(site: CommandSite, wanted: str) -> None:
-    """And says what would be done."""
+    """The output says what would be done."""
     site.put(Directory.TODO, run_of(20))
     said = site.call("retry", wanted, "--dry-run")
 
@@ -66,8 +66,8 @@ def test_a_dry_run_writes_no_event(site: CommandSite, wanted: str) -> None:
     assert "would be delivered when the drain runs (see `cc-spool status`)" in said.out
 
 
-def test_what_is_no_run_in_todo_is_not_retried(site: CommandSite) -> None:
-    """The drain sets it aside by itself."""
+def test_a_file_in_todo_that_is_not_a_run_is_not_retried(site: CommandSite) -> None:
+    """The drain moves such a file to dead/ by itself."""
     (site.spool / "todo" / "odd").touch()
 
     assert (

@@ -1,4 +1,4 @@
-"""`cc-spool show`: the facts of a job's files, and what to do about each."""
+"""`cc-spool show`: the contents of a job's files, and what to do about each."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def drained(site: CommandSite) -> Iterator[CommandSite]:
 
 
 def test_show_of_a_refused_run(site: CommandSite) -> None:
-    """What it is, the server's words, the request, what to do."""
+    """It shows the run, the server's message, the request and what to do."""
     run = site.put(Directory.DEAD, run_of(9, end=END, attempts=1, last_error=REFUSED))
     out = site.call("show", "9").out
 
@@ -47,8 +47,8 @@ def test_show_of_a_refused_run(site: CommandSite) -> None:
     assert out.endswith("  to do     correct cluster.json, then retry\n")
 
 
-def test_show_leaves_an_account_out_that_slurm_does_not_have(site: CommandSite) -> None:
-    """Without accounting no job has one."""
+def test_show_omits_a_missing_account(site: CommandSite) -> None:
+    """Without accounting no job has an account."""
     run = run_of(9)
     site.put(Directory.OPEN, replace(run, job=replace(run.job, account=None)))
 
@@ -56,7 +56,7 @@ def test_show_leaves_an_account_out_that_slurm_does_not_have(site: CommandSite) 
 
 
 def test_show_as_json_has_facts_but_no_script(site: CommandSite) -> None:
-    """Scripts can hold secrets; that there is one is said."""
+    """Scripts can contain secrets; the output only says that the run has one."""
     site.put(Directory.DEAD, run_of(9, script="#!/bin/sh\nsecret", last_error=REFUSED))
     said = site.call("show", "9", "--json")
     (found,) = said.json
@@ -77,10 +77,10 @@ def test_show_as_json_has_facts_but_no_script(site: CommandSite) -> None:
         (replace(REFUSED, request="{cut"), "{cut"),
     ],
 )
-def test_show_of_runs_with_less(
+def test_show_of_runs_with_missing_data(
     site: CommandSite, error: LastError | None, request_: str | None
 ) -> None:
-    """A run may be there without an error, a request, or a whole one."""
+    """A run may have no error, no request or a request that was cut."""
     site.put(Directory.DEAD, run_of(9, started=NOON, cluster="lab", last_error=error))
     (found,) = site.call("show", "9", "--json").json
 
@@ -89,7 +89,7 @@ def test_show_of_runs_with_less(
 
 
 def test_show_of_a_job_shows_all_its_files(site: CommandSite) -> None:
-    """An event, and two runs, one of them damaged."""
+    """The job has an event and two runs, one of them damaged."""
     site.put_event("1-stop-5-100-200-7")
     site.put(Directory.OPEN, run_of(5, started=NOON))
     (site.spool / "open" / "5-100.json").write_text("{")
@@ -103,8 +103,8 @@ def test_show_of_a_job_shows_all_its_files(site: CommandSite) -> None:
 
 
 @pytest.mark.parametrize("wanted", ["99", "9" * 5000, "None", "", "\udcff"])
-def test_show_of_nothing_is_a_wrong_argument(site: CommandSite, wanted: str) -> None:
-    """There is nothing of that name."""
+def test_show_of_an_unknown_id_is_a_wrong_argument(site: CommandSite, wanted: str) -> None:
+    """No file has this name or job id."""
     site.put(Directory.OPEN, run_of(9))
     said = site.call("show", wanted)
 
@@ -113,7 +113,7 @@ def test_show_of_nothing_is_a_wrong_argument(site: CommandSite, wanted: str) -> 
 
 
 def test_a_file_named_like_a_number_is_found(site: CommandSite) -> None:
-    """By its name."""
+    """The number is compared with names, too."""
     site.bury("77")
 
     assert 0 == site.call("show", "77").code
@@ -152,15 +152,15 @@ NOTHING = "nothing; it is retried automatically"
 def test_show_says_what_to_do_about_a_pending_run(
     drained: CommandSite, said: dict[str, Any], run: Run, to_do: str
 ) -> None:
-    """Depending on what stands in the way."""
+    """The text depends on what the run waits for."""
     say(drained, **said)
     drained.put(Directory.TODO, run)
 
     assert drained.call("show", "5", "--json").json[0]["to_do"].startswith(to_do)
 
 
-def test_a_hint_that_names_the_command_is_shown_alone(drained: CommandSite) -> None:
-    """It is the same for a run that is still tried, and for a dead letter."""
+def test_a_hint_that_names_the_command_is_shown_without_more_text(drained: CommandSite) -> None:
+    """The hint is the same for a pending run and for a dead letter."""
     run = run_of(5, not_before=NOON * 2, last_error=replace(REFUSED, hint=UNPROVEN))
     drained.put(Directory.TODO, run)
 
@@ -168,7 +168,7 @@ def test_a_hint_that_names_the_command_is_shown_alone(drained: CommandSite) -> N
 
 
 def test_show_says_what_to_do_about_a_damaged_file(drained: CommandSite) -> None:
-    """Nothing is set aside for a reason on our side."""
+    """A damaged file stays in todo/ until an administrator corrects it."""
     (drained.spool / "todo" / "5-100.json").write_text("{")
 
     assert (
@@ -177,15 +177,15 @@ def test_show_says_what_to_do_about_a_damaged_file(drained: CommandSite) -> None
     )
 
 
-def test_an_event_is_asked_about_again_by_itself(drained: CommandSite) -> None:
-    """There is nothing to do."""
+def test_an_event_is_retried_automatically(drained: CommandSite) -> None:
+    """An administrator has nothing to do."""
     drained.put_event(EVENT)
 
     assert NOTHING == drained.call("show", "7", "--json").json[0]["to_do"]
 
 
-def test_show_says_what_to_do_about_others(site: CommandSite) -> None:
-    """Start the drain, nothing, or look at the file."""
+def test_show_says_what_to_do_about_other_files(site: CommandSite) -> None:
+    """The answers are: start the drain, nothing, look at the file, repair the file."""
     filled(site)
     site.bury("1-start-3-0-0-1")
     (site.spool / "dead" / "1-start-4-0-0-1").touch()
@@ -201,8 +201,8 @@ def test_show_says_what_to_do_about_others(site: CommandSite) -> None:
     assert to_do["lone"].startswith("repair the file")
 
 
-def test_dead_events_say_why(site: CommandSite) -> None:
-    """If a reason lies beside them."""
+def test_a_dead_event_has_its_reason(site: CommandSite) -> None:
+    """The reason is in a .why file next to the event."""
     site.bury("1-start-3-0-0-1")
     (site.spool / "dead" / "1-start-4-0-0-1").touch()
 
@@ -213,7 +213,7 @@ def test_dead_events_say_why(site: CommandSite) -> None:
 
 
 def test_a_dead_run_without_an_error_says_so(site: CommandSite) -> None:
-    """Somebody put it there by hand."""
+    """An administrator may have moved it there by hand."""
     site.put(Directory.DEAD, run_of(9))
 
     assert "rejected: no reason recorded" == site.call("list", "--json").json[0]["waits"]

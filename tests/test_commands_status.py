@@ -1,4 +1,4 @@
-"""`cc-spool status`: counts, ages, both sides and the lock of the drain."""
+"""`cc-spool status`: counts, ages, cc-backend, Slurm and the lock of the drain."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ def drained(site: CommandSite) -> Iterator[CommandSite]:
     lock.release()
 
 
-def test_status_counts_what_lies_there(site: CommandSite) -> None:
-    """In every directory; of dead letters the reasons are none."""
+def test_status_counts_the_files_of_each_directory(site: CommandSite) -> None:
+    """The .why files of dead letters are not counted."""
     status = filled(site).call("status", "--json").json
 
     assert {"new": 1, "todo": 1, "open": 2, "dead": 2, "tmp": 1} == status["counts"]
 
 
-def test_status_tells_ages(site: CommandSite) -> None:
-    """The oldest, and how many are how old."""
+def test_status_shows_ages(site: CommandSite) -> None:
+    """It shows the oldest file and a histogram of ages."""
     status = filled(site).call("status", "--json").json
 
     assert NOON == status["oldest"]["todo"]
@@ -48,7 +48,7 @@ def test_status_tells_ages(site: CommandSite) -> None:
 
 
 def test_status_of_an_empty_spool(site: CommandSite) -> None:
-    """Nothing is old, nothing is known."""
+    """There are no ages, and nothing is known of the drain."""
     status = site.call("status", "--json").json
 
     assert {"new": 0, "todo": 0, "open": 0, "dead": 0, "tmp": 0} == status["counts"]
@@ -72,7 +72,7 @@ def test_an_age_counts_below_the_next_bound(age_minutes: float, bound: str) -> N
 
 
 def test_status_names_the_holder_of_the_lock(drained: CommandSite) -> None:
-    """And the server it speaks to."""
+    """It also names the server's version."""
     status = drained.call("status", "--json").json
 
     assert {"state": "held", "pid": os.getpid()} == status["lock"]
@@ -81,16 +81,16 @@ def test_status_names_the_holder_of_the_lock(drained: CommandSite) -> None:
     assert f"drain of unknown version is running (process {os.getpid()}, state updated" in said
 
 
-def test_looking_at_the_lock_does_not_take_it(site: CommandSite) -> None:
-    """A drain may start while somebody looks."""
+def test_reading_the_lock_does_not_take_it(site: CommandSite) -> None:
+    """A drain may start while `status` runs."""
     site.call("status")
     take_lock(site.state / "drain.lock", site.state / "drain.json").release()
 
     assert "free" == site.call("status", "--json").json["lock"]["state"]
 
 
-def test_status_begins_with_both_sides_and_the_last_delivery(drained: CommandSite) -> None:
-    """Their versions, and that of the drain."""
+def test_status_begins_with_cc_backend_slurm_and_the_last_delivery(drained: CommandSite) -> None:
+    """The lines have the versions of both and of the drain."""
     seen = {"server_version": "1.5.4", "server_dialect": "shared", "slurm_release": "24.11.5"}
     say(drained, **seen, version="0.2.0", last_delivery=NOON, deliveries_last_hour=7)
     server, cluster, delivery, drain = drained.call("status").out.splitlines()[:4]
@@ -108,7 +108,7 @@ def test_status_begins_with_both_sides_and_the_last_delivery(drained: CommandSit
 
 
 def test_status_without_a_state_says_what_is_not_known(site: CommandSite) -> None:
-    """Before the drain has run; of one that has ended the count of an hour is old."""
+    """No drain has run yet; after one has stopped, its count of the last hour is not shown."""
     server, cluster, delivery = site.call("status").out.splitlines()[:3]
     site.beacon(last_delivery=NOON, deliveries_last_hour=7)
     old = site.call("status").out
@@ -121,10 +121,10 @@ def test_status_without_a_state_says_what_is_not_known(site: CommandSite) -> Non
 
 
 @pytest.mark.parametrize(("is_terminal", "count"), [(True, 1), (False, 0)])
-def test_a_verdict_has_a_colour_on_a_terminal(
+def test_a_problem_is_coloured_on_a_terminal(
     site: CommandSite, monkeypatch: pytest.MonkeyPatch, count: int, *, is_terminal: bool
 ) -> None:
-    """Nowhere else, so that no script has to remove it."""
+    """Other output has no colour, so that scripts need not remove it."""
     monkeypatch.delenv("NO_COLOR", raising=False)
     monkeypatch.setenv("TERM", "xterm")
     said = site.call("status", terminal=is_terminal)
@@ -134,14 +134,14 @@ def test_a_verdict_has_a_colour_on_a_terminal(
 
 
 def test_status_counts_the_files_being_written(drained: CommandSite) -> None:
-    """In tmp, which is nobody's business otherwise."""
+    """They are in tmp/, which no other command shows."""
     assert "1 file being written in tmp/" in filled(drained).call("status").out
 
 
 def test_status_opens_no_file_of_the_spool(
     site: CommandSite, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Names and times are enough, however many there are."""
+    """Names and times are enough, so many files cost little time."""
     filled(site)
     monkeypatch.setattr(Layout, "read", None)
 
@@ -159,7 +159,7 @@ def test_status_opens_no_file_of_the_spool(
     ],
 )
 def test_status_survives_a_damaged_state_file(drained: CommandSite, text: str) -> None:
-    """What is not as expected is not known."""
+    """A value of a wrong type is shown as unknown."""
     (drained.state / "drain.json").write_text(text)
     (drained.state / "sweep.json").write_text(text)
 
@@ -168,7 +168,7 @@ def test_status_survives_a_damaged_state_file(drained: CommandSite, text: str) -
 
 
 def test_status_without_a_drain_says_so(site: CommandSite) -> None:
-    """And when one was last seen."""
+    """It also says when a drain was last seen."""
     never = site.call("status").out
     site.beacon()
     once = site.call("status").out
@@ -177,8 +177,8 @@ def test_status_without_a_drain_says_so(site: CommandSite) -> None:
     assert f"\nno drain is running; last seen {format_time(NOON)}" in once
 
 
-def test_a_lock_that_cannot_be_looked_at_is_not_known(site: CommandSite) -> None:
-    """Such as a link that somebody put there."""
+def test_a_lock_that_cannot_be_read_is_unknown(site: CommandSite) -> None:
+    """A link in place of the lock file is one case."""
     (site.state / "drain.lock").symlink_to("elsewhere")
 
     assert (
@@ -188,8 +188,8 @@ def test_a_lock_that_cannot_be_looked_at_is_not_known(site: CommandSite) -> None
     assert "unknown" == site.call("status", "--json").json["lock"]["state"]
 
 
-def test_a_holder_that_does_not_tell_its_number(drained: CommandSite) -> None:
-    """Its state file names a process that is gone."""
+def test_a_lock_holder_without_a_valid_process_id(drained: CommandSite) -> None:
+    """The state file names a process that does not exist."""
     (drained.state / "drain.json").write_text('{"pid": 99999999}')
 
     assert "(process id unknown" in drained.call("status").out

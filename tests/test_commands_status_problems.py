@@ -37,10 +37,10 @@ def drained(site: CommandSite) -> Iterator[CommandSite]:
     ("destination", "key", "words"),
     [(HALTED, "halted", "HALTED since"), (DOWN, "down", "cc-backend has given no answer since")],
 )
-def test_status_tells_what_stands_in_the_way(
+def test_status_shows_why_deliveries_stopped(
     drained: CommandSite, destination: dict[str, Any], key: str, words: str
 ) -> None:
-    """Since when, why, and when it is tried again."""
+    """It shows since when, why, and when the next attempt is."""
     drained.beacon(destination=destination)
     status = drained.call("status", "--json").json
 
@@ -49,8 +49,8 @@ def test_status_tells_what_stands_in_the_way(
     assert words in drained.call("status").out
 
 
-def test_status_tells_when_the_next_run_is_due(drained: CommandSite) -> None:
-    """Of those that wait for a time of their own."""
+def test_status_shows_when_the_next_run_is_due(drained: CommandSite) -> None:
+    """Each waiting run has its own time of the next attempt."""
     say(drained, next_attempt=NOON + 900.0)
 
     assert NOON + 900 == drained.call("status", "--json").json["next_attempt"]
@@ -94,17 +94,17 @@ TROUBLE: list[tuple[dict[str, Any], str]] = [
 
 
 @pytest.mark.parametrize(("fields", "words"), TROUBLE)
-def test_status_tells_every_trouble(
+def test_status_shows_every_problem(
     drained: CommandSite, fields: dict[str, Any], words: str
 ) -> None:
-    """A line each, with since when and why."""
+    """Each problem is one line with its begin and its reason."""
     say(drained, **fields)
 
     assert words in drained.call("status").out
 
 
-def test_status_as_json_has_all_that_the_drain_says(drained: CommandSite) -> None:
-    """A script need not read the lines."""
+def test_status_as_json_has_the_drains_state(drained: CommandSite) -> None:
+    """A script need not parse the text."""
     say(drained, waiting=(N1,), unreadable_count=2, last_delivery=7.0, due_since=5.0)
     status = drained.call("status", "--json").json
 
@@ -118,7 +118,7 @@ def test_status_as_json_has_all_that_the_drain_says(drained: CommandSite) -> Non
 
 
 def test_status_shows_when_the_token_expires(site: CommandSite) -> None:
-    """In text and JSON, and never the token."""
+    """The time is in the text and in JSON; the token is in neither."""
     status = site.call("status", "--json")
 
     assert 1_900_000_000 == status.json["token"]["expires_at"]
@@ -126,8 +126,8 @@ def test_status_shows_when_the_token_expires(site: CommandSite) -> None:
     assert TOKEN not in status.out
 
 
-def test_status_tells_of_a_token_that_cannot_be_used(site: CommandSite) -> None:
-    """It does not keep anybody from looking after the halt that this makes."""
+def test_status_reports_an_unusable_token(site: CommandSite) -> None:
+    """The command still works, because an administrator needs it during the halt."""
     site.token.chmod(0o644)
     said = site.call("status")
 
@@ -141,7 +141,7 @@ def test_status_tells_of_a_token_that_cannot_be_used(site: CommandSite) -> None:
     [("eyJleHAiOjF9", "expired "), ("e30", "does not expire")],  # {"exp":1}, {}
 )
 def test_status_of_other_tokens(site: CommandSite, claims: str, words: str) -> None:
-    """Past its time, or without one; here it stands in the configuration."""
+    """One has expired and one has no expiry date; both are in the configuration file."""
     del site.document["cc-backend"]["token_file"]
     site.document["cc-backend"]["apikey"] = f"eyJhbGciOiJFZERTQSJ9.{claims}.c2ln"
     site.write()
@@ -165,10 +165,8 @@ def test_status_of_other_tokens(site: CommandSite, claims: str, words: str) -> N
         ({"started": NOON, "guards": 5}, "sweep.json is not valid"),
     ],
 )
-def test_status_tells_of_the_last_sweep(
-    site: CommandSite, sweep: dict[str, Any], words: str
-) -> None:
-    """What it found, and whether it was refused."""
+def test_status_shows_the_last_sweep(site: CommandSite, sweep: dict[str, Any], words: str) -> None:
+    """It shows the differences, and whether the sweep refused to act."""
     (site.state / "sweep.json").write_text(json.dumps(sweep))
 
     assert words in site.call("status").out

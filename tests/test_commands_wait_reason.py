@@ -1,4 +1,4 @@
-"""Why a run or an event waits, as `cc-spool list` and `show` say it."""
+"""The reason why a run or an event waits, as `cc-spool list` and `show` print it."""
 
 from __future__ import annotations
 
@@ -96,8 +96,8 @@ PENDING: list[tuple[Run, DrainView, str]] = [
 
 
 @pytest.mark.parametrize(("run", "view", "words"), PENDING)
-def test_a_run_in_todo_says_why_it_waits(run: Run, view: DrainView, words: str) -> None:
-    """What is to be delivered, and what it waits for."""
+def test_a_run_in_todo_has_a_wait_reason(run: Run, view: DrainView, words: str) -> None:
+    """The text says which request is pending and what the run waits for."""
     file = RunFile(directory=Directory.TODO, name=run.name, time=NOON, run=run)
 
     assert wait_reason(file, view, NOON).startswith(words)
@@ -114,15 +114,15 @@ def test_a_run_in_todo_says_why_it_waits(run: Run, view: DrainView, words: str) 
         (run_of(reported=False), "not reported: no reason recorded; its file is kept until"),
     ],
 )
-def test_a_run_in_open_says_why_it_waits(run: Run, words: str) -> None:
-    """For the end of its job."""
+def test_a_run_in_open_has_a_wait_reason(run: Run, words: str) -> None:
+    """Such a run waits for the end of its job."""
     held = RunFile(directory=Directory.OPEN, name=run.name, time=NOON, run=run)
 
     assert wait_reason(held, RUNNING, NOON).startswith(words)
 
 
-def test_an_event_says_why_it_waits(drained: CommandSite) -> None:
-    """For Slurm, which is asked or does not answer."""
+def test_an_event_has_a_wait_reason(drained: CommandSite) -> None:
+    """It waits for Slurm, which is being queried or does not answer."""
     drained.put_event(EVENT)
     asked = drained.call("list", "--json").json[0]["waits"]
     say(drained, slurm_silent_since=NOON)
@@ -138,8 +138,8 @@ def test_an_event_says_why_it_waits(drained: CommandSite) -> None:
     ]
 
 
-def test_a_retry_event_says_what_it_is_for(drained: CommandSite) -> None:
-    """It is about one job or about all."""
+def test_a_retry_event_is_shown_with_its_purpose(drained: CommandSite) -> None:
+    """Job id 0 means all runs."""
     drained.put_event("1-retry-0-0-0-7")
     (found,) = drained.call("list", "--json").json
 
@@ -155,5 +155,5 @@ def test_a_retry_event_says_what_it_is_for(drained: CommandSite) -> None:
     [("5-100.json", 5), (EVENT, 7), ("2-start-7-0-0-1", None), ("odd", None)],
 )
 def test_a_file_belongs_to_the_job_in_its_name(name: str, job_id: int | None) -> None:
-    """So that a job id finds it."""
+    """So a command finds the file by a job id."""
     assert job_id == job_id_of(name)

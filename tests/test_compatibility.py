@@ -1,4 +1,4 @@
-"""The table of Slurm and cc-backend releases in docs/compatibility.md is what tests have run."""
+"""The table of Slurm and cc-backend releases in docs/compatibility.md shows the tests' results."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ RESULTS = Path(__file__).parent / "data" / "compatibility.jsonl"
 
 
 def test_the_page_shows_the_results_of_the_tests() -> None:
-    """The table is the one that `make compatibility` makes of the kept results."""
+    """The table is the one that `make compatibility` makes from the stored results."""
     page = (ROOT / "docs" / "compatibility.md").read_text()
 
     assert put(page, read(RESULTS)) == page
 
 
 def test_every_pair_was_run() -> None:
-    """No pair of a series and a generation of the server is left out."""
+    """No pair of a Slurm series and a cc-backend series is missing."""
     expected = {(series, server) for series in SERIES for server in SERVERS}
 
     assert expected <= {(run.series, run.server) for run in read(RESULTS)}
 
 
-def test_a_pair_is_named_by_how_it_was_run() -> None:
-    """A cell says stand-in, real or both, and nothing where nothing was run."""
+def test_a_cell_shows_how_the_pair_was_tested() -> None:
+    """A cell contains stand-in, real or both; it is empty if nothing was run."""
     runs = [Run("22.05", "1.4.4", "real", 3), Run("22.05", "1.4.4", "stand-in", 9)]
     lines = table([*runs, Run("26.05", "1.5.4", "stand-in", 9)]).splitlines()
 
@@ -35,14 +35,14 @@ def test_a_pair_is_named_by_how_it_was_run() -> None:
 
 
 def test_a_text_without_the_marks_is_refused() -> None:
-    """The table is put nowhere but between its marks."""
+    """The table is only written between its marks."""
     with pytest.raises(ValueError, match="marks are missing"):
         put("# a page\n", [])
 
     assert f"a{BEGIN}{table([])}{END}b" == put(f"a{BEGIN}old\n{END}b", [])
 
 
-def test_results_are_written_where_they_are_wanted(
+def test_results_are_written_to_the_file_of_the_variable(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Without the variable nothing is written."""

@@ -1,4 +1,4 @@
-"""Spool and state directory are there, safe, durable and on one local file system."""
+"""Checks that spool and state directory exist, are safe and are on one local file system."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from spool.config.paths import check_paths, file_system
 from spool.errors import ConfigError
 
 
-def test_a_site_where_all_is_there_has_no_problem(tmp_path: Path) -> None:
-    """Directories, token, authority and topology are found."""
+def test_a_complete_site_has_no_problem(tmp_path: Path) -> None:
+    """Directories, token, certificate authority and topology file exist."""
     (tmp_path / "ca.pem").write_text("")
     (tmp_path / "cluster.json").write_text(json.dumps(TOPOLOGY))
     document = site(
@@ -31,7 +31,7 @@ def test_a_site_where_all_is_there_has_no_problem(tmp_path: Path) -> None:
 
 
 def test_problems_of_contents_and_of_files_come_in_one_report(tmp_path: Path) -> None:
-    """An unknown key, a wrong type, a readable token, a path in the URL, a missing directory."""
+    """The configuration has five different mistakes, and one error names all of them."""
     document = site(tmp_path, cc_backend={"host": "https://h/"}, unknown=1, drain={"requeue": 1})
     document["spool"]["directory"] = f"{tmp_path}/none"
     (tmp_path / "token").chmod(0o644)
@@ -49,7 +49,7 @@ def test_problems_of_contents_and_of_files_come_in_one_report(tmp_path: Path) ->
 
 
 def test_a_refused_key_has_no_second_problem(tmp_path: Path) -> None:
-    """The default that stands in for a refused value is not looked at."""
+    """The default that replaces a refused value is not checked."""
     document = site(tmp_path, cc_backend={"token_file": "token"})
     document["spool"] |= {"directory": 5, "state_directory": "state"}
 
@@ -61,8 +61,8 @@ def test_a_refused_key_has_no_second_problem(tmp_path: Path) -> None:
     ]
 
 
-def test_warnings_of_both_are_kept(tmp_path: Path) -> None:
-    """A spool in memory is one; it comes after those of the contents."""
+def test_warnings_of_contents_and_of_files_are_kept(tmp_path: Path) -> None:
+    """A spool in memory gives a warning that is separate from those of the contents."""
     document = site(tmp_path, node_regex="x")
     mounts = tmp_path / "mounts"
     mounts.write_text("1 1 0:1 / / rw - tmpfs none rw\n")
@@ -75,8 +75,8 @@ def test_warnings_of_both_are_kept(tmp_path: Path) -> None:
     assert config.warnings[0].startswith("node_regex")
 
 
-def test_temporary_places_are_refused(tmp_path: Path) -> None:
-    """Also through a link; the service would see another /tmp."""
+def test_temporary_directories_are_refused(tmp_path: Path) -> None:
+    """The service would have another /tmp; a link to such a directory is refused too."""
     config = replace(config_of(tmp_path), path=Path("/etc/cc-slurm-sync/config.json"))
     (tmp_path / "link").symlink_to(tmp_path / "spool")
     linked = replace(config, spool=replace(config.spool, directory=tmp_path / "link"))
@@ -86,8 +86,8 @@ def test_temporary_places_are_refused(tmp_path: Path) -> None:
         assert ["spool.directory", "spool.state_directory"] == [problem.path for problem in found]
 
 
-def test_a_trial_in_a_temporary_place_is_warned_of(tmp_path: Path) -> None:
-    """Who reads the configuration there sees the spool there as well."""
+def test_a_trial_in_a_temporary_directory_gives_a_warning(tmp_path: Path) -> None:
+    """A process that can read a configuration there can use a spool there too."""
     config = load_checked(written(tmp_path, site(tmp_path)), temporary=[tmp_path, Path("/other")])
 
     assert [
@@ -97,7 +97,7 @@ def test_a_trial_in_a_temporary_place_is_warned_of(tmp_path: Path) -> None:
 
 
 def test_slurmctlds_directory_is_refused_through_a_link(tmp_path: Path) -> None:
-    """A lexical look would not see it."""
+    """Comparing only the text of the paths would not find it."""
     (tmp_path / "saved").symlink_to(tmp_path / "spool")
     config = config_of(tmp_path, slurm={"state_save_location": f"{tmp_path}/saved"})
 
@@ -105,7 +105,7 @@ def test_slurmctlds_directory_is_refused_through_a_link(tmp_path: Path) -> None:
 
 
 def test_a_loop_of_links_is_refused(tmp_path: Path) -> None:
-    """It leads nowhere and hurts nobody."""
+    """The check reports it and raises no other error."""
     (tmp_path / "loop").symlink_to(tmp_path / "loop")
     config = config_of(tmp_path, spool={"directory": f"{tmp_path}/loop"} | _state(tmp_path))
 
@@ -115,7 +115,7 @@ def test_a_loop_of_links_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_file_where_a_directory_belongs_is_refused(tmp_path: Path) -> None:
-    """The state directory as well as the spool."""
+    """The state directory is checked like the spool."""
     config = config_of(tmp_path)
     (tmp_path / "state").rmdir()
     (tmp_path / "state").write_text("")
@@ -124,7 +124,7 @@ def test_a_file_where_a_directory_belongs_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_directory_that_others_can_write_is_refused(tmp_path: Path) -> None:
-    """Its locks and runs would be anybody's."""
+    """Any user could change its locks and runs."""
     config = config_of(tmp_path)
     (tmp_path / "state").chmod(0o757)
 
@@ -132,7 +132,7 @@ def test_a_directory_that_others_can_write_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_spool_that_lacks_directories_is_refused(tmp_path: Path) -> None:
-    """All that are missing are named in one line."""
+    """One line names all missing directories."""
     config = config_of(tmp_path)
     (tmp_path / "spool" / "new").rmdir()
     (tmp_path / "spool" / "tmp").rmdir()
@@ -141,7 +141,7 @@ def test_a_spool_that_lacks_directories_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_spool_on_several_file_systems_is_refused(tmp_path: Path) -> None:
-    """A rename between them would be none."""
+    """A rename between file systems fails."""
     config = config_of(tmp_path)
     (tmp_path / "spool" / "dead").rmdir()
     (tmp_path / "spool" / "dead").symlink_to("/proc")
@@ -166,7 +166,7 @@ def test_a_spool_on_several_file_systems_is_refused(tmp_path: Path) -> None:
     ],
 )
 def test_remote_file_systems_are_refused(tmp_path: Path, kind: str, *, refused: bool) -> None:
-    """A rename must be atomic and a lock a lock."""
+    """The spool needs atomic renames and reliable locks."""
     config = config_of(tmp_path)
     mounts = tmp_path / "mounts"
     mounts.write_text(f"1 1 0:1 / / rw - {kind} srv:/x rw\n")
@@ -177,7 +177,7 @@ def test_remote_file_systems_are_refused(tmp_path: Path, kind: str, *, refused: 
 
 
 def test_the_deepest_and_latest_mount_counts(tmp_path: Path) -> None:
-    """An automounter's entry is covered by the one it mounts; blanks are written in octal."""
+    """A mount covers the automounter's entry before it; spaces are written in octal."""
     (tmp_path / "a b").mkdir()
     mounts = tmp_path / "mounts"
     point = str(tmp_path / "a b").replace(" ", "\\040")
@@ -192,14 +192,14 @@ def test_the_deepest_and_latest_mount_counts(tmp_path: Path) -> None:
     assert "ext4" == file_system(tmp_path, mounts)
 
 
-def test_where_the_system_tells_no_mounts_nothing_is_refused(tmp_path: Path) -> None:
-    """Not known is not remote."""
+def test_without_a_list_of_mounts_nothing_is_refused(tmp_path: Path) -> None:
+    """An unknown file system does not count as remote."""
     assert file_system(tmp_path, tmp_path / "none") is None
     assert ((), ()) == check_paths(config_of(tmp_path), temporary=(), mounts=tmp_path / "none")
 
 
-def test_this_systems_mounts_are_understood(tmp_path: Path) -> None:
-    """The real list names a type for every path."""
+def test_the_mounts_of_this_system_are_parsed(tmp_path: Path) -> None:
+    """The real list has a type for every path."""
     assert file_system(tmp_path)
 
 

@@ -1,4 +1,4 @@
-"""Token, authority and topology file of a configuration can be read and used."""
+"""Checks that token, certificate authority and topology files can be read and used."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from spool.files.node_round import NodeRound
 
 @pytest.mark.parametrize("kind", ["link", "readable", "missing", "empty", "directory"])
 def test_a_bad_token_file_is_refused(tmp_path: Path, kind: str) -> None:
-    """The problem names the file, the hint what to do; the token is not shown."""
+    """The problem names the key and the file."""
     config = config_of(tmp_path)
     token = tmp_path / "token"
     if kind == "readable":
@@ -43,8 +43,8 @@ def test_a_bad_token_file_is_refused(tmp_path: Path, kind: str) -> None:
     assert problem.startswith(f"cc-backend.token_file: {token}: ")
 
 
-def test_systemds_credential_comes_before_the_token_file(tmp_path: Path) -> None:
-    """Where it is there, the file need not be."""
+def test_systemds_credential_is_preferred_to_the_token_file(tmp_path: Path) -> None:
+    """With the credential the token file may be missing."""
     config = config_of(tmp_path)
     (tmp_path / "token").rename(tmp_path / "kept")
     credentials = tmp_path / "credentials"
@@ -58,7 +58,7 @@ def test_systemds_credential_comes_before_the_token_file(tmp_path: Path) -> None
 
 
 def test_a_token_in_the_configuration_needs_no_file(tmp_path: Path) -> None:
-    """The predecessor's way."""
+    """The predecessor has the token in its configuration."""
     document = site(tmp_path, cc_backend={"apikey": "abc"})
     del document["cc-backend"]["token_file"]
 
@@ -69,7 +69,7 @@ def test_a_token_in_the_configuration_needs_no_file(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", ["missing", "directory"])
 def test_a_bad_authority_is_refused(tmp_path: Path, kind: str) -> None:
-    """A file of certificates must be one that can be read."""
+    """The path must be a readable file."""
     if kind == "directory":
         (tmp_path / "ca.pem").mkdir()
     config = config_of(tmp_path, cc_backend={"ca_file": f"{tmp_path}/ca.pem"})
@@ -87,7 +87,7 @@ def test_a_bad_authority_is_refused(tmp_path: Path, kind: str) -> None:
     ],
 )
 def test_a_bad_topology_file_is_refused(tmp_path: Path, contents: bytes | None, why: str) -> None:
-    """By the check, and where the map is made of it."""
+    """The check of paths refuses it, and so does the code that uses it."""
     path = tmp_path / "cluster.json"
     if contents is not None:
         path.write_bytes(contents)
@@ -99,7 +99,7 @@ def test_a_bad_topology_file_is_refused(tmp_path: Path, contents: bytes | None, 
 
 
 def test_a_huge_topology_file_is_not_read(tmp_path: Path) -> None:
-    """A wrong name may lead to anything."""
+    """A wrong path may name any file."""
     path = tmp_path / "cluster.json"
     path.touch()
     os.truncate(path, 1 << 30)
@@ -108,8 +108,8 @@ def test_a_huge_topology_file_is_not_read(tmp_path: Path) -> None:
         read_topology(path)
 
 
-def test_the_servers_word_counts_more_than_a_topology_file(tmp_path: Path) -> None:
-    """A file adds only what the server does not list; both forms of a file are read."""
+def test_the_servers_topology_is_preferred_to_a_topology_file(tmp_path: Path) -> None:
+    """A file adds only clusters that the server does not list; both formats are read."""
     one, two = tmp_path / "one.json", tmp_path / "two.json"
     one.write_text(json.dumps(TOPOLOGY))
     two.write_text(json.dumps({"clusters": [TOPOLOGY | {"name": "other"}]}))
@@ -132,7 +132,7 @@ def _config_with_topology(directory: Path) -> tuple[Config, Path]:
 
 
 def test_a_topology_file_may_be_removed_while_the_drain_runs(tmp_path: Path) -> None:
-    """What it said is kept when the clusters of cc-backend change."""
+    """Its contents are kept when the clusters of cc-backend change."""
     config, path = _config_with_topology(tmp_path)
     made = composer(config)
     path.unlink()
@@ -141,7 +141,7 @@ def test_a_topology_file_may_be_removed_while_the_drain_runs(tmp_path: Path) -> 
 
 
 def test_a_topology_file_may_be_removed_before_a_round_of_node_states(tmp_path: Path) -> None:
-    """The round asks Slurm, which does not answer here."""
+    """The round continues to its query of Slurm, which does not answer here."""
     config, path = _config_with_topology(tmp_path)
     backend: Any = SimpleNamespace(
         server=SimpleNamespace(takes_node_states=True),

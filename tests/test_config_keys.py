@@ -1,4 +1,4 @@
-"""Keys of the configuration: comments, keys that stand twice, unknown keys."""
+"""Keys of the configuration: comments, duplicate keys, unknown keys."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ COMMENTED = """
 
 
 def test_keys_that_begin_with_underscore_or_hash_are_comments(tmp_path: Path) -> None:
-    """In every object, with any value, and as often as the author likes."""
+    """They may be in every object, have any value and occur several times."""
     path = tmp_path / "config.json"
     path.write_text(COMMENTED)
 
@@ -40,8 +40,8 @@ def test_keys_that_begin_with_underscore_or_hash_are_comments(tmp_path: Path) ->
     assert (0, 0) == (len(config.gpu_pci_addrs), len(config.host_map))
 
 
-def test_a_key_that_stands_twice_is_refused(tmp_path: Path) -> None:
-    """JSON would silently take the last one; also deep inside."""
+def test_a_duplicate_key_is_refused(tmp_path: Path) -> None:
+    """JSON would silently use the last one; nested objects are checked too."""
     path = written(
         tmp_path,
         '{"clustername": "a", "clustername": "b", "topology_files": [{"x": 1, "x": 2}],'
@@ -69,15 +69,15 @@ def test_a_key_that_stands_twice_is_refused(tmp_path: Path) -> None:
         ("drain.stop_hold", "drain.stop_hold_seconds"),
     ],
 )
-def test_an_unknown_key_is_told_the_nearest_one(unknown: str, meant: str) -> None:
-    """Beside it, of the same name elsewhere, or the most alike."""
+def test_the_suggestion_for_an_unknown_key_is_the_closest_key(unknown: str, meant: str) -> None:
+    """It is in the same section, has the same name in another one, or is the most similar."""
     known = [*known_keys(), "slurm", "cc-backend"]
 
     assert meant == closest_key(unknown, known)
 
 
 def test_every_unknown_key_is_an_error_with_a_suggestion(tmp_path: Path) -> None:
-    """However far off it is."""
+    """A suggestion is given even if no key is similar."""
     found = refusal(tmp_path, zzz=1, telemetry={})
 
     assert {"zzz", "telemetry"} == set(found)
@@ -85,7 +85,7 @@ def test_every_unknown_key_is_an_error_with_a_suggestion(tmp_path: Path) -> None
 
 
 def test_hostile_keys_are_escaped(tmp_path: Path) -> None:
-    """What a terminal would obey is shown as its code."""
+    """Characters that control a terminal are replaced by their codes."""
     path = written(tmp_path, SMALL | {"a\x1b[2J\n\u202e": 1, "ignoreHosts": "(?\x1b"})
 
     with pytest.raises(ConfigError) as caught:

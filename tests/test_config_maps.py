@@ -1,4 +1,4 @@
-"""Maps and patterns of a configuration: handed on, anchored, and checked for overlaps."""
+"""Maps and patterns of a configuration: their use, their anchors and their overlaps."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from spool.config.backend_settings import host_overlaps, job_filters, metadata_p
 from spool.config.rules import is_anchored, overlaps, sample_names
 
 
-def test_the_maps_of_a_site_are_handed_on(tmp_path: Path) -> None:
-    """What the file says is what requests are made of."""
+def test_the_maps_of_a_site_are_used(tmp_path: Path) -> None:
+    """The values of the file are those that requests are made from."""
     config = config_of(
         tmp_path,
         accelerators={"g": {"0": "0000:0e:00.0"}},
@@ -75,7 +75,7 @@ def test_the_maps_of_a_site_are_handed_on(tmp_path: Path) -> None:
 
 
 def test_the_defaults_are_those_of_the_mapping(tmp_path: Path) -> None:
-    """A site that configures nothing gets what the library does by itself, and end summaries."""
+    """Without settings the library's defaults are used, with end summaries in addition."""
     config = config_of(tmp_path)
 
     assert type(job_filters(config))() == job_filters(config)
@@ -84,7 +84,7 @@ def test_the_defaults_are_those_of_the_mapping(tmp_path: Path) -> None:
 
 
 def test_real_hosts_show_overlaps_that_samples_miss(tmp_path: Path) -> None:
-    """With the names of the site nothing is left to guess."""
+    """The site's host names replace the samples that are derived from the patterns."""
     config = config_of(tmp_path, gpuPciAddrs={"^g(?=.*7)": ["a"], "^g0[0-9]$": ["b"]})
 
     assert not any("as does" in warning for warning in config.warnings)
@@ -114,13 +114,13 @@ def test_real_hosts_show_overlaps_that_samples_miss(tmp_path: Path) -> None:
     ],
 )
 def test_samples_are_names_that_the_pattern_matches(pattern: str, names: tuple[str, ...]) -> None:
-    """Of patterns beyond the reader there are none."""
+    """A pattern that is too complex has no samples."""
     assert names == sample_names(pattern)
 
 
 @given(st.from_regex(r"\^?[a-c0-2]{0,3}(\[[0-5]-[5-9]\])?[.*+?\\d|()]{0,4}\$?", fullmatch=True))
-def test_samples_never_lie(pattern: str) -> None:
-    """Whatever the pattern, a sample is matched by it."""
+def test_every_sample_matches_its_pattern(pattern: str) -> None:
+    """This holds for any valid pattern."""
     try:
         compiled = re.compile(pattern)
     except re.error:
@@ -139,8 +139,8 @@ def test_overlaps_name_the_first_pattern_and_a_host() -> None:
 @pytest.mark.parametrize(
     ("pattern", "anchored"), [("^a$", True), (r"\Aa\Z", True), ("^a", False), ("a$", False)]
 )
-def test_anchors_are_seen(pattern: str, *, anchored: bool) -> None:
-    """Both ends count."""
+def test_a_pattern_is_anchored_at_both_ends_or_not(pattern: str, *, anchored: bool) -> None:
+    """An anchor at only one end is not enough."""
     assert anchored == is_anchored(pattern)
 
 

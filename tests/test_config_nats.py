@@ -49,7 +49,7 @@ def test_one_url_is_a_list_of_one(site: CommandSite) -> None:
 
 
 def test_a_cluster_of_brokers_is_a_list(site: CommandSite) -> None:
-    """With TLS, and ports."""
+    """The URLs may have TLS and ports."""
     urls = ["tls://a.example.org:4222", "tls://b.example.org"]
 
     assert tuple(urls) == loaded(site, **BASE | {"servers": urls}).nats.servers
@@ -68,14 +68,14 @@ def test_a_cluster_of_brokers_is_a_list(site: CommandSite) -> None:
         7,
     ],
 )
-def test_a_url_that_is_none_is_refused(site: CommandSite, url: object) -> None:
-    """A password in it, too: the file is shown and copied."""
+def test_an_invalid_url_is_refused(site: CommandSite, url: object) -> None:
+    """So is a URL with a password, because the configuration file is shown and copied."""
     assert ["nats.servers[0]"] == problems(site, **BASE | {"servers": [url]})
 
 
 @pytest.mark.parametrize("subject", ["cc.*", "cc.>", "cc job", ".cc", "cc..job", ""])
 def test_a_subject_has_no_wildcards(site: CommandSite, subject: str) -> None:
-    """They are for those who subscribe."""
+    """Only subscribers may use wildcards."""
     assert ["nats.subject"] == problems(site, **BASE | {"subject": subject})[:1]
 
 
@@ -90,8 +90,8 @@ def test_a_subject_has_no_wildcards(site: CommandSite, subject: str) -> None:
         (BASE | {"key_file": "/x"}, "nats.key_file"),
     ],
 )
-def test_contradictions_are_told(site: CommandSite, nats: dict[str, Any], key: str) -> None:
-    """Before anything is started."""
+def test_contradictions_are_refused(site: CommandSite, nats: dict[str, Any], key: str) -> None:
+    """They are reported when the configuration is loaded."""
     assert [key] == problems(site, **nats)
 
 
@@ -99,8 +99,8 @@ def test_contradictions_are_told(site: CommandSite, nats: dict[str, Any], key: s
     ("url", "number"),
     [("nats://localhost", 0), ("nats://n.example.org", 1), ("tls://n.example.org", 0)],
 )
-def test_a_password_without_tls_is_warned_of(site: CommandSite, url: str, number: int) -> None:
-    """The loopback needs none."""
+def test_a_password_without_tls_gives_a_warning(site: CommandSite, url: str, number: int) -> None:
+    """A server on the loopback address needs no TLS."""
     found = loaded(site, servers=url, subject="cc.job", user="a", password_file=secret(site))
 
     assert number == sum("may send the password" in each for each in found.warnings)
@@ -108,7 +108,7 @@ def test_a_password_without_tls_is_warned_of(site: CommandSite, url: str, number
 
 @pytest.mark.parametrize("key", ["creds_file", "key_file"])
 def test_a_secret_that_others_can_read_is_refused(site: CommandSite, key: str) -> None:
-    """As the token file; its contents are not shown."""
+    """The token file has the same rule; the message does not show the contents."""
     nats = BASE | {key: secret(site, 0o644), "cert_file": secret(site, 0o644)}
     loaded(site, **nats)
     with pytest.raises(ConfigError) as caught:
@@ -119,8 +119,8 @@ def test_a_secret_that_others_can_read_is_refused(site: CommandSite, key: str) -
     assert "hidden" not in json.dumps([str(each) for each in caught.value.problems])
 
 
-def test_a_missing_certificate_is_told(site: CommandSite) -> None:
-    """It is no secret, so it only has to be there."""
+def test_a_missing_certificate_is_refused(site: CommandSite) -> None:
+    """It is not secret, so it only has to exist."""
     loaded(site, **BASE, ca_file="/nowhere/ca.pem")
     with pytest.raises(ConfigError) as caught:
         load_checked(site.config)

@@ -1,4 +1,4 @@
-"""Example, documentation and code have the same keys and defaults."""
+"""The example, the documentation and the code have the same keys and defaults."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ ROOT = Path(__file__).parent.parent
 
 
 def test_example_table_and_code_have_the_same_keys() -> None:
-    """Nothing is undocumented, nothing is documented that does not exist."""
+    """Every key is documented, and every documented key exists."""
     keys = set(known_keys())
 
     assert keys == set(_example())
@@ -23,7 +23,7 @@ def test_example_table_and_code_have_the_same_keys() -> None:
 
 
 def test_the_table_has_the_defaults_of_the_code() -> None:
-    """What the page promises is what happens."""
+    """The table is in docs/configuration.md."""
     code = {
         key: "required" if value is REQUIRED else json.dumps(value)
         for key, value in known_keys().items()
@@ -33,7 +33,7 @@ def test_the_table_has_the_defaults_of_the_code() -> None:
 
 
 def test_the_example_has_the_defaults_of_the_code() -> None:
-    """But for the keys that only a site can fill in, and the two maps that show their form."""
+    """Exceptions are the keys that each site must set, and two maps that show their format."""
     shown = {"accelerators", "gpuPciAddrs"}
     example = _example()
 
@@ -47,7 +47,7 @@ def test_the_example_has_the_defaults_of_the_code() -> None:
 
 
 def test_the_example_shows_comments() -> None:
-    """At its beginning and in sections and maps."""
+    """They are at its beginning, in sections and in maps."""
     text = (ROOT / "config.json.example").read_text()
 
     assert text.startswith('{\n    "_": "')
@@ -55,7 +55,7 @@ def test_the_example_shows_comments() -> None:
 
 
 def test_the_example_is_free_of_problems_and_warnings() -> None:
-    """It can be copied, and a name and a host be filled in."""
+    """An administrator can copy it and then set the cluster name and the host."""
     assert () == load(ROOT / "config.json.example").warnings
 
 

@@ -1,4 +1,4 @@
-"""Values and files that the configuration refuses, all problems in one report."""
+"""Values and files that are refused when the configuration is loaded."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from spool.config.read import MAX_CONFIG_BYTES
 from spool.errors import CcSyncError, ConfigError
 
 
-def test_all_problems_come_at_once(tmp_path: Path) -> None:
-    """One report holds every mistake, each with its path and what to do."""
+def test_all_problems_are_reported_together(tmp_path: Path) -> None:
+    """One error has every mistake, each with its key and what to do."""
     path = written(
         tmp_path,
         {
@@ -122,10 +122,10 @@ def test_all_problems_come_at_once(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_a_bad_value_is_refused_with_its_path(
+def test_a_bad_value_is_refused_with_its_key(
     tmp_path: Path, changes: dict[str, Any], path: str, words: str
 ) -> None:
-    """The path names the key, the text says what is wrong or what to write."""
+    """The text says what is wrong or what to write."""
     found = refusal(tmp_path, **changes)
 
     assert [path] == list(found)
@@ -145,10 +145,10 @@ def test_a_bad_value_is_refused_with_its_path(
         (b" " * (MAX_CONFIG_BYTES + 1), "cannot be read: more than"),
     ],
 )
-def test_a_file_that_is_no_json_object_is_refused(
+def test_a_file_that_is_not_a_json_object_is_refused(
     tmp_path: Path, contents: bytes, words: str
 ) -> None:
-    """One problem says where it stops being readable."""
+    """The problem names the line and column of the first error."""
     assert words in refusals(written(tmp_path, contents))["the file"]
 
 
@@ -163,18 +163,18 @@ def test_a_missing_file_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_directory_is_refused(tmp_path: Path) -> None:
-    """What is no regular file is not read, and nothing blocks."""
+    """Only a regular file is read, so that reading cannot block."""
     assert "not a regular file" in refusals(tmp_path)["the file"]
 
 
-def test_a_byte_order_mark_is_harmless(tmp_path: Path) -> None:
-    """Some editors write one."""
+def test_a_byte_order_mark_is_accepted(tmp_path: Path) -> None:
+    """Some editors write a byte order mark."""
     path = written(tmp_path, b"\xef\xbb\xbf" + json.dumps(SMALL).encode())
 
     assert "lab" == load(path).clustername
 
 
-def test_http_is_refused_beside_a_path(tmp_path: Path) -> None:
+def test_http_and_a_path_are_both_refused(tmp_path: Path) -> None:
     """Both mistakes of one URL are reported."""
     path = written(tmp_path, {"clustername": "a", "cc-backend": {"host": "http://h/api"}})
 
@@ -184,8 +184,8 @@ def test_http_is_refused_beside_a_path(tmp_path: Path) -> None:
     assert ["cc-backend.host"] * 2 == [each.path for each in caught.value.problems]
 
 
-def test_a_wrong_switch_is_not_told_twice(tmp_path: Path) -> None:
-    """Where allow_plain_http has the wrong type nothing is said about http."""
+def test_a_wrong_type_of_allow_plain_http_is_reported_once(tmp_path: Path) -> None:
+    """If allow_plain_http has a wrong type, http itself is not reported."""
     section = {"host": "http://h"}
 
     found = refusal(tmp_path, cc_backend=section, allow_plain_http="true")
@@ -194,7 +194,7 @@ def test_a_wrong_switch_is_not_told_twice(tmp_path: Path) -> None:
 
 
 def test_a_refused_directory_is_not_compared(tmp_path: Path) -> None:
-    """A default that stands in for a refused value is not judged."""
+    """The default that replaces a refused value is not checked."""
     found = refusal(tmp_path, slurm={"state_save_location": "/var/spool"}, spool={"directory": 1})
 
     assert ["spool.directory"] == list(found)

@@ -1,4 +1,4 @@
-"""No message shows the token, and nobody else may read or change its file."""
+"""No message shows the token, and other users may not read or change its file."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from spool.config import load
 from spool.errors import ConfigError
 
 
-def test_a_readable_file_may_not_hold_the_token(tmp_path: Path) -> None:
-    """With a token inside, others must not read the file, whether the token is used or not."""
+def test_a_readable_file_may_not_contain_the_token(tmp_path: Path) -> None:
+    """Other users must not read the token, whether it is used or not."""
     section = {"host": "https://h", "apikey": TOKEN, "token_file": "/etc/t"}
     path = written(tmp_path, SMALL | {"cc-backend": section}, mode=0o644)
 
@@ -20,14 +20,14 @@ def test_a_readable_file_may_not_hold_the_token(tmp_path: Path) -> None:
 
 
 def test_a_file_without_token_may_be_readable(tmp_path: Path) -> None:
-    """A null there is no token."""
+    """A null value is no token."""
     section = {"host": "https://h", "apikey": None}
 
     assert load(written(tmp_path, SMALL | {"cc-backend": section}, mode=0o644)).warnings == ()
 
 
 def test_a_file_that_others_can_change_is_refused(tmp_path: Path) -> None:
-    """Who may change it decides who gets the token."""
+    """A user who can change it can send the token to another server."""
     assert "chmod o-w" in refusals(written(tmp_path, SMALL, mode=0o646))["the file"]
 
 
@@ -43,7 +43,7 @@ def test_a_file_that_others_can_change_is_refused(tmp_path: Path) -> None:
     ],
 )
 def test_no_message_shows_the_token(tmp_path: Path, contents: object) -> None:
-    """Wherever the token was written, right or wrong, no text repeats it."""
+    """No text repeats the token, even if it is the value of a wrong key."""
     with pytest.raises(ConfigError) as caught:
         load(written(tmp_path, contents, mode=0o644))
 
@@ -51,8 +51,8 @@ def test_no_message_shows_the_token(tmp_path: Path, contents: object) -> None:
     assert TOKEN not in repr(caught.value.problems)
 
 
-def test_no_representation_shows_the_token(tmp_path: Path) -> None:
-    """A configuration in a traceback or a log is harmless."""
+def test_no_repr_shows_the_token(tmp_path: Path) -> None:
+    """A configuration in a traceback or a log does not show it."""
     config = loaded(tmp_path, cc_backend={"host": "https://h", "apikey": TOKEN})
 
     assert TOKEN not in f"{config} {config!r} {config.warnings}"

@@ -1,4 +1,4 @@
-"""Values of the configuration: defaults, and what every key becomes."""
+"""Values of the configuration: defaults, and the result of every key."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_the_smallest_file_has_all_defaults(tmp_path: Path) -> None:
 
 
 def test_the_predecessors_file_works_unchanged(tmp_path: Path) -> None:
-    """Its keys mean what they meant; better ones are recommended."""
+    """Its keys keep their meaning; a warning recommends a better key."""
     old = {
         "clustername": "noctua2",
         "slurm": {
@@ -53,8 +53,8 @@ def test_the_predecessors_file_works_unchanged(tmp_path: Path) -> None:
     assert config.warnings[1].startswith("node_regex: has no effect")
 
 
-def test_every_key_arrives(tmp_path: Path) -> None:
-    """Maps, patterns and lists become the plain values that the mapping takes."""
+def test_every_key_is_loaded(tmp_path: Path) -> None:
+    """Maps, patterns and lists become plain Python values."""
     config = loaded(
         tmp_path,
         cc_backend={
@@ -90,13 +90,13 @@ def test_every_key_arrives(tmp_path: Path) -> None:
     assert () == config.warnings
 
 
-def test_an_empty_ignore_hosts_ignores_none(tmp_path: Path) -> None:
+def test_an_empty_ignore_hosts_ignores_no_host(tmp_path: Path) -> None:
     """The adapter's default, an empty text, means no pattern."""
     assert loaded(tmp_path, ignoreHosts="").ignore_hosts is None
 
 
-def test_loading_needs_no_heavy_library() -> None:
-    """Light commands load the configuration without requests, tenacity or difflib."""
+def test_loading_imports_no_large_library() -> None:
+    """Commands load the configuration without requests, tenacity or difflib."""
     code = (
         "import sys; from pathlib import Path; from spool.config import load;"
         "load(Path('config.json.example'));"

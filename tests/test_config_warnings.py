@@ -1,4 +1,4 @@
-"""What works but is doubtful is a warning."""
+"""Settings that work but may be a mistake give a warning."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from config_text import TOKEN, loaded
 
 
 def test_loopback_needs_no_encryption(tmp_path: Path) -> None:
-    """Nobody else hears it."""
+    """Requests to the loopback address do not leave the host."""
     config = loaded(tmp_path, cc_backend={"host": "http://127.0.0.1:8080"})
 
     assert () == config.warnings
@@ -56,7 +56,7 @@ def test_loopback_needs_no_encryption(tmp_path: Path) -> None:
         ({"accelerators": {"g": {"0": "a", "1": "a"}}}, "accelerators.g: a occurs 2 times"),
     ],
 )
-def test_what_works_but_is_doubtful_is_a_warning(
+def test_a_doubtful_setting_gives_a_warning(
     tmp_path: Path, changes: dict[str, Any], words: str
 ) -> None:
     """A warning is one text that names the key."""
@@ -65,8 +65,8 @@ def test_what_works_but_is_doubtful_is_a_warning(
     assert warning.startswith(words)
 
 
-def test_a_cluster_of_a_partition_may_pass_alone(tmp_path: Path) -> None:
-    """A filter that leaves one of several clusters is no mistake."""
+def test_a_filter_may_leave_only_the_cluster_of_a_partition(tmp_path: Path) -> None:
+    """A filter that excludes all clusters but one is no mistake."""
     config = loaded(
         tmp_path,
         partition_clusters={"a100": "alex"},

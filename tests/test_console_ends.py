@@ -1,4 +1,4 @@
-"""How commands end: every error as one line and an exit code, a traceback only for bugs."""
+"""Exit codes and error messages of commands; only a bug has a traceback."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ from spool.errors import BadFileError, ConfigError, ConfigProblem, SpoolError, S
 def test_every_error_is_a_line_and_an_exit_code(
     error: BaseException, code: int, words: str
 ) -> None:
-    """The program's name stands before it."""
+    """The line begins with the program's name."""
     said = ended(raising(error))
     lines = [line.partition(": ")[2].partition(": ")[2] for line in said.err.splitlines()]
 
@@ -74,8 +74,8 @@ def test_every_error_is_a_line_and_an_exit_code(
     assert said.err.startswith("cc-test: ")
 
 
-def test_a_refused_right_behind_an_error_counts() -> None:
-    """A spool that may not be opened is no mistake in the configuration."""
+def test_a_permission_error_as_the_cause_sets_the_exit_code() -> None:
+    """A spool that our account may not open is no error in the configuration."""
     error = SpoolError("/s", "Permission denied", "become the service user")
     error.__cause__ = PermissionError(13, "Permission denied")
 
@@ -83,7 +83,7 @@ def test_a_refused_right_behind_an_error_counts() -> None:
 
 
 def test_only_bugs_have_a_traceback() -> None:
-    """One line of the log each."""
+    """An expected error is one line."""
     bug, error = ended(raising(ValueError("odd"))), ended(raising(OSError("odd")))
 
     assert "cc-test" not in bug.err.splitlines()[1]
@@ -92,12 +92,12 @@ def test_only_bugs_have_a_traceback() -> None:
 
 
 def test_the_answer_is_returned_as_the_exit_code() -> None:
-    """Whatever the command says."""
+    """The command's own exit code is kept."""
     assert 11 == ended(lambda: 11).code
 
 
 def test_commands_write_files_that_others_cannot_read() -> None:
-    """Whoever started them."""
+    """The umask of the caller does not matter."""
     seen: list[int] = []
 
     def work() -> int:

@@ -1,4 +1,4 @@
-"""What commands log: levels, JSON, priorities for the journal, repeated lines, a log file."""
+"""Logging of commands: levels, JSON, priorities for the journal, repeated lines, a log file."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ _log = logging.getLogger("test")
     ],
 )
 def test_a_level_is_a_word_before_the_message(level: int, words: str) -> None:
-    """None for plain information; debugging is not shown."""
+    """INFO has no such word, and DEBUG messages are not shown."""
     assert words == ended(saying("hello", level=level)).err
 
 
-def test_debugging_is_shown_on_demand() -> None:
-    """That of libraries, which log requests, is not."""
+def test_debug_messages_are_shown_if_requested() -> None:
+    """Debug messages of libraries, which log requests, are not shown."""
 
     def work() -> int:
         _log.debug("ours")
@@ -45,8 +45,8 @@ def test_debugging_is_shown_on_demand() -> None:
     assert "cc-test: debug: ours\n" == ended(work, level="debug").err
 
 
-def test_less_is_shown_on_demand() -> None:
-    """Only errors, for example."""
+def test_a_higher_level_shows_fewer_messages() -> None:
+    """With the level `error` warnings are not shown."""
 
     def work() -> int:
         _log.warning("odd")
@@ -56,8 +56,8 @@ def test_less_is_shown_on_demand() -> None:
     assert "cc-test: error: bad\n" == ended(work, level="error").err
 
 
-def test_messages_as_json_are_objects_with_what_they_say_of_a_job(tmp_path: Path) -> None:
-    """On stderr and in a file; escaped, without secrets."""
+def test_messages_as_json_are_objects_with_fields_of_the_job(tmp_path: Path) -> None:
+    """This holds for stderr and for a log file; text is escaped and secrets are hidden."""
 
     def work() -> int:
         _log.info("job=%d cluster=%s start=%d outcome=%s", 5, "alex", 100, "delivered")
@@ -83,7 +83,7 @@ def test_messages_as_json_are_objects_with_what_they_say_of_a_job(tmp_path: Path
 
 
 def test_a_traceback_is_a_list_in_json() -> None:
-    """The message stays one line."""
+    """The message itself stays one line."""
     said = ended(raising(ZeroDivisionError("x")), form="json")
     (found,) = map(json.loads, said.err.splitlines())
 
@@ -113,7 +113,7 @@ class Journal(io.StringIO):
 def test_lines_for_the_journal_begin_with_their_priority(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, inode: int, expected: list[str]
 ) -> None:
-    """Only if stderr is the file that systemd names; the journal shows the program itself."""
+    """They do so only if stderr is systemd's stream; the journal adds the program's name."""
     with (tmp_path / "stream").open("w") as file:
         status = os.fstat(file.fileno())
         monkeypatch.setenv("JOURNAL_STREAM", f"{status.st_dev}:{status.st_ino + inode}")
@@ -135,7 +135,7 @@ def test_lines_for_the_journal_begin_with_their_priority(
 def test_each_line_of_a_traceback_has_its_priority(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Otherwise the journal would take them for information."""
+    """Otherwise the journal would show these lines with the priority of information."""
     with (tmp_path / "stream").open("w") as file:
         status = os.fstat(file.fileno())
         monkeypatch.setenv("JOURNAL_STREAM", f"{status.st_dev}:{status.st_ino}")
@@ -153,7 +153,7 @@ def test_each_line_of_a_traceback_has_its_priority(
 
 @pytest.mark.parametrize("text", ["a\nb", "\x1b[31m", "\r", "\0", "\u202e", "é"])
 def test_no_control_character_is_shown(text: str) -> None:
-    """Neither in the log nor in the answer."""
+    """The rule holds for the log and for the output."""
 
     def work() -> int:
         _log.info("%s", text)
@@ -169,7 +169,7 @@ def test_no_control_character_is_shown(text: str) -> None:
 
 
 def test_warnings_of_python_are_logged() -> None:
-    """As one line."""
+    """Each warning is one line."""
 
     def work() -> int:
         with warnings.catch_warnings():
@@ -180,8 +180,8 @@ def test_warnings_of_python_are_logged() -> None:
     assert 1 == len(ended(work).err.splitlines())
 
 
-def test_the_same_fault_is_said_once_and_later_with_a_count(tmp_path: Path) -> None:
-    """To each place it is logged to; what is said in between counts for itself."""
+def test_an_equal_message_is_suppressed_and_later_counted(tmp_path: Path) -> None:
+    """Each log output counts by itself; other messages are not suppressed."""
 
     def work() -> int:
         for created in (0, 1, 599, 600, 601, 1300):
@@ -203,13 +203,13 @@ def test_the_same_fault_is_said_once_and_later_with_a_count(tmp_path: Path) -> N
 
 
 def _logged(work: Callable[[], int], path: Path) -> str:
-    """Return what is in the log file afterwards."""
+    """Return the contents of the log file after the command."""
     ended(work, log_file=path)
     return path.read_text()
 
 
-def test_plain_information_may_be_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    """So may tracebacks; and only so many faults are remembered."""
+def test_equal_messages_of_information_are_not_suppressed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The number of remembered warnings is limited."""
     monkeypatch.setattr(log_output, "_MAX_REMEMBERED", 2)
 
     def work() -> int:
@@ -225,7 +225,7 @@ def test_plain_information_may_be_the_same(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_a_log_file_has_times_and_leaves_errors_on_stderr(tmp_path: Path) -> None:
-    """Cron mails them."""
+    """Cron sends the errors by mail."""
 
     def work() -> int:
         _log.info("fine")
@@ -240,8 +240,8 @@ def test_a_log_file_has_times_and_leaves_errors_on_stderr(tmp_path: Path) -> Non
     assert lines[0][:4].isdigit()
 
 
-def test_a_log_file_may_be_moved_away(tmp_path: Path) -> None:
-    """As logrotate does."""
+def test_a_moved_log_file_is_created_again(tmp_path: Path) -> None:
+    """Logrotate moves log files."""
 
     def work() -> int:
         _log.info("first")
@@ -257,7 +257,7 @@ def test_a_log_file_may_be_moved_away(tmp_path: Path) -> None:
 
 
 def _lines_without_file(directory: Path) -> list[str]:
-    """Return what is on stderr when the directory of the log file is gone for two messages."""
+    """Return stderr of a command whose log directory is missing during two messages."""
     directory.mkdir()
 
     def work() -> int:
@@ -272,8 +272,8 @@ def _lines_without_file(directory: Path) -> list[str]:
     return ended(work, log_file=directory / "log").err.splitlines()
 
 
-def test_a_log_file_that_cannot_be_opened_again_ends_nothing(tmp_path: Path) -> None:
-    """Such as after logrotate in a directory where the service may not create files."""
+def test_a_log_file_that_cannot_be_reopened_ends_no_command(tmp_path: Path) -> None:
+    """After logrotate the service may not be allowed to create the file."""
     path = tmp_path / "logs" / "log"
     expected = f"cc-test: error: cannot write the log file {path}: No such file or directory"
 
@@ -281,14 +281,14 @@ def test_a_log_file_that_cannot_be_opened_again_ends_nothing(tmp_path: Path) -> 
 
 
 def test_a_log_file_is_used_again_when_it_can_be_opened(tmp_path: Path) -> None:
-    """Without a restart."""
+    """This needs no restart."""
     _lines_without_file(tmp_path / "logs")
 
     assert (tmp_path / "logs" / "log").read_text().endswith(" back\n")
 
 
-def test_a_message_that_cannot_be_formatted_is_no_fault_of_the_log_file(tmp_path: Path) -> None:
-    """It is an error of the program, with a traceback."""
+def test_an_invalid_message_is_not_an_error_of_the_log_file(tmp_path: Path) -> None:
+    """The format does not match its arguments: a bug, which is shown with a traceback."""
     said = ended(saying("%d", "x"), log_file=tmp_path / "log")
 
     assert "TypeError: %d format" in said.err

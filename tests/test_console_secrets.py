@@ -1,4 +1,4 @@
-"""Secrets are hidden in messages, tracebacks and answers of commands."""
+"""Secrets are hidden in messages, tracebacks and output of commands."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ def secret(monkeypatch: pytest.MonkeyPatch) -> str:
     return console.hide_secret(SECRET)
 
 
-def test_a_secret_is_hidden_wherever_it_is_said(secret: str, tmp_path: Path) -> None:
-    """In messages, their arguments, tracebacks, answers, JSON, the log file, and as repr."""
+def test_a_secret_is_hidden_in_all_output(secret: str, tmp_path: Path) -> None:
+    """This holds for messages, arguments, tracebacks, output, JSON, the log file and `repr`."""
 
     def work() -> int:
         _log.error("got %s", secret)
@@ -42,7 +42,7 @@ def test_a_secret_is_hidden_wherever_it_is_said(secret: str, tmp_path: Path) -> 
 
 
 def test_a_secret_in_a_chain_of_exceptions_is_hidden(secret: str) -> None:
-    """Every link of it is printed."""
+    """The traceback prints every exception of the chain."""
 
     def work() -> int:
         raise RuntimeError("second") from KeyError(secret)
@@ -53,8 +53,8 @@ def test_a_secret_in_a_chain_of_exceptions_is_hidden(secret: str) -> None:
     assert "made-up" not in said.err
 
 
-def test_a_secret_in_a_dying_thread_is_hidden(secret: str) -> None:
-    """Python would print its traceback itself."""
+def test_a_secret_in_the_exception_of_a_thread_is_hidden(secret: str) -> None:
+    """Without our handler, Python would print the traceback of a thread itself."""
 
     def die() -> None:
         raise ValueError(secret)
@@ -71,15 +71,15 @@ def test_a_secret_in_a_dying_thread_is_hidden(secret: str) -> None:
     assert "made-up" not in said.err
 
 
-def test_what_looks_like_a_token_is_hidden_unasked() -> None:
-    """A server may echo it, an old one may stand in a file; also when cut."""
+def test_text_that_looks_like_a_token_is_always_hidden() -> None:
+    """A server may send it back, or it may be an old token in a file; it may also be cut."""
     said = ended(saying("got %s and %s", JWT, JWT[:20]))
 
     assert "cc-test: got *** and ***\n" == said.err
 
 
-def test_a_secret_of_a_few_letters_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It would hide every second word."""
+def test_a_very_short_secret_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Otherwise a part of many words would be hidden."""
     monkeypatch.setattr(console, "_secrets", set())
     console.hide_secret("a")
 

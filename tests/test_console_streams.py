@@ -1,4 +1,4 @@
-"""Commands whose streams are closed, full, no terminal, or read no further."""
+"""Commands whose streams are closed, full, no terminal, or not read to the end."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from spool import console
 
 
 def test_what_was_printed_before_an_error_is_written(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A quick command ends without freeing its streams."""
+    """A quick exit of the command does not flush the streams by itself."""
     written = io.BytesIO()
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, write_through=False))
 
@@ -41,7 +41,7 @@ def test_what_was_printed_before_an_error_is_written(monkeypatch: pytest.MonkeyP
 def test_progress_is_for_terminals(
     monkeypatch: pytest.MonkeyPatch, stream: str, environment: dict[str, str], *, is_welcome: bool
 ) -> None:
-    """And not for those who declined."""
+    """NO_COLOR and a simple terminal switch it off."""
     monkeypatch.delenv("NO_COLOR", raising=False)
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
@@ -51,7 +51,7 @@ def test_progress_is_for_terminals(
     assert is_welcome is console.is_terminal(file)
 
 
-def test_a_reader_that_goes_away_is_fine() -> None:
+def test_a_reader_that_closes_the_pipe_is_no_error() -> None:
     """`cc-spool list | head`: no message, no traceback, exit code 0."""
     script = (
         "import sys; from spool import console, log_output\n"
@@ -75,8 +75,8 @@ def test_a_reader_that_goes_away_is_fine() -> None:
     assert (0, b"") == (child.returncode, err)
 
 
-def test_a_reader_that_goes_away_ends_the_command(tmp_path: Path) -> None:
-    """What is still in the buffer is dropped."""
+def test_output_after_a_broken_pipe_is_dropped(tmp_path: Path) -> None:
+    """The command ends with exit code 0, and the rest of the buffer is not written."""
     with (tmp_path / "out").open("w") as out:
 
         def program(_: object) -> int:
@@ -94,20 +94,20 @@ NO_SPACE = OSError(28, "No space left on device")
 
 
 class Unwritable(io.StringIO):
-    """A stream that takes text only until it is written or flushed."""
+    """A stream that fails when text is written or flushed."""
 
     def __init__(self, *, error: OSError, at: str) -> None:
         super().__init__()
         self._error, self._at = error, at
 
     def write(self, text: str) -> int:
-        """Refuse the text, if this is where the stream fails."""
+        """Raise the error if the stream fails at `write`."""
         if self._at == "write":
             raise self._error
         return super().write(text)
 
     def flush(self) -> None:
-        """Refuse what is there, if this is where the stream fails."""
+        """Raise the error if the stream fails at `flush`."""
         if self._at == "flush":
             raise self._error
 
@@ -122,10 +122,10 @@ class Unwritable(io.StringIO):
         (BrokenPipeError(32, "Broken pipe"), 0, ""),
     ],
 )
-def test_an_answer_that_cannot_be_written_is_one_line(
+def test_output_that_cannot_be_written_is_one_error_line(
     error: OSError, code: int, words: str, at: str
 ) -> None:
-    """Exit code 74; a reader that goes away is none of it."""
+    """The exit code is 74; a closed pipe is no error."""
 
     def work() -> int:
         sys.stdout = Unwritable(error=error, at=at)
@@ -139,7 +139,7 @@ def test_an_answer_that_cannot_be_written_is_one_line(
 
 
 def test_messages_that_cannot_be_written_change_no_exit_code(tmp_path: Path) -> None:
-    """They are dropped."""
+    """The messages are dropped."""
 
     class Log(Unwritable):
         def fileno(self) -> int:
@@ -161,7 +161,7 @@ def test_messages_that_cannot_be_written_change_no_exit_code(tmp_path: Path) -> 
 def test_closed_streams_are_opened_on_dev_null(
     monkeypatch: pytest.MonkeyPatch, closed: int
 ) -> None:
-    """No file of ours may take their number."""
+    """Otherwise a file that we open could get the number of a standard stream."""
     opened: list[tuple[str, int]] = []
 
     def fstat(fd: int) -> None:
@@ -180,8 +180,8 @@ def test_closed_streams_are_opened_on_dev_null(
     assert [("/dev/null", os.O_WRONLY if closed == 2 else os.O_RDONLY)] == opened
 
 
-def test_python_has_its_streams_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It sets those to None that were closed when it started."""
+def test_pythons_streams_are_restored(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Python sets a stream to None if it was closed when Python started."""
 
     def program(_: object) -> int:
         with monkeypatch.context() as patched:

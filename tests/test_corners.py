@@ -1,6 +1,6 @@
-"""What Slurm does to a job id beside start and end, with a whole drain: one row, the true end.
+"""Requeued, resized, moved and reused job ids in Slurm, with a whole drain: one row, the true end.
 
-Hooks of 21.08 and 22.05 name no times, so events are explained by when they came.
+Hooks of 21.08 and 22.05 give no times, so an event is matched to a run by its arrival time.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ def world(tmp_path: Path) -> World:
 
 
 def again(world: World, job_id: int, **facts: object) -> Job:
-    """Let a requeued job begin its next run, whose prolog runs."""
+    """Start the next run of a requeued job and run its prolog."""
     restarts = world.slurm.records[job_id].restart_count
     return world.begin(job_id, restart_count=restarts, **facts)
 
 
 def told(world: World, job_id: int = 5) -> dict[int, tuple[str, int | None]]:
-    """Return state and end of the rows of a job by start, in seconds since noon."""
+    """Return the state and end of each row of a job, by start, in seconds since noon."""
     rows = {key[1]: state for key, state in world.backend.rows.items() if key[0] == job_id}
     ends = {start: world.backend.ends.get((job_id, start)) for start in rows}
     return {
@@ -39,7 +39,7 @@ def told(world: World, job_id: int = 5) -> dict[int, tuple[str, int | None]]:
 
 
 def test_a_prolog_that_ran_again_starts_nothing_new(world: World) -> None:
-    """The controller was restarted while it ran."""
+    """The controller was restarted while the job ran."""
     world.begin(5)
     world.run(30)
     world.hook("start", 5)
@@ -49,8 +49,8 @@ def test_a_prolog_that_ran_again_starts_nothing_new(world: World) -> None:
     assert {"open": [f"5-{NOON}.json"]} == world.files()
 
 
-def test_a_prolog_that_comes_behind_its_epilog_starts_nothing(world: World) -> None:
-    """The scripts run in parallel, in any order."""
+def test_a_prolog_that_runs_after_its_epilog_starts_nothing(world: World) -> None:
+    """Slurm runs the two scripts in parallel, in any order."""
     world.slurm.records[5] = world.job(5)
     world.now += 3
     world.end(5)
@@ -62,7 +62,7 @@ def test_a_prolog_that_comes_behind_its_epilog_starts_nothing(world: World) -> N
     assert {} == world.files()
 
 
-def test_an_epilog_alone_tells_a_whole_run(world: World) -> None:
+def test_an_epilog_alone_reports_a_whole_run(world: World) -> None:
     """The prolog was killed, and Slurm has purged the job."""
     world.slurm.records[5] = world.job(5)
     world.now += 60
@@ -75,8 +75,8 @@ def test_an_epilog_alone_tells_a_whole_run(world: World) -> None:
 
 
 @pytest.mark.parametrize("gap", [1, 2, 5, 121])
-def test_a_requeued_job_has_its_second_run_however_soon(world: World, gap: int) -> None:
-    """Accounting has the second one at once, and the first one's end an hour late."""
+def test_a_requeued_job_has_its_second_run_after_any_gap(world: World, gap: int) -> None:
+    """Accounting has the second run at once, and the end of the first an hour late."""
     world.begin(5)
     world.run(1)
     world.requeue(5)
@@ -94,7 +94,7 @@ def test_a_requeued_job_has_its_second_run_however_soon(world: World, gap: int) 
 
 
 def test_a_scrontab_job_has_its_latest_run(world: World) -> None:
-    """It is requeued after every run, under the same id."""
+    """Slurm requeues it after every run, under the same id."""
     for _ in range(4):
         again(world, 5) if 5 in world.slurm.records else world.begin(5)
         world.run(20)
@@ -105,8 +105,8 @@ def test_a_scrontab_job_has_its_latest_run(world: World) -> None:
     assert {} == world.files()
 
 
-def test_a_job_cancelled_while_configuring_is_told(world: World) -> None:
-    """It had nodes: the hooks of both kinds ran, one may have been killed."""
+def test_a_job_cancelled_while_configuring_is_reported(world: World) -> None:
+    """It had nodes: both hooks ran, and one of them may have been killed."""
     world.begin(5, flags=("CONFIGURING",))
     world.run(5)
     before = told(world)
@@ -119,7 +119,7 @@ def test_a_job_cancelled_while_configuring_is_told(world: World) -> None:
     assert {} == world.files()
 
 
-def test_a_start_that_moves_while_nodes_power_up_is_told_as_it_is_in_the_end(world: World) -> None:
+def test_a_start_that_moves_while_nodes_power_up_is_reported_at_last(world: World) -> None:
     """The prolog ran at allocation; accounting has the run under the last start."""
     world.begin(5, flags=("CONFIGURING",))
     world.run(300)
@@ -134,7 +134,7 @@ def test_a_start_that_moves_while_nodes_power_up_is_told_as_it_is_in_the_end(wor
 
 
 def test_a_reported_start_that_moved_stays(world: World) -> None:
-    """The controller lost its state; accounting has the later start alone."""
+    """The controller lost its state; accounting has only the later start."""
     world.begin(5)
     world.run(10)
     moved = world.begin(5)
@@ -149,7 +149,7 @@ def test_a_reported_start_that_moved_stays(world: World) -> None:
 
 
 def test_a_resized_run_ends_once_with_its_last_row(world: World) -> None:
-    """Accounting has a row for each size, purged from the controller."""
+    """Accounting has a row for each size; the controller has purged the job."""
     first = world.begin(5)
     world.run(50)
     resized = int(world.now)
@@ -168,7 +168,7 @@ def test_a_resized_run_ends_once_with_its_last_row(world: World) -> None:
 
 
 def test_an_id_used_again_closes_the_old_job_at_its_true_end(world: World) -> None:
-    """Its epilog was lost, days ago; the new job is another user's."""
+    """The old job's epilog was lost days ago; the new job is another user's."""
     world.begin(5)
     world.run(60)
     old = replace(world.slurm.records.pop(5), state="TIMEOUT", end_time=int(world.now))
@@ -181,8 +181,8 @@ def test_an_id_used_again_closes_the_old_job_at_its_true_end(world: World) -> No
     assert {"open": [f"5-{NOON + 3 * DAY + 60}.json"]} == world.files()
 
 
-def test_accounting_that_is_late_by_an_hour_is_waited_for(world: World) -> None:
-    """The controller has purged the job; nothing is guessed meanwhile."""
+def test_the_drain_waits_for_accounting_that_is_an_hour_late(world: World) -> None:
+    """The controller has purged the job; the drain does not guess an end meanwhile."""
     world.begin(5)
     world.run(60)
     record = world.slurm.records.pop(5)
@@ -198,7 +198,7 @@ def test_accounting_that_is_late_by_an_hour_is_waited_for(world: World) -> None:
 
 
 def test_two_prologs_without_an_epilog_are_two_runs(world: World) -> None:
-    """The first run's end is what accounting says."""
+    """The first run ends when accounting says."""
     first = world.begin(5)
     world.run(100)
     world.slurm.rows.append(replace(first, state="NODE_FAIL", end_time=int(world.now)))
@@ -213,7 +213,7 @@ def test_two_prologs_without_an_epilog_are_two_runs(world: World) -> None:
 
 
 def test_without_accounting_a_requeued_job_is_shown_within_minutes(world: World) -> None:
-    """Its next run and its epilog prove the first one over; there is no other source."""
+    """Its next run and its epilog prove that the first run ended; there is no other source."""
     world.begin(5)
     world.run(100)
     world.requeue(5)
@@ -230,7 +230,7 @@ def test_without_accounting_a_requeued_job_is_shown_within_minutes(world: World)
 def test_a_short_second_run_soon_after_the_first_is_reported(
     world: World, late_seconds: int
 ) -> None:
-    """Its events do not name their run (before Slurm 23.02); accounting may show it later."""
+    """Before Slurm 23.02 its events do not name their run; accounting may show it later."""
     world.begin(5)
     world.now += 2
     world.requeue(5)

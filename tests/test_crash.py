@@ -1,7 +1,7 @@
-"""Death at every system call: nothing is lost, nothing delivered twice, nothing stuck.
+"""Kill a drain or a command at every system call: nothing is lost, delivered twice or stuck.
 
-Each point is a child that is killed before or after its n-th call on spool or network, with or
-without a power cut, and one recovery run after it.
+Each case kills a child before or after its n-th call on spool or network, with or without a power
+cut, and then makes one recovery run.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ CALLS = {
 
 
 class Lane:
-    """Runs children on fresh copies of a day, one after another."""
+    """A worker that runs children on fresh copies of a scenario, one after another."""
 
     def __init__(self, root: Path) -> None:
         path = f"{HERE / 'support'}{os.pathsep}{HERE.parent}"
@@ -63,7 +63,7 @@ class Lane:
         )
 
     def order(self, root: Path, **more: Any) -> dict[str, Any]:
-        """Have one child work; return its status and number of calls."""
+        """Have one child do one piece of work; return its status and number of calls."""
         order: dict[str, Any] = {
             "root": str(root),
             "url": self._server.url,
@@ -109,7 +109,7 @@ class Lane:
         model = Model(version="1.4.4", poison=day.poison)
         for number, ((job_id, start), state) in enumerate(day.stored.items()):
             model.job[job_id, "lab", start] = {"id": 900 + number, "jobState": state}
-        self._server.close()  # what a killed child has sent must not reach the next one's rows
+        self._server.close()  # a request of a killed child must not change the rows of the next one
         self._server = StubServer(model).__enter__()
         return root
 
@@ -120,7 +120,7 @@ class Lane:
         self._server.close()
 
     def outcome(self, root: Path) -> Outcome:
-        """Return the server's rows, what it accepted, and the spool's files but for tmp/."""
+        """Return the server's rows, what it accepted, and the spool's files except tmp/."""
         names = {
             directory: sorted(path.name for path in (root / "spool" / directory).iterdir())
             for directory in ("new", "todo", "open", "dead")
@@ -136,7 +136,7 @@ class Lane:
     def death(self, day: Day, number: int, **how: Any) -> str | None:
         """Kill at one call; return what is wrong after a recovery run.
 
-        What was killed is done once more, and after a command a drain.
+        The killed command or drain is run once more, and after a command a drain.
         """
         again = {key: how[key] for key in AGAIN if key in how}
         root = self.lay_out(day)
@@ -151,7 +151,7 @@ class Lane:
 
 
 class Crashes:
-    """Lanes side by side: a child mostly waits for a retry."""
+    """Lanes side by side, because a child spends most of its time waiting for a retry."""
 
     def __init__(self, root: Path) -> None:
         self.lanes = [Lane(root / str(number)) for number in range(LANES)]
@@ -161,7 +161,7 @@ class Crashes:
         again = {key: how[key] for key in AGAIN if key in how}
         first = self.lanes[0]
         calls = first.order(first.lay_out(day), **again)["calls"]
-        numbers = list(reversed(range(1, calls + 1, step)))  # most is written late
+        numbers = list(reversed(range(1, calls + 1, step)))  # most calls that write come late
         with ThreadPoolExecutor(LANES) as pool:
             for place in range(0, len(numbers), LANES):
                 group = numbers[place : place + LANES]
@@ -182,13 +182,13 @@ def _plain(record: Job) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def crashes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Crashes]:
-    """Return a maker of crashes."""
+    """Return the lanes that kill children."""
     made = Crashes(tmp_path_factory.mktemp("crash"))
     yield made
     made.close()
 
 
-def test_a_day_without_a_crash_ends_as_it_must(crashes: Crashes) -> None:
+def test_a_day_without_a_crash_has_the_expected_outcome(crashes: Crashes) -> None:
     """The scenario itself is sound."""
     day = busy_day()
     lane = crashes.lanes[0]
@@ -201,11 +201,11 @@ def test_a_day_without_a_crash_ends_as_it_must(crashes: Crashes) -> None:
 
 @pytest.mark.parametrize("after", [False, True])
 @pytest.mark.parametrize("power_cut", [False, True])
-def test_death_at_any_call_loses_and_doubles_nothing(
+def test_a_kill_at_any_call_loses_and_duplicates_nothing(
     crashes: Crashes, capsys: pytest.CaptureFixture[str], *, after: bool, power_cut: bool
 ) -> None:
-    """One recovery run brings every row and every file to where it belongs, in order."""
-    # before odd calls and after odd calls are all moments: before an even one is after an odd one
+    """One recovery run puts every row and every file in the right place, in order."""
+    # before and after each odd call covers every moment: before an even call is after an odd one
     how: dict[str, Any] = {"after": after, "power_cut": power_cut}
     points = list(crashes.deaths(busy_day(), step=STEP, **how))
     with capsys.disabled():
@@ -228,10 +228,10 @@ BROKEN = [
 
 
 @pytest.mark.parametrize(("broken", "power_cut"), BROKEN)
-def test_what_is_broken_on_purpose_is_caught(
+def test_a_deliberately_broken_drain_is_caught(
     crashes: Crashes, broken: str, *, power_cut: bool
 ) -> None:
-    """The harness sees what it is there to see; what is written together is a matter of time."""
+    """The harness detects broken code; some faults depend on timing, so there are several tries."""
     how: dict[str, Any] = {"power_cut": power_cut, "broken": broken}
     tries = (True, False, True)
 
@@ -247,10 +247,10 @@ COMMANDS = {
 
 @pytest.mark.parametrize("power_cut", [False, True])
 @pytest.mark.parametrize("verb", sorted(COMMANDS))
-def test_death_of_a_command_at_any_call_loses_and_doubles_nothing(
+def test_a_command_killed_at_any_call_loses_and_duplicates_nothing(
     crashes: Crashes, capsys: pytest.CaptureFixture[str], verb: str, *, power_cut: bool
 ) -> None:
-    """The same command and a drain bring every run to where it belongs."""
+    """The same command and a drain put every run in the right place."""
     day, words = COMMANDS[verb]
     how: dict[str, Any] = {"scenario": verb, "words": words, "power_cut": power_cut}
     points = list(crashes.deaths(day(), step=STEP, **how))
@@ -264,10 +264,10 @@ def test_death_of_a_command_at_any_call_loses_and_doubles_nothing(
 @pytest.mark.parametrize(
     ("broken", "power_cut"), [("takes letters away first", False), ("puts without fsync", True)]
 )
-def test_a_command_that_is_broken_on_purpose_is_caught(
+def test_a_deliberately_broken_command_is_caught(
     crashes: Crashes, broken: str, *, power_cut: bool
 ) -> None:
-    """The harness sees what it is there to see."""
+    """The harness detects broken code."""
     day, words = COMMANDS["retry"]
     how: dict[str, Any] = {"scenario": "retry", "words": words, "broken": broken}
 

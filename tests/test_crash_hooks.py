@@ -1,4 +1,4 @@
-"""A hook killed at every system call: its event is there whole or not at all.
+"""A hook that is killed at every system call leaves a complete event or none.
 
 `strace` delivers SIGKILL when the shell enters a call, so death after a call is death before the
 next one.
@@ -29,12 +29,12 @@ pytestmark = pytest.mark.skipif(shutil.which("strace") is None, reason="strace i
 
 @pytest.fixture(params=sorted(SHELLS))
 def shell(request: pytest.FixtureRequest) -> list[str]:
-    """Name one shell that `/bin/sh` may be."""
+    """Return the command of one shell that `/bin/sh` may be."""
     return installed_shell(request.param)
 
 
 def traced(command: list[str], spool: Path, *options: str) -> int:
-    """Run a hook on an empty spool under strace; return how it ended."""
+    """Run a hook on an empty spool under strace; return its exit status."""
     for directory in Directory:
         shutil.rmtree(spool / directory, ignore_errors=True)
         (spool / directory).mkdir(parents=True)
@@ -53,19 +53,19 @@ def traced(command: list[str], spool: Path, *options: str) -> int:
 
 
 def calls_of(command: list[str], spool: Path) -> Iterator[tuple[str, int]]:
-    """Yield every call of a hook: its name, and how many of this name there were."""
+    """Yield every system call of a hook: its name, and how often this name has occurred."""
     log = spool / "strace"
     assert traced(command, spool, "-qq", "-o", str(log), "-e", "signal=none") == 0
     seen: Counter[str] = Counter()
     for line in log.read_text().splitlines():
         name = line.partition("(")[0]
-        if name != "execve":  # of the shell itself: strace begins after it
+        if name != "execve":  # the call that starts the shell; strace cannot inject there
             seen[name] += 1
             yield name, seen[name]
 
 
 def found(spool: Path) -> tuple[list[Event], list[str]]:
-    """Return what a drain finds: events, and names that it sets aside."""
+    """Return what a drain finds: the events, and the names that it moves to dead."""
     with Layout(spool) as layout:
         events = EventScanner(layout, CrashMarker(spool / "handling")).scan(Moment(2e9, 2e9))
         dead = sorted(layout.names(Directory.DEAD))
@@ -73,7 +73,7 @@ def found(spool: Path) -> tuple[list[Event], list[str]]:
 
 
 def deaths(shell: list[str], stub: Path, spool: Path) -> Iterator[tuple[list[Event], list[str]]]:
-    """Yield what a drain finds after death at each call."""
+    """Kill the hook at each system call; yield what a drain finds after each."""
     spool.mkdir(exist_ok=True)
     command = [*shell, str(stub)]
     for name, number in list(calls_of(command, spool)):
@@ -84,14 +84,14 @@ def deaths(shell: list[str], stub: Path, spool: Path) -> Iterator[tuple[list[Eve
 
 
 def is_whole(event: Event) -> bool:
-    """Tell whether an event says what it must: no extras, or all of them."""
+    """Return whether an event is complete: the right kind and job, and no extras or all of them."""
     return (event.kind, event.job_id) == ("start", 7) and event.extras in ({}, EXTRAS)
 
 
-def test_death_at_any_call_leaves_the_whole_event_or_none(
+def test_a_kill_at_any_call_leaves_a_complete_event_or_none(
     shell: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Nothing has to be set aside, and extras are all there or ignored."""
+    """No file is moved to dead, and extras are complete or ignored."""
     outcomes = list(deaths(shell, HOOKS / "prolog_slurmctld", tmp_path))
     with capsys.disabled():
         print(f"\nkilled at {len(outcomes)} calls of a hook under {' '.join(shell)}")
@@ -99,7 +99,7 @@ def test_death_at_any_call_leaves_the_whole_event_or_none(
     assert [] == [dead for _, dead in outcomes if dead]
     assert all(is_whole(event) for events, _ in outcomes for event in events)
     counts = [len(events) for events, _ in outcomes]
-    assert ({0, 1}, sorted(counts)) == (set(counts), counts)  # once there it stays
+    assert ({0, 1}, sorted(counts)) == (set(counts), counts)  # once the event exists it stays
 
 
 @pytest.mark.parametrize(
@@ -110,8 +110,8 @@ def test_death_at_any_call_leaves_the_whole_event_or_none(
         ': >"$new/$name"; rm "$new/$name"; printf "user=ada\\nend\\n" >"$new/$name"',
     ],
 )
-def test_a_hook_that_makes_half_events_is_caught(tmp_path: Path, wrong: str) -> None:
-    """The harness sees what it is there to see."""
+def test_a_hook_that_writes_partial_events_is_caught(tmp_path: Path, wrong: str) -> None:
+    """The harness detects a wrong hook."""
     stub = tmp_path / "hook"
     stub.write_text(f"new=$CC_SLURM_SYNC_SPOOL/new\nname=1-start-7-0-0-$$\n{wrong}\n")
     outcomes = list(deaths(["dash"], stub, tmp_path / "spool"))
@@ -121,7 +121,7 @@ def test_a_hook_that_makes_half_events_is_caught(tmp_path: Path, wrong: str) -> 
     assert any(dead for _, dead in outcomes) or not whole or sorted(counts) != counts
 
 
-def test_extras_that_were_cut_anywhere_are_ignored() -> None:
+def test_truncated_extras_are_ignored() -> None:
     """A power cut may leave any part of an event's contents."""
     whole = b"nodes=n[1-3]\nuser=ada\nend\n"
     cuts = [parse_extras(whole[:size]) for size in range(len(whole))]

@@ -1,4 +1,4 @@
-"""The Grafana dashboard: its form by Grafana's own types, and each query by a real Prometheus."""
+"""The Grafana dashboard: its schema by Grafana's own types, each query by a real Prometheus."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ MAX_WIDTH = 24
 
 
 def lost(before: Any, after: Any, path: str = "") -> Iterator[str]:
-    """Yield what of a document is not in another one, as paths."""
+    """Yield the paths of values in one document that are missing or different in another."""
     if isinstance(before, dict) and isinstance(after, dict):
         for key, value in before.items():
             yield from lost(value, after.get(key, f"no {key}"), f"{path}/{key}")
@@ -41,15 +41,15 @@ def lost(before: Any, after: Any, path: str = "") -> Iterator[str]:
 
 
 def test_grafana_knows_every_key_and_type() -> None:
-    """What its types do not know would be lost when the dashboard is saved."""
+    """Grafana drops unknown keys when the dashboard is saved."""
     register_default_plugins()
     read = Dashboard.from_json(DOCUMENT)
 
     assert [] == list(lost(DOCUMENT, json.loads(JSONEncoder().encode(read))))
 
 
-def test_an_unknown_key_would_be_found() -> None:
-    """The test above can fail."""
+def test_an_unknown_key_is_found() -> None:
+    """This shows that the test above can fail."""
     register_default_plugins()
     wrong = DOCUMENT | {"panels": [PANELS[0] | {"titel": "x"}]}
     back = json.loads(JSONEncoder().encode(Dashboard.from_json(wrong)))
@@ -57,16 +57,16 @@ def test_an_unknown_key_would_be_found() -> None:
     assert ["/panels/0/titel"] == list(lost(wrong, back))
 
 
-def test_every_panel_says_what_it_shows() -> None:
-    """And has a number of its own."""
+def test_every_panel_has_a_description_and_a_query() -> None:
+    """Each panel also has a unique id."""
     ids = [panel["id"] for panel in DOCUMENT["panels"]]
 
     assert all(panel["description"] and panel["targets"] for panel in PANELS)
     assert len(set(ids)) == len(ids)
 
 
-def test_panels_of_a_row_lie_side_by_side() -> None:
-    """Grafana would move those that overlap."""
+def test_panels_of_a_row_are_adjacent() -> None:
+    """Grafana would move panels that overlap."""
     by_line: dict[int, list[dict[str, int]]] = {}
     for panel in DOCUMENT["panels"]:
         by_line.setdefault(panel["gridPos"]["y"], []).append(panel["gridPos"])
@@ -78,7 +78,7 @@ def test_panels_of_a_row_lie_side_by_side() -> None:
 
 @pytest.mark.parametrize("expression", QUERIES)
 def test_a_query_uses_metrics_that_exist(expression: str) -> None:
-    """Of the chosen instances alone."""
+    """Each metric is filtered by the chosen instances."""
     known = {sample.name for family in all_families() for sample in family.samples}
     words = "".join(c if c.isalnum() or c == "_" else " " for c in expression).split()
     used = [word for word in words if word.startswith("cc_slurm_sync_")]
@@ -107,7 +107,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrometheusLab]:
 @needs_prometheus
 @pytest.mark.parametrize("expression", QUERIES)
 def test_a_query_returns_data(lab: PrometheusLab, expression: str) -> None:
-    """On a site where something has happened."""
+    """The lab has samples of jobs, of a dead letter and of a sweep."""
     for name, value in VARIABLES.items():
         expression = expression.replace(name, value)
 

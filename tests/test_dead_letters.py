@@ -1,4 +1,4 @@
-"""Dead letters: what was set aside, and why."""
+"""Dead letters: what was moved to dead, and the reason that is stored with it."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ REFUSED = LastError(
 
 
 def names(layout: Layout) -> dict[str, set[str]]:
-    """Return what lies where."""
+    """Return the files of each directory that has any."""
     found = {directory.value: set(layout.names(directory)) for directory in Directory}
     return {directory: inside for directory, inside in found.items() if inside}
 
 
-def test_a_buried_run_holds_the_words_of_the_server(layout: Layout) -> None:
-    """It lies in `dead/` alone."""
+def test_a_dead_run_stores_the_servers_error(layout: Layout) -> None:
+    """It is in `dead/` only."""
     batch = WriteBatch(layout)
     batch.put_run(RUN)
     batch.commit()
@@ -46,13 +46,13 @@ def test_a_buried_run_holds_the_words_of_the_server(layout: Layout) -> None:
     assert replace(RUN, last_error=REFUSED) == load_run(layout, Directory.DEAD, RUN.name)
 
 
-def test_a_buried_run_is_returned_as_it_lies_there(layout: Layout) -> None:
-    """With its last error."""
+def test_moving_a_run_to_dead_returns_the_stored_run(layout: Layout) -> None:
+    """The returned run has its last error."""
     assert replace(RUN, last_error=REFUSED) == move_run_to_dead(WriteBatch(layout), RUN, REFUSED)
 
 
-def test_a_buried_file_keeps_name_and_contents(layout: Layout) -> None:
-    """A human will look at it."""
+def test_a_dead_file_keeps_name_and_contents(layout: Layout) -> None:
+    """An administrator will look at it."""
     (layout.root / "new" / "odd").write_bytes(b"contents")
     move_file_to_dead(layout, WHY)
 
@@ -60,15 +60,15 @@ def test_a_buried_file_keeps_name_and_contents(layout: Layout) -> None:
     assert b"contents" == (layout.root / "dead" / "odd").read_bytes()
 
 
-def test_a_reason_is_found_again(layout: Layout) -> None:
-    """Beside the file."""
+def test_a_reason_is_read_back(layout: Layout) -> None:
+    """It is stored beside the file."""
     (layout.root / "new" / "odd").touch()
 
     assert WHY == read_why(layout, move_file_to_dead(layout, WHY))
 
 
 def test_a_link_is_moved_not_followed(layout: Layout) -> None:
-    """What it leads to stays untouched."""
+    """The link's target stays untouched."""
     (layout.root / "new" / "odd").symlink_to("/etc/hostname")
     move_file_to_dead(layout, WHY)
 
@@ -76,7 +76,7 @@ def test_a_link_is_moved_not_followed(layout: Layout) -> None:
 
 
 def test_a_reason_is_escaped(layout: Layout) -> None:
-    """It may quote a name."""
+    """It may quote a file name."""
     (layout.root / "new" / "odd").touch()
     move_file_to_dead(layout, replace(WHY, reason="a\x1b[2J"))
     document = json.loads((layout.root / "dead" / "odd.why").read_text())
@@ -87,8 +87,8 @@ def test_a_reason_is_escaped(layout: Layout) -> None:
 @pytest.mark.parametrize(
     "name", ["a\nb", "\x1b[2J", "\udcff", ".hidden", "-rf", "x.why", "x" * 201]
 )
-def test_a_strange_name_is_replaced_and_noted(layout: Layout, name: str) -> None:
-    """The letter's own name is harmless in any listing."""
+def test_a_strange_name_is_replaced_and_recorded(layout: Layout, name: str) -> None:
+    """The dead letter has a name that is harmless in any listing."""
     (layout.root / "new" / name).touch()
     buried = move_file_to_dead(layout, replace(WHY, name=name))
     why = read_why(layout, buried)
@@ -97,8 +97,8 @@ def test_a_strange_name_is_replaced_and_noted(layout: Layout, name: str) -> None
 
 
 @given(st.text(st.characters(min_codepoint=1, max_codepoint=0xDCFF), max_size=80))
-def test_safe_names_are_safe_and_stay(name: str) -> None:
-    """Whatever the name: no second replacement, nothing to escape."""
+def test_safe_names_are_printable_and_stable(name: str) -> None:
+    """A safe name needs no second replacement and no escaping, whatever the original name."""
     try:
         name.encode("utf-8", "surrogateescape")
     except UnicodeEncodeError:
@@ -108,13 +108,13 @@ def test_safe_names_are_safe_and_stay(name: str) -> None:
     assert (safe, True, True) == (safe_name(safe), safe.isascii(), safe.isprintable())
 
 
-def test_two_strange_names_stay_apart() -> None:
-    """Neither letter overwrites the other."""
+def test_two_strange_names_stay_different() -> None:
+    """Neither dead letter overwrites the other."""
     assert safe_name("a\n") != safe_name("b\n")
 
 
-def test_a_file_that_vanished_leaves_no_reason_behind(layout: Layout) -> None:
-    """There is no letter."""
+def test_a_file_that_vanished_leaves_no_reason(layout: Layout) -> None:
+    """There is no dead letter to explain."""
     with pytest.raises(FileNotFoundError):
         move_file_to_dead(layout, WHY)
 
@@ -122,7 +122,7 @@ def test_a_file_that_vanished_leaves_no_reason_behind(layout: Layout) -> None:
 
 
 def test_a_file_that_cannot_be_moved_stays(layout: Layout) -> None:
-    """Nothing is lost."""
+    """The file and the one in its way are both kept."""
     (layout.root / "new" / "odd").mkdir()
     (layout.root / "dead" / "odd").write_text("in the way")
     with pytest.raises(NotADirectoryError):
@@ -146,14 +146,14 @@ def test_a_file_that_cannot_be_moved_stays(layout: Layout) -> None:
     ],
 )
 def test_a_damaged_reason_is_none(layout: Layout, contents: bytes) -> None:
-    """The letter itself is there."""
+    """The dead letter itself is still there."""
     (layout.root / "dead" / "odd.why").write_bytes(contents)
 
     assert None is read_why(layout, "odd")
 
 
 def test_a_huge_reason_is_none(layout: Layout) -> None:
-    """It is not read."""
+    """The program does not read such a file."""
     with (layout.root / "dead" / "odd.why").open("wb") as file:
         file.truncate(1 << 30)
 
@@ -162,7 +162,7 @@ def test_a_huge_reason_is_none(layout: Layout) -> None:
 
 @pytest.mark.parametrize("make", [Path.mkdir, lambda path: path.symlink_to("/etc/hostname")])
 def test_a_reason_that_is_no_file_is_none(layout: Layout, make: object) -> None:
-    """It is not ours."""
+    """The program did not write it."""
     assert callable(make)
     make(layout.root / "dead" / "odd.why")
 
@@ -170,5 +170,5 @@ def test_a_reason_that_is_no_file_is_none(layout: Layout, make: object) -> None:
 
 
 def test_a_missing_reason_is_none(layout: Layout) -> None:
-    """A dead run has its own words."""
+    """A dead run has its last error in the run file."""
     assert None is read_why(layout, RUN.name)

@@ -1,4 +1,4 @@
-"""Dead letters are given up: what goes, and what leaves a mark."""
+"""Discard dead letters: what is removed, and what leaves a mark."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ def layout(site: CommandSite) -> Iterator[Layout]:
 
 
 def inside(site: CommandSite) -> dict[str, list[str]]:
-    """Return what lies where."""
+    """Return the files of each directory that has any."""
     found = {str(directory): site.names(directory) for directory in Directory}
     return {directory: names for directory, names in found.items() if names}
 
 
 @pytest.mark.parametrize("run", [DEAD, replace(LIVE, reported=False, reason="opted out")])
-def test_a_discarded_run_is_gone(site: CommandSite, layout: Layout, run: Run) -> None:
-    """If it is over, or was not to be reported anyway."""
+def test_a_discarded_run_is_removed(site: CommandSite, layout: Layout, run: Run) -> None:
+    """It has ended, or was excluded anyway."""
     site.put(Directory.DEAD, run)
 
     assert "is discarded" == discard(layout, run.name)
@@ -52,8 +52,8 @@ def test_a_discarded_run_is_gone(site: CommandSite, layout: Layout, run: Run) ->
 
 
 @pytest.mark.parametrize("contents", [b"{", b'{"version": 2}'])
-def test_a_discarded_file_is_gone(site: CommandSite, layout: Layout, contents: bytes) -> None:
-    """With its reason, readable or not."""
+def test_a_discarded_file_is_removed(site: CommandSite, layout: Layout, contents: bytes) -> None:
+    """Its reason is removed too, readable or not."""
     site.bury(DEAD.name, contents, origin="todo")
     site.bury("odd")
     discard(layout, DEAD.name)
@@ -63,25 +63,23 @@ def test_a_discarded_file_is_gone(site: CommandSite, layout: Layout, contents: b
 
 
 def test_an_empty_directory_can_be_discarded(site: CommandSite, layout: Layout) -> None:
-    """Somebody put it into new/."""
+    """Another program put the directory into the spool."""
     (site.spool / "dead" / "odd").mkdir()
     discard(layout, "odd")
 
     assert {} == inside(site)
 
 
-def test_a_directory_with_contents_is_left_to_the_operator(
-    site: CommandSite, layout: Layout
-) -> None:
-    """Who knows what it is."""
+def test_a_directory_with_contents_is_not_discarded(site: CommandSite, layout: Layout) -> None:
+    """Only an administrator can know what the contents are."""
     (site.spool / "dead" / "odd" / "more").mkdir(parents=True)
 
     with pytest.raises(BadFileError, match="remove it with rm -r"):
         discard(layout, "odd")
 
 
-def test_a_discarded_live_run_leaves_a_mark(site: CommandSite, layout: Layout) -> None:
-    """Or the sweep would find its job missing and bring it back."""
+def test_a_discarded_running_run_leaves_a_mark(site: CommandSite, layout: Layout) -> None:
+    """Without the mark a sweep would find the job missing and report it again."""
     site.put(Directory.DEAD, LIVE)
     discard(layout, LIVE.name)
 
@@ -96,8 +94,8 @@ def test_a_discarded_live_run_leaves_a_mark(site: CommandSite, layout: Layout) -
 
 
 @pytest.mark.parametrize("restarts", [False, True])
-def test_a_mark_of_a_run_that_is_over_goes(tmp_path: Path, *, restarts: bool) -> None:
-    """Somebody put it there by hand; nothing of it is to be delivered."""
+def test_a_mark_of_an_ended_run_is_removed(tmp_path: Path, *, restarts: bool) -> None:
+    """An administrator put the file there by hand; nothing is delivered from it."""
     world = World(tmp_path)
     mark = run_of(5, end=END, reported=False, reason="opted out")
     (world.root / "todo" / mark.name).write_bytes(codec.encode(mark))
@@ -110,7 +108,7 @@ def test_a_mark_of_a_run_that_is_over_goes(tmp_path: Path, *, restarts: bool) ->
 
 
 def test_nothing_is_left_in_tmp(site: CommandSite, layout: Layout) -> None:
-    """Whatever was done."""
+    """Neither discard nor retry leaves a temporary file."""
     site.put(Directory.DEAD, LIVE)
     discard(layout, LIVE.name)
     site.put(Directory.DEAD, LIVE)

@@ -28,7 +28,7 @@ def layout(site: CommandSite) -> Iterator[Layout]:
 
 
 class Refused:
-    """A job that runs in Slurm and is refused by cc-backend: it lies in `dead/`."""
+    """A job that runs in Slurm and is rejected by cc-backend: its run file is in `dead/`."""
 
     def __init__(self, root: Path) -> None:
         self.world = World(root)
@@ -38,25 +38,25 @@ class Refused:
         self.name = f"5-{NOON}.json"
 
     def discard(self) -> None:
-        """Discard it, as the command does."""
+        """Discard the dead letter, as the command does."""
         with Layout(self.world.root) as layout:
             discard(layout, self.name)
 
     def asked(self) -> int:
-        """Return how many requests there were."""
+        """Return how many requests were sent."""
         return len(self.world.backend.documents)
 
 
 @pytest.fixture
 def refused(tmp_path: Path) -> Refused:
-    """Return such a job."""
+    """Return a job that cc-backend has rejected."""
     made = Refused(tmp_path)
     assert {"dead": [made.name]} == made.world.files()
     return made
 
 
 def test_a_running_drain_moves_the_mark_to_open(refused: Refused) -> None:
-    """Within a second or so, and delivers nothing."""
+    """It does so within a few seconds, and delivers nothing."""
     asked = refused.asked()
     refused.discard()
     refused.world.run(3)
@@ -67,7 +67,7 @@ def test_a_running_drain_moves_the_mark_to_open(refused: Refused) -> None:
 
 
 def test_a_drain_that_starts_later_moves_the_mark_to_open(refused: Refused) -> None:
-    """Where the next one finds it, too."""
+    """The run was discarded while no drain ran."""
     refused.discard()
     refused.world.boot()
     refused.world.run()
@@ -76,8 +76,8 @@ def test_a_drain_that_starts_later_moves_the_mark_to_open(refused: Refused) -> N
 
 
 @pytest.mark.parametrize("restarts", [False, True])
-def test_the_end_of_a_discarded_job_ends_its_mark(refused: Refused, *, restarts: bool) -> None:
-    """It is not delivered, and nothing is left."""
+def test_the_end_of_a_discarded_job_removes_its_mark(refused: Refused, *, restarts: bool) -> None:
+    """The end is not delivered, and no file is left."""
     asked = refused.asked()
     refused.discard()
     if restarts:
@@ -91,8 +91,8 @@ def test_the_end_of_a_discarded_job_ends_its_mark(refused: Refused, *, restarts:
     assert asked == refused.asked()
 
 
-def test_a_start_event_does_not_bring_a_discarded_job_back(refused: Refused) -> None:
-    """As a restarted controller or a sweep may write one."""
+def test_a_start_event_does_not_restore_a_discarded_job(refused: Refused) -> None:
+    """A restarted controller or a sweep may write such an event."""
     asked = refused.asked()
     refused.discard()
     refused.world.run(3)
@@ -103,8 +103,8 @@ def test_a_start_event_does_not_bring_a_discarded_job_back(refused: Refused) -> 
     assert asked == refused.asked()
 
 
-def test_a_retried_run_is_told_by_a_running_drain(refused: Refused) -> None:
-    """When the cause is repaired."""
+def test_a_running_drain_delivers_a_retried_run(refused: Refused) -> None:
+    """The cause of the rejection has been repaired."""
     refused.world.backend.answers.clear()
     with Layout(refused.world.root) as layout:
         retry(layout, refused.name)

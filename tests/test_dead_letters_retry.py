@@ -1,4 +1,4 @@
-"""Dead letters are tried again: which are, where they go, and which are refused."""
+"""Retry dead letters: which can be retried, where they go, and which cannot be retried."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ def layout(site: CommandSite) -> Iterator[Layout]:
 
 
 def inside(site: CommandSite) -> dict[str, list[str]]:
-    """Return what lies where."""
+    """Return the files of each directory that has any."""
     found = {str(directory): site.names(directory) for directory in Directory}
     return {directory: names for directory, names in found.items() if names}
 
 
-def test_a_retried_run_is_as_if_never_refused(site: CommandSite, layout: Layout) -> None:
-    """Attempts, waiting time and error are gone; its times stay."""
+def test_a_retried_run_has_no_delivery_history(site: CommandSite, layout: Layout) -> None:
+    """Attempts, waiting time and error are removed; the job's times stay."""
     site.put(Directory.DEAD, DEAD)
     retry(layout, DEAD.name)
 
@@ -50,7 +50,7 @@ def test_a_retried_run_is_as_if_never_refused(site: CommandSite, layout: Layout)
     assert run_of(5, end=END) == load_run(layout, Directory.TODO, DEAD.name)
 
 
-def test_a_run_that_lies_elsewhere_too_counts_there(site: CommandSite, layout: Layout) -> None:
+def test_a_newer_active_run_replaces_the_dead_one(site: CommandSite, layout: Layout) -> None:
     """A newer run file is never replaced by its dead copy."""
     site.put(Directory.DEAD, DEAD)
     newer = site.put(Directory.OPEN, run_of(5, started=NOON + 7))
@@ -64,7 +64,7 @@ def test_a_run_that_lies_elsewhere_too_counts_there(site: CommandSite, layout: L
 def test_a_run_that_arrives_meanwhile_is_not_replaced(
     site: CommandSite, layout: Layout, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Even when the drain writes it between our look and our write."""
+    """The drain writes it between the check and the write of the command."""
     site.put(Directory.DEAD, DEAD)
     newer = site.put(Directory.TODO, run_of(5, started=NOON + 7))
     monkeypatch.setattr(dead_letters, "active_directory", lambda *_: None)
@@ -88,7 +88,7 @@ def test_a_run_that_arrives_meanwhile_is_not_replaced(
 def test_a_run_that_cannot_be_read_is_not_retried(
     site: CommandSite, layout: Layout, contents: bytes, reason: str
 ) -> None:
-    """It would only come back; the letter stays as it is."""
+    """It would only become a dead letter again; the dead letter stays unchanged."""
     site.bury(DEAD.name, contents, origin="todo")
 
     with pytest.raises(UnusableFileError, match=reason):
@@ -97,8 +97,8 @@ def test_a_run_that_cannot_be_read_is_not_retried(
     assert {"dead": [DEAD.name, f"{DEAD.name}.why"]} == inside(site)
 
 
-def test_a_mended_run_is_retried(site: CommandSite, layout: Layout) -> None:
-    """The reason goes with the letter; runs always go through todo/."""
+def test_a_repaired_run_is_retried(site: CommandSite, layout: Layout) -> None:
+    """Its reason is removed with the dead letter; a run always goes to todo/."""
     site.bury(DEAD.name, b"{", origin="open")
     (site.spool / "dead" / DEAD.name).write_bytes(codec.encode(DEAD))
     retry(layout, DEAD.name)
@@ -108,7 +108,7 @@ def test_a_mended_run_is_retried(site: CommandSite, layout: Layout) -> None:
 
 @pytest.mark.parametrize("name", [EVENT, "odd\n\x1b[0m name"])
 def test_a_file_goes_back_where_it_came_from(site: CommandSite, layout: Layout, name: str) -> None:
-    """Under its own name."""
+    """It gets its original name."""
     buried = site.bury(name, b"contents")
 
     assert "is put back into new/" == retry(layout, buried)
@@ -117,7 +117,7 @@ def test_a_file_goes_back_where_it_came_from(site: CommandSite, layout: Layout, 
 
 
 def test_an_event_without_its_reason_goes_back_to_new(site: CommandSite, layout: Layout) -> None:
-    """Its name says what it is."""
+    """Its name shows that it is an event."""
     (site.spool / "dead" / EVENT).write_text("end\n")
     retry(layout, EVENT)
 
@@ -125,7 +125,7 @@ def test_an_event_without_its_reason_goes_back_to_new(site: CommandSite, layout:
 
 
 def test_a_file_of_unknown_origin_is_not_retried(site: CommandSite, layout: Layout) -> None:
-    """Nobody knows where it belongs."""
+    """Its reason is missing, so its directory is unknown."""
     (site.spool / "dead" / "odd").touch()
 
     with pytest.raises(BadFileError, match="the directory that it came from is not known"):
@@ -133,10 +133,10 @@ def test_a_file_of_unknown_origin_is_not_retried(site: CommandSite, layout: Layo
 
 
 @pytest.mark.parametrize("origin", ["../state/drain.json", "other"])
-def test_a_reason_of_another_file_leads_nowhere(
+def test_a_reason_about_another_file_is_refused(
     site: CommandSite, layout: Layout, origin: str
 ) -> None:
-    """A letter is renamed within the spool alone."""
+    """A dead letter is never renamed to a path outside its directory."""
     site.bury("odd")
     why = site.spool / "dead" / "odd.why"
     why.write_text(json.dumps(json.loads(why.read_text()) | {"name": origin}))
@@ -146,7 +146,7 @@ def test_a_reason_of_another_file_leads_nowhere(
 
 
 def test_a_file_does_not_replace_another(site: CommandSite, layout: Layout) -> None:
-    """Somebody put one of its name there again."""
+    """Another program has put a file of the same name there."""
     site.bury(EVENT)
     site.put_event(EVENT)
 
@@ -154,8 +154,8 @@ def test_a_file_does_not_replace_another(site: CommandSite, layout: Layout) -> N
         retry(layout, EVENT)
 
 
-def test_a_letter_that_is_gone_is_said_to_be(site: CommandSite, layout: Layout) -> None:
-    """Its reason alone is no letter."""
+def test_a_missing_dead_letter_raises_file_not_found(site: CommandSite, layout: Layout) -> None:
+    """A reason alone is no dead letter."""
     site.bury(EVENT)
     (site.spool / "dead" / EVENT).unlink()
 
@@ -168,7 +168,7 @@ def test_a_letter_that_is_gone_is_said_to_be(site: CommandSite, layout: Layout) 
 def test_a_dry_run_changes_nothing(
     site: CommandSite, layout: Layout, deed: object, run: Run
 ) -> None:
-    """And says what would be done."""
+    """It returns what would be done."""
     site.put(Directory.DEAD, run)
     site.bury(EVENT)
     before = inside(site)

@@ -43,7 +43,7 @@ def story(caplog: pytest.LogCaptureFixture, job_id: int) -> list[str]:
 
 
 def test_the_start_of_a_job_can_be_followed(world: World, caplog: pytest.LogCaptureFixture) -> None:
-    """From its event to the file in open/."""
+    """The log goes from the event to the file in open/."""
     world.texts[7] = (SCRIPT, "JobId=7")
     world.begin(7)
     world.run()
@@ -66,7 +66,7 @@ def test_the_start_of_a_job_can_be_followed(world: World, caplog: pytest.LogCapt
 
 
 def test_the_end_of_a_job_can_be_followed(world: World, caplog: pytest.LogCaptureFixture) -> None:
-    """To the removal of its file."""
+    """The log ends with the removal of the run file."""
     world.begin(7)
     world.run()
     story(caplog, 7)
@@ -90,10 +90,10 @@ def test_the_end_of_a_job_can_be_followed(world: World, caplog: pytest.LogCaptur
     ] == story(caplog, 7)
 
 
-def test_a_stop_that_is_held_says_until_when(
+def test_the_log_shows_until_when_a_stop_is_held(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """And that the job list has released it."""
+    """It also shows that the job list has released the stop."""
     world.backend.version = Version(1, 5, 4)
     world.begin(7)
     world.run()
@@ -109,8 +109,8 @@ def test_a_stop_that_is_held_says_until_when(
     assert f"start={NOON} is in cc-backend's job list" in story(caplog, 7)
 
 
-def test_a_start_that_waits_says_why(world: World, caplog: pytest.LogCaptureFixture) -> None:
-    """Until when, and what the server has answered."""
+def test_the_log_shows_why_a_start_waits(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    """It shows the server's answer and where the run is stored."""
     world.backend.answers[7] = Reason.UNKNOWN_HOST
     world.begin(7)
     world.run(10.0)
@@ -121,7 +121,7 @@ def test_a_start_that_waits_says_why(world: World, caplog: pytest.LogCaptureFixt
 
 
 def test_no_text_of_a_user_is_in_the_log(world: World, caplog: pytest.LogCaptureFixture) -> None:
-    """Neither script nor description nor comment."""
+    """Script, description, comments and job name stay out of it."""
     world.texts[7] = (SCRIPT, "JobId=7 Command=/home/ada/hunter3")
     world.begin(7, comment="hunter4", admin_comment="hunter5", name="hunter6")
     world.run()
@@ -132,8 +132,8 @@ def test_no_text_of_a_user_is_in_the_log(world: World, caplog: pytest.LogCapture
     assert "hunter" not in caplog.text
 
 
-def test_what_slurm_does_not_know_is_said(caplog: pytest.LogCaptureFixture, world: World) -> None:
-    """By the controller and by accounting; an error has its own message."""
+def test_unknown_jobs_are_logged(caplog: pytest.LogCaptureFixture, world: World) -> None:
+    """The controller and accounting are both named; an error has its own message."""
     broken = SlurmError("cannot be read", reason=FailureReason.FAILED)
     row = replace(world.job(7), state="REQUEUED", restart_count=2, flags=("REQUEUE",))
     log_records([7, 8], {8: broken})
@@ -150,8 +150,8 @@ def test_what_slurm_does_not_know_is_said(caplog: pytest.LogCaptureFixture, worl
     ] == [record.getMessage() for record in caplog.records]
 
 
-def test_every_conclusion_is_said(caplog: pytest.LogCaptureFixture, world: World) -> None:
-    """Also that there is none."""
+def test_every_conclusion_is_logged(caplog: pytest.LogCaptureFixture, world: World) -> None:
+    """The log also says when there is nothing new."""
     world.hook("start", 7)
     world.hook("stop", 7)
     first, second = world.parts.scanner.scan(world.moment)
@@ -183,7 +183,7 @@ def test_every_conclusion_is_said(caplog: pytest.LogCaptureFixture, world: World
 
 
 def test_a_drain_is_switched_to_debug_without_a_restart(tmp_path: Path) -> None:
-    """It shows its commands and requests then, but neither the token nor the job's script."""
+    """It then logs commands and requests, but neither the token nor the job's script."""
     with StubServer(Model(version="1.4.4", token=TOKEN)) as server:
         drain = DrainProcess(tmp_path, server)
         drain.site.document["cc-backend"]["host"] = server.url

@@ -19,8 +19,8 @@ def world(tmp_path: Path) -> World:
     return World(tmp_path)
 
 
-def test_nobody_is_charged_while_no_other_run_is_accepted(world: World) -> None:
-    """However long it lasts, and although the probe succeeds."""
+def test_no_run_is_charged_while_no_other_run_is_accepted(world: World) -> None:
+    """This holds for any duration, and although the probe succeeds."""
     world.begin(1)
     world.begin(2)
     world.backend.answers = {1: Reason.UNEXPECTED, 2: Reason.UNEXPECTED}
@@ -31,7 +31,7 @@ def test_nobody_is_charged_while_no_other_run_is_accepted(world: World) -> None:
 
 
 def test_a_run_that_fails_alone_is_charged(world: World) -> None:
-    """Another one was accepted between its two failures; `show` says what to do."""
+    """Another run was accepted between its two failures; `show` says what to do."""
     world.backend.answers[1] = Reason.UNEXPECTED
     world.begin(1)
     world.begin(2)
@@ -45,7 +45,7 @@ def test_a_run_that_fails_alone_is_charged(world: World) -> None:
 
 
 def test_a_run_that_always_fails_alone_becomes_a_dead_letter(world: World) -> None:
-    """After a day or so, and after 24 charged attempts."""
+    """This takes about a day and 24 charged attempts."""
     world.backend.answers[1] = Reason.TOKEN_REFUSED
     world.begin(1)
     for job_id in range(2, 60):
@@ -60,7 +60,7 @@ def test_a_run_that_always_fails_alone_becomes_a_dead_letter(world: World) -> No
 
 
 def test_a_failing_kind_of_request_is_tried_one_by_one(world: World) -> None:
-    """Single starts find out when they are accepted again; stops go on meanwhile."""
+    """Single starts detect that starts are accepted again; stops continue meanwhile."""
     world.begin(1)
     world.run(6)
     world.backend.answers = dict.fromkeys(range(2, 12), Reason.DATABASE)
@@ -79,10 +79,10 @@ def test_a_failing_kind_of_request_is_tried_one_by_one(world: World) -> None:
 
 
 @pytest.mark.parametrize("change", ["gone", "damaged"])
-def test_a_failed_run_that_is_no_more_does_not_hold_back_the_others(
+def test_a_missing_or_damaged_failed_run_does_not_delay_the_others(
     world: World, change: str
 ) -> None:
-    """Of the runs that failed one is sent at a time; this one cannot be sent."""
+    """Failed runs are sent one at a time; this one cannot be sent."""
     world.run()
     world.backend.answers = {1: Reason.BROKEN, 2: Reason.BROKEN}
     start = int(world.now)
@@ -103,10 +103,10 @@ def test_a_failed_run_that_is_no_more_does_not_hold_back_the_others(
     assert {2, 3} == {job_id for job_id, _ in world.backend.rows}
 
 
-def test_a_failed_run_that_is_gone_while_it_is_sent_does_not_hold_back_the_others(
+def test_a_failed_run_removed_while_it_is_sent_does_not_delay_the_others(
     world: World,
 ) -> None:
-    """Its answer finds nobody."""
+    """The answer belongs to no run in the store."""
     world.run()
     world.backend.answers = {1: Reason.BROKEN, 2: Reason.BROKEN}
     for job_id in (1, 2, 3):

@@ -19,8 +19,8 @@ def world(tmp_path: Path) -> World:
     return World(tmp_path)
 
 
-def test_a_reply_about_a_run_that_is_gone_changes_nothing(world: World) -> None:
-    """An operator discarded it meanwhile."""
+def test_a_reply_about_a_removed_run_changes_nothing(world: World) -> None:
+    """An administrator discarded the run meanwhile."""
     world.run()
     before = world.files()
     world.delivery.replies.take_result(request(7), result(), world.moment)
@@ -28,8 +28,8 @@ def test_a_reply_about_a_run_that_is_gone_changes_nothing(world: World) -> None:
     assert before == world.files()
 
 
-def test_a_reply_about_a_run_that_is_damaged_meanwhile(world: World) -> None:
-    """It is set aside; the answer is lost with it."""
+def test_a_run_damaged_while_it_is_sent_becomes_a_dead_letter(world: World) -> None:
+    """Its reply is dropped."""
     stored(world, 1)
     entry_of(world, 1).in_flight = RequestKind.START
     (world.root / "todo" / NAME).write_text("{")
@@ -38,8 +38,8 @@ def test_a_reply_about_a_run_that_is_damaged_meanwhile(world: World) -> None:
     assert {"dead": [NAME, f"{NAME}.why"]} == world.files()
 
 
-def test_a_reply_about_a_run_that_cannot_be_read_now(world: World) -> None:
-    """Its start is sent again: cc-backend knows it as the same."""
+def test_a_run_unreadable_at_its_reply_is_sent_again(world: World) -> None:
+    """cc-backend recognizes the repeated start as the same job."""
     stored(world, 1)
     entry_of(world, 1).in_flight = RequestKind.START
     world.backend.rows[1, NOON] = "running"
@@ -51,8 +51,8 @@ def test_a_reply_about_a_run_that_cannot_be_read_now(world: World) -> None:
 
 
 @pytest.mark.parametrize("topic", list(Topic))
-def test_a_question_that_was_not_asked_says_nothing(world: World, topic: Topic) -> None:
-    """It comes back when the drain ends."""
+def test_a_query_that_was_not_sent_changes_nothing(world: World, topic: Topic) -> None:
+    """The sender returns it unsent when the drain ends."""
     before = world.health.state
     world.delivery.questions.take(ServerQuery(topic=topic), None, world.moment)
 
@@ -60,7 +60,7 @@ def test_a_question_that_was_not_asked_says_nothing(world: World, topic: Topic) 
 
 
 def test_a_run_that_was_not_sent_is_due_again(world: World) -> None:
-    """Its request stood behind one that hung."""
+    """Its request was queued behind one that hung."""
     stored(world, 1)
     entry = entry_of(world, 1)
     entry.retry_at = 0.0

@@ -22,10 +22,10 @@ def world(tmp_path: Path) -> World:
     return World(tmp_path)
 
 
-def test_a_run_that_ends_the_drain_again_and_again_is_left_alone_for_an_hour(
+def test_a_run_that_crashes_the_drain_three_times_is_skipped_for_an_hour(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """It was being mapped at each of three deaths; nothing is buried for it."""
+    """It was being mapped at each of three crashes; it does not become a dead letter."""
     world.service.close()
     (world.state / "handling").write_bytes(f"3 {NAME}".encode())
     world.boot()
@@ -40,12 +40,12 @@ def test_a_run_that_ends_the_drain_again_and_again_is_left_alone_for_an_hour(
     )
     assert {"open": [f"2-{NOON}.json"], "todo": [NAME]} == world.files()
     world.now += HOUR
-    world.run(6)  # its comments are read again before
+    world.run(6)  # the drain first reads the job's comments again
     assert {1, 2} == {job_id for job_id, _ in world.backend.rows}
 
 
 def test_a_new_run_is_tried_again_in_a_minute_if_the_state_directory_is_full(world: World) -> None:
-    """Its name cannot be noted before it is mapped: no fault of the run, and soon repaired."""
+    """Its name cannot be recorded before it is mapped; the run itself has no fault."""
 
     def fail(*_: Any) -> int:
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -61,10 +61,10 @@ def test_a_new_run_is_tried_again_in_a_minute_if_the_state_directory_is_full(wor
     assert ({(1, NOON): "running"}, {}) == (world.backend.rows, alarms(world))
 
 
-def test_a_run_that_our_own_code_cannot_map_is_left_alone_for_an_hour(
+def test_a_run_that_our_own_code_cannot_map_is_skipped_for_an_hour(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The others go on, and nothing is buried for a fault of ours."""
+    """Other runs are delivered, and an internal error makes no dead letter."""
     document = world.composer.document
 
     def fail(run: Run, *args: Any, **facts: Any) -> Any:
@@ -94,7 +94,7 @@ def test_a_run_that_our_own_code_cannot_map_is_left_alone_for_an_hour(
 def test_a_failing_file_system_is_logged_once(
     world: World, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is no full disk: an operator must look; when it works again, that is said too."""
+    """An administrator must look at this error; the log also says when the spool works again."""
     caplog.set_level(logging.INFO)
     world.begin(1)
     with monkeypatch.context() as patched:
@@ -118,7 +118,7 @@ def test_a_failing_file_system_is_logged_once(
 
 
 def test_a_crash_is_counted_against_the_run_that_is_mapped(world: World) -> None:
-    """The name is on disk while its request is made."""
+    """The run's name is on disk while its request is made."""
     seen: list[bytes] = []
     cluster = world.composer.cluster
 

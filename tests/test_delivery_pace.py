@@ -1,4 +1,4 @@
-"""Runs are started no faster than they can be stopped, so that few are written in between."""
+"""Starts of ended runs are sent no faster than their stops, so that few are written in between."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ def world(tmp_path: Path) -> World:
     return World(tmp_path)
 
 
-def test_ended_runs_are_started_only_as_fast_as_stops_flow(world: World) -> None:
-    """A run whose stop follows at once is never written; until the next group the others wait."""
+def test_starts_of_ended_runs_wait_for_their_stops(world: World) -> None:
+    """A run whose stop follows at once is never written; the others wait until the next group."""
     for job_id in range(1, 31):
         world.begin(job_id)
         world.end(job_id)

@@ -1,4 +1,4 @@
-"""What the requests of the drain say, and when they are sent."""
+"""What the requests of the drain contain, and when they are sent."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ def world(tmp_path: Path) -> World:
 
 
 @pytest.mark.parametrize("reason", [Reason.TIMED_OUT, Reason.BROKEN, Reason.BUSY])
-def test_a_start_that_may_have_arrived_says_so(world: World, reason: Reason) -> None:
-    """A duplicate may be itself then."""
+def test_a_repeated_start_is_marked_as_maybe_sent(world: World, reason: Reason) -> None:
+    """A duplicate may then be the same start."""
     world.backend.answers[1] = reason
     world.begin(1)
     world.run(6)
@@ -38,7 +38,7 @@ def test_a_start_that_may_have_arrived_says_so(world: World, reason: Reason) -> 
 def test_a_start_waits_only_once_for_a_flush(
     world: World, version: Version, maybe_sent: list[bool]
 ) -> None:
-    """Something in front may refuse it each time with its texts; then it is visible, if stored."""
+    """A proxy may reject the start with its texts each time; after a flush the row is visible."""
     world.backend.version = version
     world.run(60)
     world.begin(1)
@@ -56,7 +56,7 @@ def test_a_start_waits_only_once_for_a_flush(
 
 
 def test_a_monitoring_status_of_the_sweeper_is_sent(world: World) -> None:
-    """Its event may say that a job was not monitored."""
+    """The sweeper's event may say that a job was not monitored."""
     world.slurm.records[1] = world.job(1)
     world.hook("start", 1, extras="monitoring_status=0\n")
     world.run()
@@ -64,8 +64,8 @@ def test_a_monitoring_status_of_the_sweeper_is_sent(world: World) -> None:
     assert [0] == [document["monitoringStatus"] for document in world.backend.documents]
 
 
-def test_a_stop_carries_the_word_of_slurm(world: World) -> None:
-    """An old server may need another one for it."""
+def test_a_stop_has_the_job_state_of_slurm(world: World) -> None:
+    """An old server may need another state in its place."""
     world.begin(1)
     world.run(6)
     world.end(1, "OUT_OF_MEMORY")
@@ -77,10 +77,10 @@ def test_a_stop_carries_the_word_of_slurm(world: World) -> None:
 @pytest.mark.parametrize(
     ("version", "probes"), [(None, 1), (Version(1, 4, 3), 0), (Version(1, 4, 4), 0)]
 )
-def test_an_answer_of_another_server_is_noticed(
+def test_an_answer_of_another_server_version_is_recorded(
     world: World, version: Version | None, probes: int
 ) -> None:
-    """It was upgraded; one that refuses our dialect is asked for its version at once."""
+    """The server was upgraded; if the answer shows no version, a probe asks for it at once."""
     stored(world, 1)
     world.run(60)
     before = len(calls(world, "probe"))
@@ -97,7 +97,7 @@ def test_an_answer_of_another_server_is_noticed(
 def test_a_start_that_stays_in_the_future_is_logged_once(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """It is looked at every few seconds, and goes after a minute."""
+    """The drain checks it every few seconds, and sends it after a minute."""
     world.begin(1, start_time=NOON + 1000)
     world.run(40)
     assert {} == world.backend.rows
@@ -108,7 +108,7 @@ def test_a_start_that_stays_in_the_future_is_logged_once(
 
 
 def test_a_due_probe_is_the_next_moment(world: World) -> None:
-    """Its time may come after a pass has asked what is due."""
+    """The probe may become due after a pass has asked what is due."""
     stored(world, 1)
     retry_at = world.health.state.server.retry_at
     world.now = retry_at + 1.0
@@ -126,7 +126,7 @@ def test_an_outstanding_probe_has_no_next_moment(world: World) -> None:
 
 
 def test_the_next_moment_is_that_of_the_next_try(world: World) -> None:
-    """Of the server, or of a kind of requests; none while nothing has failed."""
+    """It is a retry of the server or of a kind of requests; there is none before a failure."""
     assert None is world.delivery.next_time(world.moment)
     stored(world, 1)
     assert world.health.state.server.retry_at == world.delivery.next_time(world.moment)

@@ -22,7 +22,7 @@ def world(tmp_path: Path) -> World:
 
 
 def requeued(world: World) -> None:
-    """Let a job's second run begin, whose first one was delivered long ago and is forgotten."""
+    """Start a job's second run; its first run was delivered long ago and has no run file."""
     world.backend.rows[1, NOON - 600] = "completed"
     world.slurm.rows.append(
         replace(world.job(1), start_time=NOON - 600, end_time=NOON - 60, state="REQUEUED")
@@ -31,7 +31,7 @@ def requeued(world: World) -> None:
 
 
 def lose_first_answer(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let cc-backend delete a row whose answer does not arrive."""
+    """Make cc-backend delete a row and lose its answer, once."""
     delete = world.backend.delete
     lost = [ReplyVerdict(Reason.TIMED_OUT)]
 
@@ -57,7 +57,7 @@ def test_a_row_whose_deletion_was_not_answered_does_not_block_the_second_run(
 
 
 def test_a_retry_does_not_wait_for_the_flush(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An administrator has seen that the row of the first run is gone."""
+    """An administrator has seen that the row of the first run is removed."""
     world.backend.version = NEW
     lose_first_answer(world, monkeypatch)
     world.run()
@@ -94,7 +94,7 @@ def test_a_row_that_comes_back_is_deleted_again_after_growing_waits(
 
 
 def test_a_start_waits_for_the_proof_that_both_are_the_same_job(world: World) -> None:
-    """Accounting knows, and takes its time; nothing else is sent for the run meanwhile."""
+    """Accounting is slow to answer; nothing else is sent for the run meanwhile."""
     world.run()
     requeued(world)
     with held(world.parts.slurm.accounting, world):
@@ -113,7 +113,7 @@ def test_a_start_waits_for_the_proof_that_both_are_the_same_job(world: World) ->
 def test_a_row_is_deleted_only_when_its_run_is_out_of_the_spool(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A crash in between would bring the run back, to be started and stopped once more."""
+    """A crash in between would restore the run, to be started and stopped once more."""
     started(world)
     seen: list[bool] = []
     delete = world.backend.delete
@@ -134,7 +134,7 @@ def test_a_row_is_deleted_only_when_its_run_is_out_of_the_spool(
 
 
 def test_an_end_that_comes_before_the_proof_is_not_lost(world: World) -> None:
-    """The run is replaced, started and stopped."""
+    """The earlier row is replaced, and the run is started and stopped."""
     world.run()
     requeued(world)
     start = int(world.now)
@@ -148,8 +148,8 @@ def test_an_end_that_comes_before_the_proof_is_not_lost(world: World) -> None:
     assert {} == world.files()
 
 
-def test_a_run_that_is_gone_before_the_proof_comes_is_forgotten(world: World) -> None:
-    """Somebody took its file away."""
+def test_a_run_removed_before_the_proof_comes_is_dropped(world: World) -> None:
+    """Another program removed its file."""
     world.run()
     requeued(world)
     start = int(world.now)
@@ -161,7 +161,7 @@ def test_a_run_that_is_gone_before_the_proof_comes_is_forgotten(world: World) ->
     assert ({}, [1]) == (world.files(), calls(world, "start"))
 
 
-def test_a_run_that_is_over_and_stays_unreported_by_policy_is_removed(tmp_path: Path) -> None:
+def test_an_ended_run_that_is_unreported_by_policy_is_removed(tmp_path: Path) -> None:
     """Its end came before the proof."""
     world = World(tmp_path, replace_earlier=False)
     world.run()
@@ -175,8 +175,8 @@ def test_a_run_that_is_over_and_stays_unreported_by_policy_is_removed(tmp_path: 
     assert ({(1, NOON - 600): "completed"}, {}) == (world.backend.rows, world.files())
 
 
-def test_a_run_before_a_stranger_becomes_a_dead_letter_in_the_end(world: World) -> None:
-    """cc-backend takes runs of one id in order alone; the request lies beside the reason."""
+def test_a_run_older_than_another_job_of_its_id_becomes_a_dead_letter(world: World) -> None:
+    """cc-backend accepts runs of one id only in order; the request is stored with the reason."""
     stored(world, 1)
     entry = entry_of(world, 1)
     run = replace(world.stored("todo", 1), attempts=23)

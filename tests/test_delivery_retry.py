@@ -20,8 +20,8 @@ def world(tmp_path: Path) -> World:
     return World(tmp_path)
 
 
-def parked(world: World, *job_ids: int) -> None:
-    """Let runs wait for an hour because each of them failed alone."""
+def delayed(world: World, *job_ids: int) -> None:
+    """Make runs wait for an hour because each of them failed alone."""
     stored(world, *job_ids)
     for job_id in job_ids:
         entry = entry_of(world, job_id)
@@ -33,8 +33,8 @@ def parked(world: World, *job_ids: int) -> None:
 
 
 def test_a_waiting_run_is_tried_at_once_when_it_is_retried(world: World) -> None:
-    """The others wait on."""
-    parked(world, 1, 2)
+    """The other runs keep waiting."""
+    delayed(world, 1, 2)
     world.delivery.retry_now(1, world.moment)
     world.run()
 
@@ -42,8 +42,8 @@ def test_a_waiting_run_is_tried_at_once_when_it_is_retried(world: World) -> None
 
 
 def test_all_waiting_runs_are_tried_at_once_when_all_are_retried(world: World) -> None:
-    """Those that are only stored, too."""
-    parked(world, 1, 2)
+    """This includes runs that are stored but not loaded."""
+    delayed(world, 1, 2)
     world.store.unload(entry_of(world, 2), world.moment)
     world.delivery.retry_now(0, world.moment)
     world.run()
@@ -52,7 +52,7 @@ def test_all_waiting_runs_are_tried_at_once_when_all_are_retried(world: World) -
 
 
 def test_a_retry_of_all_tries_server_and_unknown_names_at_once(world: World) -> None:
-    """What was wrong there may be right now."""
+    """Their cause may be repaired by now."""
     world.backend.answers = {1: Reason.UNKNOWN_HOST}
     world.begin(1)
     world.run()
@@ -67,7 +67,7 @@ def test_a_retry_of_all_tries_server_and_unknown_names_at_once(world: World) -> 
 
 
 def test_a_retry_leaves_the_stop_hold(world: World) -> None:
-    """A stop that comes too early closes a stranger's job."""
+    """A stop that comes too early can close the wrong job."""
     world.backend.version = NEW
     world.backend.is_cached = True
     world.begin(1)
@@ -80,8 +80,8 @@ def test_a_retry_leaves_the_stop_hold(world: World) -> None:
     assert [] == calls(world, "stop")
 
 
-def test_a_retry_passes_by_what_is_under_way_or_has_nothing_to_send(world: World) -> None:
-    """There is nothing to hurry."""
+def test_a_retry_skips_runs_in_flight_and_runs_with_nothing_to_send(world: World) -> None:
+    """There is no waiting time to end."""
     entry = started(world)
     world.delivery.retry_now(1, world.moment)
     world.begin(2)
@@ -93,9 +93,9 @@ def test_a_retry_passes_by_what_is_under_way_or_has_nothing_to_send(world: World
         assert (RequestKind.START, None) == (entry_of(world, 2).in_flight, entry.next_request)
 
 
-def test_a_retry_of_what_cannot_be_read_now_changes_nothing(world: World) -> None:
-    """The file is tried again in its turn."""
-    parked(world, 1)
+def test_a_retry_of_an_unreadable_run_changes_nothing(world: World) -> None:
+    """The file is read again at its next retry."""
+    delayed(world, 1)
     with unreadable(world, OSError(errno.EIO, "no luck")):
         world.delivery.retry_now(1, world.moment)
         world.run(2)

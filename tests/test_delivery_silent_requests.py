@@ -1,4 +1,4 @@
-"""Requests without an answer do not hold up other runs."""
+"""Requests without an answer do not delay other runs."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ def world(tmp_path: Path) -> World:
     return World(tmp_path)
 
 
-def test_one_silent_start_does_not_hold_up_the_others(world: World) -> None:
-    """They go through the second connection, and those behind the silent one too."""
+def test_a_silent_start_does_not_delay_the_others(world: World) -> None:
+    """They use the second connection, even those queued behind the silent start."""
     world.run()
     first, *_ = world.delivery.workers.starts.workers
     with held(first, world):
@@ -36,7 +36,7 @@ def test_one_silent_start_does_not_hold_up_the_others(world: World) -> None:
 
 
 def fail_once(world: World, *job_ids: int) -> None:
-    """Let the requests of some runs fail, and others be accepted in between."""
+    """Make the requests of some runs fail, and have others accepted in between."""
     world.run()
     world.backend.answers = dict.fromkeys(job_ids, Reason.BROKEN)
     for job_id in (*job_ids, 99):
@@ -45,7 +45,7 @@ def fail_once(world: World, *job_ids: int) -> None:
     world.backend.answers.clear()
 
 
-def test_a_silent_run_that_failed_before_does_not_hold_up_others_that_failed(world: World) -> None:
+def test_a_silent_run_that_failed_before_does_not_delay_other_failed_runs(world: World) -> None:
     """A lost answer is soon repaired, whatever another run does to the server."""
     fail_once(world, 1, 2)
     entry_of(world, 2).retry_at = world.now + 10
@@ -59,7 +59,7 @@ def test_a_silent_run_that_failed_before_does_not_hold_up_others_that_failed(wor
 
 
 def test_silent_runs_that_failed_before_leave_a_connection_for_new_runs(world: World) -> None:
-    """However many of them there are."""
+    """This holds for any number of silent runs."""
     fail_once(world, 1, 2, 3, 4)
     first, second, _ = world.delivery.workers.starts.workers
     with held(first, world) as one, held(second, world) as two:
@@ -71,8 +71,8 @@ def test_silent_runs_that_failed_before_leave_a_connection_for_new_runs(world: W
         assert {5, 99} == {job_id for job_id, _ in world.backend.rows}
 
 
-def test_a_silent_stop_does_not_hold_up_the_others(world: World) -> None:
-    """As with starts."""
+def test_a_silent_stop_does_not_delay_the_others(world: World) -> None:
+    """Stops have a second connection as starts have."""
     for job_id in (1, 2, 3):
         world.begin(job_id)
     world.run(6)

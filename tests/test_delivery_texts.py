@@ -1,4 +1,4 @@
-"""Script and description: refused with the start, or added to the row after it."""
+"""Script and description: rejected with the start, or added to the row after it."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ def world(tmp_path: Path) -> World:
     return World(tmp_path)
 
 
-def test_a_run_that_something_in_front_refuses_goes_without_its_texts(
+def test_a_run_that_a_proxy_rejects_is_sent_without_its_texts(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """And the texts that it has are tried by themselves where the server can add them."""
+    """The drain then sends its texts separately, where the server can add them."""
     world.backend.version = NEW
     world.texts[1] = ("#!/bin/sh\nrm -rf /\n", None)
-    dislike_scripts(world)
+    reject_scripts(world)
     world.begin(1)
     world.begin(2)
     world.run(20)
@@ -45,7 +45,7 @@ def test_a_run_that_something_in_front_refuses_goes_without_its_texts(
 
 
 def test_a_start_that_was_not_sent_keeps_its_texts(world: World) -> None:
-    """An expired token is noticed here; nothing in front of the server disliked the script."""
+    """An expired token is found before sending; no proxy has rejected the script."""
     world.backend.version = NEW
     world.texts[1] = ("#!/bin/sh\n", None)
     had_script: list[bool] = []
@@ -64,11 +64,11 @@ def test_a_start_that_was_not_sent_keeps_its_texts(world: World) -> None:
     assert len(had_script) > SLIM_FAILURES
 
 
-def test_a_start_without_texts_is_stored_with_what_is_to_be_added(world: World) -> None:
-    """A kill before that loses nothing."""
+def test_a_start_without_texts_is_stored_with_the_texts_to_add(world: World) -> None:
+    """If the drain is killed before it adds them, no text is lost."""
     world.backend.version = NEW
     world.texts[1] = ("#!/bin/sh\n", "JobId=1")
-    dislike_scripts(world)
+    reject_scripts(world)
     world.begin(1)
     world.begin(2)
     edit = world.backend.edit_meta
@@ -86,8 +86,8 @@ def test_a_start_without_texts_is_stored_with_what_is_to_be_added(world: World) 
     assert [TEXTS, TEXTS] == stored
 
 
-def dislike_scripts(world: World) -> None:
-    """Let a firewall refuse starts that hold a script."""
+def reject_scripts(world: World) -> None:
+    """Make a firewall reject starts that contain a script."""
     start = world.backend.start
 
     def refuse(document: dict[str, Any], *, maybe_sent: bool = False) -> ApiReply:
@@ -100,7 +100,7 @@ def dislike_scripts(world: World) -> None:
 
 
 def with_text(world: World, *texts: str) -> PendingRun:
-    """Return a started run with script and description of which some are to be added."""
+    """Return a started run with script and description, of which some are to be added."""
     entry = started(world)
     run = replace(world.stored("open", 1), script="#!/bin/sh\n", description="JobId=1")
     world.store.persist(entry, run, world.moment)
@@ -110,13 +110,13 @@ def with_text(world: World, *texts: str) -> PendingRun:
 
 
 def payloads(world: World) -> list[tuple[str, str]]:
-    """Return the texts that were added."""
+    """Return the texts that were added to rows."""
     found = [each["payload"] for each in world.backend.documents if "payload" in each]
     return [(each["key"], each["value"]) for each in found]
 
 
 def test_late_texts_are_added_to_the_row(world: World) -> None:
-    """One after the other; the run itself is not touched."""
+    """They are added one after the other; the run itself does not change."""
     world.backend.version = NEW
     with_text(world, *TEXTS)
     world.run(2)
@@ -127,7 +127,7 @@ def test_late_texts_are_added_to_the_row(world: World) -> None:
 
 
 def test_late_texts_are_added_after_the_drain_was_killed(world: World) -> None:
-    """The run's file says which are still to be sent, until they have been."""
+    """The run file lists the texts still to be sent, until they have been sent."""
     world.backend.version = NEW
     with_text(world, *TEXTS)
     world.store.flush(world.moment)
@@ -139,13 +139,13 @@ def test_late_texts_are_added_after_the_drain_was_killed(world: World) -> None:
     world.end(1)
     world.run(400)
 
-    assert [] == before  # an open run is read when there is something to do about it
+    assert [] == before  # an open run is read when it has something to send
     assert [("jobScript", "#!/bin/sh\n"), ("slurmInfo", "JobId=1")] == payloads(world)
     assert {(1, NOON): "completed"} == world.backend.rows
 
 
 def test_an_old_server_is_not_asked_to_add_texts(world: World) -> None:
-    """Only from 1.5.0 on it can name the row."""
+    """A server older than 1.5.0 cannot identify the row."""
     entry = with_text(world, *TEXTS)
     world.run(2)
 
@@ -163,7 +163,7 @@ def test_an_old_server_is_not_asked_to_add_texts(world: World) -> None:
 def test_texts_that_the_site_withholds_are_not_added(
     world: World, policy: MetadataPolicy, expected: list[str]
 ) -> None:
-    """Nor is an empty one put in their place."""
+    """No empty text is added in their place."""
     world.backend.version = NEW
     world.composer.metadata = policy
     entry = with_text(world, *TEXTS)
@@ -172,8 +172,8 @@ def test_texts_that_the_site_withholds_are_not_added(
     assert (expected, ()) == ([key for key, _ in payloads(world)], entry.new_texts)
 
 
-def test_a_text_that_cannot_be_added_is_left_out_after_some_tries(world: World) -> None:
-    """It delays the stop by seconds, and charges nobody."""
+def test_a_text_that_cannot_be_added_is_dropped_after_some_tries(world: World) -> None:
+    """It delays the stop by seconds, and charges no attempt to the run."""
     world.backend.version = NEW
     entry = with_text(world, "script")
     world.backend.answers = {1: Reason.BUSY}
@@ -187,8 +187,8 @@ def test_a_text_that_cannot_be_added_is_left_out_after_some_tries(world: World) 
     assert {(1, NOON): "completed"} == world.backend.rows
 
 
-def test_a_text_that_failed_leaves_the_next_one_its_tries(world: World) -> None:
-    """Each has as many."""
+def test_each_text_has_its_own_tries(world: World) -> None:
+    """A text that failed does not use up the tries of the next one."""
     world.backend.version = NEW
     with_text(world, *TEXTS)
     world.backend.answers = {1: Reason.DATABASE}
@@ -197,8 +197,8 @@ def test_a_text_that_failed_leaves_the_next_one_its_tries(world: World) -> None:
     assert 2 * MAX_META_FAILURES == len(calls(world, "edit_meta"))
 
 
-def test_a_run_that_is_over_does_not_wait_for_its_texts(world: World) -> None:
-    """Its stop goes at the first failure of each."""
+def test_an_ended_run_does_not_wait_for_its_texts(world: World) -> None:
+    """Its stop is sent after the first failure of each text."""
     world.backend.version = NEW
     entry = with_text(world, *TEXTS)
     entry.retry_at = world.now + 9
@@ -213,8 +213,8 @@ def test_a_run_that_is_over_does_not_wait_for_its_texts(world: World) -> None:
     assert [1] == calls(world, "stop")
 
 
-def test_a_text_that_is_refused_is_left_out(world: World) -> None:
-    """The run is not: a dead letter for a script would cost its stop."""
+def test_a_text_that_is_rejected_is_dropped(world: World) -> None:
+    """The run is kept: a dead letter because of a script would lose its stop."""
     world.backend.version = NEW
     entry = with_text(world, *TEXTS)
     world.backend.answers = {1: Reason.FEATURE_ABSENT}

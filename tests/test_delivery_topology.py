@@ -21,7 +21,7 @@ def world(tmp_path: Path) -> World:
 
 
 def test_a_start_waits_for_the_topology(world: World) -> None:
-    """Its hardware threads are computed from it, and no row can be corrected."""
+    """Hardware threads are computed from the topology, and no row can be corrected."""
     world.backend.topology = None
     world.begin(1, allocations=(NodeAllocation(name="n1", cores=(0, 1)),))
     world.begin(2)
@@ -34,7 +34,7 @@ def test_a_start_waits_for_the_topology(world: World) -> None:
     assert {1, 2} == {job_id for job_id, _ in world.backend.rows}
 
 
-def test_a_refused_query_of_the_topology_halts(world: World) -> None:
+def test_a_rejected_query_of_the_topology_halts_deliveries(world: World) -> None:
     """The token expires between the first probe and the topology that a start waits for."""
     world.backend.topology = None
     world.run()
@@ -47,7 +47,7 @@ def test_a_refused_query_of_the_topology_halts(world: World) -> None:
 
 
 def test_a_start_does_not_wait_for_the_topology_for_ever(world: World) -> None:
-    """After a quarter of an hour it goes without."""
+    """After a quarter of an hour it is sent without hardware threads."""
     world.backend.topology = None
     world.begin(1, allocations=(NodeAllocation(name="n1", cores=(0, 1)),))
     world.run(5)
@@ -60,7 +60,7 @@ def test_a_start_does_not_wait_for_the_topology_for_ever(world: World) -> None:
 
 
 def test_a_topology_that_was_read_is_never_missing(world: World) -> None:
-    """It is kept when it cannot be read for a while."""
+    """The drain keeps it while the topology cannot be read."""
     topology = ServerTopology()
     before = topology.is_missing(world.moment)
     topology.clusters = ()
@@ -69,7 +69,7 @@ def test_a_topology_that_was_read_is_never_missing(world: World) -> None:
 
 
 def lacks_host(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the topology that is known lack the host of job 1."""
+    """Remove the host of job 1 from the topology that the drain has read."""
     monkeypatch.setattr(world.composer, "needs_newer_topology", lambda run: run.job_id == 1)
     world.run(6)
     world.begin(1)
@@ -79,7 +79,7 @@ def lacks_host(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_start_on_a_new_host_has_the_topology_read_again(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """At once, not within the hour; then it goes, with what there is."""
+    """The drain reads it at once, not within the hour; then it sends the start in any case."""
     lacks_host(world, monkeypatch)
     before = world.delivery.builder.names.topology.read_at
     world.run(6)
@@ -91,7 +91,7 @@ def test_a_start_on_a_new_host_has_the_topology_read_again(
 def test_a_start_on_a_new_host_does_not_wait_for_the_topology_for_ever(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Others do not wait at all."""
+    """Other starts do not wait at all."""
     world.run(6)
     world.backend.topology = None
     lacks_host(world, monkeypatch)
@@ -108,7 +108,7 @@ def test_a_start_on_a_new_host_does_not_wait_for_the_topology_for_ever(
 def test_each_try_on_a_new_host_has_the_topology_read_again(
     world: World, monkeypatch: pytest.MonkeyPatch, reason: Reason
 ) -> None:
-    """A restart of the server may have brought the host; its threads must be in the row."""
+    """A restart of the server may have added the host; its threads must be in the row."""
     world.backend.answers[1] = reason
     lacks_host(world, monkeypatch)
     world.run(6)
@@ -125,7 +125,7 @@ def test_each_try_on_a_new_host_has_the_topology_read_again(
 def test_a_start_on_a_new_host_is_not_repeated_without_its_topology(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The connection may break because the server restarts with the host."""
+    """The connection may break because the server restarts to add the host."""
     world.backend.answers[1] = Reason.BROKEN
     lacks_host(world, monkeypatch)
     while 1 not in calls(world, "start"):
@@ -134,10 +134,8 @@ def test_a_start_on_a_new_host_is_not_repeated_without_its_topology(
     assert 1 == calls(world, "start").count(1)
 
 
-def test_a_host_that_is_not_known_is_logged_once(
-    world: World, caplog: pytest.LogCaptureFixture
-) -> None:
-    """However many runs of it were under way."""
+def test_an_unknown_host_is_logged_once(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    """This holds for any number of runs in flight on this host."""
     world.backend.answers = {1: Reason.UNKNOWN_HOST, 2: Reason.UNKNOWN_HOST}
     stored(world, 1, 2)
     world.run(60)
@@ -146,8 +144,8 @@ def test_a_host_that_is_not_known_is_logged_once(
     assert 1 == len(world.delivery.builder.names.hosts)
 
 
-def test_a_changed_topology_lets_the_runs_of_unknown_hosts_go(world: World) -> None:
-    """Within seconds: it is read again and again while a name is unknown."""
+def test_a_changed_topology_releases_the_runs_of_unknown_hosts(world: World) -> None:
+    """The drain reads the topology every few seconds while a name is unknown."""
     world.backend.answers = {1: Reason.UNKNOWN_HOST}
     world.begin(1)
     world.run(16)

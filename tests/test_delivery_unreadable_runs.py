@@ -1,4 +1,4 @@
-"""Run files that are damaged, gone or unreadable while they wait to be delivered."""
+"""Run files that are damaged, missing or unreadable while they wait to be delivered."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ def world(tmp_path: Path) -> World:
     return World(tmp_path)
 
 
-def test_a_run_file_that_was_damaged_is_set_aside(world: World) -> None:
-    """The others go on."""
+def test_a_damaged_run_file_becomes_a_dead_letter(world: World) -> None:
+    """The other runs are delivered."""
     stored(world, 1, 2)
     (world.root / "todo" / NAME).write_text("{")
     world.run(60)
@@ -28,7 +28,7 @@ def test_a_run_file_that_was_damaged_is_set_aside(world: World) -> None:
 
 
 def test_a_run_file_that_vanished_is_logged(world: World, caplog: pytest.LogCaptureFixture) -> None:
-    """Somebody removed it; nothing can be set aside."""
+    """Another program removed it, so there is no dead letter."""
     stored(world, 1, 2)
     (world.root / "todo" / NAME).unlink()
     world.run(60)
@@ -42,7 +42,7 @@ def test_a_run_file_that_vanished_is_logged(world: World, caplog: pytest.LogCapt
 def test_a_run_file_that_cannot_be_read_now_stays(
     world: World, caplog: pytest.LogCaptureFixture, number: int
 ) -> None:
-    """The fault is on our side: it is an alarm, and delivered within a minute of its end."""
+    """A local fault raises an alarm; the run is delivered within a minute after the fault ends."""
     stored(world, 1)
     with unreadable(world, OSError(number, "no luck")):
         world.run(200)
@@ -56,8 +56,8 @@ def test_a_run_file_that_cannot_be_read_now_stays(
 
 
 @pytest.mark.parametrize("change", ["gone", "damaged"])
-def test_an_unreadable_run_that_is_no_more_ends_the_alarm(world: World, change: str) -> None:
-    """Nothing is left to look at."""
+def test_a_removed_or_damaged_unreadable_run_ends_the_alarm(world: World, change: str) -> None:
+    """No unreadable file is left in todo/."""
     stored(world, 1)
     with unreadable(world, OSError(errno.EIO, "no luck")):
         world.run(61)
@@ -81,7 +81,7 @@ def test_an_error_without_a_text_is_named(world: World) -> None:
 
 
 def test_a_run_file_of_a_later_version_stays(world: World) -> None:
-    """Somebody went back to this program; the newer one will deliver it."""
+    """An administrator installed this older version again; the newer one will deliver the run."""
     stored(world, 1)
     (world.root / "todo" / NAME).write_text('{"version": 99}')
     world.run(100)
@@ -91,7 +91,7 @@ def test_a_run_file_of_a_later_version_stays(world: World) -> None:
 
 @pytest.mark.parametrize("is_loaded", [True, False])
 def test_an_end_is_not_lost_while_its_run_cannot_be_read(world: World, *, is_loaded: bool) -> None:
-    """Its event stays; what Slurm said counts, although it may have forgotten it by then."""
+    """Its event stays, and the drain keeps Slurm's answer, which Slurm may have purged by then."""
     world.begin(1)
     world.run(6)
     world.now += HOUR
@@ -112,8 +112,8 @@ def test_an_end_is_not_lost_while_its_run_cannot_be_read(world: World, *, is_loa
     assert ({(1, NOON): "completed"}, {}) == (world.backend.rows, world.files())
 
 
-def test_a_run_whose_file_is_gone_at_its_end_is_taken_from_slurm_again(world: World) -> None:
-    """Somebody removed it; the row is closed all the same."""
+def test_a_run_whose_file_is_missing_at_its_end_is_read_from_slurm_again(world: World) -> None:
+    """Another program removed the file; the row is still closed."""
     started(world)
     (world.root / "open" / NAME).unlink()
     world.end(1)
@@ -122,7 +122,7 @@ def test_a_run_whose_file_is_gone_at_its_end_is_taken_from_slurm_again(world: Wo
     assert ({(1, NOON): "completed"}, {}) == (world.backend.rows, world.files())
 
 
-def test_an_event_that_nobody_knows_and_that_is_gone_is_logged(
+def test_a_missing_event_of_an_unknown_job_is_logged(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
     """It cannot be moved to dead/ a day later."""

@@ -1,6 +1,6 @@
-"""The examples of the documentation: each command is run, and prints what the page shows.
+"""The examples of the documentation: run each command and compare it with what the page shows.
 
-`make doc-outputs` writes what they print now into the pages.
+`make doc-outputs` writes the current output into the pages.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ _PLACEHOLDERS = {"ID": "4711", "N": "3", "SECONDS": "60", "T": "2026-01-01", "..
 
 @pytest.fixture(scope="module", params=sorted({block.world for block in RUN}))
 def stage(request: pytest.FixtureRequest) -> Iterator[tuple[str, DocStage]]:
-    """Return each world that a page names, after its story."""
+    """Return each world that a page names, after its setup."""
     with world(request.param) as made:
         yield request.param, made
 
 
 def test_every_block_prints_what_the_page_shows(stage: tuple[str, DocStage]) -> None:
-    """In the order of the pages; times, ages and numbers that change from run to run may differ."""
+    """Blocks run in page order; times, ages and numbers that change from run to run may differ."""
     name, made = stage
     wrong = {}
     for block in (block for block in RUN if block.world == name):
@@ -44,20 +44,20 @@ def test_every_block_prints_what_the_page_shows(stage: tuple[str, DocStage]) -> 
     assert {} == wrong
 
 
-def test_every_world_is_shown() -> None:
-    """A world that no page needs is removed."""
+def test_every_world_is_used_by_a_page() -> None:
+    """A world that no page needs must be removed."""
     assert WORLDS.keys() == {block.world for block in RUN}
 
 
 @pytest.mark.parametrize("block", BLOCKS, ids=str)
-def test_a_block_is_left_out_for_a_known_reason(block: Block) -> None:
+def test_a_block_is_skipped_for_a_known_reason(block: Block) -> None:
     """Its mark names a world or one of a few reasons."""
     assert block.mark == "" or block.is_in_world or block.reason in REASONS
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_no_output_escapes(page: Path) -> None:
-    """A prompt stands only in a block that is run."""
+def test_every_prompt_is_in_a_block_that_is_run(page: Path) -> None:
+    """Output outside such a block would not be checked."""
     found = re.findall(r"^ *\$ .*", page.read_text(), re.MULTILINE)
     known = [f"$ {step.command}" for block in BLOCKS if block.page == page for step in block.steps]
 
@@ -74,7 +74,7 @@ def commands() -> Iterator[str]:
 
 @pytest.mark.parametrize("command", sorted(set(commands())))
 def test_every_command_is_accepted(command: str) -> None:
-    """With the options and arguments that the page gives it; a verb alone may be just named."""
+    """It has the options and arguments of the page; a subcommand alone may be only a mention."""
     name, *words = shlex.split(command)
     parser = PROGRAMS[name].parser(words)
     if len(words) == 1 and words[0] in parser.subcommands:

@@ -1,4 +1,4 @@
-"""Manual pages, completions and the table of keys are made from the code, and valid."""
+"""Manual pages, completions and the table of keys are generated from the code, and valid."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SECTIONS = ("EXAMPLES", "EXIT STATUS", "FILES", "ENVIRONMENT", "SEE ALSO")
 
 
 def needs(program: str) -> pytest.MarkDecorator:
-    """Skip visibly where a program is missing, not in CI."""
+    """Return a mark that skips a test where a program is missing, but not in CI."""
     is_missing = shutil.which(program) is None and "REQUIRE_SLURM" not in os.environ
     return pytest.mark.skipif(is_missing, reason=f"{program} is not installed")
 
@@ -46,8 +46,8 @@ def completions(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @needs("mandoc")
-def test_the_manual_pages_are_clean(pages: dict[str, str], tmp_path: Path) -> None:
-    """Mandoc has no complaint, not even about style."""
+def test_the_manual_pages_pass_mandoc_lint(pages: dict[str, str], tmp_path: Path) -> None:
+    """Mandoc reports nothing, not even about style."""
     manpages.main(str(tmp_path))
     found = {
         name: subprocess.run(
@@ -66,7 +66,7 @@ def test_the_manual_pages_are_clean(pages: dict[str, str], tmp_path: Path) -> No
 def test_each_subcommand_and_exit_code_is_in_the_page(
     pages: dict[str, str], program: Program
 ) -> None:
-    """None is forgotten when one is added."""
+    """A new one cannot be forgotten."""
     page = pages[f"man8/{program.name}.8"]
 
     assert all(f'.SS "{program.name} {each.name}' in page for each in program.subcommands)
@@ -77,7 +77,7 @@ def test_each_subcommand_and_exit_code_is_in_the_page(
 def test_the_pages_have_the_date_of_the_build(
     pages: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """That of the newest release in CHANGELOG.md if the build sets none."""
+    """Without a build date they have that of the newest release in CHANGELOG.md."""
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "86400")
 
     assert ".TH CC-SPOOL 8 1970-01-02 " in manpages.pages()["man8/cc-spool.8"]
@@ -85,7 +85,7 @@ def test_the_pages_have_the_date_of_the_build(
 
 
 def test_each_key_is_in_the_page_of_the_configuration(pages: dict[str, str]) -> None:
-    """With its default."""
+    """The page also has the key's default."""
     page = pages["man5/cc-slurm-sync.json.5"]
 
     assert [] == [key for key in known_keys() if f'.BR "{key}" " (default: ' not in page]
@@ -99,7 +99,7 @@ def test_the_table_of_keys_is_up_to_date() -> None:
 
 
 def test_the_table_is_written_between_its_marks(tmp_path: Path) -> None:
-    """The rest of the page stays."""
+    """The rest of the page does not change."""
     page = tmp_path / "page.md"
     page.write_text(f"before\n{configuration_table.BEGIN}\nold\n{configuration_table.END}\nafter\n")
     configuration_table.main(str(page))
@@ -129,13 +129,13 @@ def completed(directory: Path, *words: str) -> list[str]:
 
 
 def test_bash_completes_subcommands(completions: Path) -> None:
-    """Those of each command."""
+    """Each command has its own subcommands."""
     assert ["replay", "retry"] == completed(completions, "cc-spool", "re")
     assert ["plan"] == completed(completions, "cc-sweep", "pl")
 
 
 def test_bash_completes_options_and_values(completions: Path) -> None:
-    """Of the subcommand that was typed."""
+    """They belong to the subcommand that was typed."""
     assert ["--limit"] == completed(completions, "cc-spool", "list", "--li")
     assert ["todo"] == completed(completions, "cc-spool", "list", "to")
     assert ["debug"] == completed(completions, "cc-spool", "status", "--log-level", "d")
@@ -143,7 +143,7 @@ def test_bash_completes_options_and_values(completions: Path) -> None:
 
 @needs("fish")
 def test_fish_completes_subcommands_and_options(completions: Path) -> None:
-    """With the texts of the help."""
+    """It shows the texts of the help with them."""
     script = f"source {completions}/cc-spool.fish; complete -C "
 
     def found(line: str) -> str:
@@ -177,7 +177,7 @@ def typed_in_zsh(functions: Path, line: str) -> str:
     os.close(theirs)
     os.write(ours, keys.encode())
     shown = b""
-    with suppress(OSError):  # Linux's way to say that the other side was closed
+    with suppress(OSError):  # Linux reports a closed other side as an error
         while part := os.read(ours, 4096):
             shown += part
     os.close(ours)
@@ -187,7 +187,7 @@ def typed_in_zsh(functions: Path, line: str) -> str:
 
 @needs("zsh")
 def test_zsh_completes_subcommands_options_and_values(completions: Path, tmp_path: Path) -> None:
-    """In an interactive shell that is sent real tabulators."""
+    """The test sends real tab characters to an interactive shell."""
     (tmp_path / "_cc-spool").write_text((completions / "cc-spool.zsh").read_text())
 
     assert "\n<discard>\r\n" in typed_in_zsh(tmp_path, "cc-spool dis\t")
@@ -198,7 +198,7 @@ def test_zsh_completes_subcommands_options_and_values(completions: Path, tmp_pat
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 @pytest.mark.parametrize("program", ["cc-spool", "cc-sweep"])
 def test_each_shell_can_read_its_completions(completions: Path, program: str, shell: str) -> None:
-    """Its own parser accepts the file."""
+    """The shell's own parser accepts the file."""
     if shutil.which(shell) is None and "REQUIRE_SLURM" not in os.environ:
         pytest.skip(f"{shell} is not installed")
     done = subprocess.run(
@@ -213,7 +213,7 @@ def test_each_shell_can_read_its_completions(completions: Path, program: str, sh
 
 @pytest.mark.parametrize("name", ["manpages", "completion"])
 def test_a_program_of_the_build_writes_its_files(tmp_path: Path, name: str) -> None:
-    """As `make man` and `make completion` call it."""
+    """The test calls it as `make man` and `make completion` do."""
     subprocess.run(
         [sys.executable, str(ROOT / "packaging" / f"{name}.py"), str(tmp_path / "made")],
         check=True,

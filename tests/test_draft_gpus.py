@@ -39,12 +39,12 @@ AMD = ("00000000:C1:00.0", "00000000:C6:00.0")
     ],
 )
 def test_addresses_are_read_in_order(text: str, addresses: tuple[str, ...]) -> None:
-    """Of every form; with MIG each instance is one accelerator."""
+    """Every output format is accepted; with MIG each instance is one accelerator."""
     assert addresses == read_gpu_addresses(text).addresses
 
 
 def test_slurms_order_can_be_given() -> None:
-    """Then nothing is left to be checked but MIG."""
+    """Then only MIG has to be checked."""
     found = read_gpu_addresses(NVIDIA + MIG, (1, 0))
 
     assert ("00000000:0F:00.0", "MIG-aaaa", "MIG-bbbb") == found.addresses
@@ -61,22 +61,20 @@ def test_slurms_order_can_be_given() -> None:
         (MIG, (), "there is no GPU"),
     ],
 )
-def test_what_cannot_be_understood_is_refused(
-    text: str, order: tuple[int, ...], words: str
-) -> None:
-    """Nothing is guessed."""
+def test_unusable_input_is_rejected(text: str, order: tuple[int, ...], words: str) -> None:
+    """The program does not guess addresses."""
     with pytest.raises(ValueError, match=words):
         read_gpu_addresses(text, order)
 
 
 def test_a_pattern_matches_exactly_its_hosts() -> None:
-    """One name, or several."""
+    """It is built from one name or from several."""
     assert "^g1$" == host_pattern_of(["g1"])
     assert r"^(?:g-1|g2\.x)$" == host_pattern_of(["g-1", "g2.x"])
 
 
 def test_gpus_are_written_to_stdout(tmp_path: Path) -> None:
-    """From a file or from stdin, without any configuration."""
+    """The input is a file or stdin; no configuration is needed."""
     (tmp_path / "gpus").write_text(NVIDIA)
     expected = {"gpuPciAddrs": {"^(?:g1|g2)$": ["00000000:07:00.0", "00000000:0F:00.0"]}}
     said = call("draft-gpus", "g1", "g2", "-f", tmp_path / "gpus")
@@ -95,8 +93,8 @@ def test_a_host_list_is_expanded() -> None:
 
 
 @pytest.mark.parametrize("host", ["n[01-12", "n*", "(null)", ""])
-def test_what_is_no_host_name_is_a_usage_error(host: str) -> None:
-    """It is never part of a pattern."""
+def test_an_invalid_host_name_is_a_usage_error(host: str) -> None:
+    """It never becomes part of a pattern."""
     said = call("draft-gpus", host, stdin=NVIDIA)
 
     assert (2, "") == (said.code, said.out)
@@ -113,7 +111,7 @@ def test_what_is_no_host_name_is_a_usage_error(host: str) -> None:
     ],
 )
 def test_wrong_input_is_a_usage_error(words: list[str], text: str) -> None:
-    """With what was expected."""
+    """The message says what was expected."""
     said = call("draft-gpus", "g1", *words)
 
     assert 2 == said.code

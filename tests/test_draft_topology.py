@@ -36,15 +36,15 @@ from spool.preflight.hardware import check_hardware
     ],
 )
 def test_hosts_are_folded(hosts: list[str], text: str) -> None:
-    """Ranges have one width; every host is there once."""
+    """All numbers of a range have one width; every host occurs once."""
     assert text == fold_hosts(hosts)
 
 
 @given(
     st.sets(st.from_regex(r"[a-z]{1,2}[0-9]{0,4}(-?[a-z][0-9]{0,2})?", fullmatch=True), max_size=40)
 )
-def test_a_folded_list_holds_exactly_its_hosts(hosts: set[str]) -> None:
-    """As cc-backend reads it; the neighbours of a host are not in it."""
+def test_a_folded_list_contains_exactly_its_hosts(hosts: set[str]) -> None:
+    """The list is parsed as cc-backend parses it; similar names are not in it."""
     text = fold_hosts(sorted(hosts))
     found = NodeList.parse(text)
 
@@ -73,8 +73,8 @@ def node(name: str, **fields: Any) -> Node:
     return Node(**{"name": name, **known, **fields})
 
 
-def test_hosts_that_no_list_can_hold_are_named() -> None:
-    """Underscores, and a dash in front."""
+def test_hosts_that_no_list_can_contain_are_named() -> None:
+    """Such names have underscores or begin with a dash."""
     notes = drafted(*map(node, ("n1", "n_1", "-n2", "N-2"))).notes
 
     assert 1 == sum(
@@ -84,7 +84,7 @@ def test_hosts_that_no_list_can_hold_are_named() -> None:
 
 @pytest.mark.parametrize("series", ["21.08", "24.11", "26.05"])
 def test_a_recorded_cluster_is_drafted(series: str) -> None:
-    """One subcluster for each kind of hardware; Slurm's cores fit, so `check --full` is content."""
+    """Each kind of hardware is one subcluster, with Slurm's cores, so `check --full` succeeds."""
     gpus = {"^n2gpu": [f"00000000:0{i}:00.0" for i in range(4)]}
     document = drafted(*nodes_of(series), gpus=gpus).document
 
@@ -117,7 +117,7 @@ def test_a_draft_passes_the_full_check(tmp_path: Path) -> None:
 
 
 def test_only_the_nodes_of_the_cluster_are_in_its_draft() -> None:
-    """Partitions may be clusters of their own; names are those at cc-backend."""
+    """A partition may be a cluster of its own; names are those at cc-backend."""
     found = drafted(
         node("x1"), node("g1", partitions=("gpu",)),
         partition_clusters={"gpu": "fat"}, hosts=((re.compile("^x"), "n"),),
@@ -127,7 +127,7 @@ def test_only_the_nodes_of_the_cluster_are_in_its_draft() -> None:
 
 
 def test_kinds_of_the_same_name_are_numbered() -> None:
-    """Other cores, another architecture, other devices."""
+    """The kinds differ in cores, architecture or devices."""
     found = drafted(
         node("a1"),
         node("a2", cores_per_socket=8),
@@ -150,15 +150,15 @@ def test_kinds_of_the_same_name_are_numbered() -> None:
 
 
 def test_accelerators_without_addresses_are_null() -> None:
-    """A note says how to get them."""
+    """A note says how to get the addresses."""
     found = drafted(node("g1", devices=(("gpu", "pvc", 2),)))
 
     assert None is found.document["subClusters"][0]["topology"]["accelerators"]
     assert any("cc-spool draft-gpus" in note for note in found.notes)
 
 
-def test_what_must_be_filled_in_is_noted() -> None:
-    """Also names that cc-backend cannot take."""
+def test_fields_to_be_filled_in_are_noted() -> None:
+    """So are names that cc-backend does not accept."""
     notes = "\n".join(drafted(node("n_1")).notes)
 
     assert "flopRateScalar" in notes
@@ -168,7 +168,7 @@ def test_what_must_be_filled_in_is_noted() -> None:
 
 @pytest.fixture
 def site(tmp_path: Path) -> Iterator[SweepSite]:
-    """A site with the nodes of a recorded cluster."""
+    """Return a site with the nodes of a recorded cluster."""
     with SweepSite(tmp_path) as made:
         text = recordings("24.11")["cluster"]["scontrol-nodes.txt"]
         (tmp_path / "nodes.txt").write_bytes(text)
@@ -176,7 +176,7 @@ def site(tmp_path: Path) -> Iterator[SweepSite]:
 
 
 def test_a_cluster_is_written_to_stdout(site: SweepSite) -> None:
-    """As JSON with short lists; the notes go to stderr."""
+    """The draft is JSON with short lists; the notes go to stderr."""
     said = site.call("draft-cluster")
 
     document = json.loads(said.out)
@@ -186,7 +186,7 @@ def test_a_cluster_is_written_to_stdout(site: SweepSite) -> None:
 
 
 def test_ignored_hosts_are_not_drafted(site: SweepSite) -> None:
-    """Nor those of another cluster."""
+    """Hosts of another cluster are not drafted either."""
     site.document["ignoreHosts"] = "gpu"
     site.write()
 
@@ -197,8 +197,8 @@ def test_ignored_hosts_are_not_drafted(site: SweepSite) -> None:
     assert "cluster other has no Slurm nodes" in said.err
 
 
-def test_a_silent_slurm_drafts_nothing(site: SweepSite) -> None:
-    """Its words are shown."""
+def test_a_failed_slurm_request_drafts_nothing(site: SweepSite) -> None:
+    """Slurm's own error is shown."""
     (site.root / "scontrol").write_text("#!/bin/sh\necho gone >&2\nexit 1\n")
     said = site.call("draft-cluster")
 

@@ -1,4 +1,4 @@
-"""A whole drain while cc-backend refuses, fails, or does not know a cluster, host or user."""
+"""A whole drain while cc-backend rejects, fails, or does not know a cluster, host or user."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def world(tmp_path: Path) -> World:
 def test_a_run_that_always_fails_does_not_stop_later_runs(
     world: World, reason: Reason, kind: str
 ) -> None:
-    """One run that alone gets a retryable error, again and again, never holds back new runs."""
+    """A single run that gets a retryable error each time never delays new runs."""
     world.begin(1)
     if kind == "stop":
         world.run(2)
@@ -46,8 +46,8 @@ def test_a_run_that_always_fails_does_not_stop_later_runs(
     assert set(range(6, 26)) == reported
 
 
-def test_a_refused_run_lies_alone_in_dead(world: World) -> None:
-    """Poison is buried in the same pass in which the others are delivered."""
+def test_only_the_rejected_run_becomes_a_dead_letter(world: World) -> None:
+    """The others are delivered in the same pass."""
     world.backend.answers[7] = Reason.BAD_REQUEST
     for job_id in range(5, 10):
         world.begin(job_id)
@@ -58,8 +58,8 @@ def test_a_refused_run_lies_alone_in_dead(world: World) -> None:
     assert {5, 6, 8, 9} == {job_id for job_id, _ in world.backend.rows}
 
 
-def test_an_outage_stores_the_facts_and_is_made_good(world: World) -> None:
-    """Jobs that start and end while cc-backend is down are all delivered afterwards."""
+def test_jobs_of_an_outage_are_delivered_afterwards(world: World) -> None:
+    """The jobs start and end while cc-backend is down, and Slurm purges them."""
     world.backend.everything = Reason.UNREACHABLE
     for job_id in range(10, 20):
         world.begin(job_id)
@@ -77,8 +77,8 @@ def test_an_outage_stores_the_facts_and_is_made_good(world: World) -> None:
     assert {} == world.files()
 
 
-def test_of_several_clusters_an_unknown_one_halts_itself_alone(world: World) -> None:
-    """The others' jobs are delivered; its own follow when it is known."""
+def test_of_several_clusters_only_the_unknown_one_is_halted(world: World) -> None:
+    """Jobs of the others are delivered; its own follow when cc-backend knows it."""
     world.partition_clusters["gpu"] = "tinygpu"
     world.boot()
     world.backend.answers[1] = Reason.UNKNOWN_CLUSTER
@@ -97,7 +97,7 @@ def test_of_several_clusters_an_unknown_one_halts_itself_alone(world: World) -> 
     assert 2 == [job_id for _, job_id in world.backend.asked].count(1)
 
 
-def test_the_only_cluster_halts_everything_when_it_is_unknown(world: World) -> None:
+def test_an_unknown_only_cluster_halts_all_starts(world: World) -> None:
     """Its name in the configuration is wrong."""
     world.backend.answers[1] = Reason.UNKNOWN_CLUSTER
     world.begin(1)
@@ -111,8 +111,8 @@ def test_the_only_cluster_halts_everything_when_it_is_unknown(world: World) -> N
     assert ({}, []) == (world.backend.rows, world.files().get("dead", []))
 
 
-def test_a_halt_charges_nobody_and_ends_when_the_token_changed(world: World) -> None:
-    """After a refused token everything waits, and flows on at once when it was replaced."""
+def test_a_halt_charges_no_run_and_ends_when_the_token_changed(world: World) -> None:
+    """After a rejected token all runs wait; they are delivered at once when it was replaced."""
     world.backend.everything = Reason.TOKEN_REFUSED
     world.begin(4)
     world.run(3)
@@ -127,7 +127,7 @@ def test_a_halt_charges_nobody_and_ends_when_the_token_changed(world: World) -> 
 
 
 def test_an_unknown_host_delays_only_its_own_runs(world: World) -> None:
-    """One probe an hour for the host, the others pass."""
+    """One run an hour probes the host; runs on other hosts are delivered."""
     world.backend.answers[1] = Reason.UNKNOWN_HOST
     world.begin(1, nodes=("new1",))
     world.run()
@@ -140,8 +140,8 @@ def test_an_unknown_host_delays_only_its_own_runs(world: World) -> None:
     assert [1, 3] == [job_id for call, job_id in world.backend.asked if call == "start"]
 
 
-def test_a_known_host_lets_all_its_runs_go(world: World) -> None:
-    """When the probe passes nobody waits for his own hour."""
+def test_a_host_that_becomes_known_releases_all_its_runs(world: World) -> None:
+    """When the probe is accepted, no other run waits for its own hour."""
     world.backend.answers[1] = Reason.UNKNOWN_HOST
     world.begin(1, nodes=("new1",))
     world.run()
@@ -155,8 +155,8 @@ def test_a_known_host_lets_all_its_runs_go(world: World) -> None:
     assert {1, 2} == {job_id for job_id, _ in world.backend.rows}
 
 
-def test_an_idle_halted_drain_asks_by_itself(world: World) -> None:
-    """A halt ends without a run that waits."""
+def test_an_idle_halted_drain_probes_the_server(world: World) -> None:
+    """A halt ends even if no run waits."""
     world.backend.everything = Reason.TOKEN_REFUSED
     world.run()
     world.backend.everything = None
@@ -180,8 +180,8 @@ def test_a_start_waits_for_the_name_of_its_user(world: World) -> None:
     assert "bob" == world.backend.documents[-1]["user"]
 
 
-def test_a_run_of_which_slurm_names_no_user_goes_to_dead(world: World) -> None:
-    """cc-backend is not asked to store it."""
+def test_a_run_without_a_user_becomes_a_dead_letter(world: World) -> None:
+    """No request to store it is sent to cc-backend."""
     world.begin(1, user=None, uid=None)
 
     world.run()
@@ -190,8 +190,8 @@ def test_a_run_of_which_slurm_names_no_user_goes_to_dead(world: World) -> None:
     assert [] == [call for call, _ in world.backend.asked if call == "start"]
 
 
-def test_a_run_that_no_server_could_take_is_buried(world: World) -> None:
-    """The reason names the field."""
+def test_a_run_that_no_server_can_store_becomes_a_dead_letter(world: World) -> None:
+    """The job has the same node twice."""
     world.begin(1, nodes=("n1", "n1"))
 
     world.run()
@@ -199,8 +199,8 @@ def test_a_run_that_no_server_could_take_is_buried(world: World) -> None:
     assert [f"1-{NOON}.json"] == world.files()["dead"]
 
 
-def test_a_probe_passes_by_a_run_that_is_not_to_be_told(world: World) -> None:
-    """It is left out, and a bare question goes instead."""
+def test_a_probe_skips_an_excluded_run(world: World) -> None:
+    """The drain sends a query without a run instead."""
     world.begin(1)
     world.run()
     world.backend.everything = Reason.UNREACHABLE

@@ -1,4 +1,4 @@
-"""One bad run, one odd answer or one missing fact never stops the other runs."""
+"""One bad run, one odd answer or one missing fact never delays the other runs."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ def world(tmp_path: Path) -> Iterator[World]:
 
 
 @pytest.mark.parametrize("reason", [Reason.TOKEN_REFUSED, Reason.PANIC, Reason.UNEXPECTED])
-def test_an_answer_to_one_run_alone_halts_nobody(world: World, reason: Reason) -> None:
-    """A firewall in front dislikes one script: the others go on within seconds."""
+def test_an_answer_to_a_single_run_halts_no_other_run(world: World, reason: Reason) -> None:
+    """A firewall rejects one script: the other runs are delivered within seconds."""
     world.backend.answers[1] = reason
     world.begin(1)
     world.run(2)
@@ -39,8 +39,8 @@ def test_an_answer_to_one_run_alone_halts_nobody(world: World, reason: Reason) -
 
 
 @pytest.mark.parametrize("reason", [Reason.UNEXPECTED, Reason.PANIC, Reason.NOT_THE_API])
-def test_an_outage_with_an_unknown_answer_buries_nothing(world: World, reason: Reason) -> None:
-    """Every run gets it, for hours; after the repair all are delivered within a minute or so."""
+def test_an_outage_with_an_odd_answer_makes_no_dead_letter(world: World, reason: Reason) -> None:
+    """Every run gets it for hours; after the repair all are delivered within a minute or so."""
     world.backend.everything = reason
     for job_id in range(1, 41):
         world.begin(job_id)
@@ -56,8 +56,8 @@ def test_an_outage_with_an_unknown_answer_buries_nothing(world: World, reason: R
     assert ([], set(range(1, 41))) == (buried, running(world))
 
 
-def test_an_endpoint_that_fails_for_all_buries_nothing(world: World) -> None:
-    """The probe succeeds, yet no start is accepted: nobody is to blame."""
+def test_an_endpoint_that_fails_for_all_makes_no_dead_letter(world: World) -> None:
+    """The probe succeeds, but no start is accepted, so no single run is the cause."""
     for job_id in range(1, 11):
         world.backend.answers[job_id] = Reason.UNEXPECTED
         world.begin(job_id)
@@ -76,7 +76,7 @@ def test_an_endpoint_that_fails_for_all_buries_nothing(world: World) -> None:
 
 @pytest.mark.parametrize("step", [-3600, 3600])
 def test_a_wall_clock_that_is_set_changes_no_deadline(world: World, step: int) -> None:
-    """The server is away at the step, and back some seconds later."""
+    """The server is down while the clock is set, and up again some seconds later."""
     world.backend.everything = Reason.UNREACHABLE
     world.begin(1)
     world.run(5)
@@ -92,7 +92,7 @@ def test_a_wall_clock_that_is_set_changes_no_deadline(world: World, step: int) -
 def test_a_file_that_cannot_be_read_stays_and_is_tried_again(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An input/output error of the disk is no fault of the run."""
+    """An input/output error of the disk is not caused by the run."""
     world.backend.everything = Reason.UNREACHABLE
     world.begin(1)
     world.run(2)
@@ -118,8 +118,8 @@ def test_a_file_that_cannot_be_read_stays_and_is_tried_again(
     assert {1, 2} == running(world)
 
 
-def test_accounting_that_is_silent_holds_up_no_start(world: World) -> None:
-    """A stop waits for it; new jobs do not."""
+def test_silent_accounting_delays_no_start(world: World) -> None:
+    """A stop waits for accounting; new jobs do not."""
     world.begin(1)
     world.run(2)
     world.slurm.accounting_silent = True

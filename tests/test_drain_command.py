@@ -1,4 +1,4 @@
-"""`cc-spool drain`: put together from the configuration, on loopback and a Slurm that is silent."""
+"""`cc-spool drain`: assembled from a configuration, with a local server and a silent Slurm."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from spool.files.lock import spool_lock, take_lock
 
 @pytest.fixture(autouse=True)
 def _no_hang() -> Iterator[None]:
-    """End a drain that nobody ends."""
+    """End a drain that does not end by itself."""
     with time_limit():
         yield
 
@@ -38,8 +38,8 @@ def site(tmp_path: Path, server: StubServer) -> CommandSite:
     return drain_site(tmp_path / "site", server)
 
 
-def test_once_tells_what_waits_and_ends(site: CommandSite, server: StubServer) -> None:
-    """Start and stop, and the spool is empty."""
+def test_once_delivers_pending_runs_and_ends(site: CommandSite, server: StubServer) -> None:
+    """Start and stop are sent, and the spool is empty."""
     said = site.call("drain", "--once")
 
     assert 0 == said.code
@@ -48,8 +48,8 @@ def test_once_tells_what_waits_and_ends(site: CommandSite, server: StubServer) -
     assert "job=5 cluster=lab start=" in said.err
 
 
-def test_once_says_that_something_waits(site: CommandSite, server: StubServer) -> None:
-    """Halted by a wrong token: nothing is charged, `status` says why, exit code 75."""
+def test_once_exits_with_75_while_a_run_is_pending(site: CommandSite, server: StubServer) -> None:
+    """A wrong token halts it: no run is charged, and `status` shows the reason."""
     server.model.token = "another"
     said = site.call("drain", "--once")
 
@@ -59,16 +59,16 @@ def test_once_says_that_something_waits(site: CommandSite, server: StubServer) -
     assert reason.startswith("cc-backend refuses the token")
 
 
-def test_warnings_of_the_configuration_are_told_at_the_start(site: CommandSite) -> None:
-    """Each with its key."""
+def test_warnings_of_the_configuration_are_logged_at_the_start(site: CommandSite) -> None:
+    """Each warning names its key."""
     err = site.call("drain", "--once").err
 
     assert "warning: spool.directory: the path is in" in err
     assert "warning: spool.state_directory: the path is in" in err
 
 
-def test_a_second_drain_names_the_holder(site: CommandSite) -> None:
-    """Exit code 75, and nothing is touched."""
+def test_a_second_drain_names_the_holder_of_the_lock(site: CommandSite) -> None:
+    """It exits with 75 and changes nothing."""
     site.beacon()
     lock = take_lock(site.state / "drain.lock", site.state / "drain.json")
     said = site.call("drain", "--once")
@@ -83,7 +83,7 @@ def test_a_second_drain_names_the_holder(site: CommandSite) -> None:
 
 
 def test_a_drain_with_another_state_directory_does_not_use_the_spool(site: CommandSite) -> None:
-    """A copied configuration; exit code 75, and nothing is touched."""
+    """A copied configuration causes this; the drain exits with 75 and changes nothing."""
     with Layout(site.spool) as layout, spool_lock(layout):
         said = site.call("drain", "--once")
 
@@ -97,15 +97,15 @@ def test_a_drain_with_another_state_directory_does_not_use_the_spool(site: Comma
 
 
 def test_the_lock_of_a_spool_ends_with_its_drain(site: CommandSite) -> None:
-    """The next one can take it, and a command needs none of it."""
+    """The next drain can take the lock, and a command does not need it."""
     site.call("drain", "--once")
 
     with Layout(site.spool) as layout, spool_lock(layout):
         assert 0 == site.call("retry", "ALL").code
 
 
-def test_a_token_that_cannot_be_used_is_a_problem_of_the_configuration(site: CommandSite) -> None:
-    """The drain cannot do without it; all problems come at once."""
+def test_an_unusable_token_is_an_error_of_the_configuration(site: CommandSite) -> None:
+    """The drain cannot work without it; all errors are reported together."""
     site.token.chmod(0o644)
     site.document["drain"] = {"requeue": 5}
     site.write()
@@ -117,10 +117,10 @@ def test_a_token_that_cannot_be_used_is_a_problem_of_the_configuration(site: Com
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_ends_the_drain_in_order(
+def test_a_signal_ends_the_drain_cleanly(
     site: CommandSite, server: StubServer, number: signal.Signals
 ) -> None:
-    """What was delivered is durable, the exit code is 0."""
+    """The drain finishes its deliveries and exits with 0."""
     on_start(server, lambda: os.kill(os.getpid(), number))
 
     assert 0 == site.call("drain").code
@@ -130,7 +130,7 @@ def test_a_signal_ends_the_drain_in_order(
 def test_a_drain_closes_its_connections_when_it_ends(
     site: CommandSite, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A changed configuration starts another in the same process."""
+    """After a reload another drain runs in the same process."""
     closed: set[BackendClient] = set()
 
     def close(client: BackendClient) -> None:
@@ -143,8 +143,8 @@ def test_a_drain_closes_its_connections_when_it_ends(
     assert len(BACKEND_WORKERS) == len(closed)
 
 
-def test_the_way_to_the_server_is_configured(site: CommandSite, server: StubServer) -> None:
-    """Through a proxy, with certificates of one's own."""
+def test_proxy_and_certificates_are_configured(site: CommandSite, server: StubServer) -> None:
+    """Requests go to the proxy, with the site's own CA file."""
     authority = site.root / "ca.pem"
     authority.touch()
     site.document["cc-backend"] |= {

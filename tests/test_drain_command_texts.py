@@ -1,4 +1,4 @@
-"""Scripts that `cc-spool drain` reads, and texts that are not wanted."""
+"""Scripts that `cc-spool drain` reads, and texts that the configuration turns off."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from stub_server import StubServer
 
 @pytest.fixture(autouse=True)
 def _no_hang() -> Iterator[None]:
-    """End a drain that nobody ends."""
+    """End a drain that does not end by itself."""
     with time_limit():
         yield
 
@@ -34,7 +34,7 @@ def site(tmp_path: Path, server: StubServer) -> CommandSite:
 
 
 def script_sent(server: StubServer, job_id: int) -> str | None:
-    """Return the script of a job as the server got it."""
+    """Return the script of a job as the server received it."""
     bodies = [json.loads(each.body) for each in server.log if each.path.endswith("/start_job/")]
     (body,) = (body for body in bodies if body["jobId"] == job_id)
     script = body.get("metaData", {}).get("jobScript")
@@ -54,7 +54,7 @@ def with_slurm(site: CommandSite) -> Controller:
 def test_scripts_are_read_where_slurmctld_keeps_them(
     site: CommandSite, server: StubServer, *, is_configured: bool
 ) -> None:
-    """As configured, or as `scontrol show config` says."""
+    """The directory is configured, or `scontrol show config` names it."""
     slurm = with_slurm(site)
     job_id = slurm.start({"n2cn0101": [0, 1]})
     kept = slurm.saved
@@ -71,10 +71,10 @@ def test_scripts_are_read_where_slurmctld_keeps_them(
 
 
 @pytest.mark.parametrize("setting", ["job_script", "slurm_info"])
-def test_texts_that_nobody_wants_are_not_sent(
+def test_texts_that_are_turned_off_are_not_sent(
     site: CommandSite, server: StubServer, setting: str
 ) -> None:
-    """The other one is."""
+    """The other text is still sent."""
     slurm = with_slurm(site)
     site.document["metadata"] = {setting: False}
     site.write()

@@ -1,4 +1,4 @@
-"""What a running drain notices of a changed configuration, token or spool."""
+"""What a running drain detects of a changed configuration, token or spool."""
 
 from __future__ import annotations
 
@@ -37,21 +37,21 @@ def site(tmp_path: Path, server: StubServer) -> CommandSite:
 
 
 def watch_of(site: CommandSite) -> ConfigWatcher:
-    """Return a watch on a site's configuration and token."""
+    """Return a watcher of a site's configuration and token."""
     loaded = config.load(site.config)
     held = MaskedToken(loaded)
     held.current()
     return ConfigWatcher(loaded, held)
 
 
-def test_nothing_changed_is_no_news(site: CommandSite) -> None:
-    """Call after call."""
+def test_unchanged_files_are_not_reported(site: CommandSite) -> None:
+    """This holds for every call."""
     watch = watch_of(site)
 
     assert [False, False] == [watch(), watch()]
 
 
-def test_the_files_are_token_and_configuration(site: CommandSite) -> None:
+def test_the_watched_files_are_token_and_configuration(site: CommandSite) -> None:
     """The drain watches their directories."""
     assert {site.config, site.token} == set(watch_of(site).files)
 
@@ -59,7 +59,7 @@ def test_the_files_are_token_and_configuration(site: CommandSite) -> None:
 def test_a_drain_watches_the_directory_of_its_token(
     site: CommandSite, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A change wakes the loop."""
+    """A change wakes the drain's loop."""
     monkeypatch.setattr(event_watch, "INPUTS_SETTLE_SECONDS", 0.0)
     watcher = watch_of(site)
     clients = DrainClients(config.load(site.config), ProcessRunner(), watcher.token)
@@ -74,8 +74,8 @@ def test_a_drain_watches_the_directory_of_its_token(
     clients.close()
 
 
-def test_an_edit_before_the_first_call_is_news(site: CommandSite) -> None:
-    """The file was read earlier than the watch began."""
+def test_an_edit_before_the_first_call_is_reported(site: CommandSite) -> None:
+    """The configuration was read before the watch began."""
     loaded = config.load(site.config)
     site.document["drain"] = {"stop_hold_seconds": 200}
     site.write()
@@ -103,10 +103,10 @@ def replace_token(site: CommandSite, text: str | None) -> None:
     ids=["replaced twice", "removed and put back", "wrong, then right", "empty, then right"],
 )
 @pytest.mark.parametrize("is_read", [True, False])
-def test_each_change_of_the_token_is_news_once(
+def test_each_change_of_the_token_is_reported_once(
     site: CommandSite, texts: tuple[str | None, ...], *, is_read: bool
 ) -> None:
-    """Whatever could be read of it meanwhile, and whether anybody tried."""
+    """It does not matter what the file contained meanwhile, nor whether it was read."""
     watch, news = watch_of(site), []
     for text in texts:
         replace_token(site, text)
@@ -118,8 +118,8 @@ def test_each_change_of_the_token_is_news_once(
     assert [True, False] * len(texts) == news
 
 
-def test_a_corrected_mode_of_the_token_file_is_news(site: CommandSite) -> None:
-    """It was readable for everybody, so nobody used it."""
+def test_a_corrected_mode_of_the_token_file_is_reported(site: CommandSite) -> None:
+    """The file was readable for everybody, so the drain did not use it."""
     watch, news = watch_of(site), []
     for mode in (0o644, 0o600):
         site.token.chmod(mode)
@@ -128,10 +128,10 @@ def test_a_corrected_mode_of_the_token_file_is_news(site: CommandSite) -> None:
     assert [True, False, True, False] == news
 
 
-def test_a_configuration_with_problems_is_told_and_not_used(
+def test_a_configuration_with_errors_is_logged_and_not_used(
     site: CommandSite, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The old one stays; that it vanished is a problem, too."""
+    """The old one stays in use; a missing file is an error, too."""
     watch = watch_of(site)
     site.document["unknown"] = 1
     site.write()
@@ -151,7 +151,7 @@ def test_a_configuration_with_problems_is_told_and_not_used(
 def test_another_spool_needs_a_restart(
     site: CommandSite, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Our lock belongs to the old one."""
+    """The drain's lock belongs to the old spool."""
     watch = watch_of(site)
     other = CommandSite(tmp_path / "other")
     site.document["spool"] = other.document["spool"]
@@ -162,8 +162,8 @@ def test_another_spool_needs_a_restart(
     assert "type `systemctl restart cc-spool`" in caplog.text
 
 
-def test_a_token_in_the_same_file_is_held_on_to(site: CommandSite, tmp_path: Path) -> None:
-    """Root may have read it for us."""
+def test_a_token_in_the_same_file_is_kept(site: CommandSite, tmp_path: Path) -> None:
+    """The token may have been read as root, before the drain changed its user."""
     held = MaskedToken(config.load(site.config))
     same = token_for(config.load(site.config), held)
     other = token_for(config.load(CommandSite(tmp_path / "other").config), held)

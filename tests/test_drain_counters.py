@@ -1,4 +1,4 @@
-"""What the drain counts, and that a restart goes on counting."""
+"""What the drain counts, and that a restarted drain continues to count."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ def world(tmp_path: Path) -> World:
 
 
 def counted(world: World) -> DrainCounters:
-    """Return the counts of this moment."""
+    """Return the current counts."""
     return world.parts.counters.value()
 
 
 def interval(seconds: float) -> tuple[int, ...]:
-    """Return the counts of one latency."""
+    """Return the bucket counts of a single latency."""
     at = sum(bound < seconds for bound in LATENCY_BOUNDS)
     return tuple(int(number == at) for number in range(len(LATENCY_BOUNDS) + 1))
 
@@ -42,7 +42,7 @@ def test_a_drain_without_work_has_counted_nothing(world: World) -> None:
 
 
 def test_events_are_counted_by_kind_and_source(world: World) -> None:
-    """Those of a sweep are no sign of the hooks; `retry` writes one too."""
+    """A sweep's events do not show that the hooks work; `retry` writes an event, too."""
     world.begin(1)
     world.hook("start", 2, extras="again=1\n")
     world.hook("retry", 1)
@@ -52,7 +52,7 @@ def test_events_are_counted_by_kind_and_source(world: World) -> None:
 
 
 def test_answers_are_counted_by_request_and_outcome(world: World) -> None:
-    """A rejected start is none that was delivered."""
+    """A rejected start does not count as delivered."""
     world.backend.answers = {2: Reason.BAD_REQUEST}
     for job_id in (1, 2):
         world.begin(job_id)
@@ -65,7 +65,7 @@ def test_answers_are_counted_by_request_and_outcome(world: World) -> None:
 
 
 def test_a_request_after_a_failure_is_a_retry(world: World) -> None:
-    """The first one is not."""
+    """The first request is not a retry."""
     world.backend.answers = {1: Reason.BUSY}
     world.begin(1)
     world.run(0.2)
@@ -77,7 +77,7 @@ def test_a_request_after_a_failure_is_a_retry(world: World) -> None:
 
 
 def test_a_latency_begins_with_the_hook(world: World) -> None:
-    """Of a start and of a stop; the wait for Slurm counts."""
+    """The time that the drain waits for Slurm counts, too."""
     world.slurm.silent = True
     world.begin(1)
     world.run(40)
@@ -103,7 +103,7 @@ def test_a_latency_is_counted_once(world: World) -> None:
 
 
 def test_a_run_of_a_sweep_has_no_latency(world: World) -> None:
-    """No hook saw it."""
+    """No hook ran for it."""
     world.slurm.records[1] = world.job(1)
     world.hook("start", 1, extras="again=1\n")
     world.run()
@@ -111,8 +111,8 @@ def test_a_run_of_a_sweep_has_no_latency(world: World) -> None:
     assert {} == counted(world).latencies
 
 
-def test_the_event_of_another_run_is_not_its_beginning(world: World) -> None:
-    """An old event names another start time."""
+def test_a_latency_does_not_begin_with_the_event_of_another_run(world: World) -> None:
+    """An old event has another start time."""
     job = world.begin(1)
     world.hook("start", 1, start=(job.start_time or 0) - 5000)
     (own,) = (path for path in (world.root / "new").glob("1-start-1-0-0-*"))
@@ -122,8 +122,8 @@ def test_the_event_of_another_run_is_not_its_beginning(world: World) -> None:
     assert "start" not in counted(world).latencies
 
 
-def test_a_run_that_was_stored_waits_since_it_was_seen(world: World) -> None:
-    """Its event is gone after a restart."""
+def test_a_latency_is_measured_across_a_restart(world: World) -> None:
+    """The event is removed before the restart; the run file has the time."""
     world.backend.everything = Reason.UNREACHABLE
     world.begin(1)
     world.run(10)
@@ -135,8 +135,8 @@ def test_a_run_that_was_stored_waits_since_it_was_seen(world: World) -> None:
     assert interval(250.0) == counted(world).latencies["start"].counts
 
 
-def test_the_next_drain_goes_on_counting(world: World) -> None:
-    """From what `drain.json` holds."""
+def test_the_next_drain_continues_to_count(world: World) -> None:
+    """It begins with the counts in `drain.json`."""
     old = DrainCounters(
         events={"hook": {"start": 3}},
         answers={"start": {"delivered": 2}},
@@ -157,7 +157,7 @@ def test_the_next_drain_goes_on_counting(world: World) -> None:
 
 
 def test_counts_are_read_as_they_were_written(tmp_path: Path) -> None:
-    """All of them."""
+    """All kinds of counts are restored."""
     old = DrainCounters(
         events={"hook": {"start": 3}, "command": {"close": 1}},
         answers={"start": {"delivered": 2, "retry": 5}},
@@ -181,8 +181,8 @@ def test_counts_are_read_as_they_were_written(tmp_path: Path) -> None:
         {"latencies": {"a b": 1}},
     ],
 )
-def test_what_is_not_valid_counts_as_zero(value: Any) -> None:
-    """The file may be of another version."""
+def test_invalid_counts_are_read_as_zero(value: Any) -> None:
+    """Another version may have written the file."""
     found = drain_counters(json.loads(json.dumps(value)))
     numbers = [*found.events.values(), *found.answers.values(), found.retries, found.latencies]
 
@@ -200,6 +200,6 @@ def test_what_is_not_valid_counts_as_zero(value: Any) -> None:
         {"counts": 5, "seconds": 1.0},
     ],
 )
-def test_a_latency_that_is_not_valid_begins_anew(latency: Any) -> None:
-    """Other bounds, or no numbers."""
+def test_an_invalid_latency_is_read_as_zero(latency: Any) -> None:
+    """It has other buckets, or values that are no numbers."""
     assert {"start": LatencyCounts()} == drain_counters({"latencies": {"start": latency}}).latencies

@@ -26,7 +26,7 @@ def server() -> Iterator[StubServer]:
 
 @contextmanager
 def small_disk(drain: DrainProcess, options: str) -> Iterator[Path]:
-    """Put the spool on a file system of its own, and a drain to work on it."""
+    """Put the spool on a file system of its own, and run a drain on it."""
     spool = drain.site.spool
     mount = ["mount", "-t", "tmpfs", "-o", f"{options},mode=755", "none", str(spool)]
     if subprocess.run(mount, capture_output=True, check=False).returncode:
@@ -39,8 +39,8 @@ def small_disk(drain: DrainProcess, options: str) -> Iterator[Path]:
         subprocess.run(["umount", str(spool)], check=True)
 
 
-def test_a_full_disk_costs_nothing_but_time(tmp_path: Path, server: StubServer) -> None:
-    """Nothing new is posted but stops; the check is critical; with space all goes on."""
+def test_a_full_disk_only_delays_deliveries(tmp_path: Path, server: StubServer) -> None:
+    """Only stops are sent and the check is critical; with free space all runs are delivered."""
     drain = DrainProcess(tmp_path, server)
     with small_disk(drain, "size=256k") as spool:
         first = drain.slurm.start(NODE)
@@ -56,7 +56,7 @@ def test_a_full_disk_costs_nothing_but_time(tmp_path: Path, server: StubServer) 
         until(lambda: drain.states()[first] == "completed")
         full = drain.site.call("check").code
         posted = drain.states()
-        # the second start may be among them: if Slurm answered before the first failed write
+        # the second start may have been sent, if Slurm answered before the first failed write
         while_full = (posted[first], third in posted, len(drain.site.names("new")))
         (spool / "ballast").unlink()
         until(lambda: third in drain.states() and not drain.site.names("new"))
@@ -68,7 +68,7 @@ def test_a_full_disk_costs_nothing_but_time(tmp_path: Path, server: StubServer) 
 
 
 def test_a_disk_without_inodes_keeps_the_event(tmp_path: Path, server: StubServer) -> None:
-    """There is room for its name, but not for the run's file."""
+    """One inode is free for the event, but none for the run file."""
     drain = DrainProcess(tmp_path, server)
     with small_disk(drain, "size=4m,nr_inodes=20") as spool:
         until(lambda: drain.status()["server"])
@@ -90,10 +90,10 @@ def test_a_disk_without_inodes_keeps_the_event(tmp_path: Path, server: StubServe
 
 @pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed")
 @pytest.mark.parametrize("inject", ["fsync:error=ENOSPC", "fsync:error=EIO"])
-def test_an_error_of_the_disk_costs_nothing_but_time(
+def test_a_disk_error_only_delays_deliveries(
     tmp_path: Path, server: StubServer, inject: str
 ) -> None:
-    """The first calls fail; ten seconds later all is written."""
+    """The first calls fail; within seconds the drain writes everything again."""
     drain = DrainProcess(tmp_path, server)
     drain.start("strace", "-f", "-qq", "-o", "/dev/null", "-e", f"inject={inject}:when=3..4")
     try:

@@ -1,4 +1,4 @@
-"""A user's opt-out counts although the start waited for cc-backend."""
+"""A user's opt-out is respected although the start waited for cc-backend."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def world(tmp_path: Path) -> Iterator[World]:
 
 
 def test_a_flag_set_while_the_start_waits_excludes_the_job(world: World) -> None:
-    """The opt-out is a promise: cc-backend was away when the user set it."""
+    """cc-backend was down when the user set the opt-out flag."""
     world.backend.everything = Reason.UNREACHABLE
     job = world.begin(1)
     world.run(5)
@@ -37,8 +37,8 @@ def test_a_flag_set_while_the_start_waits_excludes_the_job(world: World) -> None
     assert False is world.stored("open", 1).reported
 
 
-def test_a_user_s_flag_stays_known_when_the_job_ends_while_its_start_waits(world: World) -> None:
-    """For an end Slurm is asked about the state alone, and that answer has no comment of a user."""
+def test_an_opt_out_flag_is_kept_when_the_job_ends_before_its_start_is_sent(world: World) -> None:
+    """For an end the drain queries only the state; that answer has no comment of the user."""
     world.backend.everything = Reason.UNREACHABLE
     world.begin(1, comment="disable_cc_submission")
     world.run(2)
@@ -51,8 +51,8 @@ def test_a_user_s_flag_stays_known_when_the_job_ends_while_its_start_waits(world
     assert ({}, {}) == (world.backend.rows, world.files())
 
 
-def test_a_start_that_waited_goes_although_slurm_is_silent(world: World) -> None:
-    """Nobody can say whether it is excluded now."""
+def test_a_start_that_waited_is_sent_although_slurm_is_silent(world: World) -> None:
+    """Only Slurm could say whether the job is excluded now."""
     world.backend.everything = Reason.UNREACHABLE
     world.begin(1)
     world.run(5)

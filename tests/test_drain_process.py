@@ -1,4 +1,4 @@
-"""A real drain on a real spool: poison, a halt, files of strangers, and where the token shows."""
+"""A drain process on a real spool: a rejected run, a halt, odd files, and where the token shows."""
 
 from __future__ import annotations
 
@@ -32,19 +32,19 @@ def server() -> Iterator[StubServer]:
 
 @pytest.fixture
 def drain(tmp_path: Path, server: StubServer) -> DrainProcess:
-    """Return a drain that does not run yet."""
+    """Return a drain that is not started yet."""
     return DrainProcess(tmp_path, server)
 
 
 def put_runs(drain: DrainProcess, number: int) -> None:
-    """Put runs that are over into `todo/`."""
+    """Put ended runs into `todo/`."""
     end = End(time=BEGAN + 60, state="COMPLETED", source=EndSource.CONTROLLER)
     for job_id in range(1, number + 1):
         drain.site.put(Directory.TODO, run_of(job_id, BEGAN, end=end))
 
 
-def test_one_refused_run_holds_up_nobody(drain: DrainProcess, server: StubServer) -> None:
-    """The other 99 are delivered in the same pass; the dead letter says why and can be repaired."""
+def test_one_rejected_run_delays_no_other_run(drain: DrainProcess, server: StubServer) -> None:
+    """The other 99 are delivered in one pass; the dead letter shows why and can be retried."""
     put_runs(drain, 100)
     server.model.poison[42] = refusal(400, "no such project: \x1b[31mp1\x1b[0m")
     with drain:
@@ -68,8 +68,8 @@ def test_one_refused_run_holds_up_nobody(drain: DrainProcess, server: StubServer
         until(lambda: drain.states().get(42) == "completed" and not drain.files())
 
 
-def test_a_refused_token_stops_deliveries_alone(drain: DrainProcess, server: StubServer) -> None:
-    """Nobody is charged, events are resolved, and a new token file is enough to go on."""
+def test_a_rejected_token_stops_only_deliveries(drain: DrainProcess, server: StubServer) -> None:
+    """No run is charged, events are resolved, and a new token file ends the halt."""
     put_runs(drain, 3)
     server.model.token = NEW_TOKEN
     with drain:
@@ -99,10 +99,10 @@ def test_a_refused_token_stops_deliveries_alone(drain: DrainProcess, server: Stu
         assert 0 == drain.end()
 
 
-def test_strange_files_are_set_aside_and_the_others_go_on(
+def test_strange_files_become_dead_letters_and_the_job_is_delivered(
     drain: DrainProcess, server: StubServer
 ) -> None:
-    """A link, a FIFO, a directory, a huge file, a name that imitates a terminal."""
+    """The files: a link, a FIFO, a directory, a huge file, a name with terminal escapes."""
     new = drain.site.spool / "new"
     (new / "1-start-5-0-0-1").symlink_to("/etc/passwd")
     os.mkfifo(new / "1-start-6-0-0-1")
@@ -122,8 +122,8 @@ def test_strange_files_are_set_aside_and_the_others_go_on(
     del server
 
 
-def test_the_token_is_nowhere_but_in_its_file(drain: DrainProcess, server: StubServer) -> None:
-    """Not in what a whole day writes, nor in arguments and environment of any process of it."""
+def test_the_token_is_only_in_its_file(drain: DrainProcess, server: StubServer) -> None:
+    """No file and log has it, nor have arguments and environment of any process of the drain."""
     put_runs(drain, 4)
     server.model.poison[2] = refusal(400, f"bad token {TOKEN}")
     seen = b""

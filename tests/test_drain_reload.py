@@ -21,7 +21,7 @@ from spool.log_output import set_log
 
 @pytest.fixture(autouse=True)
 def _no_hang() -> Iterator[None]:
-    """End a drain that nobody ends."""
+    """End a drain that does not end by itself."""
     with time_limit():
         yield
 
@@ -39,8 +39,8 @@ def site(tmp_path: Path, server: StubServer) -> CommandSite:
     return drain_site(tmp_path / "site", server)
 
 
-def test_a_changed_configuration_is_taken_up(site: CommandSite, server: StubServer) -> None:
-    """Here another server; the lock stays ours, the token is the same."""
+def test_a_changed_configuration_is_loaded(site: CommandSite, server: StubServer) -> None:
+    """It names another server; the drain keeps its lock and its token."""
     with StubServer(Served(token=TOKEN)) as second:
         on_start(second, lambda: os.kill(os.getpid(), signal.SIGTERM))
 
@@ -62,7 +62,7 @@ def test_a_changed_configuration_is_taken_up(site: CommandSite, server: StubServ
 def test_the_metrics_file_of_the_old_configuration_is_removed(
     site: CommandSite, server: StubServer, tmp_path: Path, kind: str
 ) -> None:
-    """node_exporter would show it for ever; what cannot be removed is named."""
+    """node_exporter would show it forever; the log names a file that cannot be removed."""
     old, new = tmp_path / "old.prom", tmp_path / "new.prom"
     site.document["metrics"] = {"textfile": str(old)}
     site.write()
@@ -84,8 +84,8 @@ def test_the_metrics_file_of_the_old_configuration_is_removed(
     assert (kind == "directory", True, is_named) == (old.exists(), new.exists(), old.exists())
 
 
-def test_sighup_looks_at_once(site: CommandSite, server: StubServer) -> None:
-    """Even if nothing seems to have changed."""
+def test_sighup_reloads_the_configuration_at_once(site: CommandSite, server: StubServer) -> None:
+    """It does so even if no file has changed."""
     asked: list[str] = []
 
     def act(path: str) -> None:
@@ -103,10 +103,10 @@ def test_sighup_looks_at_once(site: CommandSite, server: StubServer) -> None:
 
 
 @pytest.mark.parametrize("is_edited", [True, False], ids=["edited", "requested"])
-def test_a_reload_while_a_configuration_is_put_to_use_is_not_lost(
+def test_a_reload_while_a_configuration_is_loaded_is_not_lost(
     site: CommandSite, server: StubServer, monkeypatch: pytest.MonkeyPatch, *, is_edited: bool
 ) -> None:
-    """The drain that works until then may need seconds to end its requests."""
+    """The old drain may need seconds to end its requests."""
     used: list[str] = []
 
     def act(level: str, form: str) -> None:
@@ -126,10 +126,10 @@ def test_a_reload_while_a_configuration_is_put_to_use_is_not_lost(
     assert (0, 3) == (site.call("drain").code, len(used))
 
 
-def test_systemd_hears_of_the_end_alone(
+def test_systemd_is_notified_only_of_the_final_stop(
     site: CommandSite, server: StubServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Not of a changed configuration: it would kill what goes on after that."""
+    """It must not see STOPPING=1 at a reload: it would kill the drain that continues."""
     asked: list[str] = []
 
     def act(path: str) -> None:
@@ -147,10 +147,8 @@ def test_systemd_hears_of_the_end_alone(
     assert ["READY=1", "READY=1", "STOPPING=1"] == [each for each in heard if "DOG" not in each]
 
 
-def test_a_signal_to_end_counts_more_than_a_new_configuration(
-    site: CommandSite, server: StubServer
-) -> None:
-    """Both may come within one pass."""
+def test_a_signal_to_end_has_priority_over_a_reload(site: CommandSite, server: StubServer) -> None:
+    """Both may arrive within one pass."""
 
     def act() -> None:
         site.document["allow_plain_http"] = True
@@ -163,10 +161,10 @@ def test_a_signal_to_end_counts_more_than_a_new_configuration(
     assert 0 == site.call("drain").code
 
 
-def test_a_signal_between_two_configurations_counts(
+def test_a_signal_between_two_configurations_ends_the_drain(
     site: CommandSite, server: StubServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """While the next drain is put together."""
+    """It arrives while the next drain is assembled."""
     assembled = []
 
     def slow(*parts: Any, **more: Any) -> Any:

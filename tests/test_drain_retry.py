@@ -1,4 +1,4 @@
-"""`cc-spool retry` delivers now what waits."""
+"""`cc-spool retry` delivers pending runs at once."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ def world(tmp_path: Path) -> Iterator[World]:
     made.parts.layout.close()
 
 
-def test_an_administrators_retry_delivers_now(world: World) -> None:
-    """Whatever the run waits for."""
+def test_a_retry_by_an_administrator_delivers_at_once(world: World) -> None:
+    """It does so whatever the run waits for."""
     world.backend.answers[1] = Reason.UNKNOWN_HOST
     world.begin(1)
     world.run(5)

@@ -17,7 +17,7 @@ def world(tmp_path: Path) -> World:
     return World(tmp_path)
 
 
-def test_a_started_job_lies_in_open_and_runs_at_cc_backend(world: World) -> None:
+def test_a_started_job_is_in_open_and_runs_at_cc_backend(world: World) -> None:
     """A prolog's event becomes a row and a run in open/."""
     world.begin(1)
 
@@ -40,10 +40,8 @@ def test_an_ended_job_leaves_the_spool_empty(world: World) -> None:
 
 
 @pytest.mark.parametrize("milliseconds", range(100, 300, 5))
-def test_an_end_that_meets_the_write_of_its_start_is_told_once(
-    world: World, milliseconds: int
-) -> None:
-    """Whenever the end is learned, no event stays and nothing is delivered twice."""
+def test_an_end_during_the_write_of_its_start_is_sent_once(world: World, milliseconds: int) -> None:
+    """No event stays and nothing is sent twice, whenever the drain learns of the end."""
     world.begin(1)
     world.run(milliseconds / 1000)
     world.end(1)
@@ -54,8 +52,8 @@ def test_an_end_that_meets_the_write_of_its_start_is_told_once(
     assert ([RequestKind.START, RequestKind.STOP], {}) == (told, world.files())
 
 
-def test_a_run_met_while_the_end_of_another_is_asked_for_has_its_cores(world: World) -> None:
-    """The end of a known run is asked for without cores; a new one is then asked for whole."""
+def test_a_run_found_during_the_query_of_another_end_has_its_cores(world: World) -> None:
+    """The end of a known run is queried without cores; a new run is then queried with them."""
     cores = (NodeAllocation(name="n1", cores=(0, 1), core_count=8),)
     world.begin(2, allocations=cores)
     world.run()
@@ -72,7 +70,7 @@ def test_a_run_met_while_the_end_of_another_is_asked_for_has_its_cores(world: Wo
 
 
 def test_a_requeued_job_replaces_its_first_run(world: World) -> None:
-    """The first run is closed, its row deleted, and the second one runs."""
+    """The first run is stopped, its row is deleted, and the second one runs."""
     world.begin(2)
     world.run()
     world.requeue(2)
@@ -85,8 +83,8 @@ def test_a_requeued_job_replaces_its_first_run(world: World) -> None:
     assert {"open": [f"2-{second.start_time}.json"]} == world.files()
 
 
-def test_a_run_told_before_a_restart_is_not_told_again(world: World) -> None:
-    """Accounting shows the replaced first run beside the second one whose end is asked for."""
+def test_a_run_delivered_before_a_restart_is_not_sent_again(world: World) -> None:
+    """Accounting shows the replaced first run beside the second one, whose end is queried."""
     world.begin(2)
     world.run()
     world.requeue(2)
@@ -110,7 +108,7 @@ def test_a_run_told_before_a_restart_is_not_told_again(world: World) -> None:
 
 
 def test_a_requeued_job_keeps_its_first_run_by_policy(tmp_path: Path) -> None:
-    """With drain.requeue keep the second run stays here, unreported."""
+    """With `drain.requeue` set to keep, the second run stays in the spool, unreported."""
     world = World(tmp_path, replace_earlier=False)
     world.begin(2)
     world.run()
@@ -124,7 +122,7 @@ def test_a_requeued_job_keeps_its_first_run_by_policy(tmp_path: Path) -> None:
     assert {"open": [f"2-{second.start_time}.json"]} == world.files()
 
 
-def test_an_opted_out_job_stays_here_unreported(world: World) -> None:
+def test_an_opted_out_job_stays_in_the_spool_unreported(world: World) -> None:
     """Nothing about it leaves the host, and its run is kept until its end."""
     world.begin(1, admin_comment="x, disable_cc_submission")
 
@@ -135,7 +133,7 @@ def test_an_opted_out_job_stays_here_unreported(world: World) -> None:
 
 
 def test_an_opted_out_job_leaves_no_trace_after_its_end(world: World) -> None:
-    """Slurm proves the end, and the file goes."""
+    """Slurm proves the end, and the run file is removed."""
     world.begin(1, admin_comment="disable_cc_submission")
     world.run()
     world.end(1)
@@ -145,8 +143,8 @@ def test_an_opted_out_job_leaves_no_trace_after_its_end(world: World) -> None:
     assert ({}, {}) == (world.files(), world.backend.rows)
 
 
-def test_an_opted_out_job_that_is_over_is_not_stored(world: World) -> None:
-    """Begun and ended before anybody looked."""
+def test_an_opted_out_job_that_has_ended_is_not_stored(world: World) -> None:
+    """It started and ended before the drain read its events."""
     world.begin(1, admin_comment="disable_cc_submission")
     world.end(1)
 
@@ -155,8 +153,8 @@ def test_an_opted_out_job_that_is_over_is_not_stored(world: World) -> None:
     assert ({}, {}) == (world.files(), world.backend.rows)
 
 
-def test_a_repeated_start_event_tells_the_start_again(world: World) -> None:
-    """The row may have vanished from cc-backend."""
+def test_a_repeated_start_event_sends_the_start_again(world: World) -> None:
+    """The row may be missing at cc-backend."""
     world.begin(1)
     world.run()
     world.backend.rows.clear()
@@ -168,7 +166,7 @@ def test_a_repeated_start_event_tells_the_start_again(world: World) -> None:
 
 
 def test_a_close_event_closes_an_open_run(world: World) -> None:
-    """The sweeper alone waives Slurm's proof."""
+    """Only the sweeper may close a run without proof from Slurm."""
     world.begin(1)
     world.run()
     del world.slurm.records[1]
@@ -189,8 +187,8 @@ def test_a_close_event_closes_a_row_that_only_cc_backend_has(world: World) -> No
     assert {(1, NOON): "failed"} == world.backend.rows
 
 
-def test_a_second_run_that_is_over_is_forgotten_by_policy(tmp_path: Path) -> None:
-    """The first one stays; nothing waits for the second."""
+def test_a_second_run_that_has_ended_is_removed_by_policy(tmp_path: Path) -> None:
+    """The first run's row stays; the second run does not wait in the spool."""
     world = World(tmp_path, replace_earlier=False)
     world.begin(1)
     world.run()

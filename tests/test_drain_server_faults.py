@@ -1,4 +1,4 @@
-"""A drain between odd answers and network faults loses and doubles no run."""
+"""A drain that gets odd answers and network faults loses and duplicates no run."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def server() -> Iterator[StubServer]:
 
 
 class Backlog:
-    """Five runs that are over, in a spool that is drained once, by a clock that runs fast."""
+    """Five ended runs in a spool that is drained once, with a fast clock."""
 
     def __init__(self, root: Path, server: StubServer) -> None:
         self.root = root
@@ -63,12 +63,12 @@ class Backlog:
             (root / "todo" / run.name).write_bytes(codec.encode(run))
 
     def clock(self) -> float:
-        """Return the time, later each time."""
+        """Return the time, later at each call."""
         self.now += 0.05
         return self.now
 
     def drain(self) -> bool:
-        """Drain once."""
+        """Drain once; return whether nothing is left."""
         site = DrainSettings(
             state=self.root / "state",
             hold_seconds=0.0,
@@ -92,23 +92,23 @@ class Backlog:
             return assemble(site, composer, externals, layout=layout).run_once()
 
     def where(self, job_id: int) -> list[str]:
-        """Return the directories that hold a run."""
+        """Return the directories that contain a run."""
         return [d for d in ("todo", "open", "dead") if list((self.root / d).glob(f"{job_id}-*"))]
 
     def health(self) -> str:
-        """Return what the drain believed of the server at its end."""
+        """Return the server's health in the drain's last state."""
         document = json.loads((self.root / "state" / "drain.json").read_text())
         return str(document["health"]["state"])
 
     def retry(self) -> None:
-        """Have dead letters tried again."""
+        """Retry all dead letters."""
         with Layout(self.root) as layout:
             for name in list(layout.names(Directory.DEAD)):
                 dead_letter_changes.retry(layout, name)
 
 
 class _Silent:
-    """A Slurm that has forgotten everything."""
+    """A Slurm that has purged everything."""
 
     has_accounting = True
 
@@ -150,8 +150,8 @@ ANSWERS = {
 
 
 @pytest.mark.parametrize("what", sorted(ANSWERS))
-def test_no_answer_loses_or_doubles_a_run(tmp_path: Path, server: StubServer, what: str) -> None:
-    """Others go on unless all are halted; when the server works again, all is delivered once."""
+def test_no_answer_loses_or_duplicates_a_run(tmp_path: Path, server: StubServer, what: str) -> None:
+    """Other runs go on unless all are halted; when the server works again, all are sent once."""
     assert isinstance(server.model, OddServer)
     backlog = Backlog(tmp_path, server)
     server.model.odd = ANSWERS[what]
@@ -191,10 +191,10 @@ FAULTS = {
 
 
 @pytest.mark.parametrize("what", sorted(FAULTS))
-def test_no_fault_of_the_network_loses_or_doubles_a_run(
+def test_no_network_fault_loses_or_duplicates_a_run(
     tmp_path: Path, server: StubServer, what: str
 ) -> None:
-    """Also when a request took effect and only its answer was lost."""
+    """This includes requests that took effect and lost only their answer."""
     backlog = Backlog(tmp_path, server)
     server.fail(FAULTS[what])
     backlog.drain()
@@ -207,8 +207,8 @@ def test_no_fault_of_the_network_loses_or_doubles_a_run(
     assert {1} == set(accepted(server).values())
 
 
-def test_a_server_that_is_away_for_a_while(tmp_path: Path, server: StubServer) -> None:
-    """Connections are refused, then there is one of another release."""
+def test_runs_wait_for_a_server_that_is_down(tmp_path: Path, server: StubServer) -> None:
+    """Connections are refused; later a server of another release answers."""
     port = int(server.url.rpartition(":")[2])
     server.close()
     backlog = Backlog(tmp_path, server)

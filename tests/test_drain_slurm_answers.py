@@ -1,4 +1,4 @@
-"""What a whole drain concludes from Slurm's answers, its silence, and times in the future."""
+"""What a whole drain concludes from Slurm's answers, missing answers, and times in the future."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def world(tmp_path: Path) -> World:
     return World(tmp_path)
 
 
-def test_silence_of_slurm_finishes_nothing(world: World) -> None:
+def test_no_event_is_processed_while_slurm_is_silent(world: World) -> None:
     """Events wait while Slurm does not answer."""
     world.begin(5)
     world.slurm.silent = True
@@ -33,7 +33,7 @@ def test_silence_of_slurm_finishes_nothing(world: World) -> None:
 def test_a_start_more_than_five_minutes_ahead_waits(
     world: World, ahead: int, rows: dict[tuple[int, int], str]
 ) -> None:
-    """The clocks differ; no server should hear of it."""
+    """The clocks differ; cc-backend must not receive such a start."""
     world.begin(1, start_time=NOON + ahead)
 
     world.run()
@@ -42,7 +42,7 @@ def test_a_start_more_than_five_minutes_ahead_waits(
 
 
 def test_an_end_more_than_five_minutes_ahead_waits_until_then(world: World) -> None:
-    """No row is closed with a time that somebody's clock made up."""
+    """No row is closed with the time of a wrong clock."""
     world.begin(1)
     world.run()
     over = replace(world.slurm.records[1], state="COMPLETED", end_time=NOON + 305)
@@ -56,7 +56,7 @@ def test_an_end_more_than_five_minutes_ahead_waits_until_then(world: World) -> N
     assert {(1, NOON): NOON + 305} == world.backend.ends
 
 
-def test_an_event_that_nobody_knows_is_set_aside_after_a_day(world: World) -> None:
+def test_an_event_of_an_unknown_job_becomes_a_dead_letter_after_a_day(world: World) -> None:
     """Controller and accounting have both answered all the time."""
     world.hook("start", 1)
     world.run()
@@ -68,7 +68,7 @@ def test_an_event_that_nobody_knows_is_set_aside_after_a_day(world: World) -> No
 
 
 def test_cores_seen_while_configuring_are_kept(world: World) -> None:
-    """A later record may have lost them."""
+    """A later record of the job may have no cores."""
     cores = (NodeAllocation(name="n1", cores=(4, 5)),)
     world.begin(1, flags=("CONFIGURING",), allocations=cores)
     world.run()
@@ -86,14 +86,14 @@ def test_cores_seen_while_configuring_are_kept(world: World) -> None:
         (True, f"CANCELLED at {format_time(NOON + 3601)} (known from its next run); nothing to do"),
     ],
 )
-def test_an_end_that_slurm_does_not_prove_is_told_with_a_warning(
+def test_an_end_that_slurm_does_not_prove_is_reported_with_a_warning(
     world: World,
     caplog: pytest.LogCaptureFixture,
     *,
     next_run: bool,
     said: str,
 ) -> None:
-    """A day after Slurm has forgotten the run; an administrator sees what proves it."""
+    """Slurm purged the run a day ago; the warning names what proves the end."""
     world.begin(1)
     world.run()
     world.slurm.records.clear()
@@ -114,8 +114,8 @@ def test_an_end_that_slurm_does_not_prove_is_told_with_a_warning(
     ]
 
 
-def test_cores_of_a_configuring_job_that_never_ran_are_forgotten(world: World) -> None:
-    """They belong to nobody."""
+def test_cores_of_a_configuring_job_that_never_ran_are_dropped(world: World) -> None:
+    """The next run of the job gets other cores."""
     cores = (NodeAllocation(name="n1", cores=(4, 5)),)
     world.begin(1, flags=("CONFIGURING",), allocations=cores)
     world.run()
@@ -144,7 +144,7 @@ def test_an_open_run_that_is_not_listed_is_looked_up(world: World) -> None:
 
 
 def test_a_listed_run_is_not_looked_up(world: World) -> None:
-    """Its start time says that it is this very run."""
+    """The listed start time identifies the run."""
     world.begin(1)
     world.run()
     looks = world.slurm.looks
@@ -155,7 +155,7 @@ def test_a_listed_run_is_not_looked_up(world: World) -> None:
     assert looks == world.slurm.looks
 
 
-def test_an_event_from_the_future_is_not_waited_for(world: World) -> None:
+def test_an_event_from_the_future_is_processed_at_once(world: World) -> None:
     """A clock may have been set back."""
     world.begin(1)
     event = world.root / "new" / "1-start-1-0-0-1"

@@ -1,4 +1,4 @@
-"""The files of a whole drain: deaths, full disks, damaged runs, and runs put into todo/."""
+"""The files of a whole drain: crashes, full disks, damaged runs, and runs put into todo/."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ from spool.files.durable_files import WriteBatch
 
 
 class FullDisk(WriteBatch):
-    """A file system that takes nothing while `error` is set."""
+    """A write batch on a disk that accepts no write while `error` is set."""
 
     error: ClassVar[OSError | None] = None
 
     def commit(self) -> None:
-        """Fail, or do the work."""
+        """Fail, or commit the batch."""
         if FullDisk.error is not None:
             self.rollback()
             raise FullDisk.error
@@ -39,7 +39,7 @@ class FullDisk(WriteBatch):
 
 @pytest.fixture(autouse=True)
 def full_disk() -> Iterator[None]:
-    """Let the disk of `FullDisk` be full."""
+    """Make the disk of `FullDisk` full."""
     FullDisk.error = OSError(errno.ENOSPC, "No space left on device")
     yield
     FullDisk.error = None
@@ -52,10 +52,10 @@ def world(tmp_path: Path) -> World:
 
 
 @pytest.mark.parametrize("milliseconds", range(0, 1000, 100))
-def test_a_run_that_is_told_in_full_is_not_taken_up_from_todo(
+def test_a_run_that_is_fully_delivered_is_not_loaded_from_todo(
     world: World, milliseconds: int
 ) -> None:
-    """Its file lies in todo/ until the next group is written: no reason to deliver it again."""
+    """Its file stays in todo/ until the next group is written; it must not be delivered again."""
     world.run(milliseconds / 1000)
     world.backend.everything = Reason.UNREACHABLE
     world.begin(1)
@@ -70,8 +70,8 @@ def test_a_run_that_is_told_in_full_is_not_taken_up_from_todo(
     assert 1 == told.count(RequestKind.STOP)
 
 
-def test_a_signal_just_before_the_end_of_a_wait_lets_it_end(world: World) -> None:
-    """The handler takes longer than was left to wait; a second signal would show a hang."""
+def test_a_signal_just_before_the_end_of_a_wait_does_not_prolong_it(world: World) -> None:
+    """The handler takes longer than the rest of the wait; a second signal would show a hang."""
     signals = []
 
     def handler(_number: int, _frame: object) -> None:
@@ -91,8 +91,8 @@ def test_a_signal_just_before_the_end_of_a_wait_lets_it_end(world: World) -> Non
     assert 1 == len(signals)
 
 
-def test_an_event_outlives_a_crash_before_its_run_is_stored(world: World) -> None:
-    """A drain that died after the answer sends the start again, and there is one row."""
+def test_an_event_survives_a_crash_before_its_run_is_stored(world: World) -> None:
+    """A drain that crashed after the answer sends the start again, and there is one row."""
     world.begin(6)
     world.run(0.08)
     world.boot()
@@ -103,8 +103,8 @@ def test_an_event_outlives_a_crash_before_its_run_is_stored(world: World) -> Non
     assert {"open": [f"6-{NOON}.json"]} == world.files()
 
 
-def test_a_run_file_damaged_meanwhile_is_set_aside(world: World) -> None:
-    """It is found when its stop is to be delivered."""
+def test_a_run_file_damaged_before_its_stop_becomes_a_dead_letter(world: World) -> None:
+    """The damage is found when the stop is to be delivered."""
     world.backend.version = Version(1, 5, 4)
     world.begin(1)
     world.run()
@@ -117,8 +117,8 @@ def test_a_run_file_damaged_meanwhile_is_set_aside(world: World) -> None:
     assert {"dead": [f"1-{NOON}.json", f"1-{NOON}.json.why"]} == world.files()
 
 
-def test_a_run_file_damaged_in_open_is_replaced_by_what_slurm_knows(world: World) -> None:
-    """The damaged file goes to `dead/`; the run is delivered from Slurm's own facts."""
+def test_a_run_file_damaged_in_open_is_replaced_from_slurm(world: World) -> None:
+    """The damaged file becomes a dead letter; the run is delivered with Slurm's data."""
     world.begin(1)
     world.run()
     (world.root / "open" / f"1-{NOON}.json").write_text("{}")
@@ -130,8 +130,8 @@ def test_a_run_file_damaged_in_open_is_replaced_by_what_slurm_knows(world: World
     assert {(1, NOON): "completed"} == world.backend.rows
 
 
-def test_a_run_put_into_todo_is_told(world: World) -> None:
-    """That is how retry and replay work."""
+def test_a_run_put_into_todo_is_delivered(world: World) -> None:
+    """The commands retry and replay work like this."""
     world.backend.answers[1] = Reason.BAD_REQUEST
     world.begin(1)
     world.run()
@@ -145,7 +145,7 @@ def test_a_run_put_into_todo_is_told(world: World) -> None:
 
 
 def test_a_run_put_into_todo_within_the_second_of_a_check_is_delivered(world: World) -> None:
-    """Where directory times are that coarse, the mtime of `todo/` does not change."""
+    """Where directory times are whole seconds, the mtime of `todo/` does not change."""
     world.backend.answers[1] = Reason.BAD_REQUEST
     world.begin(1)
     world.run()
@@ -164,7 +164,7 @@ def test_a_run_put_into_todo_within_the_second_of_a_check_is_delivered(world: Wo
 
 
 def test_many_running_jobs_do_not_delay_a_run_put_into_todo(world: World) -> None:
-    """`todo/` is listed less often only while it holds a backlog."""
+    """`todo/` is listed less often only while it contains a backlog."""
     world.begin(1)
     world.run()
     run = world.stored("open", 1)
@@ -172,7 +172,7 @@ def test_many_running_jobs_do_not_delay_a_run_put_into_todo(world: World) -> Non
         other = replace(run, job=replace(run.job, job_id=job_id))
         (world.root / "open" / other.name).write_bytes(codec.encode(other))
     new = replace(run, job=replace(run.job, job_id=9_999), started=None)
-    world.slurm.silent = True  # else the made-up jobs are compared with Slurm's job list
+    world.slurm.silent = True  # otherwise the made-up jobs are compared with Slurm's job list
     world.boot()
     world.run(3)
     (world.root / "todo" / new.name).write_bytes(codec.encode(new))
@@ -181,8 +181,8 @@ def test_many_running_jobs_do_not_delay_a_run_put_into_todo(world: World) -> Non
     assert ("start", 9_999) in world.backend.asked
 
 
-def test_a_run_put_into_todo_that_is_open_is_not_told_again(world: World) -> None:
-    """The drain holds it already."""
+def test_a_run_put_into_todo_that_is_open_is_not_sent_again(world: World) -> None:
+    """The drain has loaded it already."""
     world.begin(1)
     world.run()
     run = replace(world.stored("open", 1), started=None)
@@ -192,8 +192,8 @@ def test_a_run_put_into_todo_that_is_open_is_not_told_again(world: World) -> Non
     assert 1 == world.backend.asked.count((RequestKind.START, 1))
 
 
-def test_a_full_disk_stops_new_posts_and_loses_nothing(world: World) -> None:
-    """Events stay, and all is made good when there is space."""
+def test_a_full_disk_stops_new_requests_and_loses_nothing(world: World) -> None:
+    """Events stay, and all runs are delivered when there is space."""
     world.batch_type = FullDisk
     world.boot()
     world.begin(1)
@@ -210,7 +210,7 @@ def test_a_full_disk_stops_new_posts_and_loses_nothing(world: World) -> None:
 
 
 def test_a_failing_disk_loses_nothing(world: World, caplog: pytest.LogCaptureFixture) -> None:
-    """An I/O error is distinguished from a full disk."""
+    """The log distinguishes an I/O error from a full disk."""
     FullDisk.error = OSError(errno.EIO, "Input/output error")
     world.batch_type = FullDisk
     world.boot()
@@ -222,8 +222,8 @@ def test_a_failing_disk_loses_nothing(world: World, caplog: pytest.LogCaptureFix
     assert ["1-start-1-0-0-1"] == world.files()["new"]
 
 
-def test_little_space_leaves_scripts_out(world: World) -> None:
-    """Facts go before texts."""
+def test_little_free_space_drops_scripts(world: World) -> None:
+    """The space is kept for the run's other data."""
     world.min_free_bytes = 1 << 60
     world.texts[1] = ("#!/bin/sh", "JobId=1")
     world.boot()
@@ -234,8 +234,8 @@ def test_little_space_leaves_scripts_out(world: World) -> None:
     assert None is world.stored("open", 1).script
 
 
-def test_what_is_soft_is_durable_after_a_flush(world: World) -> None:
-    """An orderly end leaves nothing in memory."""
+def test_staged_changes_are_durable_after_a_flush(world: World) -> None:
+    """An orderly end leaves no change in memory only."""
     world.backend.everything = Reason.UNREACHABLE
     world.begin(1)
     world.run(0.05)
@@ -245,8 +245,8 @@ def test_what_is_soft_is_durable_after_a_flush(world: World) -> None:
     assert {"todo": [f"1-{NOON}.json"]} == world.files()
 
 
-def test_a_reply_about_a_run_that_is_gone_changes_nothing(world: World) -> None:
-    """Its file may have been set aside meanwhile."""
+def test_a_reply_about_a_missing_run_changes_nothing(world: World) -> None:
+    """Its file may have been moved to dead meanwhile."""
     request = SendRequest(kind=RequestKind.STOP, job_id=99, start_time=1, cluster="alex")
     reply = ApiReply(call=ApiCall.STOP, verdict=ReplyVerdict(Reason.STOPPED))
 
@@ -256,8 +256,8 @@ def test_a_reply_about_a_run_that_is_gone_changes_nothing(world: World) -> None:
     assert {} == world.files()
 
 
-def test_a_copy_in_todo_of_a_run_that_is_here_changes_nothing(world: World) -> None:
-    """Nothing is delivered twice."""
+def test_a_copy_in_todo_of_an_open_run_changes_nothing(world: World) -> None:
+    """No run is delivered twice."""
     world.begin(1)
     world.run()
     name = f"1-{NOON}.json"

@@ -1,4 +1,4 @@
-"""What the drain says of itself: written when it is news, read whatever its version or state."""
+"""The drain's state file: written when it changes, read whatever its version or condition."""
 
 from __future__ import annotations
 
@@ -63,18 +63,18 @@ def written(tmp_path: Path, *states: tuple[DrainState, float]) -> DrainState | N
 
 
 def read(tmp_path: Path, document: Any) -> DrainState | None:
-    """Return what is read of a document."""
+    """Return what is read from a document."""
     (tmp_path / "drain.json").write_text(json.dumps(document))
     return read_drain_state(tmp_path / "drain.json")
 
 
 def test_a_state_is_read_as_it_was_written(tmp_path: Path) -> None:
-    """Nothing is lost."""
+    """Every field is restored."""
     assert FULL == written(tmp_path, (FULL, 8.0))
 
 
-def test_no_drain_has_ever_run(tmp_path: Path) -> None:
-    """There is no file then."""
+def test_a_missing_state_file_is_none(tmp_path: Path) -> None:
+    """No drain has ever run here."""
     assert read_drain_state(tmp_path / "drain.json") is None
 
 
@@ -91,10 +91,10 @@ def test_no_drain_has_ever_run(tmp_path: Path) -> None:
     ],
     ids=["same", "old", "figure", "older figure", "health", "disk", "clock set back"],
 )
-def test_a_state_is_written_when_it_is_news_or_the_file_is_old(
+def test_a_state_is_written_when_it_changed_or_the_file_is_old(
     tmp_path: Path, change: dict[str, Any], later: float, updated: float
 ) -> None:
-    """Health at once, figures each second, a refresh every five seconds."""
+    """Health is written at once, figures each second, an unchanged state every five seconds."""
     first = DrainState(last_delivery=0.0)
     found = written(tmp_path, (first, 0.0), (replace(first, **change), later))
 
@@ -103,7 +103,7 @@ def test_a_state_is_written_when_it_is_news_or_the_file_is_old(
 
 
 def test_a_refresh_is_written_once(tmp_path: Path) -> None:
-    """The next pass, a second later, has nothing new."""
+    """The next pass, a second later, has no change."""
     same = DrainState(last_delivery=0.0)
     found = written(tmp_path, (same, 5.0), (same, 30.0), (same, 31.0))
 
@@ -124,7 +124,7 @@ def test_figures_that_change_in_each_pass_are_written_once_a_second(tmp_path: Pa
 def test_a_file_that_lacks_a_figure_is_behind(
     tmp_path: Path, later: float, *, is_behind: bool
 ) -> None:
-    """It was written less than a second before."""
+    """A write less than a second before delays the figure."""
     file = DrainStateFile(tmp_path / "drain.json")
     file.write(DrainState(last_delivery=0.0), 5.0)
     file.write(DrainState(last_delivery=1.0), 5.0 + later)
@@ -138,7 +138,7 @@ def test_a_file_that_lacks_a_figure_is_behind(
 def test_figures_may_be_written_once_a_second(
     tmp_path: Path, later: float, *, may_write: bool
 ) -> None:
-    """A drain with a backlog collects none in between; the clock may be set back."""
+    """A drain with a backlog collects no figures in between; the clock may be set back."""
     file = DrainStateFile(tmp_path / "drain.json")
     file.write(DrainState(last_delivery=0.0), 5.0)
 
@@ -146,7 +146,7 @@ def test_figures_may_be_written_once_a_second(
 
 
 def test_a_change_after_a_refresh_is_written_at_once(tmp_path: Path) -> None:
-    """A second later, the drain would have to wake up for it."""
+    """Otherwise the drain would have to wake up a second later to write it."""
     same, changed = DrainState(last_delivery=0.0), DrainState(last_delivery=1.0)
     found = written(tmp_path, (same, 5.0), (same, 30.0), (changed, 30.1))
 
@@ -155,7 +155,7 @@ def test_a_change_after_a_refresh_is_written_at_once(tmp_path: Path) -> None:
 
 
 def test_a_file_that_has_everything_is_not_behind(tmp_path: Path) -> None:
-    """The figure came back to what the file says."""
+    """The figure has returned to the value in the file."""
     file = DrainStateFile(tmp_path / "drain.json")
     for figure, now in ((0.0, 5.0), (1.0, 5.1), (0.0, 5.2)):
         file.write(DrainState(last_delivery=figure), now)
@@ -163,7 +163,7 @@ def test_a_file_that_has_everything_is_not_behind(tmp_path: Path) -> None:
     assert not file.is_behind
 
 
-def test_a_last_state_is_written_although_it_is_no_news(tmp_path: Path) -> None:
+def test_a_last_state_is_written_at_once(tmp_path: Path) -> None:
     """Figures of the last second must not be lost."""
     file = DrainStateFile(tmp_path / "drain.json")
     file.write(DrainState(last_event=1.0), 5.0)
@@ -172,17 +172,17 @@ def test_a_last_state_is_written_although_it_is_no_news(tmp_path: Path) -> None:
     assert DrainState(last_event=5.1, updated=5.2) == read_drain_state(tmp_path / "drain.json")
 
 
-def test_a_state_that_cannot_be_written_stops_nothing(
+def test_an_unwritable_state_does_not_stop_the_drain(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The drain goes on, and the log says so."""
+    """The error is logged."""
     DrainStateFile(tmp_path / "missing" / "drain.json").write(FULL, 7.0)
 
     assert "cannot be written" in caplog.text
 
 
 def test_a_state_that_could_not_be_written_is_tried_again_each_second(tmp_path: Path) -> None:
-    """A disk that was full for a moment must not leave the old state for ten seconds."""
+    """After a full disk the old state must not stay for ten seconds."""
     path = tmp_path / "later" / "drain.json"
     file = DrainStateFile(path)
     file.write(FULL, 7.0)
@@ -209,7 +209,7 @@ def test_at_most_twenty_unreadable_files_are_named(tmp_path: Path) -> None:
 def test_a_state_of_version_0_1_is_read(
     tmp_path: Path, health: str, next_try: float | None
 ) -> None:
-    """An upgrade replaces the drain later than the commands."""
+    """An upgrade replaces the commands before it restarts the drain."""
     destination = {
         "health": health,
         "since": 4.0,
@@ -252,8 +252,8 @@ def test_a_state_of_version_0_1_is_read(
 @pytest.mark.parametrize(
     "odd", [None, "x", -1, True, [], [1], {}, {"a": 1}, [{}], [{"name": 1}], 10**400]
 )
-def test_a_field_that_is_not_as_expected_says_nothing(tmp_path: Path, odd: Any) -> None:
-    """The others are read: nothing odd ends in an error."""
+def test_a_field_with_an_odd_value_is_ignored(tmp_path: Path, odd: Any) -> None:
+    """The other fields are read: no odd value ends in an error."""
     names = [field for field in DrainState.__dataclass_fields__ if field not in {"pid", "version"}]
     document = dict.fromkeys([*names, "server", "destination", "unknown_hosts"], odd)
     found = read(tmp_path, {**document, "pid": 7})
@@ -262,8 +262,8 @@ def test_a_field_that_is_not_as_expected_says_nothing(tmp_path: Path, odd: Any) 
     assert 7 == found.pid
 
 
-def test_an_instant_that_is_no_number_is_not_known(tmp_path: Path) -> None:
-    """Python's JSON takes NaN."""
+def test_a_time_that_is_no_number_is_none(tmp_path: Path) -> None:
+    """Python's JSON parser accepts NaN."""
     (tmp_path / "drain.json").write_text('{"updated": NaN, "started": Infinity, "last_event": 5}')
 
     assert DrainState(last_event=5.0) == read_drain_state(tmp_path / "drain.json")
@@ -271,7 +271,7 @@ def test_an_instant_that_is_no_number_is_not_known(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("contents", [b"", b"{", b"\xff", b"[" * 100_000, b"[]", b"5"])
 def test_a_damaged_file_is_an_error(tmp_path: Path, contents: bytes) -> None:
-    """Nothing of it can be used."""
+    """No field of it can be used."""
     (tmp_path / "drain.json").write_bytes(contents)
 
     with pytest.raises(BadFileError):

@@ -1,4 +1,4 @@
-"""Stops that a whole drain holds back until cc-backend has stored their start."""
+"""Stops that a whole drain holds until cc-backend has stored their start."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ def world(tmp_path: Path) -> World:
     return World(tmp_path)
 
 
-def test_a_young_stop_waits_for_the_cache_of_cc_backend(world: World) -> None:
-    """From 1.5 on a stop is held back for 180 s after its start was accepted."""
+def test_an_early_stop_waits_for_the_job_cache_of_cc_backend(world: World) -> None:
+    """From 1.5 on a stop is held for 180 s after its start was accepted."""
     world.backend.version = Version(1, 5, 4)
     world.backend.is_cached = True
     world.begin(3)
@@ -33,8 +33,8 @@ def test_a_young_stop_waits_for_the_cache_of_cc_backend(world: World) -> None:
     assert {"todo": [f"3-{NOON}.json"]} == world.files()
 
 
-def test_a_held_stop_is_told_after_the_hold(world: World) -> None:
-    """The hold ends by itself."""
+def test_a_held_stop_is_sent_after_the_hold(world: World) -> None:
+    """The hold ends even if the run is never listed."""
     world.backend.version = Version(1, 5, 4)
     world.backend.is_cached = True
     world.begin(3)
@@ -46,8 +46,8 @@ def test_a_held_stop_is_told_after_the_hold(world: World) -> None:
     assert {(3, NOON): "completed"} == world.backend.rows
 
 
-def test_a_held_stop_is_told_when_its_run_is_listed(world: World) -> None:
-    """The cache was flushed: nothing is to be feared any more."""
+def test_a_held_stop_is_sent_when_its_run_is_listed(world: World) -> None:
+    """cc-backend has written its job cache, so the stop cannot close the wrong job."""
     world.backend.version = Version(1, 5, 4)
     world.backend.is_cached = True
     world.begin(1)
@@ -63,7 +63,7 @@ def test_a_held_stop_is_told_when_its_run_is_listed(world: World) -> None:
 
 
 def test_a_stop_is_held_again_when_the_row_of_its_run_has_vanished(world: World) -> None:
-    """Its start was sent once more: the new row is in the job cache, whatever was listed before."""
+    """Its start is sent again: the new row is in the job cache, whatever was listed before."""
     world.backend.version = Version(1, 5, 4)
     world.begin(1)
     world.run()
@@ -79,8 +79,8 @@ def test_a_stop_is_held_again_when_the_row_of_its_run_has_vanished(world: World)
     assert {(1, NOON): "running"} == world.backend.rows
 
 
-def test_one_query_is_about_all_held_stops(world: World) -> None:
-    """It is repeated twice a second at most."""
+def test_one_query_is_for_all_held_stops(world: World) -> None:
+    """It is repeated at most once in each query interval."""
     world.backend.version = Version(1, 5, 4)
     world.backend.is_cached = True
     for job_id in (1, 2, 3):
@@ -96,7 +96,7 @@ def test_one_query_is_about_all_held_stops(world: World) -> None:
 
 
 def test_a_queued_start_is_confirmed_before_its_run_counts_as_started(world: World) -> None:
-    """cc-backend 1.4.0 may drop what it promised."""
+    """cc-backend 1.4.0 may drop a start that it has queued."""
     world.backend.version = Version(1, 4, 0)
     world.backend.promises = 2
     world.begin(1)
@@ -119,10 +119,10 @@ def test_a_queued_start_is_confirmed_before_its_run_counts_as_started(world: Wor
         (Reason.AFTER_FLUSH, False),
     ],
 )
-def test_a_start_says_whether_it_may_have_been_told_before(
+def test_a_start_is_marked_if_it_may_have_been_sent_before(
     world: World, reason: Reason, *, maybe_sent: bool
 ) -> None:
-    """Then another run's row may be no proof of a conflict; but not for ever."""
+    """Another run's row may then be no proof of a conflict; but not after a flush."""
     world.backend.answers[1] = reason
     world.begin(1)
     world.run()
@@ -134,7 +134,7 @@ def test_a_start_says_whether_it_may_have_been_told_before(
 
 
 def test_a_failed_query_about_held_stops_is_not_repeated_at_once(world: World) -> None:
-    """It says nothing about any run."""
+    """A failed query shows the state of no run."""
     failed = ServerReply(verdict=ReplyVerdict(Reason.QUERY_FAILED, ""), server=ServerInfo())
     world.delivery.questions.take(ServerQuery(topic=Topic.JOBS), failed, world.moment)
 

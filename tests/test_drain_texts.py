@@ -1,4 +1,4 @@
-"""Scripts that are out of reach when a start is sent are added later."""
+"""Scripts that cannot be read when a start is sent are added later."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ def sent_scripts(world: World) -> list[tuple[int, str]]:
     return sent
 
 
-def test_a_script_out_of_reach_is_added_minutes_later(world: World) -> None:
-    """The start does not wait for it; it is asked for again until it comes."""
+def test_an_unreadable_script_is_added_minutes_later(world: World) -> None:
+    """The start does not wait for the script; the drain tries again until it can read it."""
     world.backend.version = Version(1, 5, 4)
     world.texts[1], world.unreached = ("#!/bin/sh\n", None), {1}
     world.begin(1)
@@ -52,7 +52,7 @@ def test_a_script_out_of_reach_is_added_minutes_later(world: World) -> None:
 def test_the_stop_of_a_short_job_waits_a_little_for_its_script(
     world: World, version: Version, seconds: float
 ) -> None:
-    """Only where the server can still take it, and never for long."""
+    """It waits only where the server can still add the script, and never for long."""
     world.backend.version = version
     world.hold_seconds, world.unreached = 0.0, {1}
     world.boot()
@@ -67,8 +67,8 @@ def test_the_stop_of_a_short_job_waits_a_little_for_its_script(
     assert ({1} if version == Version(1, 5, 4) else set(), set()) == (before, running(world))
 
 
-def test_a_drain_asks_for_the_scripts_that_the_one_before_did_not_get(world: World) -> None:
-    """It died between storing a run and adding its script."""
+def test_a_drain_reads_the_scripts_that_the_previous_one_did_not_get(world: World) -> None:
+    """The previous drain ended between storing a run and adding its script."""
     world.backend.everything = Reason.UNREACHABLE
     world.texts[1], world.unreached = ("#!/bin/sh\n", None), {1}
     world.begin(1)
@@ -84,10 +84,10 @@ def test_a_drain_asks_for_the_scripts_that_the_one_before_did_not_get(world: Wor
     assert [(1, "#!/bin/sh\n")] == sent_scripts(world)
 
 
-def test_a_script_that_cannot_be_noted_now_is_not_lost(
+def test_a_script_that_cannot_be_stored_now_is_not_lost(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The state directory is full while it comes: it is asked for again."""
+    """The disk is full when the script arrives: the drain reads it again."""
     world.texts[1] = ("#!/bin/sh\n", None)
 
     def full(_entry: PendingRun) -> Run:
@@ -103,8 +103,8 @@ def test_a_script_that_cannot_be_noted_now_is_not_lost(
     assert [(1, "#!/bin/sh\n")] == sent_scripts(world)
 
 
-def test_a_start_without_its_texts_is_not_sent_when_the_cause_may_be_gone(world: World) -> None:
-    """It follows a refusal at once, or the whole start is tried again first."""
+def test_a_start_is_sent_without_its_texts_only_just_after_a_rejection(world: World) -> None:
+    """Later the cause may be repaired, so the complete start is tried first."""
     world.texts[1], world.backend.answers[1] = ("#!/bin/sh\n", None), Reason.UNEXPECTED
     job = world.begin(1)
     for job_id in range(2, 100):

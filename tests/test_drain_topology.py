@@ -1,4 +1,4 @@
-"""Starts wait for the topology and for unknown hosts, one run at a time and not for ever."""
+"""Starts wait for the topology and for unknown hosts, one run at a time and for a limited time."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def world(tmp_path: Path) -> Iterator[World]:
 
 
 def test_a_start_waits_for_the_topology(world: World) -> None:
-    """Its hardware threads are computed from it, and a row cannot be corrected."""
+    """Hardware threads are computed from the topology, and a row cannot be corrected."""
     world.backend.topology = None
     world.begin(1, allocations=CORES)
     world.run(60)
@@ -37,7 +37,7 @@ def test_a_start_waits_for_the_topology(world: World) -> None:
 
 
 def test_a_start_does_not_wait_for_a_topology_for_ever(world: World) -> None:
-    """A quarter of an hour; a job without hardware threads is better than no job."""
+    """After a quarter of an hour a job without hardware threads is better than no job."""
     world.backend.topology = None
     world.begin(1, allocations=CORES)
     world.run(20)
@@ -48,8 +48,8 @@ def test_a_start_does_not_wait_for_a_topology_for_ever(world: World) -> None:
     assert {1} == running(world)
 
 
-def test_runs_of_an_unknown_host_go_within_a_minute_of_its_appearance(world: World) -> None:
-    """Without a restart, and new runs of that host too."""
+def test_runs_of_an_unknown_host_are_sent_within_a_minute_of_its_appearance(world: World) -> None:
+    """No restart is needed, and new runs of that host are sent, too."""
     for job_id in (1, 2, 3):
         world.backend.answers[job_id] = Reason.UNKNOWN_HOST
         world.begin(job_id)
@@ -64,7 +64,7 @@ def test_runs_of_an_unknown_host_go_within_a_minute_of_its_appearance(world: Wor
 
 
 def test_a_duplicate_shows_that_its_host_is_known(world: World) -> None:
-    """cc-backend looks for it after the host: the other runs of the host need not wait on."""
+    """cc-backend checks the host first, so the other runs of the host need not wait."""
     for job_id in (1, 2):
         world.backend.answers[job_id] = Reason.UNKNOWN_HOST
         world.begin(job_id)
@@ -77,7 +77,7 @@ def test_a_duplicate_shows_that_its_host_is_known(world: World) -> None:
 
 
 def test_one_run_of_an_unknown_host_is_tried_at_a_time(world: World) -> None:
-    """The server is not asked about each of them."""
+    """The other runs of the host send no request."""
     for job_id in range(1, 51):
         world.backend.answers[job_id] = Reason.UNKNOWN_HOST
     world.begin(1)

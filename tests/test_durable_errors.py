@@ -11,7 +11,7 @@ from spool.files.layout import Directory, Layout
 
 
 def calls_of(layout: Layout) -> int:
-    """Return how many calls the busy batch takes."""
+    """Return how many calls the batch of `busy` makes."""
     journal = Journal(layout)
     batch = WriteBatch(layout, journal)
     busy(layout, batch)
@@ -19,17 +19,17 @@ def calls_of(layout: Layout) -> int:
     return len(journal.calls)
 
 
-CALLS = 27  # test_every_call_is_tried holds this
+CALLS = 27  # test_every_call_is_tried checks this number
 
 
 def test_every_call_is_tried(layout: Layout) -> None:
-    """The tests below fail each one."""
+    """The tests below make each of these calls fail."""
     assert CALLS == calls_of(layout)
 
 
 @pytest.mark.parametrize("fails_at", range(CALLS))
 def test_an_error_at_any_call_loses_nothing(layout: Layout, fails_at: int) -> None:
-    """The disk is as after a death there."""
+    """The disk is as after a crash at this call."""
     batch = WriteBatch(layout, Journal(layout, fails_at))
     busy(layout, batch)
     with pytest.raises(OSError, match="Input/output"):
@@ -40,7 +40,7 @@ def test_an_error_at_any_call_loses_nothing(layout: Layout, fails_at: int) -> No
 
 @pytest.mark.parametrize("fails_at", range(CALLS))
 def test_an_error_at_any_call_leaves_nothing_behind(layout: Layout, fails_at: int) -> None:
-    """No file in `tmp/`, no descriptor, nothing that the batch would do again."""
+    """No file stays in `tmp/`, no descriptor stays open, and the batch is empty."""
     before = open_files(layout.root)
     batch = WriteBatch(layout, Journal(layout, fails_at))
     busy(layout, batch)
@@ -53,7 +53,7 @@ def test_an_error_at_any_call_leaves_nothing_behind(layout: Layout, fails_at: in
 
 @pytest.mark.parametrize("fails_at", range(CALLS))
 def test_the_work_can_be_done_again_after_an_error(layout: Layout, fails_at: int) -> None:
-    """Repeating is harmless."""
+    """Repeated changes are harmless."""
     batch = WriteBatch(layout, Journal(layout, fails_at))
     busy(layout, batch)
     with pytest.raises(OSError, match="Input/output"):

@@ -1,4 +1,4 @@
-"""Groups of changes and of new files: written in whole, in part, not at all, and counted."""
+"""Groups of changes and of new files: written completely, partly or not at all, and counted."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from spool.files.layout import Directory, Layout
 
 
 class CountingCalls(RealCalls):
-    """Counts the files that are open at once."""
+    """System calls that count the files that are open at once."""
 
     rename = staticmethod(os.rename)
     unlink = staticmethod(os.unlink)
@@ -35,13 +35,13 @@ class CountingCalls(RealCalls):
         return fd
 
     def close(self, fd: int, /) -> None:
-        """Close it."""
+        """Close a file."""
         self.opened.discard(fd)
         os.close(fd)
 
 
 def test_a_group_of_any_size_needs_few_open_files(layout: Layout) -> None:
-    """After an outage thousands of runs change at once, and a process may open 1 024 files."""
+    """After an outage thousands of runs change at once; a process may open 1 024 files."""
     calls = CountingCalls()
     batch = WriteBatch(layout, calls)
     for number in range(1, 1501):
@@ -54,7 +54,7 @@ def test_a_group_of_any_size_needs_few_open_files(layout: Layout) -> None:
 
 
 def test_a_group_is_durable_when_it_returns(layout: Layout) -> None:
-    """Every directory holds what it should, and nothing else."""
+    """Every directory contains what it should, and nothing else."""
     batch = WriteBatch(layout)
     busy(layout, batch)
     batch.commit()
@@ -74,7 +74,7 @@ def test_a_group_is_durable_when_it_returns(layout: Layout) -> None:
 def test_a_write_that_does_not_fit_leaves_the_group_as_it_was(
     layout: Layout, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What fitted before is committed."""
+    """Earlier writes of the group are committed."""
     batch = WriteBatch(layout)
     batch.put_run(NEW)
 
@@ -90,10 +90,8 @@ def test_a_write_that_does_not_fit_leaves_the_group_as_it_was(
     assert {(Directory.TODO, NEW.name): codec.encode(NEW)} == files(layout)
 
 
-def test_a_disk_that_takes_a_little_at_a_time_gets_all(
-    layout: Layout, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A write may be partial."""
+def test_partial_writes_are_completed(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One system call may write only a part of the contents."""
     write = os.write
     monkeypatch.setattr(os, "write", lambda fd, data: write(fd, data[:3]))
     batch = WriteBatch(layout)
@@ -103,8 +101,8 @@ def test_a_disk_that_takes_a_little_at_a_time_gets_all(
     assert {(Directory.TODO, "a"): b"0123456789"} == files(layout)
 
 
-def test_of_many_new_files_the_taken_names_are_told(layout: Layout) -> None:
-    """The others are there; nothing is replaced and nothing is left in `tmp/`."""
+def test_creating_files_returns_the_names_that_exist_already(layout: Layout) -> None:
+    """The others are created; nothing is replaced and nothing is left in `tmp/`."""
     files_before = {(Directory.TODO, "b"): b"old"}
     (layout.root / "todo" / "b").write_bytes(b"old")
     taken = create_files(
@@ -118,7 +116,7 @@ def test_of_many_new_files_the_taken_names_are_told(layout: Layout) -> None:
 def test_new_files_that_do_not_fit_leave_nothing(
     layout: Layout, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Not even half of the first."""
+    """Not even a part of the first file is left."""
 
     def fail(*_: object) -> int:
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -140,8 +138,8 @@ def test_an_abandoned_group_changes_nothing(layout: Layout) -> None:
     assert before == files(layout)
 
 
-def test_an_abandoned_group_cleans_what_it_can(layout: Layout) -> None:
-    """Somebody may have cleaned before."""
+def test_a_rollback_accepts_missing_temporary_files(layout: Layout) -> None:
+    """Another program may have removed them."""
     batch = WriteBatch(layout)
     batch.put_run(NEW)
     for path in (layout.root / "tmp").iterdir():
@@ -152,7 +150,7 @@ def test_an_abandoned_group_cleans_what_it_can(layout: Layout) -> None:
 
 
 def test_a_group_counts_its_changes(layout: Layout) -> None:
-    """Writes and removals."""
+    """Writes and removals both count."""
     batch = WriteBatch(layout)
     batch.put_run(NEW)
     batch.remove(Directory.NEW, "e1")
@@ -161,7 +159,7 @@ def test_a_group_counts_its_changes(layout: Layout) -> None:
 
 
 def test_one_run_may_be_written_into_two_directories(layout: Layout) -> None:
-    """A dead run that came again in the same batch."""
+    """A dead run has come again in the same batch."""
     batch = WriteBatch(layout)
     batch.put(Directory.DEAD, "a", b"dead")
     batch.put(Directory.TODO, "a", b"live")

@@ -17,11 +17,11 @@ from spool.files.layout import Directory, Layout
 def after_power_cut(
     before: Files, journal: Journal, done: int, *, names: Container[str]
 ) -> Iterator[Files]:
-    """Yield every state some files may be in when the power goes after so many calls.
+    """Yield every possible state of some files if the power fails after a number of calls.
 
     A file that was not fsynced may be whole, cut or empty; a rename or removal whose directory was
-    not fsynced afterwards may be undone, each by itself. So what is asked about one run can be
-    answered from the states of its own files: all states of these, not of the whole disk.
+    not fsynced afterwards may be undone, each independently. So the states of the files of one run
+    are enough to check this run; the states of the whole disk are not needed.
     """
     calls = journal.calls[:done]
     durable = {call.name for call in calls if call.verb == "fsync" and call.name}
@@ -45,7 +45,7 @@ def after_power_cut(
 
 
 def _outcomes(call: Call, durable: set[str], *, is_safe: bool) -> list[float | None]:
-    """Return what may come of a change: None undone, else the share of the contents."""
+    """Return the possible outcomes of a change: None if undone, else the share of the contents."""
     outcomes: list[float | None] = [1.0]
     if call.verb == "rename" and call.source not in durable:
         outcomes += [0.5, 0.0]
@@ -53,10 +53,10 @@ def _outcomes(call: Call, durable: set[str], *, is_safe: bool) -> list[float | N
 
 
 class RemovesFirst(WriteBatch):
-    """Broken on purpose: what is replaced goes before what replaces it is safe."""
+    """A deliberately broken batch that removes old files before their replacements are safe."""
 
     def commit(self) -> None:
-        """Remove, then write."""
+        """Remove files, then write files."""
         written, self._written = self._written, []
         super().commit()
         self._written = written
@@ -64,7 +64,7 @@ class RemovesFirst(WriteBatch):
 
 
 class NeverSyncsFiles(WriteBatch):
-    """Broken on purpose: contents may come after names."""
+    """A deliberately broken batch: contents may reach the disk after names."""
 
     def _fsync_open(self) -> None:
         opened, self._open = self._open, []
@@ -73,10 +73,10 @@ class NeverSyncsFiles(WriteBatch):
 
 
 class NeverSyncsDirectories(WriteBatch):
-    """Broken on purpose: names may come after removals."""
+    """A deliberately broken batch: names may reach the disk after removals."""
 
     def commit(self) -> None:
-        """Leave out what syncs directories."""
+        """Commit without the fsync of directories."""
         removed, self._removed = self._removed, []
         self._fsync_open()
         for directory, name in self._written:
@@ -101,18 +101,18 @@ def lost_by(layout: Layout, new_batch: type[WriteBatch]) -> set[str]:
 
 
 def test_a_power_cut_at_any_call_loses_nothing(layout: Layout) -> None:
-    """Each run is in some directory, or its event is."""
+    """Each run has a run file in some directory, or its event."""
     assert set() == lost_by(layout, WriteBatch)
 
 
 @pytest.mark.parametrize("new_batch", [RemovesFirst, NeverSyncsFiles, NeverSyncsDirectories])
-def test_a_wrong_order_of_calls_is_noticed(layout: Layout, new_batch: type[WriteBatch]) -> None:
-    """The model of the power cut is worth what it catches."""
+def test_a_wrong_order_of_calls_is_caught(layout: Layout, new_batch: type[WriteBatch]) -> None:
+    """This shows that the model of the power cut detects faults."""
     assert set() != lost_by(layout, new_batch)
 
 
-def test_a_durable_change_stays_through_a_power_cut(layout: Layout) -> None:
-    """What the batch wrote is there, whatever becomes of its removals."""
+def test_a_durable_change_survives_a_power_cut(layout: Layout) -> None:
+    """The written file is there, even if a removal is undone."""
     journal = Journal(layout)
     batch = WriteBatch(layout, journal)
     before = busy(layout, batch)

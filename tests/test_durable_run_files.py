@@ -20,8 +20,8 @@ from spool.files.run import Run, waiting_since
 
 
 @pytest.mark.parametrize("value", [NEW, *ENDED])
-def test_the_time_of_a_run_file_is_since_when_it_waits(layout: Layout, value: Run) -> None:
-    """However often it is written: nobody need open it to know."""
+def test_the_mtime_of_a_run_file_is_when_its_wait_began(layout: Layout, value: Run) -> None:
+    """It stays through rewrites, so a command can read it without opening the file."""
     batch = WriteBatch(layout)
     batch.put_run(replace(value, attempts=3, not_before=5000))
     batch.commit()
@@ -29,8 +29,8 @@ def test_the_time_of_a_run_file_is_since_when_it_waits(layout: Layout, value: Ru
     assert waiting_since(value) == layout.mtime(value.directory, value.name)
 
 
-def test_a_run_file_is_not_for_everybody(layout: Layout) -> None:
-    """It holds the job's script."""
+def test_a_run_file_is_not_readable_for_others(layout: Layout) -> None:
+    """It contains the job's script."""
     batch = WriteBatch(layout)
     batch.put_run(NEW)
     batch.commit()
@@ -39,7 +39,7 @@ def test_a_run_file_is_not_for_everybody(layout: Layout) -> None:
 
 
 def test_a_link_in_tmp_is_not_followed(layout: Layout, tmp_path: Path) -> None:
-    """It would overwrite another file."""
+    """Through the link another file would be overwritten."""
     other = tmp_path / "other"
     other.write_bytes(b"other")
     batch = WriteBatch(layout)
@@ -53,8 +53,8 @@ def test_a_link_in_tmp_is_not_followed(layout: Layout, tmp_path: Path) -> None:
     assert (b"other", {(Directory.TODO, "a"): b"x"}) == (other.read_bytes(), files(layout))
 
 
-def test_what_died_with_our_pid_left_no_file_to_write_over(layout: Layout) -> None:
-    """A `place` that was killed after its link leaves two names of one file."""
+def test_a_draft_left_by_a_process_with_the_same_pid_is_not_reused(layout: Layout) -> None:
+    """A `create_file` that was killed after its link leaves two names of one file."""
     batch = WriteBatch(layout)
     batch.put(Directory.TODO, "a", b"x")
     (draft,) = (layout.root / "tmp").iterdir()
@@ -68,7 +68,7 @@ def test_what_died_with_our_pid_left_no_file_to_write_over(layout: Layout) -> No
 
 
 def test_a_run_is_loaded_as_it_was_stored(layout: Layout) -> None:
-    """From the directory it lies in."""
+    """It is loaded from the directory of its state."""
     create_file(layout, TOLD[1])
 
     assert TOLD[1] == load_run(layout, Directory.OPEN, TOLD[1].name)
@@ -88,23 +88,23 @@ def _sparse(path: Path) -> None:
         (Path.touch, "not JSON"),
     ],
 )
-def test_what_is_no_run_file_is_refused(
+def test_an_invalid_run_file_is_rejected(
     layout: Layout, make: Callable[[Path], None], reason: str
 ) -> None:
-    """With the reason for its dead letter."""
+    """The error has the reason for the dead letter."""
     make(layout.root / "todo" / "5-100.json")
     with pytest.raises(BadFileError, match=reason):
         load_run(layout, Directory.TODO, "5-100.json")
 
 
-def test_a_run_that_vanished_is_told_apart(layout: Layout) -> None:
-    """It is no damage."""
+def test_a_missing_run_has_its_own_error(layout: Layout) -> None:
+    """A missing file is not a damaged file."""
     with pytest.raises(FileNotFoundError):
         load_run(layout, Directory.TODO, "5-100.json")
 
 
-def test_a_run_of_a_later_version_is_told_apart(layout: Layout) -> None:
-    """It is left alone."""
+def test_a_run_of_a_later_version_has_its_own_error(layout: Layout) -> None:
+    """The drain does not touch such a file."""
     (layout.root / "todo" / "5-100.json").write_text('{"version": 2}')
     with pytest.raises(NewerFormatError):
         load_run(layout, Directory.TODO, "5-100.json")

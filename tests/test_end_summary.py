@@ -1,4 +1,4 @@
-"""The summary of a run's end: sent just before the stop, to servers that take it."""
+"""The summary of a run's end: sent just before the stop, to servers that accept it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ LAST = "JobId=7 JobName=x\n   JobState=FAILED Reason=NonZeroExitCode\n"
 def world_of(
     root: Path, *, wanted: bool = True, version: tuple[int, int, int] = (1, 5, 4)
 ) -> World:
-    """Return a site whose policy wants summaries, or not."""
+    """Return a site whose policy turns summaries on or off."""
     world = World(root)
     world.backend.version = Version(*version)
     world.composer.metadata = MetadataPolicy(end_summary=wanted)
@@ -32,7 +32,7 @@ def world_of(
 
 
 def finish(world: World, state: str = "FAILED", *, extras: str = "", **facts: Any) -> list[str]:
-    """Let a job run and end; return the calls about it."""
+    """Make a job run and end; return the calls about it."""
     world.begin(7, **facts)
     world.run(2)
     world.now += 600
@@ -42,7 +42,7 @@ def finish(world: World, state: str = "FAILED", *, extras: str = "", **facts: An
 
 
 def end(world: World, state: str, extras: str) -> None:
-    """Let the job end in Slurm, and its epilog run."""
+    """End the job in Slurm and run its epilog."""
     over = replace(world.slurm.records[7], state=state, end_time=int(world.now))
     world.slurm.records[7] = over
     world.slurm.rows.append(over)
@@ -63,7 +63,7 @@ def summary(world: World) -> Any:
 
 
 def test_the_summary_precedes_the_stop(tmp_path: Path) -> None:
-    """With the exit code of the epilog, and how often the job was requeued."""
+    """It has the epilog's exit code and the number of requeues."""
     world = world_of(tmp_path)
     calls = finish(world, extras="exit_code=1:0\n", restart_count=2)
 
@@ -72,22 +72,22 @@ def test_the_summary_precedes_the_stop(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("how", [{"wanted": False}, {"version": (1, 4, 4)}])
-def test_no_summary_is_sent_where_it_is_off_or_not_taken(
+def test_no_summary_is_sent_where_it_is_off_or_not_supported(
     tmp_path: Path, how: dict[str, Any]
 ) -> None:
-    """Servers before 1.5 do not take it."""
+    """Servers before 1.5 do not accept it."""
     assert ["start", "stop"] == finish(world_of(tmp_path, **how))
 
 
 def test_the_exit_code_of_an_interrupted_run_is_not_sent(tmp_path: Path) -> None:
-    """Slurm says 0 for it."""
+    """Slurm gives exit code 0 for it."""
     world = world_of(tmp_path)
     finish(world, "NODE_FAIL", extras="exit_code=0:0\n")
 
     assert "NODE_FAIL" == summary(world)
 
 
-def test_a_run_that_is_over_before_its_start_is_known_has_its_exit_code(tmp_path: Path) -> None:
+def test_a_run_that_ended_before_its_start_was_read_has_its_exit_code(tmp_path: Path) -> None:
     """Start and stop are delivered one after the other."""
     world = world_of(tmp_path)
     world.begin(7)
@@ -109,7 +109,7 @@ def described(root: Path, **how: Any) -> World:
 
 
 def test_the_description_of_the_end_precedes_the_stop(tmp_path: Path) -> None:
-    """As Slurm prints it for the ended job, after the summary."""
+    """It is Slurm's text for the ended job, and is sent after the summary."""
     world = described(tmp_path)
     world.final_texts[7] = LAST
     calls = finish(world)
@@ -119,7 +119,7 @@ def test_the_description_of_the_end_precedes_the_stop(tmp_path: Path) -> None:
 
 
 def test_without_an_answer_of_slurm_the_first_description_gets_the_end(tmp_path: Path) -> None:
-    """State, exit code, run time and end are those that are reported."""
+    """State, exit code, run time and end are those of the reported stop."""
     world = described(tmp_path)
     finish(world, "TIMEOUT", extras="exit_code=0:15\n")
     text = edits(world)["slurmInfo"]
@@ -129,7 +129,7 @@ def test_without_an_answer_of_slurm_the_first_description_gets_the_end(tmp_path:
 
 
 def test_a_silent_slurm_delays_the_stop_for_a_moment_only(tmp_path: Path) -> None:
-    """Its text is then that of the start, with the end."""
+    """Its text is then that of the start, with the end added."""
     world = described(tmp_path)
     world.begin(7)
     world.run(200)
@@ -144,7 +144,7 @@ def test_a_silent_slurm_delays_the_stop_for_a_moment_only(tmp_path: Path) -> Non
 
 
 def test_the_final_description_is_within_the_limits(tmp_path: Path) -> None:
-    """Those of the first one, and the secrets in it are masked."""
+    """The limits are those of the first description, and secrets are masked."""
     world = described(tmp_path)
     world.composer.metadata = MetadataPolicy(
         end_summary=True, description_bytes=100, secrets=(re.compile("FAIL"),)
@@ -168,7 +168,7 @@ def test_the_final_description_is_within_the_limits(tmp_path: Path) -> None:
 def test_a_withheld_description_is_not_sent_at_the_end_either(
     tmp_path: Path, policy: MetadataPolicy
 ) -> None:
-    """Nor is Slurm asked for it."""
+    """Slurm is not asked for it."""
     world = described(tmp_path)
     world.composer.metadata = policy
     world.final_texts[7] = LAST
@@ -177,7 +177,7 @@ def test_a_withheld_description_is_not_sent_at_the_end_either(
     assert "FAILED" == summary(world)
 
 
-def test_a_run_that_was_known_only_at_its_end_has_its_final_description(tmp_path: Path) -> None:
+def test_a_run_first_read_after_its_end_has_its_final_description(tmp_path: Path) -> None:
     """Start and stop are delivered one after the other."""
     world = described(tmp_path)
     world.final_texts[7] = LAST
@@ -190,7 +190,7 @@ def test_a_run_that_was_known_only_at_its_end_has_its_final_description(tmp_path
 
 
 def test_an_ended_run_that_is_excluded_is_not_queried(tmp_path: Path) -> None:
-    """Nothing is sent for it."""
+    """No request is sent for it."""
     world = described(tmp_path)
     world.final_texts[7] = LAST
     finish(world, comment="disable_cc_submission")
@@ -199,7 +199,7 @@ def test_an_ended_run_that_is_excluded_is_not_queried(tmp_path: Path) -> None:
 
 
 def test_a_final_description_that_comes_after_the_stop_is_dropped(tmp_path: Path) -> None:
-    """The row is archived then."""
+    """The row is archived by then."""
     world = described(tmp_path)
     worker = world.workers["final-texts"]
     worker.hangs = True

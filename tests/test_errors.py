@@ -1,4 +1,4 @@
-"""Errors of the spool: what they say and what they carry."""
+"""Errors of the spool: their texts and their attributes."""
 
 from __future__ import annotations
 
@@ -33,17 +33,17 @@ PROBLEM = ConfigProblem(
     ],
 )
 def test_an_error_is_one_line(error: CcSyncError, text: str) -> None:
-    """It names the thing and says what is wrong."""
+    """It names the object and says what is wrong."""
     assert text == str(error)
 
 
-def test_a_problem_names_path_fault_and_cure() -> None:
-    """In that order."""
+def test_a_problem_names_path_problem_and_fix() -> None:
+    """They have this order."""
     assert "drain.requeue: 'maybe' is not known; say replace or keep" == str(PROBLEM)
 
 
 def test_a_problem_is_shown_escaped() -> None:
-    """A value of the configuration may hold anything."""
+    """A value of the configuration may contain any character."""
     assert "\x1b" not in str(ConfigProblem(path="a", problem="\x1b[2J", hint="b"))
 
 
@@ -53,17 +53,17 @@ def test_a_problem_is_shown_escaped() -> None:
 def test_a_configuration_error_counts_its_problems(
     problems: tuple[ConfigProblem, ...], head: str
 ) -> None:
-    """The first line says how many."""
+    """The first line has the number."""
     assert head == str(ConfigError("c", problems)).splitlines()[0]
 
 
 def test_a_configuration_error_lists_every_problem() -> None:
-    """One a line, below the first."""
+    """Each problem is one line below the first line."""
     assert [f"  {PROBLEM}"] * 2 == str(ConfigError("c", (PROBLEM, PROBLEM))).splitlines()[1:]
 
 
-def test_errors_carry_what_a_handler_needs() -> None:
-    """Path and reason stand apart from the text."""
+def test_errors_have_the_attributes_that_a_handler_needs() -> None:
+    """Path and reason are available without parsing the text."""
     bad, newer, spool = BadFileError("n", "r"), NewerFormatError("o", 3), SpoolError("p", "q", "h")
     locked, config = SpoolLockedError("t", "u"), ConfigError("c", (PROBLEM,))
 

@@ -1,4 +1,4 @@
-"""Events: what a file name spells and what stands inside."""
+"""Events: what the file name contains and what the file contains."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ def parse(name: str) -> Event:
     return parse_event_name(name, time=7.5)
 
 
-def test_a_name_spells_the_whole_event() -> None:
-    """Kind, job id, start and end stand in it; the time is the file's."""
+def test_a_name_contains_the_whole_event() -> None:
+    """It has kind, job id, start and end; the time is the file's."""
     expected = Event(
         name="1-stop-815-100-200-4711",
         kind=EventKind.STOP,
@@ -38,7 +38,7 @@ def test_a_name_spells_the_whole_event() -> None:
     assert expected == parse("1-stop-815-100-200-4711")
 
 
-def test_a_time_of_0_is_not_known() -> None:
+def test_a_time_of_0_is_none() -> None:
     """Slurm before 23.02 gives hooks no times."""
     event = parse("1-start-815-0-0-4711")
 
@@ -55,7 +55,7 @@ def test_a_time_of_0_is_not_known() -> None:
 def test_names_survive_the_round_trip(
     kind: EventKind, job_id: int, start: int | None, end: int | None, pid: int
 ) -> None:
-    """What is written is read again."""
+    """A name that was written is read with the same values."""
     event = parse(event_name(kind, job_id, start=start, end=end, pid=pid))
 
     assert (kind, job_id, start, end) == (event.kind, event.job_id, event.start, event.end)
@@ -88,8 +88,8 @@ def test_names_survive_the_round_trip(
         "\udcff",
     ],
 )
-def test_any_other_name_is_refused(name: str) -> None:
-    """It keeps the name and a reason for the dead letter."""
+def test_any_other_name_is_rejected(name: str) -> None:
+    """The error has the name, and the reason for the dead letter."""
     with pytest.raises(BadFileError) as caught:
         parse(name)
 
@@ -97,7 +97,7 @@ def test_any_other_name_is_refused(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["2-start-1-0-0-1", "17-anything at all", "999999999-"])
-def test_a_later_format_is_told_apart(name: str) -> None:
+def test_a_later_format_has_its_own_error(name: str) -> None:
     """A newer program will understand it."""
     with pytest.raises(NewerFormatError):
         parse(name)
@@ -105,7 +105,7 @@ def test_a_later_format_is_told_apart(name: str) -> None:
 
 @given(st.text(st.characters(exclude_categories=()), max_size=40))
 def test_no_name_ends_in_another_error(name: str) -> None:
-    """Names are hostile."""
+    """Another program may put a file of any name into the spool."""
     refusal: BadFileError | NewerFormatError | None = None
     try:
         parse(name)
@@ -115,8 +115,8 @@ def test_no_name_ends_in_another_error(name: str) -> None:
     assert refusal is None or name == refusal.path
 
 
-def test_a_close_event_holds_both_times() -> None:
-    """The sweeper writes no other."""
+def test_a_close_event_contains_both_times() -> None:
+    """The sweeper writes no close event without both."""
     event = parse("1-close-1-100-200-1")
 
     assert (EventKind.CLOSE, 100, 200) == (event.kind, event.start, event.end)
@@ -124,14 +124,14 @@ def test_a_close_event_holds_both_times() -> None:
 
 @pytest.mark.parametrize("job_id", [0, 815])
 def test_a_retry_event_is_about_one_job_or_all(job_id: int) -> None:
-    """All waiting runs are job id 0."""
+    """Job id 0 means all pending runs."""
     event = parse(event_name(EventKind.RETRY, job_id, start=None, end=None, pid=4711))
 
     assert (EventKind.RETRY, job_id) == (event.kind, event.job_id)
 
 
 def test_extras_are_read_line_by_line() -> None:
-    """The last line says that they are whole."""
+    """The last line shows that they are complete."""
     contents = b"nodes=n[1-2]\nuser=ada\nexit_code=0:0\nend\n"
 
     assert {"nodes": "n[1-2]", "user": "ada", "exit_code": "0:0"} == parse_extras(contents)
@@ -140,8 +140,8 @@ def test_extras_are_read_line_by_line() -> None:
 @pytest.mark.parametrize(
     "contents", [b"", b"user=ada\n", b"user=ada\nend", b"user=ada\nen", b"user=ada\nend\nx\n"]
 )
-def test_cut_extras_are_ignored(contents: bytes) -> None:
-    """Without the last line nothing of them counts."""
+def test_truncated_extras_are_ignored(contents: bytes) -> None:
+    """Without the last line no extra counts."""
     assert {} == parse_extras(contents)
 
 
@@ -158,8 +158,8 @@ def test_cut_extras_are_ignored(contents: bytes) -> None:
         b"u" * 41 + b"=x",
     ],
 )
-def test_an_odd_line_is_ignored_alone(line: bytes) -> None:
-    """The others stay."""
+def test_only_the_odd_line_is_ignored(line: bytes) -> None:
+    """The other lines are used."""
     assert {"account": "p1"} == parse_extras(b"account=p1\n" + line + b"\nend\n")
 
 
@@ -174,7 +174,7 @@ def test_contents_over_the_limit_are_ignored(more: int, expected: int) -> None:
 
 @given(st.binary(max_size=200))
 def test_no_contents_end_in_an_error(contents: bytes) -> None:
-    """They are hostile, too."""
+    """A file may contain any bytes."""
     parsed = parse_extras(contents + b"\nend\n")
 
     assert all(key.isascii() and value.isprintable() for key, value in parsed.items())

@@ -1,4 +1,4 @@
-"""Events that wait in `new/`: handed out once, in order, and forgotten; when a look is due."""
+"""Events that wait in `new/`: returned once, in order, then dropped; and when a scan is due."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ EMPTY = FileContents(contents=b"", size_bytes=0, time=NOW)
 
 @pytest.fixture
 def reader(tmp_path: Path) -> Iterator[Reader]:
-    """Return an intake of an empty spool."""
+    """Return a reader of an empty spool."""
     with reader_of(tmp_path) as made:
         yield made
 
 
-def test_an_event_is_handed_out_with_its_extras(reader: Reader) -> None:
-    """Name, file time and contents make it."""
+def test_an_event_is_returned_with_its_extras(reader: Reader) -> None:
+    """It is made from name, file time and contents."""
     reader.event(extras="user=ada\nend\n", time=NOW - 0.5)
     (event,) = reader.event_scanner.scan(MOMENT)
 
@@ -31,7 +31,7 @@ def test_an_event_is_handed_out_with_its_extras(reader: Reader) -> None:
 
 
 def test_an_event_waits_until_its_hook_has_written_it(reader: Reader) -> None:
-    """The drain may look between the open and the write of a hook."""
+    """The drain may scan between the open and the write of a hook."""
     path = reader.event(extras="")
     before = reader.scan()
     path.write_text("exit_code=0:0\nend\n")
@@ -40,8 +40,8 @@ def test_an_event_waits_until_its_hook_has_written_it(reader: Reader) -> None:
     assert ([], {"exit_code": "0:0"}) == (before, event.extras)
 
 
-def test_an_event_waits_for_a_hook_whose_write_is_held_back(reader: Reader) -> None:
-    """The kernel slows down writers, or its cgroup is frozen; only the contents know the end."""
+def test_an_event_waits_for_a_hook_whose_write_is_delayed(reader: Reader) -> None:
+    """The kernel slows down writers, or freezes a cgroup; only the contents have the exit code."""
     path = reader.event(extras="")
     reader.scan()
     reader.event_scanner.scan(at(NOW + 5))
@@ -51,7 +51,7 @@ def test_an_event_waits_for_a_hook_whose_write_is_held_back(reader: Reader) -> N
     assert {"exit_code": "0:0"} == event.extras
 
 
-def test_a_look_is_due_while_a_hook_writes(reader: Reader) -> None:
+def test_a_scan_is_due_while_a_hook_writes(reader: Reader) -> None:
     """The write does not change the mtime of `new/`, and the drain's clock may differ from it."""
     reader.event(extras="")
     reader.scan()
@@ -63,7 +63,7 @@ def test_a_look_is_due_while_a_hook_writes(reader: Reader) -> None:
 def test_an_event_without_its_last_line_counts_after_ten_seconds(
     reader: Reader, contents: str
 ) -> None:
-    """Its hook was killed, or the disk is full: the name says what is needed."""
+    """Its hook was killed, or the disk is full: the name has all that is needed."""
     reader.event(extras=contents)
     early = reader.scan(), [event.name for event in reader.event_scanner.scan(at(NOW + 9.9))]
     (event,) = reader.event_scanner.scan(at(NOW + CONTENTS_WAIT_SECONDS))
@@ -72,22 +72,22 @@ def test_an_event_without_its_last_line_counts_after_ten_seconds(
 
 
 def test_events_come_oldest_first(reader: Reader) -> None:
-    """By the time of their file."""
+    """They are sorted by the time of their file."""
     reader.event(NAME, time=NOW - 1)
     reader.event(OTHER, time=NOW - 2)
 
     assert [OTHER, NAME] == reader.scan()
 
 
-def test_an_event_is_handed_out_once(reader: Reader) -> None:
-    """It stays in `new/` until its run is safe."""
+def test_an_event_is_returned_once(reader: Reader) -> None:
+    """It stays in `new/` until its run is stored."""
     reader.event()
 
     assert ([NAME], [], 1) == (reader.scan(), reader.scan(), len(reader.event_scanner))
 
 
 def test_a_forgotten_event_is_not_counted(reader: Reader) -> None:
-    """It is gone from `new/`."""
+    """Its file is removed from `new/`."""
     path = reader.event()
     reader.scan()
     path.unlink()
@@ -105,8 +105,8 @@ def test_a_name_that_comes_again_is_a_new_event(reader: Reader) -> None:
     assert [NAME] == reader.scan()
 
 
-def test_an_event_that_somebody_removed_is_forgotten(reader: Reader) -> None:
-    """Should it come back, it is new."""
+def test_an_event_that_another_program_removed_is_forgotten(reader: Reader) -> None:
+    """If its file comes back, it is a new event."""
     path = reader.event()
     reader.scan()
     path.unlink()
@@ -122,24 +122,24 @@ def _sparse(path: Path) -> None:
 
 
 def test_a_huge_file_is_an_event_without_extras(reader: Reader) -> None:
-    """Its name says all; its contents are not read."""
+    """Its name has all that is needed; its contents are not read."""
     _sparse(reader.new / NAME)
     (event,) = reader.event_scanner.scan(MOMENT)
 
     assert (NAME, {}) == (event.name, event.extras)
 
 
-def test_an_event_of_a_later_version_is_left_alone(reader: Reader) -> None:
+def test_an_event_of_a_later_version_stays(reader: Reader) -> None:
     """A newer program will read it."""
     (reader.new / "2-start-5-0-0-1").touch()
 
     assert ([], True) == (reader.scan(), (reader.new / "2-start-5-0-0-1").exists())
 
 
-def test_an_event_of_a_later_version_is_warned_of_once(
+def test_an_event_of_a_later_version_is_logged_once(
     reader: Reader, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Not at every scan."""
+    """The warning is not repeated at every scan."""
     (reader.new / "2-start-5-0-0-1").touch()
     reader.scan()
     reader.scan()
@@ -147,8 +147,8 @@ def test_an_event_of_a_later_version_is_warned_of_once(
     assert 1 == caplog.text.count("by a later version of this program")
 
 
-def test_a_first_look_is_due(reader: Reader) -> None:
-    """Events may have waited for the drain."""
+def test_a_first_scan_is_due(reader: Reader) -> None:
+    """Events may have arrived before the drain started."""
     assert reader.event_scanner.is_due(at(NOW))
 
 
@@ -157,25 +157,25 @@ def test_a_first_look_is_due(reader: Reader) -> None:
     [
         (5.0, 0.05, False),  # nothing has changed
         (0.5, 0.05, True),  # a directory's time may be coarse
-        (5.0, RESCAN_SECONDS, True),  # and one look more now and then
+        (5.0, RESCAN_SECONDS, True),  # and one more scan from time to time
     ],
 )
-def test_a_look_is_due_when_something_may_be_new(
+def test_a_scan_is_due_when_something_may_be_new(
     reader: Reader,
     age: float,
     later: float,
     *,
     is_due: bool,
 ) -> None:
-    """One stat shows it."""
+    """One stat of the directory shows it."""
     os.utime(reader.new, (NOW - age, NOW - age))
     reader.event_scanner.scan(MOMENT)
 
     assert is_due is reader.event_scanner.is_due(at(NOW + later))
 
 
-def test_a_look_is_due_when_the_directory_changed(reader: Reader) -> None:
-    """An event came."""
+def test_a_scan_is_due_when_the_directory_changed(reader: Reader) -> None:
+    """An event has arrived."""
     os.utime(reader.new, (NOW - 50, NOW - 50))
     reader.event_scanner.scan(MOMENT)
     os.utime(reader.new, (NOW - 40, NOW - 40))
@@ -184,18 +184,18 @@ def test_a_look_is_due_when_the_directory_changed(reader: Reader) -> None:
 
 
 @pytest.mark.parametrize(("later", "is_due"), [(0.5, False), (1.0, True)])
-def test_a_crowd_is_looked_at_once_a_second(
+def test_a_large_backlog_is_scanned_once_a_second(
     reader: Reader,
     monkeypatch: pytest.MonkeyPatch,
     later: float,
     *,
     is_due: bool,
 ) -> None:
-    """A scan of ten thousand names is dear."""
+    """A scan of ten thousand names is expensive."""
     crowd = [f"1-start-{number + 1}-0-0-1" for number in range(LARGE_BACKLOG + 1)]
     monkeypatch.setattr(reader.spool, "names", lambda _: iter(crowd))
     monkeypatch.setattr(reader.spool, "read", lambda *_: EMPTY)
     reader.event_scanner.scan(MOMENT)
-    os.utime(reader.new, (NOW + 0.1, NOW + 0.1))  # another one came
+    os.utime(reader.new, (NOW + 0.1, NOW + 0.1))  # another event arrived
 
     assert is_due is reader.event_scanner.is_due(at(NOW + later))

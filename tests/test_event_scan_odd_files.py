@@ -1,4 +1,4 @@
-"""What waits in `new/` and is no event, cannot be read, vanishes, or ended the drain."""
+"""Files in `new/` that are no event, cannot be read, vanish, or have crashed the drain."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ EMPTY = FileContents(contents=b"", size_bytes=0, time=NOW)
 
 @pytest.fixture
 def reader(tmp_path: Path) -> Iterator[Reader]:
-    """Return an intake of an empty spool."""
+    """Return a reader of an empty spool."""
     with reader_of(tmp_path) as made:
         yield made
 
@@ -30,10 +30,10 @@ def _link(path: Path) -> None:
 
 
 @pytest.mark.parametrize("make", [_link, os.mkfifo, Path.mkdir])
-def test_what_is_no_file_is_set_aside_and_the_others_go_on(
+def test_what_is_no_file_becomes_a_dead_letter_and_events_are_read(
     reader: Reader, make: Callable[[Path], None]
 ) -> None:
-    """Under the name of an event or not."""
+    """It has the name of an event."""
     make(reader.new / NAME)
     reader.event(OTHER)
 
@@ -45,8 +45,8 @@ def test_what_is_no_file_is_set_aside_and_the_others_go_on(
     "name",
     ["x", "a\nb", "\x1b[2J", "\udcff", " ", "1-start-5-0-0-1\n", "ü", "%s", "1-start--1-0-0-1"],
 )
-def test_a_strange_name_is_set_aside_and_the_others_go_on(reader: Reader, name: str) -> None:
-    """With the name it had."""
+def test_a_bad_name_becomes_a_dead_letter_and_events_are_read(reader: Reader, name: str) -> None:
+    """The dead letter has the original name."""
     (reader.new / name).touch()
     reader.event(OTHER)
 
@@ -54,10 +54,10 @@ def test_a_strange_name_is_set_aside_and_the_others_go_on(reader: Reader, name: 
     assert {name: "not a valid name of an event file"} == reader.dead()
 
 
-def test_a_strange_name_reaches_the_log_escaped(
+def test_a_strange_name_is_escaped_in_the_log(
     reader: Reader, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A terminal may show it."""
+    """A terminal may show the log."""
     (reader.new / "\x1b[2J\n").touch()
     reader.scan()
 
@@ -65,7 +65,7 @@ def test_a_strange_name_reaches_the_log_escaped(
 
 
 def test_a_file_that_vanishes_is_no_error(reader: Reader, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Between the scan and the open."""
+    """It vanishes between the scan and the open."""
     reader.event(OTHER)
     monkeypatch.setattr(reader.spool, "names", lambda _: iter([NAME, OTHER]))
 
@@ -75,7 +75,7 @@ def test_a_file_that_vanishes_is_no_error(reader: Reader, monkeypatch: pytest.Mo
 def test_an_odd_name_that_vanishes_is_no_error(
     reader: Reader, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Between the look at it and its burial."""
+    """It vanishes between the read and the move to dead."""
     monkeypatch.setattr(reader.spool, "read", lambda *_: EMPTY)
     with monkeypatch.context() as patched:
         patched.setattr(reader.spool, "names", lambda _: iter(["odd"]))
@@ -87,7 +87,7 @@ def test_an_odd_name_that_vanishes_is_no_error(
 def test_an_event_whose_extras_cannot_be_read_is_an_event(
     reader: Reader, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The hook's umask may have been odd; the name says enough."""
+    """The hook may have had an odd umask; the name is enough."""
     reader.event(extras="user=ada\nend\n", time=NOW - 3)
     reader.spool.unreadable = frozenset({NAME})
     (event,) = reader.event_scanner.scan(MOMENT)
@@ -107,7 +107,7 @@ def _fail(number: int) -> Callable[..., Any]:
 def test_an_event_that_cannot_be_read_for_a_moment_keeps_its_contents(
     reader: Reader, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
-    """Without accounting they alone know how the job ended."""
+    """Without accounting only the contents show how the job ended."""
     reader.event(extras="exit_code=0:0\nend\n")
     with monkeypatch.context() as patched:
         patched.setattr(reader.spool, "read", _fail(number))
@@ -117,10 +117,10 @@ def test_an_event_that_cannot_be_read_for_a_moment_keeps_its_contents(
     assert ([], {"exit_code": "0:0"}) == (before, event.extras)
 
 
-def test_an_event_on_a_bad_block_is_used_by_its_name_after_ten_seconds(
+def test_an_event_on_a_bad_block_is_used_without_contents_after_ten_seconds(
     reader: Reader, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its job must not wait until Slurm has forgotten it."""
+    """Its job must not wait until Slurm has purged it."""
     reader.event(time=NOW - 3)
     monkeypatch.setattr(reader.spool, "read", _fail(errno.EIO))
     before = reader.scan()
@@ -129,10 +129,10 @@ def test_an_event_on_a_bad_block_is_used_by_its_name_after_ten_seconds(
     assert ([], NAME, NOW - 3) == (before, event.name, event.time)
 
 
-def test_an_event_on_a_disk_that_fails_altogether_is_read_again(
+def test_an_event_on_a_disk_that_fails_completely_is_read_again(
     reader: Reader, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Not even its file's kind can be seen."""
+    """Not even its file type can be read."""
     reader.event(extras="user=ada\nend\n")
     with monkeypatch.context() as patched:
         for call in ("read", "mtime", "is_regular"):
@@ -146,7 +146,7 @@ def test_an_event_on_a_disk_that_fails_altogether_is_read_again(
 def test_an_event_is_read_completely_though_the_state_directory_is_full(
     reader: Reader, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its name cannot be written into the crash marker: no fault of its file."""
+    """Its name cannot be written into the crash marker, which is no fault of its file."""
     reader.event(extras="exit_code=0:0\nend\n")
     monkeypatch.setattr(os, "pwrite", _fail(errno.ENOSPC))
     (event,) = reader.event_scanner.scan(MOMENT)
@@ -155,10 +155,10 @@ def test_an_event_is_read_completely_though_the_state_directory_is_full(
 
 
 @pytest.mark.parametrize("make", [_link, os.mkfifo, Path.mkdir])
-def test_what_cannot_be_read_and_is_no_file_is_set_aside(
+def test_what_cannot_be_read_and_is_no_file_becomes_a_dead_letter(
     reader: Reader, make: Callable[[Path], None]
 ) -> None:
-    """Nobody could unlink a directory as if it were an event."""
+    """The drain could not unlink a directory as if it were an event."""
     make(reader.new / NAME)
     reader.spool.unreadable = frozenset({NAME})
 
@@ -166,8 +166,8 @@ def test_what_cannot_be_read_and_is_no_file_is_set_aside(
     assert {NAME: "not a regular file"} == reader.dead()
 
 
-def test_a_strange_name_that_cannot_be_read_is_set_aside(reader: Reader) -> None:
-    """Both reasons are logged."""
+def test_a_strange_name_that_cannot_be_read_becomes_a_dead_letter(reader: Reader) -> None:
+    """The reason of the dead letter has both errors."""
     (reader.new / "odd").touch()
     reader.spool.unreadable = frozenset({"odd"})
     reason = "not a valid name of an event file; cannot be read: Permission denied"
@@ -175,8 +175,8 @@ def test_a_strange_name_that_cannot_be_read_is_set_aside(reader: Reader) -> None
     assert ([], {"odd": reason}) == (reader.scan(), reader.dead())
 
 
-def test_an_unreadable_event_of_a_later_version_is_left_alone(reader: Reader) -> None:
-    """As a readable one."""
+def test_an_unreadable_event_of_a_later_version_stays(reader: Reader) -> None:
+    """It is handled like a readable one."""
     (reader.new / "2-x").touch()
     reader.spool.unreadable = frozenset({"2-x"})
 
@@ -186,17 +186,17 @@ def test_an_unreadable_event_of_a_later_version_is_left_alone(reader: Reader) ->
 def test_an_unreadable_file_that_vanishes_is_no_error(
     reader: Reader, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It was somebody else's."""
+    """It belonged to another program."""
     reader.spool.unreadable = frozenset({NAME})
     monkeypatch.setattr(reader.spool, "names", lambda _: iter([NAME]))
 
     assert [] == reader.scan()
 
 
-def test_what_cannot_be_set_aside_stays_and_the_others_go_on(
+def test_what_cannot_be_moved_to_dead_stays_and_events_are_read(
     reader: Reader, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """It is logged once, not at every scan."""
+    """The error is logged once, not at every scan."""
     (reader.new / NAME).mkdir()
     (reader.spool.root / "dead" / NAME).write_text("in the way")
     reader.event(OTHER)
@@ -206,14 +206,14 @@ def test_what_cannot_be_set_aside_stays_and_the_others_go_on(
 
 
 def crash_three_times(reader: Reader, name: str) -> EventScanner:
-    """Let the drain die three times while it reads a file; return the scanner of the next one."""
+    """Make the drain crash three times while it reads a file; return the next scanner."""
     for _ in range(3):
         reader.crash_marker(name)
         reader.crash_marker = CrashMarker(reader.spool.root / "handling")
     return EventScanner(reader.spool, reader.crash_marker)
 
 
-def test_an_event_that_ended_the_drain_three_times_is_read_by_its_name_alone(
+def test_an_event_that_crashed_the_drain_three_times_is_used_without_contents(
     reader: Reader, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Its contents are not read a fourth time, and its job is not lost."""
@@ -224,8 +224,8 @@ def test_an_event_that_ended_the_drain_three_times_is_read_by_its_name_alone(
     assert "without its contents: the drain crashed three times while reading this" in caplog.text
 
 
-def test_what_is_no_event_and_ended_the_drain_three_times_is_set_aside(reader: Reader) -> None:
-    """Its name says nothing."""
+def test_what_is_no_event_and_crashed_the_drain_becomes_a_dead_letter(reader: Reader) -> None:
+    """Its name gives no job."""
     (reader.new / "odd").touch()
     reason = "cannot be read: the drain crashed three times while reading this file"
 

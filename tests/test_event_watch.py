@@ -1,4 +1,4 @@
-"""Wake-ups of the loop by inotify, for events and runs, and by signals; else it polls."""
+"""Wake-ups of the loop by inotify, for events and runs, and by signals; polling without inotify."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def watch(layout: Layout, queue: Queue[Any]) -> Iterator[EventWatch]:
 
 
 def descriptors() -> set[str]:
-    """Return the open descriptors of this process, but for that of the listing itself."""
+    """Return the open descriptors of this process."""
     return {path.name for path in Path("/proc/self/fd").iterdir()}
 
 
@@ -49,7 +49,7 @@ def test_a_written_event_wakes_the_loop(
 def test_an_event_moved_into_new_wakes_the_loop(
     layout: Layout, queue: Queue[Any], watch: EventWatch
 ) -> None:
-    """An administrator puts an event back."""
+    """An administrator puts an event back into `new/`."""
     (layout.root / "event").write_text("end\n")
     (layout.root / "event").rename(layout.root / "new" / "1-start-5-0-0-1")
 
@@ -59,7 +59,7 @@ def test_an_event_moved_into_new_wakes_the_loop(
 def test_an_event_linked_into_new_wakes_the_loop(
     layout: Layout, queue: Queue[Any], watch: EventWatch
 ) -> None:
-    """A sweep creates its events so."""
+    """A sweep creates its events with a hard link."""
     (layout.root / "event").write_text("end\n")
     (layout.root / "new" / "1-start-5-0-0-1").hardlink_to(layout.root / "event")
 
@@ -84,7 +84,7 @@ def test_a_run_put_into_todo_wakes_the_loop(
 
 @pytest.fixture
 def handled() -> Iterator[list[int]]:
-    """Handle SIGUSR1; return the numbers of the signals that came."""
+    """Handle SIGUSR1; return the numbers of the received signals."""
     came: list[int] = []
     before = signal.signal(signal.SIGUSR1, lambda number, _frame: came.append(number))
     yield came
@@ -92,7 +92,7 @@ def handled() -> Iterator[list[int]]:
 
 
 def test_a_signal_wakes_the_loop(queue: Queue[Any], watch: EventWatch, handled: list[int]) -> None:
-    """A stop must not wait for the end of a pause; another thread may receive it."""
+    """A stop must not wait for the end of a pause; another thread may receive the signal."""
     sender = threading.Thread(target=lambda: signal.raise_signal(signal.SIGUSR1))
     sender.start()
 
@@ -101,17 +101,17 @@ def test_a_signal_wakes_the_loop(queue: Queue[Any], watch: EventWatch, handled: 
     assert [signal.SIGUSR1] == handled
 
 
-def test_a_signal_after_close_writes_nowhere(watch: EventWatch) -> None:
+def test_a_signal_after_close_writes_to_no_descriptor(watch: EventWatch) -> None:
     """The number of the closed descriptor may belong to another file."""
     watch.close()
 
     assert -1 == signal.set_wakeup_fd(-1)
 
 
-def test_a_thread_that_fails_is_a_problem(
+def test_a_failed_thread_is_reported(
     layout: Layout, queue: Queue[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nobody would wake the loop any more, so it polls."""
+    """No thread would wake the loop any more, so it polls."""
 
     def fail(_fd: int, _size: int) -> bytes:
         raise MemoryError
@@ -125,10 +125,10 @@ def test_a_thread_that_fails_is_a_problem(
     watch.close()
 
 
-def test_each_wake_up_taken_allows_the_next_one(
+def test_each_received_wake_up_allows_the_next_one(
     layout: Layout, queue: Queue[Any], watch: EventWatch
 ) -> None:
-    """An event that is written after the loop has looked is not missed."""
+    """An event that is written after the loop's scan is not missed."""
     (layout.root / "new" / "1-start-5-0-0-1").write_text("end\n")
     queue.get(timeout=PATIENCE_SECONDS).take()
     (layout.root / "new" / "1-start-6-0-0-1").write_text("end\n")
@@ -146,10 +146,10 @@ def test_many_events_need_one_wake_up(layout: Layout, queue: Queue[Any], watch: 
     assert queue.empty()
 
 
-def test_a_renamed_spool_is_watched_further(
+def test_a_renamed_spool_is_still_watched(
     layout: Layout, queue: Queue[Any], watch: EventWatch
 ) -> None:
-    """The watch is of the directory that is open, not of its path."""
+    """The watch is on the open directory, not on its path."""
     (layout.root / "new").rename(layout.root / "elsewhere")
     (layout.root / "elsewhere" / "1-start-5-0-0-1").write_text("end\n")
 
@@ -167,7 +167,7 @@ def test_a_closed_watch_is_silent(layout: Layout, queue: Queue[Any], watch: Even
 
 
 def test_without_inotify_the_reason_is_known(layout: Layout, queue: Queue[Any]) -> None:
-    """The drain polls then; there is nothing to close."""
+    """The drain then polls; there is nothing to close."""
 
     def refuse(_watched: object) -> int:
         raise OSError(24, "Too many open files")
@@ -179,15 +179,15 @@ def test_without_inotify_the_reason_is_known(layout: Layout, queue: Queue[Any]) 
 
 
 def test_a_directory_that_cannot_be_watched_leaves_nothing_open(tmp_path: Path) -> None:
-    """A kernel without /proc has no such path."""
+    """The path does not exist, as on a kernel without /proc."""
     before = descriptors()
     with pytest.raises(FileNotFoundError):
         new_descriptor([(bytes(tmp_path / "missing"), 0x80)])
 
-    assert set() == descriptors() - before  # the collector may close those of other tests
+    assert set() == descriptors() - before  # garbage collection may close those of other tests
 
 
-def test_a_limit_on_descriptors_is_a_problem(tmp_path: Path) -> None:
+def test_a_limit_on_descriptors_raises_an_error(tmp_path: Path) -> None:
     """The kernel refuses another descriptor."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))

@@ -41,7 +41,7 @@ def inputs(tmp_path: Path) -> Path:
 
 
 def _elsewhere(path: Path) -> Path:
-    """Return a file beside the directory of a file, with a new content."""
+    """Return a new file outside the directory of a file, with new contents."""
     other = path.parent.with_name("elsewhere")
     other.write_text("new")
     return other
@@ -93,10 +93,10 @@ def test_a_changed_input_wakes_the_loop(
 
 
 @pytest.mark.usefixtures("quickly_settled")
-def test_the_file_that_an_input_leads_to_is_watched(
+def test_the_target_of_an_input_is_watched(
     layout: Layout, queue: Queue[Any], inputs: Path, tmp_path: Path
 ) -> None:
-    """Configuration management keeps the file elsewhere."""
+    """Configuration management may store the file in another directory."""
     target = tmp_path / "managed"
     target.mkdir()
     (inputs / "config.json").symlink_to(target / "config.json")
@@ -157,7 +157,7 @@ NewDescriptor = Callable[[Iterable[tuple[bytes, int]]], int]
 
 
 def in_turn(*factories: NewDescriptor) -> NewDescriptor:
-    """Return a factory that makes the descriptor of the spool by the first, then the next."""
+    """Return a factory that uses the first factory for the spool, and the next for the inputs."""
     waiting = iter(factories)
 
     def make(watched: Iterable[tuple[bytes, int]]) -> int:
@@ -182,7 +182,7 @@ def test_inputs_that_change_all_the_time_wake_the_loop(
 def test_an_event_does_not_wait_for_inputs(
     layout: Layout, queue: Queue[Any], pipe: tuple[int, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Slurm may forget its job meanwhile."""
+    """Slurm may purge the event's job meanwhile."""
     monkeypatch.setattr(event_watch, "INPUTS_SETTLE_SECONDS", 10 * PATIENCE_SECONDS)
     make = in_turn(new_descriptor, lambda _watched: pipe[0])
     watch = EventWatch(layout, queue, new_descriptor=make)
@@ -197,7 +197,7 @@ def test_an_event_does_not_wait_for_inputs(
 def test_inputs_that_cannot_be_watched_are_reported(
     layout: Layout, queue: Queue[Any], inputs: Path
 ) -> None:
-    """The loop looks at them each second then; events wake it all the same."""
+    """The loop then checks them each second; events still wake it."""
     watch = EventWatch(layout, queue, inputs=[inputs / "missing" / "token"])
     (layout.root / "new" / "1-start-5-0-0-1").write_text("end\n")
 
@@ -210,7 +210,7 @@ def test_inputs_that_cannot_be_watched_are_reported(
 def test_a_replaced_directory_of_inputs_is_not_watched(
     layout: Layout, queue: Queue[Any], inputs: Path
 ) -> None:
-    """The watch is of the old one: the loop looks each second from now on."""
+    """The watch is on the old directory, so the loop checks the inputs each second."""
     watch = EventWatch(layout, queue, inputs=[inputs / "token"])
     before = watch.is_watching_inputs
     inputs.rename(inputs.with_name("old"))
@@ -232,7 +232,7 @@ def test_a_loop_of_links_does_not_prevent_the_watch(
     watch.close()
 
 
-def test_an_event_while_a_wake_up_is_announced_needs_none(
+def test_an_event_during_a_wake_up_needs_no_other_wake_up(
     layout: Layout, queue: Queue[Any], pipe: tuple[int, int]
 ) -> None:
     """The loop lists `new/` after it has received the first one."""

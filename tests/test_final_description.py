@@ -1,4 +1,4 @@
-"""The description of a run that has ended: Slurm's, or that of the start with the end."""
+"""The description of an ended run: Slurm's own, or that of the start with the end added."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ TEXT = f"JobId=815 JobName=x\n   StartTime={slurm_time(START)} EndTime=E Deadlin
 
 @dataclass
 class Commands:
-    """Slurm's `scontrol show job`; each call takes `seconds`."""
+    """A fake `scontrol show job`; each call takes `seconds`."""
 
     text: str | None = TEXT
     problem: Exception | None = None
@@ -44,7 +44,7 @@ class Commands:
 
 
 def reader(commands: Commands) -> FinalDescriptions:
-    """Return a reader by the clock of the commands."""
+    """Return a reader that uses the clock of the commands."""
     return FinalDescriptions(commands, clock=lambda: commands.time)
 
 
@@ -62,23 +62,23 @@ def ended(description: str | None, *, exit_code: str | None = "1:0", seconds: in
 
 
 def test_slurms_text_about_the_ended_run_is_read() -> None:
-    """By one command."""
+    """The reader needs one command."""
     assert {KEY: TEXT} == reader(Commands()).ask((JOB,))
 
 
 @pytest.mark.parametrize("text", [None, "", TEXT.replace("StartTime=20", "StartTime=19")])
-def test_a_text_about_another_run_is_left_out(text: str | None) -> None:
-    """A requeued job has its next start already; a forgotten one has no text."""
+def test_a_text_about_another_run_is_ignored(text: str | None) -> None:
+    """A requeued job has its next start already; a purged job has no text."""
     assert {} == reader(Commands(text)).ask((JOB,))
 
 
 def test_a_run_without_a_start_time_has_no_text_of_its_own() -> None:
-    """Nothing shows that the text is about it."""
+    """Without it the run of the text cannot be checked."""
     assert {} == reader(Commands()).ask((Job(job_id=815),))
 
 
 def test_many_jobs_do_not_get_a_process_each() -> None:
-    """As at their start."""
+    """The limit is the same as at their start."""
     commands = Commands()
     reader(commands).ask((JOB,) * (MAX_DESCRIBED_JOBS + 1))
 
@@ -93,8 +93,8 @@ def test_one_query_has_a_time_limit() -> None:
     assert 2 == len(commands.asked)
 
 
-def test_a_silent_slurm_is_left_alone_for_a_while() -> None:
-    """Then it is asked again."""
+def test_a_silent_slurm_is_not_queried_for_a_while() -> None:
+    """After this time it is queried again."""
     commands = Commands(problem=SlurmError("no", reason=FailureReason.TIMEOUT))
     found = reader(commands)
     found.ask((JOB, JOB))
@@ -107,7 +107,7 @@ def test_a_silent_slurm_is_left_alone_for_a_while() -> None:
 
 
 def test_a_failure_about_one_job_does_not_stop_the_others() -> None:
-    """The job alone has no text."""
+    """Only this job has no text."""
     commands = Commands(problem=SlurmError("no", reason=FailureReason.FAILED))
     reader(commands).ask((JOB, JOB))
 
@@ -117,7 +117,7 @@ def test_a_failure_about_one_job_does_not_stop_the_others() -> None:
 def test_an_error_in_our_own_code_is_an_answer_without_texts(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """It is logged."""
+    """The error is logged."""
     assert {} == reader(Commands(problem=ZeroDivisionError())).ask((JOB,))
     assert "internal error of cc-slurm-sync (ZeroDivisionError())" in caplog.text
 
@@ -143,7 +143,7 @@ def test_the_end_is_written_into_the_text_of_the_start(series: str) -> None:
 
 
 def test_a_text_that_was_rendered_gets_the_end_as_well() -> None:
-    """What it lacks is added next to the start."""
+    """Fields that it does not have are added next to the start."""
     text = final_description(ended(render_description(JOB), seconds=2 * 86400 + 3661)) or ""
     start, end = slurm_time(START), slurm_time(START + 2 * 86400 + 3661)
 
@@ -151,28 +151,28 @@ def test_a_text_that_was_rendered_gets_the_end_as_well() -> None:
     assert f"   StartTime={start} EndTime={end} RunTime=2-01:01:01 ExitCode=1:0\n" in text
 
 
-def test_an_unknown_exit_code_is_not_made_up() -> None:
-    """The text keeps what it says."""
+def test_an_unknown_exit_code_is_not_invented() -> None:
+    """The text has no exit code then."""
     assert "ExitCode" not in (
         final_description(ended(render_description(JOB), exit_code=None)) or ""
     )
 
 
 def test_the_text_of_an_ended_run_is_final() -> None:
-    """It stays as it is."""
+    """It does not change."""
     text = "JobId=815 JobName=x\n   JobState=OUT_OF_MEMORY Reason=OutOfMemory\n"
 
     assert text == final_description(ended(text))
 
 
 @pytest.mark.parametrize("text", [None, "", "JobId=815"])
-def test_a_run_without_such_a_text_has_no_final_one(text: str | None) -> None:
-    """Nothing is sent then."""
+def test_a_run_without_a_usable_text_has_no_final_one(text: str | None) -> None:
+    """No description is sent for it."""
     assert final_description(ended(text)) is None
 
 
 def test_a_run_that_has_not_ended_has_no_final_text() -> None:
-    """It runs."""
+    """The job is still running."""
     run = Run(job=JOB, start_time=START, description=render_description(JOB))
 
     assert final_description(run) is None

@@ -1,4 +1,4 @@
-"""Instants, durations, counts and tables as people read them."""
+"""Times, durations, counts and tables as users read them."""
 
 from __future__ import annotations
 
@@ -28,24 +28,24 @@ from spool.formatting import (
     ],
 )
 def test_durations_have_two_units(seconds: float, words: str) -> None:
-    """The largest ones."""
+    """They are the two largest units."""
     assert words == format_duration(seconds)
 
 
-def test_an_age_is_the_time_since_an_instant() -> None:
-    """A dash where there is none."""
+def test_an_age_is_the_duration_since_a_time() -> None:
+    """It is a dash if there is no time."""
     assert ["5s", "-"] == [format_age(10.0, 15.0), format_age(None, 15.0)]
 
 
-def test_an_instant_is_local_with_its_offset() -> None:
-    """No epoch numbers."""
+def test_a_time_is_local_with_its_offset() -> None:
+    """Users see no epoch numbers."""
     assert format_time(1_764_281_404).startswith("2025-11-2")
     assert format_time(1_764_281_404)[-5] in "+-"
 
 
 @pytest.mark.parametrize(("seconds", "words"), [(None, "-"), (1e300, "an invalid time")])
-def test_what_is_no_instant_is_said_to_be_none(seconds: float | None, words: str) -> None:
-    """In a column, or of a damaged file."""
+def test_a_missing_or_invalid_time_has_a_text(seconds: float | None, words: str) -> None:
+    """The column is empty, or the file is damaged."""
     assert words == format_time(seconds)
 
 
@@ -54,25 +54,25 @@ def test_what_is_no_instant_is_said_to_be_none(seconds: float | None, words: str
     [("90", 90), ("45s", 45), ("2h 05m", 7500), ("3d", 259_200), (" 1w1s ", 604_801)],
 )
 def test_durations_are_read_as_they_are_written(text: str, seconds: float) -> None:
-    """A number alone is seconds."""
+    """A number without a unit is seconds."""
     assert seconds == parse_duration(text)
 
 
 @pytest.mark.parametrize("text", ["", "h", "-5s", "1.5h", "5 minutes", "1y", "\u0665s"])
-def test_what_is_no_duration_is_refused(text: str) -> None:
-    """The message shows how to write one."""
+def test_an_invalid_duration_is_rejected(text: str) -> None:
+    """The message shows a valid example."""
     with pytest.raises(ValueError, match="expected a duration such as"):
         parse_duration(text)
 
 
 def test_a_table_aligns_numbers_to_the_right() -> None:
-    """And words to the left, without blanks at the end of a line."""
+    """Words are aligned to the left, without blanks at the end of a line."""
     assert ["id   n", "a    5", "b   10"] == format_table([("id", "n"), ("a", 5), ("b", 10)])
 
 
 @pytest.mark.parametrize(("number", "words"), [(0, "0 runs"), (1, "1 run"), (2, "2 runs")])
 def test_a_count_has_the_right_plural(number: int, words: str) -> None:
-    """One is one."""
+    """Only 1 has the singular."""
     assert words == pluralize(number, "run")
 
 
@@ -90,8 +90,8 @@ def test_a_count_has_the_right_plural(number: int, words: str) -> None:
         ({}, False, "differences unknown"),
     ],
 )
-def test_differences_are_claimed_only_as_far_as_known(
+def test_only_known_differences_are_shown(
     drift: dict[str, int], words: str, *, is_refused: bool
 ) -> None:
-    """A refused sweep that shows none may have looked for none."""
+    """A refused sweep that shows none may not have looked for any."""
     assert words == format_drift(drift, is_refused=is_refused)

@@ -1,4 +1,4 @@
-"""Who is to blame for a failed request: the server, a channel, or the run itself."""
+"""The cause of a failed request: the server, a channel, or the run itself."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def answered(
 
 
 def after(*observations: Observation, now: float = NOW) -> BackendState:
-    """Return the state after some observations at one moment."""
+    """Return the state after some observations at one time."""
 
     def follow(state: BackendState, observation: Observation) -> BackendState:
         return observe(state, observation, now, random=0.0)
@@ -61,8 +61,8 @@ def starts(state: BackendState) -> Condition:
 
 
 @pytest.mark.parametrize("sign", [Sign.FAILED, Sign.HALTED])
-def test_one_failed_run_asks_for_the_probe_and_changes_nothing_else(sign: Sign) -> None:
-    """It may be the run, the channel or the server."""
+def test_one_failed_run_requests_a_probe_and_changes_nothing_else(sign: Sign) -> None:
+    """The cause may be the run, the channel or the server."""
     state = after(answered(1, sign))
 
     assert (True, True, True) == (state.probe_wanted, state.server.is_up, starts(state).is_up)
@@ -73,8 +73,8 @@ def test_one_failed_run_asks_for_the_probe_and_changes_nothing_else(sign: Sign) 
     ("sign", "health", "delay"),
     [(Sign.FAILED, HealthState.DOWN, 0.5), (Sign.HALTED, HealthState.HALTED, HALT_PROBE_SECONDS)],
 )
-def test_a_failed_probe_makes_it_the_server(sign: Sign, health: HealthState, delay: float) -> None:
-    """Then one probe after the other, and nothing else, is sent."""
+def test_a_failed_probe_marks_server_down(sign: Sign, health: HealthState, delay: float) -> None:
+    """Then only probes are sent, one after the other."""
     state = after(answered(1, Sign.FAILED), ProbeAnswered(sign=sign, reason="gone"))
 
     assert (health, NOW, "gone", 1) == (
@@ -91,7 +91,7 @@ def test_a_failed_probe_makes_it_the_server(sign: Sign, health: HealthState, del
 
 
 def test_the_reason_shown_is_the_last_one() -> None:
-    """A token that was missing may be wrong now."""
+    """The token was missing before and is wrong now."""
     state = after(
         ProbeAnswered(sign=Sign.HALTED, reason="no token"),
         ProbeAnswered(sign=Sign.HALTED, reason="token refused"),
@@ -109,14 +109,14 @@ def test_the_server_may_ask_for_a_longer_wait() -> None:
 
 
 def test_a_probe_may_have_its_own_delay() -> None:
-    """Our own token file costs the server nothing."""
+    """A check of the local token file adds no load to the server."""
     local = ProbeAnswered(sign=Sign.HALTED, delay_seconds=5.0)
 
     assert NOW + 5 == after(local).server.retry_at
 
 
-def test_a_second_failing_run_makes_it_the_channel() -> None:
-    """The probe succeeds, yet two different runs fail: all requests of this kind may."""
+def test_a_second_failing_run_marks_the_channel_down() -> None:
+    """The probe succeeds, but two different runs fail, so all requests of this kind may fail."""
     state = after(
         answered(1, Sign.FAILED), ProbeAnswered(sign=Sign.ANSWERED), answered(2, Sign.FAILED)
     )
@@ -126,20 +126,20 @@ def test_a_second_failing_run_makes_it_the_channel() -> None:
     assert state.server.is_up
 
 
-def test_one_run_that_fails_again_and_again_is_not_a_channel() -> None:
-    """It needs a second, different witness."""
+def test_one_run_that_always_fails_leaves_the_channel_up() -> None:
+    """Only a failure of a second, different run shows that the channel is down."""
     assert starts(after(*[answered(1, Sign.FAILED)] * 5)).is_up
 
 
-def test_a_run_known_to_fail_alone_is_no_witness() -> None:
-    """Two poisoned runs do not stop the others."""
+def test_a_run_known_to_fail_alone_leaves_the_channel_up() -> None:
+    """Two bad runs do not stop the others."""
     known = answered(2, Sign.FAILED, is_blamed=True)
 
     assert starts(after(answered(1, Sign.FAILED), known)).is_up
 
 
 def test_an_accepted_run_clears_the_suspects() -> None:
-    """The failures before and after it have nothing in common."""
+    """The failures before and after it have no common cause."""
     state = after(answered(1, Sign.FAILED), answered(3, Sign.ANSWERED), answered(2, Sign.FAILED))
 
     assert starts(state).is_up
@@ -157,7 +157,7 @@ def test_a_failing_channel_is_tried_again_soon(sign: Sign, longest: float) -> No
 
 
 def test_an_accepted_run_ends_every_outage() -> None:
-    """Server and channel take requests again, since now."""
+    """Server and channel accept requests again, from this time on."""
     down: tuple[Observation, ...] = (
         *[answered(run, Sign.FAILED) for run in (1, 2)],
         ProbeAnswered(sign=Sign.FAILED),
@@ -170,8 +170,8 @@ def test_an_accepted_run_ends_every_outage() -> None:
     assert (NOW, 1) == (state.server.since, state.channels[Channel.STARTS].accepted)
 
 
-def test_a_good_probe_lets_failing_channels_be_tried_at_once() -> None:
-    """What kept the server away may have been their trouble, too."""
+def test_a_successful_probe_makes_failing_channels_due_at_once() -> None:
+    """The cause of the outage of the server may have been theirs, too."""
     down = after(*[answered(run, Sign.FAILED) for run in (1, 2)], ProbeAnswered(sign=Sign.FAILED))
 
     state = observe(down, ProbeAnswered(sign=Sign.ANSWERED), NOW + 0.1, random=0.0)
@@ -179,13 +179,13 @@ def test_a_good_probe_lets_failing_channels_be_tried_at_once() -> None:
     assert (True, NOW + 0.1) == (state.server.is_up, starts(state).retry_at)
 
 
-def test_a_good_probe_of_a_server_that_is_up_changes_nothing() -> None:
-    """The hourly look at the version."""
+def test_a_successful_probe_of_a_healthy_server_changes_nothing() -> None:
+    """The version of the server is checked every hour."""
     assert BackendState() == after(ProbeAnswered(sign=Sign.ANSWERED))
 
 
 def test_a_changed_cause_allows_the_next_try_at_once() -> None:
-    """Another token, another configuration, an administrator's word."""
+    """The token or the configuration has changed, or an administrator typed `retry`."""
     halted = after(ProbeAnswered(sign=Sign.HALTED))
 
     assert observe(halted, CauseChanged(), NOW + 1, random=0.0).probe_is_due(NOW + 1)
@@ -196,22 +196,22 @@ def test_a_changed_cause_allows_the_next_try_at_once() -> None:
     [(None, Sign.FAILED, False), (1, Sign.FAILED, False), (0, Sign.FAILED, True),
      (0, Sign.HALTED, True), (0, Sign.ANSWERED, False)],
 )  # fmt: skip
-def test_blame_needs_a_witness(accepted_before: int | None, sign: Sign, *, expected: bool) -> None:
-    """A run is to blame when another one was accepted since it failed before."""
+def test_when_a_run_is_to_blame(accepted_before: int | None, sign: Sign, *, expected: bool) -> None:
+    """The other run must have been accepted after this run's last failure."""
     state = after(answered(2, Sign.ANSWERED))
 
     assert expected is state.is_to_blame(answered(1, sign, accepted_before=accepted_before))
 
 
-def test_the_failure_of_a_run_to_blame_says_nothing_of_the_server() -> None:
-    """Others are accepted: no probe, no suspicion."""
+def test_the_failure_of_a_bad_run_does_not_count_against_the_server() -> None:
+    """Other runs are accepted: no probe is needed, and no run becomes a suspect."""
     state = after(answered(2, Sign.ANSWERED), answered(1, Sign.FAILED, accepted_before=0))
 
     assert (False, frozenset()) == (state.probe_wanted, state.channels[Channel.STARTS].suspects)
 
 
-def test_channels_fail_alone() -> None:
-    """A stop that cannot be sent holds back no start."""
+def test_channels_fail_independently() -> None:
+    """A stop that cannot be sent delays no start."""
     state = after(*[answered(run, Sign.FAILED, channel=Channel.STOPS) for run in (1, 2)])
 
     stops = state.channels[Channel.STOPS].condition
@@ -223,5 +223,5 @@ def test_channels_fail_alone() -> None:
     [(0, 0.0, 0.5), (0, 1.0, 1.0), (3, 0.0, 4.0), (6, 0.0, 30.0), (99, 1.0, 60.0)],
 )
 def test_delays_grow_and_are_spread(failures: int, random: float, expected: float) -> None:
-    """Between half of 2ⁿ seconds and all of it, at most a minute."""
+    """A delay is between half of 2ⁿ seconds and all of it, at most a minute."""
     assert expected == spread_backoff(failures, MAX_DELAY_SECONDS, random)

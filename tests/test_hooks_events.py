@@ -1,4 +1,4 @@
-"""The events that hooks write: name, contents, mode, and what is left out."""
+"""The events that hooks write: name, contents, mode, and what is omitted."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ TIMES = {"SLURM_JOB_START_TIME": "1767225600", "SLURM_JOB_END_TIME": "1767229200
 
 @pytest.fixture
 def spool(tmp_path: Path) -> Path:
-    """Make an empty spool."""
+    """Make an empty spool and return its path."""
     (tmp_path / "spool" / "new").mkdir(parents=True)
     return tmp_path / "spool"
 
 
 @pytest.fixture(params=sorted(SHELLS))
 def shell(request: pytest.FixtureRequest) -> list[str]:
-    """Name one shell that `/bin/sh` may be."""
+    """Return the command of one shell that `/bin/sh` may be."""
     return installed_shell(request.param)
 
 
 def test_prolog_creates_start_event(shell: list[str], spool: Path) -> None:
-    """A prolog leaves one start event; the planned end is no fact and stays out."""
+    """A prolog leaves one start event; it omits the planned end, which may change."""
     done = run_hook(shell, spool, environment=TIMES)
 
     assert was_harmless(done)
@@ -33,7 +33,7 @@ def test_prolog_creates_start_event(shell: list[str], spool: Path) -> None:
 
 
 def test_epilog_creates_stop_event_with_both_times(shell: list[str], spool: Path) -> None:
-    """An epilog of Slurm 23.02 or later names start and end of the run."""
+    """Epilogs of Slurm 23.02 and later have the start and the end of the run."""
     run_hook(
         shell,
         spool,
@@ -44,8 +44,8 @@ def test_epilog_creates_stop_event_with_both_times(shell: list[str], spool: Path
     assert events(spool) == ["1-stop-4711-1767225600-1767229200"]
 
 
-def test_extras_are_lines_closed_by_end(shell: list[str], spool: Path) -> None:
-    """The file holds harmless values, one a line, and ends with the end mark."""
+def test_extras_are_lines_that_end_with_an_end_line(shell: list[str], spool: Path) -> None:
+    """The file has one harmless value a line, and the last line is `end`."""
     run_hook(shell, spool)
 
     [event] = (spool / "new").iterdir()
@@ -54,8 +54,8 @@ def test_extras_are_lines_closed_by_end(shell: list[str], spool: Path) -> None:
     )
 
 
-def test_event_is_readable_by_the_group_alone(shell: list[str], spool: Path) -> None:
-    """The drain reads events through the group; others see nothing."""
+def test_event_is_readable_only_by_owner_and_group(shell: list[str], spool: Path) -> None:
+    """The drain reads events as a member of the group; other users cannot read them."""
     run_hook(shell, spool)
 
     [event] = (spool / "new").iterdir()
@@ -66,7 +66,7 @@ def test_event_is_readable_by_the_group_alone(shell: list[str], spool: Path) -> 
     "job_id", ["", "-1", "../../x", "0", "007", "1 2", "12x", "123456789012", "1\n2", "*", "$(id)"]
 )
 def test_bad_job_id_makes_no_event(shell: list[str], spool: Path, job_id: str) -> None:
-    """What is no job id creates no file anywhere."""
+    """An invalid job id creates no file anywhere."""
     done = run_hook(shell, spool, environment={"SLURM_JOB_ID": job_id})
 
     assert was_harmless(done)
@@ -76,8 +76,8 @@ def test_bad_job_id_makes_no_event(shell: list[str], spool: Path, job_id: str) -
 @pytest.mark.parametrize(
     "value", ["n1\nuser=root", "n1 n2", "\x1b[31m", "(null)", "n" * 100_000, "ü"]
 )
-def test_hostile_node_list_is_left_out(shell: list[str], spool: Path, value: str) -> None:
-    """A node list with any other character, or of any absurd length, forges nothing."""
+def test_hostile_node_list_is_omitted(shell: list[str], spool: Path, value: str) -> None:
+    """A node list with an invalid character or an absurd length cannot add a value."""
     done = run_hook(shell, spool, environment={"SLURM_JOB_NODELIST": value})
 
     assert was_harmless(done)
@@ -88,8 +88,8 @@ def test_hostile_node_list_is_left_out(shell: list[str], spool: Path, value: str
 @pytest.mark.parametrize(
     "variable", ["SLURM_JOB_USER", "SLURM_JOB_PARTITION", "SLURM_CLUSTER_NAME"]
 )
-def test_hostile_word_is_left_out(shell: list[str], spool: Path, variable: str) -> None:
-    """A newline in any value adds no line."""
+def test_hostile_word_is_omitted(shell: list[str], spool: Path, variable: str) -> None:
+    """A newline in a value adds no line."""
     run_hook(shell, spool, environment={variable: "x\nnodes=all"})
 
     [event] = (spool / "new").iterdir()
@@ -99,7 +99,7 @@ def test_hostile_word_is_left_out(shell: list[str], spool: Path, variable: str) 
 def test_an_event_that_exists_already_stays_as_it_is(
     shell: list[str], spool: Path, tmp_path: Path
 ) -> None:
-    """It says the same; nothing is written over it, nor through a link."""
+    """It has the same meaning; the hook overwrites no file, not even through a link."""
     stub = tmp_path / "prolog_slurmctld"
     shutil.copy(HOOKS / "prolog_slurmctld", stub)
     same_pid = (HOOKS / "spool_event").read_text().replace("-$$", "-77")
@@ -119,7 +119,7 @@ def test_an_event_that_exists_already_stays_as_it_is(
 
 @pytest.mark.parametrize("size", [32_768, 32_769])
 def test_a_node_list_has_a_limit(shell: list[str], spool: Path, size: int) -> None:
-    """32 kB are written, one more is not."""
+    """32 kB are written; a list with one byte more is omitted."""
     run_hook(shell, spool, environment={"SLURM_JOB_NODELIST": "n" * size})
 
     [event] = (spool / "new").iterdir()

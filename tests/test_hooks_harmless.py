@@ -1,4 +1,4 @@
-"""Hooks end with 0 and print nothing, whatever they meet, and are one process."""
+"""Hooks exit with 0 and print nothing, whatever happens, and are one process."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from hook_process import ENVIRONMENT, HOOKS, SHELLS, events, installed_shell, ru
 
 @pytest.fixture
 def spool(tmp_path: Path) -> Path:
-    """Make an empty spool."""
+    """Make an empty spool and return its path."""
     (tmp_path / "spool" / "new").mkdir(parents=True)
     return tmp_path / "spool"
 
 
 @pytest.fixture(params=sorted(SHELLS))
 def shell(request: pytest.FixtureRequest) -> list[str]:
-    """Name one shell that `/bin/sh` may be."""
+    """Return the command of one shell that `/bin/sh` may be."""
     return installed_shell(request.param)
 
 
-def test_signals_that_would_end_it_do_not(shell: list[str], spool: Path, tmp_path: Path) -> None:
-    """A prolog that was killed is a failed one: its job would be requeued."""
+def test_signals_do_not_end_a_hook(shell: list[str], spool: Path, tmp_path: Path) -> None:
+    """A killed prolog counts as failed, and Slurm would requeue its job."""
     stub = tmp_path / "prolog_slurmctld"
     shutil.copy(HOOKS / "prolog_slurmctld", stub)
     killed = "".join(f"kill -{name} $$\n" for name in ("HUP", "INT", "PIPE", "TERM", "XFSZ"))
@@ -37,20 +37,20 @@ def test_signals_that_would_end_it_do_not(shell: list[str], spool: Path, tmp_pat
     assert ["1-start-4711-0-0"] == events(spool)
 
 
-def test_a_spool_that_is_no_directory_is_silent(shell: list[str], tmp_path: Path) -> None:
-    """Whatever lies there instead."""
+def test_hook_is_silent_if_new_is_no_directory(shell: list[str], tmp_path: Path) -> None:
+    """A file is in its place."""
     (tmp_path / "spool").mkdir()
     (tmp_path / "spool" / "new").touch()
 
     assert was_harmless(run_hook(shell, tmp_path / "spool"))
 
 
-def test_missing_spool_is_silent(shell: list[str], tmp_path: Path) -> None:
-    """Without a spool the job goes on and nothing is printed."""
+def test_hook_is_silent_without_a_spool(shell: list[str], tmp_path: Path) -> None:
+    """The job continues and nothing is printed."""
     assert was_harmless(run_hook(shell, tmp_path / "absent"))
 
 
-def test_file_size_limit_leaves_a_whole_event(shell: list[str], spool: Path) -> None:
+def test_file_size_limit_leaves_a_complete_event(shell: list[str], spool: Path) -> None:
     """With a file size limit of 0 the name, which is the event, still appears."""
     done = subprocess.run(
         [*shell, str(HOOKS / "prolog_slurmctld")],
@@ -93,10 +93,10 @@ def test_closed_descriptors_do_no_harm(shell: list[str], spool: Path) -> None:
         "trap - EXIT; false\n",
     ],
 )
-def test_stub_ends_with_0_whatever_it_sources(
+def test_stub_exits_with_0_whatever_it_sources(
     shell: list[str], spool: Path, tmp_path: Path, sourced: str | None
 ) -> None:
-    """A missing, cut or broken sourced file cannot fail a job."""
+    """A missing, truncated or broken sourced file cannot fail a job."""
     stub = tmp_path / "prolog_slurmctld"
     shutil.copy(HOOKS / "prolog_slurmctld", stub)
     if sourced is not None:
@@ -105,10 +105,10 @@ def test_stub_ends_with_0_whatever_it_sources(
     assert was_harmless(run_hook(shell, spool, stub=stub))
 
 
-def test_stub_ends_with_0_at_every_cut_of_the_sourced_file(
+def test_stub_exits_with_0_if_the_sourced_file_is_truncated(
     shell: list[str], spool: Path, tmp_path: Path
 ) -> None:
-    """A sourced file cut anywhere cannot fail a job."""
+    """A file that is truncated at any byte cannot fail a job."""
     stub = tmp_path / "prolog_slurmctld"
     shutil.copy(HOOKS / "prolog_slurmctld", stub)
     whole = (HOOKS / "spool_event").read_bytes()
@@ -120,10 +120,8 @@ def test_stub_ends_with_0_at_every_cut_of_the_sourced_file(
     assert all(outcomes)
 
 
-def test_unreadable_sourced_file_is_passed_over(
-    shell: list[str], spool: Path, tmp_path: Path
-) -> None:
-    """A directory in place of the sourced file does no harm."""
+def test_unreadable_sourced_file_is_ignored(shell: list[str], spool: Path, tmp_path: Path) -> None:
+    """A directory in place of the sourced file cannot fail a job."""
     stub = tmp_path / "prolog_slurmctld"
     shutil.copy(HOOKS / "prolog_slurmctld", stub)
     (tmp_path / "spool_event").mkdir()
@@ -151,8 +149,8 @@ def test_hook_is_one_process(shell: list[str], spool: Path, tmp_path: Path) -> N
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounting a full file system needs root")
 @pytest.mark.parametrize("options", ["size=4k", "nr_inodes=3,size=64k", "ro"])
-def test_full_or_read_only_spool_is_silent(shell: list[str], spool: Path, options: str) -> None:
-    """No space, no inode, or no right to write: the job goes on and nothing is printed."""
+def test_hook_ignores_full_or_read_only_spool(shell: list[str], spool: Path, options: str) -> None:
+    """It has no space, no inode or no right to write: the job continues and nothing is printed."""
     mounted = subprocess.run(
         ["mount", "-t", "tmpfs", "-o", options, "none", str(spool)],
         capture_output=True,

@@ -1,4 +1,4 @@
-"""The hooks under a real slurmctld: whatever is wrong with the spool, no job feels it."""
+"""The hooks under a real slurmctld: a fault of the spool affects no job."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import pytest
 from slurm_lab import Lab, Settings, require_slurm
 
 HOOKS = Path(__file__).resolve().parent.parent / "hooks"
-# What goes wrong -> the shell lines that break and mend it, inside, where $root is the lab's
-# directory, and the kinds of the events that must come all the same.
+# Each fault -> the shell lines that break and repair something in the lab, where $root is the
+# lab's directory, and the kinds of the events that must still be written.
 FAULTS = {
     "nothing": ("true", "true", ["start", "stop"]),
     "spool missing": ("mv $root/spool $root/away", "mv $root/away $root/spool", []),
@@ -53,14 +53,14 @@ FAULTS = {
 
 @pytest.fixture(scope="module")
 def lab() -> Iterator[Lab]:
-    """Run one cluster with our hooks; accounting plays no part."""
+    """Run one cluster with our hooks and without accounting."""
     require_slurm()
     with Lab(Settings(accounting=False, hooks=HOOKS)) as cluster:
         yield cluster
 
 
 def shell(lab: Lab, script: str) -> None:
-    """Run shell lines as root, inside, with the lab's directory in $root."""
+    """Run shell lines in the lab as root, with the lab's directory in $root."""
     lab.run("sh", "-euc", f"root={lab.root}; {script}")
 
 
@@ -90,8 +90,8 @@ def test_job_completes(lab: Lab, fault: str) -> None:
 
 
 @pytest.mark.slurm
-def test_failing_prolog_would_be_noticed(lab: Lab) -> None:
-    """The tests above can fail: a prolog that ends with 1 puts the job back into the queue."""
+def test_failing_prolog_is_caught(lab: Lab) -> None:
+    """This shows that the tests above can fail: Slurm requeues a job if its prolog exits with 1."""
     prolog = lab.root / "hooks" / "prolog_slurmctld"
     ours = prolog.read_text()
     prolog.write_text("#!/bin/sh\nexit 1\n")

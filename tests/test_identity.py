@@ -15,7 +15,7 @@ from spool.identity import become_service
 
 @pytest.fixture
 def calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Any]]:
-    """Return what the kernel was asked for, without being root."""
+    """Return the recorded calls that would change the process's identity; root is not needed."""
     made: list[tuple[str, Any]] = []
     for name in ("setgroups", "setgid", "setuid"):
         monkeypatch.setattr(os, name, lambda value, name=name: made.append((name, value)))
@@ -24,23 +24,23 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Any]]:
 
 
 class Owned:
-    """A state directory of somebody."""
+    """A state directory with a given owner."""
 
     def __init__(self, uid: int, gid: int) -> None:
         self.st_uid, self.st_gid = uid, gid
 
     def stat(self) -> Owned:
-        """Return whose it is."""
+        """Return the owner."""
         return self
 
 
 def owned(uid: int, gid: int) -> Any:
-    """Return a state directory of somebody."""
+    """Return a state directory with a given owner."""
     return Owned(uid, gid)
 
 
-def test_groups_go_before_the_user(calls: list[tuple[str, Any]]) -> None:
-    """Afterwards nobody may change them."""
+def test_groups_are_set_before_the_user(calls: list[tuple[str, Any]]) -> None:
+    """Afterwards the process has no right to change them."""
     user = pwd.getpwnam("nobody")
     become_service(owned(user.pw_uid, 0))
 
@@ -57,27 +57,27 @@ def test_an_owner_without_a_name_has_the_group_of_the_directory(
     assert [("setgroups", [12]), ("setgid", 12), ("setuid", 2**31 - 7)] == calls
 
 
-def test_who_is_not_root_stays_who_he_is(
+def test_a_process_without_root_keeps_its_user(
     calls: list[tuple[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The service itself, or an operator who gets an error where a right is missing."""
+    """It is the service itself, or a user who gets an error where a right is missing."""
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     become_service(owned(5, 5))
 
     assert [] == calls
 
 
-def test_a_state_directory_of_root_is_a_trial(calls: list[tuple[str, Any]]) -> None:
-    """Nobody else is to be become."""
+def test_with_a_state_directory_of_root_the_user_stays(calls: list[tuple[str, Any]]) -> None:
+    """There is no service user, as in a trial."""
     become_service(owned(0, 0))
 
     assert [] == calls
 
 
-def test_without_a_state_directory_there_is_nobody_to_become(
+def test_without_a_state_directory_the_command_fails(
     calls: list[tuple[str, Any]], tmp_path: Path
 ) -> None:
-    """And root does not go on as root."""
+    """It does not continue as root."""
     with pytest.raises(SpoolError, match=r"No such file or directory; create it"):
         become_service(tmp_path / "none")
 

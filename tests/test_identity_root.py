@@ -33,9 +33,9 @@ def site(tmp_path: Path) -> CommandSite:
 
 @pytest.fixture
 def installed() -> Iterator[CommandSite]:
-    """Return a site as an installation makes it: the service is nobody, root has the rest."""
+    """Return a site as an installation makes it: the service user is nobody, root owns the rest."""
     user = pwd.getpwnam("nobody")
-    root = Path(tempfile.mkdtemp(prefix="cc-slurm-sync-"))  # pytest's own lets nobody through
+    root = Path(tempfile.mkdtemp(prefix="cc-slurm-sync-"))  # user nobody cannot enter pytest's own
     root.chmod(0o755)
     site = CommandSite(root / "site")
     site.document["slurm"] = dict.fromkeys(("squeue", "sacct", "scontrol"), "/bin/false")
@@ -50,9 +50,9 @@ def installed() -> Iterator[CommandSite]:
 
 @pytest.fixture(scope="module")
 def libraries() -> Iterator[Path]:
-    """Return a directory with our packages and all they need, which every user can read.
+    """Return a directory with our packages and all their requirements, readable for every user.
 
-    The project and its environment may lie where the service may not go, below /root for example.
+    The service may have no access to the project and its environment, for example below /root.
     """
     place = Path(tempfile.mkdtemp(prefix="cc-slurm-sync-"))
     place.chmod(0o755)
@@ -68,7 +68,7 @@ def libraries() -> Iterator[Path]:
 
 @pytest.fixture(scope="module")
 def python(libraries: Path) -> str:
-    """Return a Python that the service may run as well: one below /root it may not."""
+    """Return a Python that the service can run as well: it cannot run one below /root."""
     system = shutil.which("python3", path="/usr/bin:/usr/local/bin")
     for found in (sys.executable, os.path.realpath(sys.executable), system):
         if found is None:
@@ -90,14 +90,14 @@ def python(libraries: Path) -> str:
 
 
 class ByRoot:
-    """Calls `cc-spool` as root in a process of its own."""
+    """A runner of `cc-spool` as root in a separate process."""
 
     def __init__(self, site: CommandSite, python: str, libraries: Path) -> None:
         self.site = site
         self._python, self._libraries = python, libraries
 
     def __call__(self, verb: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Return what it said."""
+        """Run a command; return its exit code and output."""
         return subprocess.run(
             [self._python, "-m", "spool.cli", verb, "-c", str(self.site.config), *arguments],
             capture_output=True,
@@ -110,12 +110,12 @@ class ByRoot:
 
 @pytest.fixture
 def by_root(installed: CommandSite, python: str, libraries: Path) -> ByRoot:
-    """Return what calls commands as root."""
+    """Return a runner of commands as root."""
     return ByRoot(installed, python, libraries)
 
 
 def owners(site: CommandSite) -> dict[str, str]:
-    """Return who owns each file below spool and state directory."""
+    """Return the owner of each file below spool and state directory."""
     files = [path for top in (site.spool, site.state) for path in top.rglob("*") if path.is_file()]
     return {path.name: path.owner() for path in files}
 
@@ -124,7 +124,7 @@ def owners(site: CommandSite) -> dict[str, str]:
 def test_files_of_a_command_started_by_root_belong_to_the_service(
     installed: CommandSite, by_root: ByRoot
 ) -> None:
-    """The run, and the log."""
+    """These are the run file and the log."""
     run = installed.put(Directory.DEAD, run_of(5, last_error=REFUSED))
     said = by_root("retry", "ALL", "--log-file", f"{installed.state}/log")
 
@@ -136,7 +136,7 @@ def test_files_of_a_command_started_by_root_belong_to_the_service(
 def test_a_drain_started_by_root_works_as_the_service(
     installed: CommandSite, by_root: ByRoot
 ) -> None:
-    """Lock, drain state, state and archive are the service's; the token is root's alone."""
+    """Its files belong to the service; only root can read the token."""
     installed.put(Directory.TODO, run_of(5, end=END))
     os.chown(installed.token, 0, 0)
     installed.token.chmod(0o600)
@@ -153,7 +153,7 @@ def test_a_drain_started_by_root_works_as_the_service(
 
 @as_root
 def test_root_opens_no_file_of_the_spool_as_root(installed: CommandSite, by_root: ByRoot) -> None:
-    """What the service may not read is not read."""
+    """A file that the service has no right to read is not read."""
     path = installed.spool / "open" / f"5-{NOON}.json"
     path.write_text("{}")
     path.chmod(0o600)
@@ -163,10 +163,10 @@ def test_root_opens_no_file_of_the_spool_as_root(installed: CommandSite, by_root
 
 
 @as_root
-def test_a_spool_that_the_service_may_not_open_is_a_missing_right(
+def test_a_spool_that_the_service_cannot_open_is_a_permission_error(
     installed: CommandSite, by_root: ByRoot
 ) -> None:
-    """Exit code 77."""
+    """The command exits with 77."""
     os.chown(installed.spool / "dead", 0, 0)
     (installed.spool / "dead").chmod(0o700)
     said = by_root("list")
@@ -176,10 +176,10 @@ def test_a_spool_that_the_service_may_not_open_is_a_missing_right(
 
 
 @as_root
-def test_a_log_that_the_service_may_not_write_is_a_missing_right(
+def test_a_log_that_the_service_cannot_write_is_a_permission_error(
     installed: CommandSite, by_root: ByRoot
 ) -> None:
-    """Root does not make it either."""
+    """The command does not create it as root either."""
     said = by_root("list", "--log-file", f"{installed.root}/log")
 
     assert 77 == said.returncode

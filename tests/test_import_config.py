@@ -1,4 +1,4 @@
-"""The configuration of another reporter becomes ours; each old key is accounted for."""
+"""Import the configuration of another reporter; each old key is explained."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ PREDECESSOR: dict[str, Any] = {
 def imported(
     tmp_path: Path, old: dict[str, Any], capsys: pytest.CaptureFixture[str]
 ) -> tuple[dict[str, Any], dict[str, str]]:
-    """Return the new configuration, and what became of each key."""
+    """Return the new configuration, and the note about each key."""
     (tmp_path / "old.json").write_text(json.dumps(old))
     assert main(["import-config", str(tmp_path / "old.json"), "--secrets", str(tmp_path)]) == 0
     printed = capsys.readouterr()
@@ -48,8 +48,8 @@ def imported(
     return json.loads(printed.out), notes
 
 
-def test_the_adapters_file_becomes_ours(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """With the cluster's name it is valid, warnings aside."""
+def test_the_adapters_file_is_imported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """With the cluster's name added it is valid, apart from warnings."""
     document, _ = imported(tmp_path, ADAPTER, capsys)
 
     assert document == {
@@ -68,7 +68,7 @@ def test_the_adapters_file_becomes_ours(tmp_path: Path, capsys: pytest.CaptureFi
 def test_each_key_of_the_adapter_has_a_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """It is taken, renamed, not needed or not supported; a missing key is named."""
+    """It is copied, renamed, not needed or not supported; a missing key is named."""
     _, notes = imported(tmp_path, ADAPTER | {"frobnicate": 1}, capsys)
 
     assert notes.keys() >= ADAPTER.keys()
@@ -81,10 +81,10 @@ def test_each_key_of_the_adapter_has_a_line(
     assert notes["next"].endswith("type `cc-spool configtest FILE`")
 
 
-def test_the_predecessors_file_becomes_ours(
+def test_the_predecessors_file_is_imported(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """It is valid at once."""
+    """It is valid without changes."""
     document, notes = imported(tmp_path, PREDECESSOR, capsys)
     (tmp_path / "new.json").write_text(json.dumps(document))
     config = load(tmp_path / "new.json")
@@ -97,7 +97,7 @@ def test_the_predecessors_file_becomes_ours(
 def test_secrets_go_to_files_and_never_to_the_terminal(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Each into its own, readable by its owner alone."""
+    """Each secret has a file of its own, readable only by its owner."""
     document, notes = imported(tmp_path, ADAPTER, capsys)
     printed = json.dumps([document, notes])
 
@@ -111,7 +111,7 @@ def test_secrets_go_to_files_and_never_to_the_terminal(
 
 
 def test_an_import_may_be_repeated(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A file that has the secret already is left alone."""
+    """A file that has the secret already does not change."""
     first = imported(tmp_path, PREDECESSOR, capsys)
 
     assert first == imported(tmp_path, PREDECESSOR, capsys)
@@ -120,7 +120,7 @@ def test_an_import_may_be_repeated(tmp_path: Path, capsys: pytest.CaptureFixture
 def test_another_secret_is_not_overwritten(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The file is named, with what to do."""
+    """The error names the file and the fix."""
     (tmp_path / "token").write_text("another\n")
     (tmp_path / "old.json").write_text(json.dumps(PREDECESSOR))
 
@@ -131,10 +131,10 @@ def test_another_secret_is_not_overwritten(
     assert (tmp_path / "token").read_text() == "another\n"
 
 
-def test_a_place_for_secrets_that_does_not_exist_is_named(
+def test_a_missing_directory_for_secrets_is_named(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Nothing is printed as if it had worked."""
+    """No configuration is printed."""
     (tmp_path / "old.json").write_text(json.dumps(PREDECESSOR))
 
     code = main(["import-config", str(tmp_path / "old.json"), "--secrets", f"{tmp_path}/none"])
@@ -156,19 +156,19 @@ def test_a_place_for_secrets_that_does_not_exist_is_named(
         ("ccRestJwt", None, "left out: it has no value"),
     ],
 )
-def test_a_key_says_what_became_of_it(
+def test_each_key_has_its_note(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], key: str, value: str | None, note: str
 ) -> None:
-    """Also where it is empty or has no counterpart."""
+    """This includes keys that are empty or not supported."""
     _, notes = imported(tmp_path, {key: value}, capsys)
 
     assert notes[key].startswith(note)
 
 
-def test_what_is_required_and_missing_is_named(
+def test_missing_required_keys_are_named(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """An old file may rely on defaults that we do not have."""
+    """An old file may rely on defaults that this program does not have."""
     document, notes = imported(tmp_path, {}, capsys)
 
     assert document == {}
@@ -178,7 +178,7 @@ def test_what_is_required_and_missing_is_named(
 def test_a_broker_with_scheme_and_port_is_kept(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """With its user and creds file."""
+    """Its user and creds file are kept, too."""
     old = {
         "natsServer": "tls://nats.example.org:4333",
         "natsSubject": "cc.jobs",
@@ -199,7 +199,7 @@ def test_a_broker_with_scheme_and_port_is_kept(
 def test_a_required_key_that_is_null_is_missing(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """There is no host of the name None."""
+    """The host must not become the text None."""
     document, notes = imported(tmp_path, {"ccRestUrl": None, "clustername": None}, capsys)
 
     assert document == {}
@@ -211,7 +211,7 @@ def test_a_required_key_that_is_null_is_missing(
     "server",
     ["nats://slurm:very%20secret@h1", "slurm:very%20secret@h1", "h1, tls://slurm:very%20secret@h2"],
 )
-def test_a_login_in_the_url_of_a_broker_is_taken_out_of_it(
+def test_credentials_in_the_url_of_a_broker_are_removed_from_it(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], server: str
 ) -> None:
     """The password goes to its file and never to the terminal."""
@@ -225,10 +225,10 @@ def test_a_login_in_the_url_of_a_broker_is_taken_out_of_it(
     assert notes["natsPassword"] == "not used: the credentials in natsServer take precedence"
 
 
-def test_a_login_in_the_url_of_cc_backend_is_left_out(
+def test_credentials_in_the_url_of_cc_backend_are_omitted(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The program has no key for it."""
+    """The program has no key for them."""
     old = {"ccRestUrl": "https://u:s3cr3t@cc.example.org/"}
     document, notes = imported(tmp_path, old, capsys)
 
@@ -239,7 +239,7 @@ def test_a_login_in_the_url_of_cc_backend_is_left_out(
 def test_a_token_in_the_url_of_a_broker_is_named_as_not_supported(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """It is left out, and not printed."""
+    """It is omitted from the configuration, and not printed."""
     document, notes = imported(tmp_path, {"natsServer": "nats://s3cr3t@h"}, capsys)
 
     assert ["nats://h:4222"] == document["nats"]["servers"]
@@ -247,10 +247,10 @@ def test_a_token_in_the_url_of_a_broker_is_named_as_not_supported(
     assert "s3cr3t" not in json.dumps([document, notes])
 
 
-def test_a_secret_with_half_a_character_is_named(
+def test_a_secret_that_is_no_utf_8_is_named(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """JSON can express what no file can hold."""
+    """JSON can contain half of a character, which no file can contain."""
     (tmp_path / "old.json").write_text(json.dumps({"ccRestJwt": "abc\ud800"}))
 
     code = main(["import-config", str(tmp_path / "old.json"), "--secrets", str(tmp_path)])
@@ -264,7 +264,7 @@ def test_a_secret_with_half_a_character_is_named(
 def test_configtest_accepts_a_valid_file(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The file is named by the argument; what looks doubtful is a warning."""
+    """The argument names the file."""
     path = tmp_path / "config.json"
     path.write_text(
         json.dumps({"clustername": "fritz", "cc-backend": {"host": "https://cc.example.org"}})
@@ -275,7 +275,7 @@ def test_configtest_accepts_a_valid_file(
 
 
 def test_configtest_warns(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """As the drain does when it starts."""
+    """The drain logs the same warnings when it starts."""
     path = tmp_path / "config.json"
     path.write_text(json.dumps(PREDECESSOR))
     path.chmod(0o600)
@@ -284,8 +284,8 @@ def test_configtest_warns(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     assert "warning: node_regex" in capsys.readouterr().out
 
 
-def test_configtest_refuses_with_78(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """All problems are reported together."""
+def test_configtest_exits_with_78(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """All errors are reported together."""
     path = tmp_path / "config.json"
     path.write_text(json.dumps({"clustername": 5}))
     code = main(["configtest", str(path)])

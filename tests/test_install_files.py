@@ -1,4 +1,4 @@
-"""What `make install` puts where: below a PREFIX, in the default places, and what it refuses."""
+"""Where `make install` puts files: below a PREFIX or in the default places; and what it rejects."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ def place(wheels: Path) -> Iterator[Path]:
 
 @pytest.fixture
 def fresh(place: Path, tmp_path: Path) -> Path:
-    """Return a PREFIX with all of an installation but the virtual environment."""
+    """Return a PREFIX with a complete installation except the virtual environment."""
     return copy_without_venv(place / "site", tmp_path / "site")
 
 
 @pytest.mark.parametrize(("name", "verb"), [("cc-spool", "drain"), ("cc-sweep", "apply")])
 def test_further_instances_have_templates(place: Path, name: str, verb: str) -> None:
-    """Each instance has settings, spool and state of its own; all else is the same."""
+    """Each instance has its own settings, spool and state; all other lines are the same."""
     units, root = place / "site/lib/systemd/system", place / "site"
     one = (units / f"{name}.service").read_text().splitlines()
     many = (units / f"{name}@.service").read_text().splitlines()
@@ -53,8 +53,8 @@ def test_further_instances_have_templates(place: Path, name: str, verb: str) -> 
     } == {line for line in set(many) - set(one) if not line.startswith("Description=")}
 
 
-def test_everything_lies_below_the_prefix(place: Path) -> None:
-    """An installation with a PREFIX of one's own is complete below it."""
+def test_all_files_are_below_the_prefix(place: Path) -> None:
+    """An installation with its own PREFIX is complete below it."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     expected = {
         *(f"bin/{name}" for name in project.get("scripts", {})),
@@ -74,7 +74,7 @@ def test_everything_lies_below_the_prefix(place: Path) -> None:
 
 
 def test_no_placeholder_is_left(place: Path) -> None:
-    """Every installed file names real places."""
+    """Every installed file has real paths."""
     site = place / "site"
     left = {
         name: found
@@ -86,7 +86,7 @@ def test_no_placeholder_is_left(place: Path) -> None:
     assert {} == left
 
 
-def test_the_example_names_the_places_of_the_installation(place: Path) -> None:
+def test_the_example_has_the_paths_of_the_installation(place: Path) -> None:
     """The example configuration works below the PREFIX once name and host are set."""
     site = place / "site"
     example = json.loads((site / "etc/cc-slurm-sync/config.json.example").read_text())
@@ -97,7 +97,7 @@ def test_the_example_names_the_places_of_the_installation(place: Path) -> None:
 
 
 def test_lines_for_slurm_conf_are_printed(place: Path) -> None:
-    """The end of an installation says what to write into slurm.conf, with and without own hooks."""
+    """`make install` prints the lines for slurm.conf, for sites with and without own hooks."""
     said = (place / "said").read_text()
     hooks = place / "site/etc/slurm/cc-slurm-sync"
 
@@ -120,8 +120,8 @@ def test_an_installed_hook_writes_into_the_installed_spool(fresh: Path) -> None:
 
 
 @pytest.mark.parametrize("prefix", ["/", "/a/../b", "/a b", "/a|b", "//"])
-def test_a_doubtful_prefix_is_refused(prefix: str) -> None:
-    """A PREFIX that would not survive being written into files is refused."""
+def test_an_unsafe_prefix_is_rejected(prefix: str) -> None:
+    """Such a PREFIX cannot be written into files unchanged."""
     done = subprocess.run(
         [str(DEPLOY / "uninstall")],
         env={"PATH": os.environ["PATH"], "PREFIX": prefix},
@@ -135,7 +135,7 @@ def test_a_doubtful_prefix_is_refused(prefix: str) -> None:
 
 @pytest.fixture
 def open_place() -> Iterator[Path]:
-    """Return a directory that every user can reach, wherever the project lies."""
+    """Return a directory that every user can reach, wherever the project is."""
     place = Path(tempfile.mkdtemp(prefix="cc-slurm-sync-", dir="/var/tmp"))
     place.chmod(0o755)
     yield place
@@ -143,8 +143,8 @@ def open_place() -> Iterator[Path]:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="becomes nobody, which needs root")
-def test_the_default_place_asks_for_root(open_place: Path) -> None:
-    """Without root and PREFIX the message names both ways out."""
+def test_the_default_place_requires_root(open_place: Path) -> None:
+    """Without root and PREFIX the message names both fixes."""
     shutil.copytree(DEPLOY, open_place / "deploy")
     (open_place / "deploy").chmod(0o755)
     done = subprocess.run(
@@ -161,7 +161,7 @@ def test_the_default_place_asks_for_root(open_place: Path) -> None:
 
 
 def test_the_installed_command_reads_the_installed_spool(place: Path) -> None:
-    """`bin/cc-spool` works from anywhere, with two keys in the configuration below its PREFIX."""
+    """`bin/cc-spool` works from any directory, with two keys in its configuration."""
     site = place / "site"
     config = configure(site)
     config.write_text('{"clustername": "lab", "cc-backend": {"host": "http://127.0.0.1:1"}}')
@@ -179,7 +179,7 @@ def test_the_installed_command_reads_the_installed_spool(place: Path) -> None:
 
 @pytest.mark.parametrize("command", ["bin/cc-spool", "bin/cc-sweep", "venv/bin/cc-spool"])
 def test_no_module_of_the_caller_is_loaded(place: Path, tmp_path: Path, command: str) -> None:
-    """Not from PYTHONPATH, not from the current directory, not from a home."""
+    """PYTHONPATH, the current directory and the home directory are ignored."""
     home = tmp_path / ".local/lib/python3/site-packages"
     foreign = 'open("loaded", "w")'
     for directory in (tmp_path, home):
@@ -236,8 +236,8 @@ make -s uninstall PURGE=1
 """
 
 
-def in_a_throwaway_root(base: Path, *command: str) -> subprocess.CompletedProcess[str]:
-    """Run a script as root where nothing that it changes is kept; none: only try to get there."""
+def in_temporary_root(base: Path, *command: str) -> subprocess.CompletedProcess[str]:
+    """Run a script as root in a temporary overlay of /; without a script only try to mount it."""
     argv = ["unshare", "-m", "--propagation", "private", "/bin/sh", "-c", OVERLAY, "-", str(base)]
     environment = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}
     return subprocess.run(
@@ -246,12 +246,12 @@ def in_a_throwaway_root(base: Path, *command: str) -> subprocess.CompletedProces
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="installs where the system looks, which needs root")
-def test_the_default_places_are_those_where_the_system_looks(wheels: Path, tmp_path: Path) -> None:
-    """Account, owners, modes, links, units and stubs of a plain `make install`."""
-    if in_a_throwaway_root(tmp_path).returncode != 0:
+def test_the_default_places_are_those_of_the_system(wheels: Path, tmp_path: Path) -> None:
+    """The test checks account, owners, modes, links, units and stubs of a plain `make install`."""
+    if in_temporary_root(tmp_path).returncode != 0:
         pytest.skip("no overlay of the root file system can be mounted here")
 
-    done = in_a_throwaway_root(tmp_path, INSIDE.format(root=ROOT, wheels=wheels))
+    done = in_temporary_root(tmp_path, INSIDE.format(root=ROOT, wheels=wheels))
 
     expected = """\
 daemon:cc-slurm-sync 2770

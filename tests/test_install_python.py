@@ -1,4 +1,4 @@
-"""Which Python an installation takes, and that no other package has modules called as ours."""
+"""The Python that an installation uses, and the names of our packages."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ PACKAGES = {"slurm", "ccbackend", "spool", "sweeper"}
 
 
 def fake_python(directory: Path, name: str, status: int) -> Path:
-    """Make an interpreter that is new enough (0) or not (1)."""
+    """Make an interpreter that exits with 0 if it is new enough, else with 1."""
     path = directory / name
     path.write_text(f"#!/bin/sh\nexit {status}\n")
     path.chmod(0o755)
@@ -21,7 +21,7 @@ def fake_python(directory: Path, name: str, status: int) -> Path:
 
 
 def find_python(directory: Path, *wanted: str) -> subprocess.CompletedProcess[str]:
-    """Run find_python where only a directory's interpreters are on the path."""
+    """Run find_python with only the interpreters of a directory in PATH."""
     return subprocess.run(
         ["/bin/sh", str(DEPLOY / "find_python"), *wanted],
         env={"PATH": str(directory)},
@@ -43,7 +43,7 @@ def find_python(directory: Path, *wanted: str) -> subprocess.CompletedProcess[st
 def test_a_newer_python_is_found_beside_an_old_one(
     tmp_path: Path, there: dict[str, int], expected: str
 ) -> None:
-    """The system's Python is taken if it is new enough, else 3.12, else 3.11."""
+    """The system's Python is used if it is new enough, else 3.12, else 3.11."""
     for name, status in there.items():
         fake_python(tmp_path, name, status)
 
@@ -63,7 +63,7 @@ def test_a_missing_python_is_named(tmp_path: Path, wanted: tuple[str, ...]) -> N
 
 
 def test_no_other_distribution_ships_our_names() -> None:
-    """No package beside ours in this environment has modules called as ours are."""
+    """Two packages with modules of the same name would overwrite each other."""
     others = {
         (found.metadata["Name"], file.parts[0].removesuffix(".py"))
         for found in distributions()

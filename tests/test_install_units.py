@@ -44,8 +44,8 @@ def place(wheels: Path) -> Iterator[Path]:
 
 
 @pytest.mark.parametrize("unit", ["cc-spool.service", "cc-sweep.service"])
-def test_units_are_hardened_in_full(unit: str) -> None:
-    """Both services carry every restriction of our reference, and none twice."""
+def test_units_have_all_hardening_directives(unit: str) -> None:
+    """Both services have every directive of our reference exactly once."""
     lines = [line for line in (DEPLOY / unit).read_text().splitlines() if "=" in line]
     settings = [line for line in lines if not line.startswith("#")]
     expected = [*HARDENING.split()]
@@ -56,7 +56,7 @@ def test_units_are_hardened_in_full(unit: str) -> None:
 
 
 def fit_unit(unit: str, version: int, prefix: str = "") -> set[str]:
-    """Return the lines of a unit that an installation leaves out."""
+    """Return the lines of a unit that an installation omits."""
     text = (DEPLOY / unit).read_text()
     argv = [str(DEPLOY / "fit_unit"), str(version), prefix]
     fitted = subprocess.run(argv, input=text, capture_output=True, text=True, check=True).stdout
@@ -77,10 +77,8 @@ def fit_unit(unit: str, version: int, prefix: str = "") -> set[str]:
     ],
 )
 @pytest.mark.parametrize("unit", ["cc-spool.service", "cc-sweep.service"])
-def test_no_directive_is_one_that_systemd_warns_about(
-    unit: str, version: int, expected: set[str]
-) -> None:
-    """An older systemd gets the unit without what it does not know."""
+def test_no_directive_causes_a_systemd_warning(unit: str, version: int, expected: set[str]) -> None:
+    """For an older systemd, directives that it does not know are omitted."""
     assert expected == fit_unit(unit, version)
 
 
@@ -93,14 +91,14 @@ def test_no_directive_is_one_that_systemd_warns_about(
     ],
 )
 def test_a_unit_below_a_prefix_reaches_its_files(prefix: str, expected: set[str]) -> None:
-    """And makes no directory elsewhere."""
+    """It makes no directory outside the PREFIX."""
     state = {"StateDirectory=cc-slurm-sync", "StateDirectoryMode=0750"}
 
     assert state | expected == fit_unit("cc-spool.service", 257, prefix)
 
 
 def test_the_drain_is_watched_and_not_restarted_for_a_bad_configuration() -> None:
-    """The unit of the drain notifies, has a watchdog, and stays down after exit code 78."""
+    """The unit of the drain has notify and a watchdog, and does not restart after exit code 78."""
     text = (DEPLOY / "cc-spool.service").read_text().splitlines()
     expected = {
         *("Type=notify", "WatchdogSec=300", "Restart=on-failure", "RestartSec=15"),
@@ -119,8 +117,8 @@ def test_the_drain_is_watched_and_not_restarted_for_a_bad_configuration() -> Non
         ("cron", CC_SWEEP, "apply"),
     ],
 )
-def test_services_and_cron_call_what_there_is(name: str, program: Program, verb: str) -> None:
-    """The programs take the arguments that service and cron line give them."""
+def test_services_and_cron_use_valid_arguments(name: str, program: Program, verb: str) -> None:
+    """The programs accept the arguments of service and cron line."""
     (words,) = re.findall(rf"@bin@/{program.name} (.*)", (DEPLOY / name).read_text())
     argv = words.split()
 
@@ -130,12 +128,12 @@ def test_services_and_cron_call_what_there_is(name: str, program: Program, verb:
 
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd is not installed")
-def test_systemd_understands_the_units(place: Path, tmp_path: Path) -> None:
-    """`systemd-analyze verify` has nothing to say about service, sweep and timer."""
+def test_systemd_accepts_the_units(place: Path, tmp_path: Path) -> None:
+    """`systemd-analyze verify` reports nothing about service, sweep and timer."""
     units = tmp_path / "units"
     units.mkdir()
     for unit in (place / "site/lib/systemd/system").iterdir():
-        program = re.compile(rf"{place}/site/bin/cc-\w+")  # need not be there for this
+        program = re.compile(rf"{place}/site/bin/cc-\w+")  # need not exist for this check
         (units / unit.name).write_text(program.sub("/bin/true", unit.read_text()))
     done = subprocess.run(
         ["systemd-analyze", "verify", *sorted(map(str, units.iterdir()))],
@@ -149,7 +147,7 @@ def test_systemd_understands_the_units(place: Path, tmp_path: Path) -> None:
 
 
 def test_nothing_in_the_spool_expires(place: Path) -> None:
-    """The lines of tmpfiles.d carry no age and make the directories that install makes."""
+    """The lines of tmpfiles.d have no age and make the same directories as `make install`."""
     text = (place / "site/lib/tmpfiles.d/cc-slurm-sync.conf").read_text()
     lines = [line.split() for line in text.splitlines() if not line.startswith("#")]
 
@@ -160,7 +158,7 @@ def test_nothing_in_the_spool_expires(place: Path) -> None:
 
 
 def test_a_boot_keeps_mode_and_owner_that_the_site_has_corrected() -> None:
-    """The colon is for what systemd makes; the package's lines have it as well."""
+    """With a colon, systemd sets them only when it creates the path; the package has it, too."""
     lines = [
         line.split()[2:5]
         for name in ("deploy", "packaging")
@@ -172,8 +170,8 @@ def test_a_boot_keeps_mode_and_owner_that_the_site_has_corrected() -> None:
 
 
 @pytest.mark.parametrize("name", ["cron", "tmpfiles.conf", "sysusers.conf"])
-def test_comments_alone_stand_beside_working_lines(name: str) -> None:
-    """The cron lines ship commented out; the other files hold working lines."""
+def test_only_the_cron_lines_are_commented_out(name: str) -> None:
+    """The other files have active lines."""
     lines = (DEPLOY / name).read_text().splitlines()
     working = [line for line in lines if not line.startswith("#")]
 

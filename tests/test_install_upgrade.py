@@ -49,7 +49,7 @@ def install_older_version(site: Path, wheels: Path, work: Path) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class Upgrade:
-    """What an upgrade said and left, and the process of the old version that runs on."""
+    """Output of an upgrade, the files after it, and the process of the old version."""
 
     done: subprocess.CompletedProcess[str]
     kept: dict[str, str]
@@ -60,7 +60,7 @@ class Upgrade:
 
 @pytest.fixture(scope="module")
 def upgrade(place: Path, wheels: Path, tmp_path_factory: pytest.TempPathFactory) -> Upgrade:
-    """Install over an older version, with files of the site and a process that runs from there."""
+    """Install over an older version, with existing site files and a process of the old version."""
     site, other = place / "site", place / "other-spool"
     (other / "new").mkdir(parents=True)
     kept = {
@@ -96,15 +96,15 @@ def upgrade(place: Path, wheels: Path, tmp_path_factory: pytest.TempPathFactory)
     return found
 
 
-def test_an_upgrade_keeps_what_the_site_made(upgrade: Upgrade) -> None:
-    """Installing again leaves configuration, token, spool, state and the stub's own spool alone."""
+def test_an_upgrade_keeps_the_files_of_the_site(upgrade: Upgrade) -> None:
+    """Installing again keeps configuration, token, spool, state and the spool path in the stub."""
     assert (0, "") == (upgrade.done.returncode, upgrade.done.stderr)
     assert upgrade.kept == upgrade.left
     assert 1 == upgrade.events_elsewhere
 
 
 def test_an_upgrade_says_which_version_it_replaced(place: Path, upgrade: Upgrade) -> None:
-    """And does not repeat what a first installation says."""
+    """The output does not repeat the instructions of a first installation."""
     said = upgrade.done.stdout
 
     assert f"cc-slurm-sync in {place}/site: 0.0.9 -> {__version__} (Python " in said
@@ -112,8 +112,8 @@ def test_an_upgrade_says_which_version_it_replaced(place: Path, upgrade: Upgrade
     assert "Configuration, once" not in said
 
 
-def test_an_upgrade_names_what_still_runs_as_the_old_version(place: Path, upgrade: Upgrade) -> None:
-    """By process and command, without the control characters that a command may hold."""
+def test_an_upgrade_lists_processes_of_the_old_version(place: Path, upgrade: Upgrade) -> None:
+    """Each line has the process id and the command, without control characters."""
     line = f"     {upgrade.pid}  {place}/site/venv/bin/python -c input() drain [31m"
 
     said = upgrade.done.stdout.splitlines()
@@ -147,7 +147,7 @@ def version_of(site: Path) -> str:
 def test_an_upgrade_that_fails_leaves_the_program_of_another_python(
     of_another_python: Path, tmp_path: Path
 ) -> None:
-    """Nothing is cleared before all wheels are there."""
+    """The old environment is not removed before all wheels are found."""
     before = version_of(of_another_python)
 
     done = make("install", PREFIX=str(of_another_python), WHEELS=str(tmp_path))
@@ -159,7 +159,7 @@ def test_an_upgrade_that_fails_leaves_the_program_of_another_python(
 def test_an_upgrade_moves_the_program_to_another_python(
     of_another_python: Path, wheels: Path
 ) -> None:
-    """The environment is made anew, without a package index."""
+    """The virtual environment is created again, without a package index."""
     done = make("install", PREFIX=str(of_another_python), WHEELS=str(wheels))
 
     assert (0, "") == (done.returncode, done.stderr)

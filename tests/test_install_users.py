@@ -1,4 +1,4 @@
-"""An installation for two users: who owns what, also after the service user was changed."""
+"""An installation for two users: file owners, also after the service user was changed."""
 
 from __future__ import annotations
 
@@ -52,8 +52,8 @@ def two(place: Path, wheels: Path) -> Path:
 
 
 @needs_root
-def test_hooks_and_drain_may_be_two_users(two: Path) -> None:
-    """What SlurmUser's hook makes the service's account can read and unlink, nobody else can."""
+def test_hooks_and_drain_may_run_as_two_users(two: Path) -> None:
+    """The service user can read and unlink the events of SlurmUser's hook; other users cannot."""
     spool = two / "var/spool/cc-slurm-sync"
     service = pwd.getpwnam(SERVICE_USER)
 
@@ -80,11 +80,11 @@ def test_hooks_and_drain_may_be_two_users(two: Path) -> None:
 
 
 INSTANCES = {"test": SERVICE_USER, "own": "games"}
-"""Further instances: one that runs as the first one does, one with a user of its own."""
+"""Further instances: one runs as the first one does, one as a user of its own."""
 
 
 def instance_files(name: str) -> list[str]:
-    """Return what a further instance has, as docs/several-servers.md says."""
+    """Return the files of a further instance, as in docs/several-servers.md."""
     spool, state = f"var/spool/cc-slurm-sync-{name}", f"var/lib/cc-slurm-sync-{name}"
     directories = [spool, *(f"{spool}/{each}" for each in ("new", "tmp", "todo", "open", "dead"))]
     files = [f"{spool}/new/1-start-7-0-0-9", f"{spool}/todo/1-2.json", f"{state}/drain.json"]
@@ -114,7 +114,7 @@ def owner(file: str, user: str) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Change:
-    """Owners of the files after SERVICE_USER was named, and after an upgrade without it."""
+    """File owners after an installation with SERVICE_USER, and after an upgrade without it."""
 
     said: str
     after_change: dict[str, str]
@@ -164,8 +164,8 @@ def change(two: Path, wheels: Path) -> Change:
 
 
 @needs_root
-def test_everything_follows_the_service_user(change: Change) -> None:
-    """The contents of spool and state, configuration and token, and the units; a link does not."""
+def test_files_and_units_get_the_new_service_user(change: Change) -> None:
+    """Spool, state, configuration, token and units change owner; the target of a link does not."""
     service, group = f"{OTHER_USER}:{OTHER_USER}", OTHER_USER
     expected = {
         "etc/cc-slurm-sync/config.json": f"root:{group}",
@@ -184,8 +184,8 @@ def test_everything_follows_the_service_user(change: Change) -> None:
 
 
 @needs_root
-def test_instances_follow_the_service_user(change: Change) -> None:
-    """Their units are made from the same template; one with a user of its own stays."""
+def test_instances_get_the_new_service_user(change: Change) -> None:
+    """Their units come from the same template; an instance with its own user keeps it."""
     users = INSTANCES | {"test": OTHER_USER}
     expected = {
         file: owner(file, users[name]) for name in INSTANCES for file in instance_files(name)
@@ -195,20 +195,20 @@ def test_instances_follow_the_service_user(change: Change) -> None:
 
 
 @needs_root
-def test_an_instance_whose_spool_is_at_another_place_is_named(change: Change) -> None:
-    """The installation goes on."""
+def test_an_instance_without_its_default_spool_is_reported(change: Change) -> None:
+    """The installation continues."""
     assert "cc-slurm-sync-moved does not exist: if the instance with" in change.said
 
 
 @needs_root
 def test_an_upgrade_keeps_both_users(change: Change) -> None:
-    """A choice is made once."""
+    """An administrator chooses the users once, not at every upgrade."""
     assert change.after_change == change.after_upgrade
 
 
 @needs_root
-def test_a_choice_that_no_file_remembers_is_read_from_the_owners(two: Path, change: Change) -> None:
-    """An older version remembered nothing."""
+def test_without_install_conf_the_users_are_read_from_the_owners(two: Path, change: Change) -> None:
+    """An older version did not write install.conf."""
     (two / "etc/cc-slurm-sync/install.conf").unlink()
     files = "".join(f". {DEPLOY}/{name}; " for name in ("places", "slurm_site", "accounts"))
     script = f"set -eu; {files}find_service_user; find_slurm_user"

@@ -21,18 +21,18 @@ from spool.installation import ROOT_FILE, installation_root
         (None, "/"),
     ],
 )
-def test_the_environment_names_the_directory_above(
+def test_the_environment_has_the_root_of_the_installation(
     tmp_path: Path, text: bytes | None, root: str
 ) -> None:
-    """An environment that nobody installed uses the places of the system."""
+    """An environment that `make install` did not create uses the system paths."""
     if text is not None:
         (tmp_path / ROOT_FILE).write_bytes(text)
 
     assert Path(root) == installation_root(tmp_path)
 
 
-def test_this_environment_is_no_trial() -> None:
-    """Its places are those that the README names."""
+def test_this_environment_uses_the_system_paths() -> None:
+    """The paths are those that the README names."""
     found = (installation.SETTINGS, installation.HOOKS, installation.SPOOL, installation.STATE)
 
     assert (

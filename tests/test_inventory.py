@@ -1,4 +1,4 @@
-"""A spool is read without its lock: whatever lies there, whatever moves meanwhile."""
+"""Reading a spool without its lock, while other programs write and move files."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ def layout(site: CommandSite) -> Iterator[Layout]:
 
 
 class Moving(Layout):
-    """A spool in which something happens when a name is looked at or read."""
+    """A spool that runs a function after the time of a name was read."""
 
     happens: dict[tuple[str, str], Any]
 
     def mtime(self, directory: Directory, name: str) -> float:
-        """Return the mtime, then let it happen."""
+        """Return the mtime, then run the function for this directory."""
         try:
             return super().mtime(directory, name)
         finally:
@@ -52,7 +52,7 @@ class Moving(Layout):
 
 
 def test_events_come_oldest_first_with_their_extras(site: CommandSite, layout: Layout) -> None:
-    """As they were put there, whatever their names."""
+    """The times decide the order, not the names."""
     site.put_event("1-stop-4-0-0-9", time=NOON + 1)
     site.put_event(EVENT, "user=anna\nend\n")
     found = list(read_events(layout))
@@ -70,10 +70,10 @@ def test_events_come_oldest_first_with_their_extras(site: CommandSite, layout: L
         (lambda path: path.mkdir(), "not a regular file"),
     ],
 )
-def test_what_is_no_file_in_new_is_reported(
+def test_non_regular_files_in_new_are_reported(
     site: CommandSite, layout: Layout, make: Any, reason: str
 ) -> None:
-    """With the reason, and nothing blocks."""
+    """The result has the reason, and reading does not block."""
     make(site.spool / "new" / EVENT)
     (found,) = read_events(layout)
 
@@ -91,10 +91,10 @@ def test_what_is_no_file_in_new_is_reported(
         ),
     ],
 )
-def test_strange_names_in_new_are_reported(
+def test_invalid_names_in_new_are_reported(
     site: CommandSite, layout: Layout, name: str, reason: str
 ) -> None:
-    """The drain will bury them, or leave them alone."""
+    """The drain moves such a file to dead/, or leaves it if a later version wrote it."""
     (site.spool / "new" / name).touch()
     (found,) = read_events(layout)
 
@@ -113,7 +113,7 @@ def test_strange_names_in_new_are_reported(
 def test_damaged_runs_are_reported(
     site: CommandSite, layout: Layout, name: str, contents: str, reason: str
 ) -> None:
-    """Cut, of a later version, with a strange name."""
+    """The file is truncated, was written by a later version, or has an invalid name."""
     (site.spool / "todo" / name).write_text(contents)
     found = read_file(layout, Directory.TODO, name)
 
@@ -121,10 +121,10 @@ def test_damaged_runs_are_reported(
     assert found.reason.startswith(reason)
 
 
-def test_a_run_that_may_not_be_read_is_reported(
+def test_a_run_without_read_permission_is_reported(
     site: CommandSite, layout: Layout, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """By what the system says."""
+    """The reason is the error text of the system."""
     run = site.put(Directory.TODO, run_of())
 
     def refuse(*_: object) -> None:
@@ -138,10 +138,10 @@ def test_a_run_that_may_not_be_read_is_reported(
 
 
 @pytest.mark.parametrize(("source", "target"), [("open", "todo"), ("todo", "open")])
-def test_a_run_that_moves_is_found_where_it_went(
+def test_a_run_that_moves_is_found_in_its_new_directory(
     site: CommandSite, source: str, target: str
 ) -> None:
-    """The drain moved it behind the one who looks."""
+    """The drain moved it while the reader looked for it."""
     run = site.put(Directory(source), run_of())
     with Moving(site.spool) as layout:
         old, new = site.spool / source / run.name, site.spool / target / run.name
@@ -153,7 +153,7 @@ def test_a_run_that_moves_is_found_where_it_went(
 
 
 def test_a_run_that_vanishes_is_no_error(site: CommandSite) -> None:
-    """It was delivered."""
+    """It was delivered meanwhile."""
     run = site.put(Directory.TODO, run_of())
     with Moving(site.spool) as layout:
         layout.happens = {("time", "todo"): (site.spool / "todo" / run.name).unlink}
@@ -161,8 +161,8 @@ def test_a_run_that_vanishes_is_no_error(site: CommandSite) -> None:
         assert read_file(layout, Directory.TODO, run.name) is None
 
 
-def test_names_come_with_the_time_since_when_they_wait(site: CommandSite, layout: Layout) -> None:
-    """Oldest first."""
+def test_names_are_listed_with_their_times(site: CommandSite, layout: Layout) -> None:
+    """The oldest name comes first."""
     site.put_event("1-stop-4-0-0-9", time=NOON + 1)
     site.put_event(EVENT)
 
@@ -170,7 +170,7 @@ def test_names_come_with_the_time_since_when_they_wait(site: CommandSite, layout
 
 
 def test_an_event_that_vanishes_is_no_error(site: CommandSite) -> None:
-    """It was dealt with."""
+    """The drain processed it meanwhile."""
     site.put_event(EVENT)
     with Moving(site.spool) as layout:
         layout.happens = {("time", "new"): (site.spool / "new" / EVENT).unlink}
@@ -179,7 +179,7 @@ def test_an_event_that_vanishes_is_no_error(site: CommandSite) -> None:
 
 
 def test_dead_letters_come_with_their_reasons(site: CommandSite, layout: Layout) -> None:
-    """Runs, events and whatever else; the reason's file is no letter of its own."""
+    """Runs, events and other files are dead letters; the file with the reason is not."""
     run = site.put(Directory.DEAD, replace(run_of(), attempts=3))
     site.bury(EVENT, b"end\n")
     site.bury("odd")
@@ -194,13 +194,13 @@ def test_dead_letters_come_with_their_reasons(site: CommandSite, layout: Layout)
     assert ("look at the file", "new") == (odd.why.hint, odd.why.directory)
 
 
-def test_a_dead_letter_that_is_gone_is_no_error(layout: Layout) -> None:
-    """Somebody retried it."""
+def test_a_removed_dead_letter_is_no_error(layout: Layout) -> None:
+    """An administrator has retried it."""
     assert read_file(layout, Directory.DEAD, EVENT) is None
 
 
 def test_dead_letters_that_vanish_are_no_error(site: CommandSite) -> None:
-    """Somebody retried them."""
+    """An administrator retried them while they were read."""
     run = site.put(Directory.DEAD, run_of())
     with Moving(site.spool) as layout:
         layout.happens = {("time", "dead"): (site.spool / "dead" / run.name).unlink}

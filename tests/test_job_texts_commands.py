@@ -1,4 +1,4 @@
-"""Scripts of jobs, printed by Slurm's commands within a limit of time."""
+"""Job scripts that Slurm's commands print within a time limit."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from spool.resolve.job_texts import ASIDE_SECONDS, COMMAND_SECONDS, DENIED_SECON
 from spool.resolve.render_description import render_description
 
 
-def test_an_array_is_asked_for_once() -> None:
-    """By the id of a task that is known to run, which the array's own id may not be."""
+def test_the_script_of_an_array_is_requested_once() -> None:
+    """The command names a known task; a task with the array's own id may not exist."""
     commands = Commands()
     found = read(texts(commands), commands, *ARRAY)
 
@@ -23,15 +23,15 @@ def test_an_array_is_asked_for_once() -> None:
     ]
 
 
-def test_a_job_of_which_slurm_has_no_script_is_final() -> None:
-    """An interactive one."""
+def test_a_job_without_a_script_is_final() -> None:
+    """An interactive job has no script."""
     commands = Commands(text=None)
 
     assert (None, True) == _script(read(texts(commands), commands, JOB)[0])
 
 
-def test_what_there_is_no_time_for_may_be_asked_for_again() -> None:
-    """The budget holds for all jobs together; the next call gets the rest."""
+def test_texts_beyond_the_time_budget_are_read_later() -> None:
+    """One budget holds for all jobs of a call; the next call reads the rest."""
     commands = Commands(seconds=1.0)
     reader = texts(commands, with_description=False)
     began = commands.time
@@ -45,8 +45,8 @@ def test_what_there_is_no_time_for_may_be_asked_for_again() -> None:
     assert ("#!/bin/sh\n", True) == _script(second[0])
 
 
-def test_a_hanging_command_costs_its_time_once() -> None:
-    """It is not asked for each job; after a minute it is tried again."""
+def test_a_command_that_hangs_is_run_once() -> None:
+    """It is not run for each job; after a minute it is tried again."""
     commands = Commands(seconds=600.0)
     reader = texts(commands, with_description=False, state_save_location=Path("/none"))
     began = commands.time
@@ -61,8 +61,8 @@ def test_a_hanging_command_costs_its_time_once() -> None:
     assert {(None, False)} == {_script(each) for each in found}
 
 
-def test_a_hanging_configuration_leaves_time_for_the_rest() -> None:
-    """It is an optional question."""
+def test_a_configuration_query_that_hangs_leaves_time_for_the_rest() -> None:
+    """The query for the configuration is optional."""
     commands = Commands(seconds=600.0)
     reader = texts(commands)
     (found,) = read(reader, commands, JOB, budget=60.0)
@@ -71,8 +71,8 @@ def test_a_hanging_configuration_leaves_time_for_the_rest() -> None:
     assert (render_description(JOB), False) == (found.description, found.is_final)
 
 
-def test_one_failure_concerns_one_job(caplog: pytest.LogCaptureFixture) -> None:
-    """A script that Slurm cannot give is no reason to leave the others out."""
+def test_a_failure_affects_one_job(caplog: pytest.LogCaptureFixture) -> None:
+    """If Slurm cannot print one script, the other scripts are still requested."""
     commands = Commands(problem=FailureReason.FAILED)
     found = read(texts(commands, with_description=False), commands, *CROWD)
 
@@ -81,8 +81,8 @@ def test_one_failure_concerns_one_job(caplog: pytest.LogCaptureFixture) -> None:
     assert "job=1 script cannot be read" in caplog.text
 
 
-def test_a_denied_script_is_asked_for_again_after_ten_minutes() -> None:
-    """Until then nobody waits for one: an administrator has to give the right."""
+def test_a_denied_script_is_requested_again_after_ten_minutes() -> None:
+    """Until then no job waits for a script: an administrator has to grant the permission."""
     commands = Commands(problem=FailureReason.DENIED)
     reader = texts(commands, with_description=False)
     denied = [*read(reader, commands, JOB), *read(reader, commands, JOB)]
@@ -96,7 +96,7 @@ def test_a_denied_script_is_asked_for_again_after_ten_minutes() -> None:
 
 
 def test_without_time_no_command_is_run() -> None:
-    """All there is comes from the record."""
+    """The description is rendered from the job record."""
     commands = Commands()
     (found,) = read(texts(commands), commands, JOB, budget=0.0)
 

@@ -13,19 +13,19 @@ from spool.resolve.render_description import render_description
 
 
 def local(time: int) -> str:
-    """Return an instant as this host's users write it."""
+    """Return a time as local time in Slurm's format."""
     return datetime.fromtimestamp(time).astimezone().isoformat()[:19]
 
 
 def test_few_jobs_are_described_by_slurm() -> None:
-    """In its own words."""
+    """The description is the text of scontrol."""
     commands = Commands()
 
     assert "JobId=815" == read(texts(commands), commands, JOB)[0].description
 
 
-def test_a_crowd_is_described_without_commands() -> None:
-    """From the records."""
+def test_many_jobs_are_described_without_commands() -> None:
+    """The descriptions are rendered from the job records."""
     commands = Commands()
     found = read(texts(commands, with_script=False), commands, *CROWD)
 
@@ -34,7 +34,7 @@ def test_a_crowd_is_described_without_commands() -> None:
 
 
 def test_a_description_that_slurm_does_not_give_is_rendered() -> None:
-    """Once asked for it is settled, after a timeout the next ones wait for a later call."""
+    """A job that was queried is final; after a timeout the next jobs wait for a later call."""
     commands = Commands(problem=FailureReason.TIMEOUT)
     reader = texts(commands, with_script=False)
     found = read(reader, commands, JOB, CROWD[0])
@@ -45,8 +45,8 @@ def test_a_description_that_slurm_does_not_give_is_rendered() -> None:
     assert [True, False] == [each.is_final for each in found]
 
 
-def test_a_job_that_slurm_has_forgotten_is_described_by_its_record() -> None:
-    """There will be nothing else."""
+def test_a_job_that_slurm_purged_is_described_by_its_record() -> None:
+    """Slurm will have no other text for it."""
 
     class Forgetful(Commands):
         def description(self, job_id: int, *, timeout_seconds: float | None = None) -> None:
@@ -58,8 +58,8 @@ def test_a_job_that_slurm_has_forgotten_is_described_by_its_record() -> None:
     assert (render_description(JOB), True) == (found.description, found.is_final)
 
 
-def test_texts_that_are_not_wanted_are_not_read() -> None:
-    """A site may switch them off."""
+def test_disabled_texts_are_not_read() -> None:
+    """A site can disable scripts and descriptions."""
     commands = Commands()
     reader = texts(commands, with_script=False, with_description=False)
 
@@ -67,7 +67,7 @@ def test_texts_that_are_not_wanted_are_not_read() -> None:
 
 
 def test_a_rendered_description_has_the_layout_of_scontrol() -> None:
-    """Order, names and line breaks are those that people know."""
+    """Field order, names and line breaks are those of `scontrol show job`."""
     job = Job(
         job_id=4201001,
         array_job_id=4201000,
@@ -124,8 +124,8 @@ def test_a_rendered_description_has_the_layout_of_scontrol() -> None:
     )
 
 
-def test_a_rendered_description_names_what_is_known() -> None:
-    """And nothing else."""
+def test_a_rendered_description_omits_unknown_fields() -> None:
+    """It has only the fields that the record has."""
     job = Job(
         job_id=7,
         uid=0,

@@ -25,7 +25,7 @@ def store(place: Path, owner: int, text: bytes) -> Path:
 
 
 def test_a_script_is_read_from_the_state_save_location(tmp_path: Path) -> None:
-    """Without the NUL byte that slurmctld ends it with, and without a command."""
+    """No command is run, and the NUL byte at the end of slurmctld's file is removed."""
     store(tmp_path, 815, b"#!/bin/sh\ntrue\n\0")
     commands = Commands()
     (found,) = read(texts(commands, state_save_location=tmp_path), commands, JOB)
@@ -34,8 +34,8 @@ def test_a_script_is_read_from_the_state_save_location(tmp_path: Path) -> None:
     assert ["description 815"] == commands.asked
 
 
-def test_the_place_is_asked_of_slurm_once(tmp_path: Path) -> None:
-    """When the first text is wanted."""
+def test_the_state_save_location_is_queried_once(tmp_path: Path) -> None:
+    """It is queried when the first text is read."""
     store(tmp_path, 815, b"script\0")
     commands = Commands(location=tmp_path)
     reader = texts(commands)
@@ -45,8 +45,8 @@ def test_the_place_is_asked_of_slurm_once(tmp_path: Path) -> None:
     assert (1, 0) == (commands.count("config"), commands.count("script"))
 
 
-def test_a_place_that_slurm_does_not_tell_is_not_asked_for_each_time(tmp_path: Path) -> None:
-    """After a while it is asked for again."""
+def test_a_failed_query_for_the_location_is_not_repeated_each_time(tmp_path: Path) -> None:
+    """It is repeated after a while."""
     store(tmp_path, 815, b"script\0")
     commands = Commands(location=tmp_path, problem=FailureReason.UNREACHABLE)
     reader = texts(commands, with_description=False)
@@ -60,15 +60,15 @@ def test_a_place_that_slurm_does_not_tell_is_not_asked_for_each_time(tmp_path: P
     assert (1, "script", True) == (asked, found.script, found.is_final)
 
 
-def test_a_configuration_without_the_place_leaves_it_to_commands() -> None:
-    """As does one that is closed to us."""
+def test_without_a_state_save_location_a_command_is_used() -> None:
+    """A directory without read permission has the same effect."""
     commands = Commands()
 
     assert "#!/bin/sh\n" == read(texts(commands), commands, JOB)[0].script
 
 
 def test_tasks_of_an_array_share_one_script(tmp_path: Path) -> None:
-    """It lies under the array's id, and is read once for all 5 000 of them."""
+    """The file is stored under the array's id and is read once for all tasks."""
     store(tmp_path, 812, b"array\0")
     commands = Commands()
     found = read(texts(commands, state_save_location=tmp_path), commands, *ARRAY)
@@ -78,7 +78,7 @@ def test_tasks_of_an_array_share_one_script(tmp_path: Path) -> None:
 
 
 def test_a_job_without_a_script_has_none(tmp_path: Path) -> None:
-    """An interactive job: its place can be looked at and is empty."""
+    """An interactive job: its hash directory can be read and has no file for it."""
     (tmp_path / "hash.5").mkdir()
     commands = Commands()
     (found,) = read(texts(commands, state_save_location=tmp_path), commands, JOB)
@@ -87,8 +87,8 @@ def test_a_job_without_a_script_has_none(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["missing", "link", "directory"])
-def test_where_the_file_cannot_be_read_slurm_is_asked(tmp_path: Path, kind: str) -> None:
-    """Most sites keep that directory to SlurmUser; what is no file there is not followed."""
+def test_if_the_file_cannot_be_read_slurm_is_queried(tmp_path: Path, kind: str) -> None:
+    """Most sites let only SlurmUser read the directory; a link is not followed."""
     if kind != "missing":
         path = store(tmp_path, 815, b"")
         path.unlink()
@@ -103,10 +103,10 @@ def test_where_the_file_cannot_be_read_slurm_is_asked(tmp_path: Path, kind: str)
     ("wanted", "limit"),
     [(64_000, MIN_SCRIPT_LIMIT_BYTES), (1_000_000, 1_000_000), (1 << 30, MAX_SCRIPT_LIMIT_BYTES)],
 )
-def test_as_much_is_read_as_the_configuration_wants(
+def test_the_configuration_limits_the_bytes_that_are_read(
     tmp_path: Path, wanted: int, limit: int
 ) -> None:
-    """At least 256 KiB, at most 4 MiB; the size of the whole is kept."""
+    """The limit is 256 KiB to 4 MiB; the size of the whole script is kept."""
     size = 5_000_000
     store(tmp_path, 815, b"x" * size + b"\0")
     commands = Commands()
@@ -117,8 +117,8 @@ def test_as_much_is_read_as_the_configuration_wants(
     assert (limit, size) == (len(found.script), found.script_bytes_total)
 
 
-def test_a_script_of_exactly_the_limit_is_whole(tmp_path: Path) -> None:
-    """The NUL behind it does not count."""
+def test_a_script_of_exactly_the_limit_is_complete(tmp_path: Path) -> None:
+    """The NUL byte behind it does not count."""
     store(tmp_path, 815, b"x" * MIN_SCRIPT_LIMIT_BYTES + b"\0")
     commands = Commands()
     (found,) = read(texts(commands, state_save_location=tmp_path), commands, JOB)
@@ -127,7 +127,7 @@ def test_a_script_of_exactly_the_limit_is_whole(tmp_path: Path) -> None:
 
 
 def test_no_character_is_cut_in_half(tmp_path: Path) -> None:
-    """The limit falls between the two bytes of the last one."""
+    """The limit is between the two bytes of a character."""
     text = "x" * (MIN_SCRIPT_LIMIT_BYTES - 1) + "äää"
     store(tmp_path, 815, text.encode() + b"\0")
     commands = Commands()
@@ -137,8 +137,8 @@ def test_no_character_is_cut_in_half(tmp_path: Path) -> None:
     assert len(text.encode()) == found.script_bytes_total
 
 
-def test_a_long_script_by_command_is_cut_alike() -> None:
-    """What Slurm prints is whole."""
+def test_a_long_script_from_a_command_is_cut_too() -> None:
+    """The command prints the whole script."""
     commands = Commands(text="x" * 300_000)
     (found,) = read(texts(commands), commands, JOB)
 

@@ -1,4 +1,4 @@
-"""Names of users, and the answer to a question of the drain."""
+"""User names, and the reply to a query of the drain."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ KEY = (815, 5)
 
 
 def test_users_are_named_by_the_name_service() -> None:
-    """One that it does not know has no name."""
+    """A user that it does not know has no name."""
     commands = Commands()
     own = pwd.getpwuid(os.getuid())
 
@@ -25,25 +25,25 @@ def test_users_are_named_by_the_name_service() -> None:
 
 @pytest.mark.parametrize("name", ["nobody", "Nobody", "nfsnobody", "", "unknown", "20001"])
 def test_a_placeholder_is_no_name(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    """Services print it for users that they cannot name at the moment."""
+    """Name services return it for users whose name they do not know at the moment."""
     entry = pwd.struct_passwd((name, "x", 20001, 20001, "", "/", "/bin/sh"))
     monkeypatch.setattr(pwd, "getpwuid", lambda _uid: entry)
 
     assert {20001: None} == texts(Commands()).resolve_users([20001])
 
 
-def test_a_question_of_the_drain_is_answered_with_texts_and_names(tmp_path: Path) -> None:
-    """In one answer."""
+def test_a_query_of_the_drain_is_answered_with_texts_and_names(tmp_path: Path) -> None:
+    """One reply has both."""
     commands = Commands(location=tmp_path)
     reply = texts(commands).ask(TextsQuery(jobs=(JOB,), uids=frozenset({0})))
 
     assert ({0: "root"}, "JobId=815") == (reply.users, reply.texts[KEY].description)
 
 
-def test_an_error_of_our_own_ends_no_worker(
+def test_an_internal_error_ends_no_worker(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """It is logged, and the jobs go without texts."""
+    """It is logged, and the reply has no texts."""
 
     def fail(*_: object, **__: object) -> None:
         raise KeyError("odd")

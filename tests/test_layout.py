@@ -1,4 +1,4 @@
-"""The directories of a spool, and files that are read with suspicion."""
+"""The directories of a spool, and the checks when a file in them is read."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from spool.files.layout import Directory, FileContents, Layout, NotRegularError
 
 
 def test_a_missing_directory_is_named(tmp_path: Path) -> None:
-    """With what to do."""
+    """The message says to create it."""
     (tmp_path / "new").mkdir()
     with pytest.raises(SpoolError, match=r"todo: No such file or directory; create it"):
         Layout(tmp_path)
 
 
-def test_a_spool_of_others_names_who_may(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is not missing."""
+def test_a_denied_spool_names_the_users(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The message is not that of a missing directory."""
 
     def refuse(path: Path, _flags: int) -> int:
         raise PermissionError(13, "Permission denied", str(path))
@@ -40,7 +40,7 @@ def test_a_spool_of_others_names_who_may(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 def test_a_spool_that_cannot_be_opened_leaves_nothing_open(tmp_path: Path) -> None:
-    """Descriptors of the directories that are there are closed."""
+    """Descriptors of the existing directories are closed."""
     (tmp_path / "new").mkdir()
     with pytest.raises(SpoolError):
         Layout(tmp_path)
@@ -49,7 +49,7 @@ def test_a_spool_that_cannot_be_opened_leaves_nothing_open(tmp_path: Path) -> No
 
 
 def test_closing_may_be_repeated(layout: Layout) -> None:
-    """And leaves nothing open."""
+    """No descriptor stays open."""
     assert len(Directory) == len(open_files(layout.root))
     layout.close()
     layout.close()
@@ -58,15 +58,15 @@ def test_closing_may_be_repeated(layout: Layout) -> None:
 
 
 def test_names_are_listed(layout: Layout) -> None:
-    """Any bytes."""
+    """Names may contain any bytes."""
     for name in ("a", "b\n", "\udcff"):
         (layout.root / "new" / name).touch()
 
     assert {"a", "b\n", "\udcff"} == set(layout.names(Directory.NEW))
 
 
-def test_a_directory_that_was_renamed_is_still_ours(layout: Layout) -> None:
-    """Descriptors lead to the same place."""
+def test_a_renamed_directory_is_still_used(layout: Layout) -> None:
+    """An open descriptor refers to the same directory."""
     (layout.root / "new" / "a").write_bytes(b"x")
     (layout.root / "new").rename(layout.root / "elsewhere")
 
@@ -74,7 +74,7 @@ def test_a_directory_that_was_renamed_is_still_ours(layout: Layout) -> None:
 
 
 def test_a_new_name_changes_the_time_of_its_directory(layout: Layout) -> None:
-    """It is what the drain looks at."""
+    """The drain compares this time to notice new events."""
     os.utime(layout.root / "new", ns=(5, 5))
     before = layout.directory_mtime_ns(Directory.NEW)
     (layout.root / "new" / "a").touch()
@@ -121,10 +121,10 @@ def test_a_bad_block_in_a_file_is_an_error(layout: Layout, monkeypatch: pytest.M
         layout.read(Directory.TODO, "a", 1 << 21)
 
 
-def test_a_file_that_was_cut_is_read_up_to_its_end(
+def test_a_truncated_file_is_read_up_to_its_end(
     layout: Layout, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its size was right when it was opened."""
+    """It was truncated after it was opened."""
     (layout.root / "todo" / "a").write_bytes(b"x")
     status = list((layout.root / "todo" / "a").stat())
     status[stat.ST_SIZE] = 2
@@ -145,7 +145,7 @@ def test_a_file_over_the_limit_has_no_contents(layout: Layout) -> None:
 def test_a_file_that_grows_over_the_limit_has_no_contents(
     layout: Layout, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its size was right when it was opened."""
+    """It was below the limit when it was opened."""
     (layout.root / "new" / "a").write_bytes(b"x")
     monkeypatch.setattr(os, "read", lambda _fd, length: b"x" * length)
 
@@ -169,10 +169,10 @@ ODD: list[Callable[[Path], None]] = [_link, _dangling_link, os.mkfifo, Path.mkdi
 
 
 @pytest.mark.parametrize("make", ODD)
-def test_what_is_no_regular_file_is_told_apart(
+def test_a_non_regular_file_raises_its_own_error(
     layout: Layout, make: Callable[[Path], None]
 ) -> None:
-    """It is neither followed nor waited for."""
+    """A link is not followed, and a FIFO does not block."""
     make(layout.root / "new" / "a")
     with pytest.raises(NotRegularError):
         layout.read(Directory.NEW, "a", 10)
@@ -180,7 +180,7 @@ def test_what_is_no_regular_file_is_told_apart(
 
 @pytest.mark.parametrize("make", ODD)
 def test_reading_leaves_nothing_open(layout: Layout, make: Callable[[Path], None]) -> None:
-    """Whatever it was."""
+    """No descriptor stays open for any kind of file."""
     make(layout.root / "new" / "a")
     before = open_files(layout.root)
     with pytest.raises(NotRegularError):
@@ -189,14 +189,14 @@ def test_reading_leaves_nothing_open(layout: Layout, make: Callable[[Path], None
     assert before == open_files(layout.root)
 
 
-def test_a_file_that_vanished_is_told_apart(layout: Layout) -> None:
-    """It is no error for a reader."""
+def test_a_file_that_vanished_raises_file_not_found(layout: Layout) -> None:
+    """The caller does not treat it as an error."""
     with pytest.raises(FileNotFoundError):
         layout.read(Directory.NEW, "a", 10)
 
 
 def test_the_time_of_a_link_is_its_own(layout: Layout) -> None:
-    """Nothing is followed."""
+    """The link is not followed."""
     path = layout.root / "new" / "a"
     path.symlink_to("nowhere")
     os.utime(path, (100.0, 100.0), follow_symlinks=False)
@@ -215,16 +215,16 @@ def test_free_space_is_what_an_unprivileged_writer_may_use(layout: Layout) -> No
 def test_free_inodes_are_known_where_the_file_system_counts_them(
     tmp_path: Path, counted: int, free: int | None
 ) -> None:
-    """On btrfs there is no limit to run into."""
+    """The file system btrfs has no limit on inodes."""
 
     class FewInodes(RealCalls):
-        """A disk with few inodes, or none that are counted."""
+        """A file system with few inodes, or one that does not count them."""
 
         fsync, rename, unlink = (staticmethod(call) for call in (os.fsync, os.rename, os.unlink))
 
         @staticmethod
         def fstatvfs(_fd: int, /) -> os.statvfs_result:
-            """Return its figures."""
+            """Return statistics with these inodes."""
             return os.statvfs_result((4096, 4096, 9, 9, 9, counted, 7, 7, 0, 255))
 
     make_directories(tmp_path)
@@ -233,7 +233,7 @@ def test_free_inodes_are_known_where_the_file_system_counts_them(
 
 
 def test_removing_may_be_repeated(layout: Layout) -> None:
-    """A name that is gone is no error."""
+    """A missing name is no error."""
     (layout.root / "open" / "a").touch()
     layout.unlink(Directory.OPEN, "a")
     layout.unlink(Directory.OPEN, "a")
@@ -242,7 +242,7 @@ def test_removing_may_be_repeated(layout: Layout) -> None:
 
 
 def test_all_names_come_with_their_times(layout: Layout) -> None:
-    """Whatever they are; no file is opened."""
+    """Any kind of file has a time, and no file is opened."""
     for name, time in (("a", 100.0), ("b", 200.0)):
         (layout.root / "todo" / name).touch()
         os.utime(layout.root / "todo" / name, (time, time))
@@ -251,7 +251,7 @@ def test_all_names_come_with_their_times(layout: Layout) -> None:
 
 
 class Vanished:
-    """A name whose file is gone when it is looked at."""
+    """A directory entry whose file was removed after the listing."""
 
     name = "a"
 
@@ -260,17 +260,17 @@ class Vanished:
         raise FileNotFoundError(follow_symlinks)
 
 
-def test_a_name_that_vanishes_while_it_is_looked_at_is_left_out(
+def test_a_name_that_vanishes_during_the_listing_is_omitted(
     layout: Layout, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The drain dealt with it."""
+    """The drain has processed its file."""
     monkeypatch.setattr(os, "scandir", lambda _: nullcontext(iter([Vanished()])))
 
     assert [] == layout.mtimes(Directory.NEW)
 
 
-def test_a_file_system_without_locks_stops_nobody(layout: Layout) -> None:
-    """As before there were locks."""
+def test_a_file_system_without_locks_is_accepted(layout: Layout) -> None:
+    """The lock then counts as free."""
 
     def refuse(_fd: int, _operation: int) -> None:
         raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP))

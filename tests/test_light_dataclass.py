@@ -1,4 +1,4 @@
-"""A light dataclass behaves as a frozen dataclass of keywords does."""
+"""A light dataclass behaves like a frozen keyword-only dataclass."""
 
 from __future__ import annotations
 
@@ -56,8 +56,8 @@ Kind = type[Light] | type[Slotted]
 
 
 @BOTH
-def test_values_are_shown_as_those_of_the_library_are(kind: Kind) -> None:
-    """A field that is not to be shown (a secret) is not."""
+def test_repr_and_asdict_are_those_of_a_dataclass(kind: Kind) -> None:
+    """A field with `repr=False` (a secret) is not shown."""
     light, usual = (each(name="a", limits={"b": 1}) for each in (kind, Usual))
 
     assert repr(usual).replace("Usual", kind.__name__) == repr(light)
@@ -65,8 +65,8 @@ def test_values_are_shown_as_those_of_the_library_are(kind: Kind) -> None:
 
 
 @BOTH
-def test_fields_are_those_of_the_library(kind: Kind) -> None:
-    """Their names, and their annotations as texts."""
+def test_fields_are_those_of_a_dataclass(kind: Kind) -> None:
+    """Names and annotations are equal; annotations are texts."""
     usual = [(each.name, each.type) for each in fields(Usual)]
 
     assert usual == [(each.name, each.type) for each in fields(kind)]
@@ -84,14 +84,14 @@ def test_defaults_are_not_shared(kind: Kind) -> None:
 
 @pytest.mark.parametrize("values", [{}, {"name": "a", "nam": "b"}])
 def test_missing_and_unknown_fields_are_refused(values: dict[str, Any]) -> None:
-    """As by a generated `__init__`."""
+    """The error is that of a generated `__init__`."""
     for kind in (Light, Slotted, Usual):
         with pytest.raises(TypeError, match=r"name|nam"):
             kind(**values)
 
 
 def test_values_are_equal_by_their_fields_and_class() -> None:
-    """Another value of a field, or another class, is another value."""
+    """Values differ if a field or the class differs."""
     one = Derived(name="a", sizes=(1,))
 
     assert one == Derived(name="a", sizes=(1,))
@@ -100,7 +100,7 @@ def test_values_are_equal_by_their_fields_and_class() -> None:
 
 
 def test_values_with_slots_are_equal_by_their_fields_and_class() -> None:
-    """The same, and they have no dict."""
+    """The rules are the same, and such a value has no `__dict__`."""
     one = Slotted(name="a", sizes=(1,))
     light: Any = Light(name="a", sizes=(1,))
 
@@ -109,8 +109,8 @@ def test_values_with_slots_are_equal_by_their_fields_and_class() -> None:
     assert not hasattr(one, "__dict__")
 
 
-def test_values_without_fields_are_one() -> None:
-    """All are equal, and equal to no other class."""
+def test_values_without_fields_are_equal() -> None:
+    """They are not equal to a value of another class."""
     light: Any = Light(name="a")
 
     assert {Bare()} == {Bare(), Bare()}
@@ -119,7 +119,7 @@ def test_values_without_fields_are_one() -> None:
 
 @BOTH
 def test_equal_values_have_one_hash(kind: Kind) -> None:
-    """They can be members of a set; a value with a map cannot, as usual."""
+    """They can be members of a set; a value with a dict cannot."""
     one, other = (kind(name="a", limits=()) for _ in range(2))  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="unhashable"):
         hash(kind(name="a"))
@@ -129,7 +129,7 @@ def test_equal_values_have_one_hash(kind: Kind) -> None:
 
 @BOTH
 def test_values_cannot_be_changed(kind: Kind) -> None:
-    """Neither set nor deleted."""
+    """A field can neither be set nor deleted."""
     value = kind(name="a")
     with pytest.raises(FrozenInstanceError):
         value.name = "b"  # type: ignore[misc]

@@ -1,4 +1,4 @@
-"""The drain's lock: one drain for a spool, and who holds it."""
+"""The drain's lock: one drain per spool, and the process that holds it."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from spool.files.lock import LockState, lock_state, take_lock
     ],
     ids=["alive", "gone", "missing"],
 )
-def test_a_second_drain_is_told_who_holds_the_lock(tmp_path: Path, state: str, holder: str) -> None:
-    """And the first one keeps it."""
+def test_a_second_drain_names_the_lock_holder(tmp_path: Path, state: str, holder: str) -> None:
+    """The first drain keeps the lock."""
     (tmp_path / "drain.json").write_text(state)
     first = take_lock(tmp_path / "drain.lock", tmp_path / "drain.json")
 
@@ -33,7 +33,7 @@ def test_a_second_drain_is_told_who_holds_the_lock(tmp_path: Path, state: str, h
 
 
 def test_a_released_lock_can_be_taken(tmp_path: Path) -> None:
-    """The kernel frees it; the file stays, or two could hold what they think is one lock."""
+    """The lock file stays: if it were removed, two processes could lock two different files."""
     path = tmp_path / "drain.lock"
     take_lock(path, tmp_path / "drain.json").release()
     first = path.stat().st_ino
@@ -42,8 +42,8 @@ def test_a_released_lock_can_be_taken(tmp_path: Path) -> None:
     assert first == path.stat().st_ino
 
 
-def test_a_lock_that_is_held_is_seen(tmp_path: Path) -> None:
-    """Held, free again, and free before it was ever taken."""
+def test_a_held_lock_is_detected(tmp_path: Path) -> None:
+    """The lock is free before it is taken and after it is released."""
     path = tmp_path / "drain.lock"
     states = [lock_state(path)]
     lock = take_lock(path, tmp_path / "drain.json")
@@ -54,10 +54,10 @@ def test_a_lock_that_is_held_is_seen(tmp_path: Path) -> None:
     assert [LockState.FREE, LockState.HELD, LockState.FREE] == states
 
 
-def test_a_lock_of_a_file_system_without_locks_is_not_known(
+def test_a_lock_on_a_file_system_without_locks_is_unknown(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nothing is said of what cannot be known."""
+    """Its state is neither free nor held."""
 
     def refuse(*_: object) -> None:
         raise OSError(errno.ENOLCK, "No locks available")
@@ -69,7 +69,7 @@ def test_a_lock_of_a_file_system_without_locks_is_not_known(
 
 
 def test_a_lock_file_that_is_a_link_is_not_followed(tmp_path: Path) -> None:
-    """Nothing is said of what cannot be known."""
+    """The state of the lock is unknown."""
     path = tmp_path / "drain.lock"
     path.symlink_to(tmp_path / "other")
 

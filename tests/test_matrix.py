@@ -1,6 +1,6 @@
 """Every series of Slurm with every generation of cc-backend: hooks, drain, sweep, rows.
 
-Slurm is the stand-in that prints what the release printed, the server the stub that answers as the
+Slurm is a stand-in that prints the output of the release, the server a stub that answers as the
 version did; hooks, drain and its configuration are the real ones.
 """
 
@@ -80,19 +80,19 @@ class Site:
         return code
 
     def backdate_first_sweep(self, seconds: int) -> None:
-        """Let the first sweep be some time ago: what ended before it is never reported."""
+        """Set the time of the first sweep back: jobs that ended before it are never reported."""
         path = self._config.with_name("state") / SWEEP_STATE_FILE
         state = json.loads(path.read_text())
         path.write_text(json.dumps({**state, "installed": state["installed"] - seconds}))
 
     def lose(self, *directories: str) -> None:
-        """Lose what lies in some directories of the spool."""
+        """Delete all files in some directories of the spool."""
         for name in directories:
             for path in (self.spool / name).iterdir():
                 path.unlink()
 
     def left(self) -> dict[str, list[str]]:
-        """Return what lies in the spool."""
+        """Return the names of the files in the spool by directory."""
         names = ("new", "todo", "open", "dead", "tmp")
         found = {name: sorted(p.name for p in (self.spool / name).iterdir()) for name in names}
         return {name: files for name, files in found.items() if files}
@@ -100,7 +100,7 @@ class Site:
 
 @pytest.fixture
 def quiet_signals() -> Iterator[None]:
-    """Take back the signal handlers that a drain sets."""
+    """Restore the signal handlers that a drain changes."""
     kept = {number: signal.getsignal(number) for number in (2, 15, 1)}
     yield
     for number, handler in kept.items():
@@ -132,7 +132,7 @@ def start_all(slurm: Controller) -> dict[str, int]:
 
 
 def end_all(slurm: Controller, jobs: dict[str, int]) -> None:
-    """End each of the jobs in its own way; one goes on to a second run."""
+    """End each job in a different way; requeue one for a second run."""
     slurm.end(jobs["plain"])
     slurm.end(jobs["both_sockets"], "FAILED", exit_code=3 << 8)
     slurm.end(jobs["whole"], "NODE_FAIL")
@@ -140,7 +140,7 @@ def end_all(slurm: Controller, jobs: dict[str, int]) -> None:
     slurm.end(jobs["gpus"], "TIMEOUT", exit_code=15)
     slurm.end(jobs["interactive"])
     slurm.end(jobs["task0"], "OUT_OF_MEMORY")
-    slurm.forget(jobs["task0"])  # accounting alone knows it
+    slurm.forget(jobs["task0"])  # only accounting has it now
     slurm.end(jobs["task1"])
     slurm.requeue(jobs["requeued"])
 
@@ -151,7 +151,7 @@ def threads(*cores: int) -> list[int]:
 
 
 def expected_rows(version: str, jobs: dict[str, int]) -> dict[int, dict[str, Any]]:
-    """Return what the server shall have of each job, as it is written there."""
+    """Return the row that the server must have for each job, in the server's fields."""
     is_new = version >= "1.5"
 
     def sharing(old: int, new: str) -> dict[str, Any]:
@@ -203,7 +203,7 @@ def test_jobs_of_every_slurm_reach_every_cc_backend(
     series: str, version: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """From hook events to rows: resources, GPUs, sharing, times and states of nine jobs."""
-    monkeypatch.setattr(reaction, "QUEUE_SECONDS", 0)  # the stub works off its queue at once
+    monkeypatch.setattr(reaction, "QUEUE_SECONDS", 0)  # the stub processes its queue at once
     model = Model(version=version, clusters=CLUSTERS)
     with StubServer(model) as server:
         site = Site(tmp_path, series, server)
@@ -243,7 +243,7 @@ def test_a_sweep_repairs_drift_of_every_pair(
     model = Model(version=version, clusters=CLUSTERS)
     with StubServer(model) as server:
         site = Site(tmp_path, series, server)
-        codes = [site.sweep("apply")]  # the first one ever only looks
+        codes = [site.sweep("apply")]  # the first sweep changes nothing
         site.backdate_first_sweep(300)  # the controller's clock is behind
         lost_row = site.slurm.start({"n2cn001": [0]})
         lost_stop = site.slurm.start({"n2cn001": [1]})

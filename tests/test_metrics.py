@@ -79,12 +79,12 @@ def value(name: str, samples: dict[str, float] = SAMPLES) -> float | None:
     ],
 )
 def test_each_value_has_its_metric(name: str, expected: float) -> None:
-    """Under its name, in base units."""
+    """The metric has its documented name and base units."""
     assert expected == value(name)
 
 
 def test_versions_are_labels_of_one_metric() -> None:
-    """Of this program, Slurm and cc-backend."""
+    """The labels are the versions of this program, Slurm and cc-backend."""
     (found,) = (name for name in SAMPLES if name.startswith("cc_slurm_sync_build_info"))
 
     assert 'slurm="25.11.1"' in found
@@ -107,14 +107,14 @@ def test_versions_are_labels_of_one_metric() -> None:
     ],
 )
 def test_counters_begin_at_zero(name: str, expected: float) -> None:
-    """Else Prometheus would not see the first increase."""
+    """Otherwise Prometheus would miss the first increase."""
     snapshot = MetricsSnapshot(time=NOON, drain=DrainState(counters=COUNTERS))
 
     assert expected == value(name, samples_of(metric_families(snapshot)))
 
 
-def test_the_state_of_a_drain_that_died_is_not_shown() -> None:
-    """Nobody knows whether cc-backend answers; what it counted stays."""
+def test_the_state_of_a_drain_that_crashed_is_not_shown() -> None:
+    """Its state may be outdated; its counters are still shown."""
     drain = replace(FULL.drain, counters=COUNTERS)
     found = samples_of(metric_families(replace(FULL, is_running=False, drain=drain)))
     gone = ("backend_up", "halted", "slurm_up", "waiting_runs", "spool_writable", "due_since")
@@ -126,8 +126,8 @@ def test_the_state_of_a_drain_that_died_is_not_shown() -> None:
     )
 
 
-def test_a_drain_that_cron_starts_is_never_running() -> None:
-    """What it saw last is shown all the same."""
+def test_the_state_of_a_drain_that_cron_starts_is_shown() -> None:
+    """Such a drain runs only for a short time, so its last state counts."""
     drain = replace(FULL.drain, once=True)
     found = samples_of(metric_families(replace(FULL, is_running=False, drain=drain)))
 
@@ -135,7 +135,7 @@ def test_a_drain_that_cron_starts_is_never_running() -> None:
 
 
 def test_without_any_state_only_what_is_known_is_shown() -> None:
-    """Before the first start."""
+    """This is the case before a drain was started for the first time."""
     found = samples_of(metric_families(MetricsSnapshot(time=NOON)))
     gauges = {name for name in found if "{" not in name}
 
@@ -143,7 +143,7 @@ def test_without_any_state_only_what_is_known_is_shown() -> None:
 
 
 def test_every_name_and_label_follows_the_conventions() -> None:
-    """One prefix, help for each, and labels that have few values."""
+    """All metrics have one prefix, a help text, and labels with few values."""
     families = all_families()
     labels = {label for family in families for each in family.samples for label in each.labels}
 
@@ -155,8 +155,8 @@ def test_every_name_and_label_follows_the_conventions() -> None:
 # ---- as text, in a file
 
 
-def test_a_process_shows_its_own_cost() -> None:
-    """CPU time, memory and start."""
+def test_a_process_shows_its_own_resource_usage() -> None:
+    """The metrics have its CPU time, memory and start time."""
     found = samples_of_text(metrics_text(lambda: replace(FULL, pid=os.getpid())).decode())
 
     assert 0 < (value("process_resident_memory_bytes", found) or 0)
@@ -165,7 +165,7 @@ def test_a_process_shows_its_own_cost() -> None:
 
 
 def test_a_file_is_replaced_and_readable_for_all(tmp_path: Path) -> None:
-    """node_exporter is another user; nothing else is left."""
+    """node_exporter runs as another user; no temporary file is left."""
     path = tmp_path / "x.prom"
     os.umask(0o077)
     (tmp_path / f".x.prom.{os.getpid()}.tmp").write_text("of a process that was killed")
@@ -189,7 +189,7 @@ def test_a_link_at_the_temporary_name_is_not_followed(tmp_path: Path) -> None:
 def test_a_file_that_cannot_be_written_is_a_warning_once(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Until it can be written again."""
+    """The warning ends when the file can be written again."""
     path = tmp_path / "absent" / "x.prom"
     publisher = MetricsPublisher(lambda: FULL, textfile=path, listen=None)
     for _ in range(2):
@@ -206,7 +206,7 @@ def test_a_file_that_cannot_be_written_is_a_warning_once(
 def test_an_internal_error_is_a_warning_once(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The thread that writes the file goes on."""
+    """The thread that writes the file continues."""
     path = tmp_path / "x.prom"
 
     def read() -> MetricsSnapshot:

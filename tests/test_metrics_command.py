@@ -32,7 +32,7 @@ HERE = Path(__file__).parents[1]
 
 @pytest.fixture(autouse=True)
 def _no_hang() -> Iterator[None]:
-    """End a drain that nobody ends."""
+    """End a drain that hangs."""
     signal.alarm(60)
     yield
     signal.alarm(0)
@@ -45,7 +45,7 @@ def site(tmp_path: Path) -> CommandSite:
 
 
 def metrics(site: CommandSite) -> dict[str, float]:
-    """Return what the command prints, without the prefix."""
+    """Return the metrics that the command prints, without the prefix."""
     said = site.call("metrics")
     assert (0, "") == (said.code, said.err), said.err
     return without_prefix(said.out)
@@ -58,7 +58,7 @@ def without_prefix(text: str) -> dict[str, float]:
 
 
 def test_the_spool_is_counted_without_a_drain(site: CommandSite) -> None:
-    """Files, the oldest of each directory, the disk."""
+    """The metrics have the files per directory, the oldest of each, and the free space."""
     site.put_event(f"1-start-5-{NOON}-0-9", time=NOON + 5)
     site.put(Directory.TODO, run_of(6))
     for job_id in (7, 8):
@@ -72,8 +72,8 @@ def test_the_spool_is_counted_without_a_drain(site: CommandSite) -> None:
     assert 0 == found["drain_up"]
 
 
-def test_the_last_round_of_node_states_is_counted(site: CommandSite) -> None:
-    """From its file, whoever wrote it."""
+def test_the_last_round_of_node_states_is_shown(site: CommandSite) -> None:
+    """The numbers are read from nodes.json, whichever command wrote it."""
     last = {"tried": NOON, "accepted": NOON, "states": {"idle": 3}, "left_out": {"unknown": 1}}
     (site.state / "nodes.json").write_text(json.dumps(last))
     found = metrics(site)
@@ -98,14 +98,14 @@ def test_the_last_round_of_node_states_is_counted(site: CommandSite) -> None:
 def test_a_damaged_state_file_hides_nothing_else(
     site: CommandSite, name: str, contents: str
 ) -> None:
-    """Numbers that no clock or counter shows, and text that has no UTF-8."""
+    """The files have numbers out of range, or text that UTF-8 cannot encode."""
     (site.state / name).write_text(contents)
 
     assert 0 == metrics(site)["drain_up"]
 
 
 def test_checks_have_the_verdicts_of_check(site: CommandSite) -> None:
-    """By name; the worst of those that share one."""
+    """Of checks with the same name the worst verdict counts."""
     site.bury("odd name")
     site.beacon(health={"state": "up"}, warnings=["one", "two"])
     lock = take_lock(site.state / "drain.lock", site.state / "drain.json")
@@ -124,7 +124,7 @@ def test_checks_have_the_verdicts_of_check(site: CommandSite) -> None:
 
 
 def test_a_running_drain_is_shown_with_its_process(site: CommandSite) -> None:
-    """Whoever asks."""
+    """Another process reads its state and its memory usage."""
     site.beacon(health={"state": "up"}, last_delivery=NOON, slurm_release="25.11.1")
     lock = take_lock(site.state / "drain.lock", site.state / "drain.json")
     try:
@@ -141,7 +141,7 @@ def test_a_running_drain_is_shown_with_its_process(site: CommandSite) -> None:
 
 
 def test_dead_letters_are_counted_by_reason(site: CommandSite) -> None:
-    """One word of a fixed set each."""
+    """Each reason is a word of a fixed set."""
     for job_id, error in (
         (
             1,
@@ -165,10 +165,10 @@ def test_dead_letters_are_counted_by_reason(site: CommandSite) -> None:
     } == found
 
 
-def test_many_dead_letters_are_read_some_at_a_time(
+def test_many_dead_letters_are_read_in_batches(
     site: CommandSite, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Those that are gone are forgotten."""
+    """Removed dead letters are no longer counted."""
     monkeypatch.setattr(read_metrics, "MAX_READ", 2)
     for job_id in range(1, 4):
         site.put(Directory.DEAD, run_of(job_id, last_error=REFUSED))
@@ -181,8 +181,8 @@ def test_many_dead_letters_are_read_some_at_a_time(
     assert {"other": 2} == read().dead_letters
 
 
-def test_what_cannot_be_read_is_missing(site: CommandSite) -> None:
-    """Spool, token and sweep; the rest is shown."""
+def test_values_that_cannot_be_read_are_missing(site: CommandSite) -> None:
+    """Spool, token and sweep cannot be read; the other values are shown."""
     (site.state / "sweep.json").write_text("[")
     site.token.unlink()
     config = load(site.config)
@@ -194,7 +194,7 @@ def test_what_cannot_be_read_is_missing(site: CommandSite) -> None:
 
 
 def test_the_last_sweep_is_shown(tmp_path: Path) -> None:
-    """What it found, and that it was not refused; it writes the metrics itself."""
+    """The sweep itself writes what it found and that it was not refused."""
     with sweep_site(tmp_path) as made:
         path = made.root / "x.prom"
         made.document["metrics"] = {"textfile": str(path)}
@@ -208,8 +208,8 @@ def test_the_last_sweep_is_shown(tmp_path: Path) -> None:
     assert found["sweep_last_success_timestamp_seconds"] >= made.now
 
 
-def test_a_refusal_counts_and_is_no_success(tmp_path: Path) -> None:
-    """A sweep with an answer that is cut off; single jobs change nothing."""
+def test_a_refused_sweep_is_counted_and_is_no_success(tmp_path: Path) -> None:
+    """A sweep refuses to change anything without a complete job list of squeue."""
     with sweep_site(tmp_path) as made:
         made.run(ListedRun(7, made.now - 2 * HOUR))
         made.sweep("apply", "--wait", "0")
@@ -225,10 +225,8 @@ def test_a_refusal_counts_and_is_no_success(tmp_path: Path) -> None:
     assert 2 in refusals.values()
 
 
-def test_a_drain_writes_metrics_and_says_that_it_has_ended(
-    site: CommandSite, tmp_path: Path
-) -> None:
-    """Nobody else will."""
+def test_a_drain_that_ends_writes_that_it_is_down(site: CommandSite, tmp_path: Path) -> None:
+    """No other process would write it."""
     path = tmp_path / "x.prom"
     site.document["metrics"] = {"textfile": str(path)}
     with StubServer(Model(token="TOKEN:api")) as server:
@@ -246,7 +244,7 @@ def test_a_drain_writes_metrics_and_says_that_it_has_ended(
     )
 
 
-def test_what_hinders_metrics_is_a_warning_of_check(site: CommandSite) -> None:
+def test_an_error_of_the_metrics_is_a_warning_of_check(site: CommandSite) -> None:
     """The drain delivers nevertheless."""
     with socket.create_server(("127.0.0.1", 0)) as taken, StubServer() as server:
         port = taken.getsockname()[1]
@@ -263,7 +261,7 @@ def test_what_hinders_metrics_is_a_warning_of_check(site: CommandSite) -> None:
 
 
 def test_without_the_setting_no_library_is_loaded(site: CommandSite) -> None:
-    """prometheus_client takes several MiB."""
+    """prometheus_client takes several MiB of memory."""
     script = (
         "import sys; from spool.commands import drain, metrics; import sweeper.commands.apply\n"
         "from spool.config import load; config = load(__import__('pathlib').Path(sys.argv[1]))\n"
@@ -282,7 +280,7 @@ def test_without_the_setting_no_library_is_loaded(site: CommandSite) -> None:
 
 
 def test_the_token_is_in_no_metric(site: CommandSite) -> None:
-    """Only when it expires."""
+    """Only the time when it expires is shown."""
     said = site.call("metrics")
 
     assert site.token.read_text().strip() not in said.out

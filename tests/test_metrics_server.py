@@ -1,4 +1,4 @@
-"""Metrics of a publisher that runs: over HTTP, and in a file that is written again and again."""
+"""Metrics of a running publisher: over HTTP, and in a file that is rewritten periodically."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from spool.metrics.snapshot import MetricsSnapshot
 
 @contextmanager
 def published(publisher: MetricsPublisher) -> Iterator[MetricsPublisher]:
-    """Run a publisher meanwhile."""
+    """Run a publisher during the block."""
     publisher.start()
     try:
         yield publisher
@@ -33,8 +33,8 @@ def published(publisher: MetricsPublisher) -> Iterator[MetricsPublisher]:
         publisher.close()
 
 
-def test_a_file_is_written_again_and_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Until the publisher ends."""
+def test_a_file_is_rewritten_periodically(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """This ends when the publisher is closed."""
     monkeypatch.setattr(output, "WRITE_SECONDS", 0.001)
     reads, twice = [], threading.Event()
 
@@ -53,7 +53,7 @@ def test_a_file_is_written_again_and_again(tmp_path: Path, monkeypatch: pytest.M
 
 
 def test_metrics_are_served_until_the_end(caplog: pytest.LogCaptureFixture) -> None:
-    """Each request reads them anew; then the port is free again."""
+    """Each request reads the metrics again; after the end the port is free."""
     caplog.set_level(logging.INFO)
     port = free_port()
     url = f"http://127.0.0.1:{port}/metrics"
@@ -73,7 +73,7 @@ def ends(connection: socket.socket) -> bool:
 
 
 def test_more_than_a_few_connections_are_closed() -> None:
-    """Each takes a thread, and the service may not have many."""
+    """Each connection takes a thread, and the service may have only a few."""
     port = free_port()
     with (
         published(MetricsPublisher(lambda: FULL, textfile=None, listen=("127.0.0.1", port))),
@@ -88,7 +88,7 @@ def test_more_than_a_few_connections_are_closed() -> None:
 
 
 def test_connections_without_a_request_are_closed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The next scraper is served."""
+    """The next scrape is served."""
     monkeypatch.setattr(http_server.MetricsHandler, "timeout", 0.01)
     port = free_port()
     with published(MetricsPublisher(lambda: FULL, textfile=None, listen=("127.0.0.1", port))):
@@ -113,7 +113,7 @@ def test_a_port_in_use_is_a_warning(caplog: pytest.LogCaptureFixture) -> None:
 
 
 def test_a_port_that_becomes_free_is_served(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without a restart; the warning ends."""
+    """No restart is needed, and the warning ends."""
     monkeypatch.setattr(output, "LISTEN_AGAIN_SECONDS", 0.01)
     port = free_port()
     publisher = MetricsPublisher(lambda: FULL, textfile=None, listen=("127.0.0.1", port))
@@ -127,7 +127,7 @@ def test_a_port_that_becomes_free_is_served(monkeypatch: pytest.MonkeyPatch) -> 
 def test_an_address_that_stays_in_use_is_logged_once(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each further attempt says nothing new."""
+    """Further attempts log nothing."""
     monkeypatch.setattr(output, "LISTEN_AGAIN_SECONDS", 0.001)
     attempts: list[int] = []
 
@@ -143,8 +143,8 @@ def test_an_address_that_stays_in_use_is_logged_once(
     assert 1 == caplog.text.count("metrics.listen")
 
 
-def test_no_name_server_is_asked_for_the_own_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One that does not answer would delay the start of the drain by many seconds."""
+def test_no_name_server_is_queried_for_the_host_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A name server that does not answer would delay the start of the drain by many seconds."""
     monkeypatch.setattr(socket, "getfqdn", lambda _name: pytest.fail("asked"))
     port = free_port()
     publisher = MetricsPublisher(lambda: FULL, textfile=None, listen=("127.0.0.1", port))

@@ -1,8 +1,8 @@
-"""A site under everything at once: what goes in comes out, whatever fails in between.
+"""A model test of a whole site: every run is delivered, whatever fails in between.
 
-Jobs begin, end and are requeued; hooks run twice; the drain dies at any call; cc-backend is away,
-halts, refuses, and loses replies; Slurm is silent or shows nothing; operators retry and discard.
-Oracle: no row is lost, unexpected or double, and no running job is ever stopped.
+Jobs begin, end and are requeued; hooks run twice; the drain crashes at any call; cc-backend is
+down, halts, rejects, loses replies; Slurm is silent or shows no jobs; dead letters are
+retried or discarded. Oracle: no row is lost, unexpected or double, and no running job is stopped.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ Key = tuple[int, int]
 
 
 class Everything(RuleBasedStateMachine):
-    """The rules. `truth` is what really happened: how each run ended, None while it runs."""
+    """The rules; `truth` has the real end state of each run, None while it runs."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -49,7 +49,7 @@ class Everything(RuleBasedStateMachine):
 
     @rule(job_id=JOBS, twice=st.booleans())
     def begin(self, job_id: int, *, twice: bool) -> None:
-        """Let a job, or the next run of a requeued one, begin."""
+        """Begin a job, or the next run of a requeued job."""
         record = self.record(job_id)
         if job_id in self.live() or (record is None) != (not self._runs(job_id)):
             return
@@ -79,7 +79,7 @@ class Everything(RuleBasedStateMachine):
 
     @rule(job_id=JOBS)
     def requeue(self, job_id: int) -> None:
-        """End a run for another one."""
+        """End a run, and requeue its job."""
         if job_id in self.live():
             self.site.now += 2
             self.truth[job_id, self.live()[job_id]] = "REQUEUED"
@@ -91,7 +91,7 @@ class Everything(RuleBasedStateMachine):
 
     @rule(job_id=JOBS)
     def purge(self, job_id: int) -> None:
-        """Let the controller forget a job that is over; accounting has it."""
+        """Purge an ended job from the controller; accounting still has it."""
         record = self.record(job_id)
         if record is not None and record.end_time is not None:
             del self.site.slurm.records[job_id]
@@ -116,7 +116,7 @@ class Everything(RuleBasedStateMachine):
         reason=st.sampled_from([None, None, Reason.UNREACHABLE, Reason.BUSY, Reason.TOKEN_REFUSED])
     )
     def turn(self, reason: Reason | None) -> None:
-        """Let cc-backend be away, halt, or come back."""
+        """Make cc-backend fail with a reason, or let it work again."""
         self.site.backend.everything = reason
         self.site.health.cause_changed(self.site.moment)
 
@@ -127,17 +127,17 @@ class Everything(RuleBasedStateMachine):
 
     @rule(job_id=JOBS)
     def refuse(self, job_id: int) -> None:
-        """Refuse a job for good."""
+        """Make cc-backend reject a job for good."""
         self.site.backend.answers[job_id] = Reason.BAD_REQUEST
 
     @rule()
     def mend(self) -> None:
-        """Mend the cause of refusals."""
+        """Repair the cause of rejections."""
         self.site.backend.answers.clear()
 
     @rule(silent=st.booleans(), accounting_silent=st.booleans())
-    def hush(self, *, silent: bool, accounting_silent: bool) -> None:
-        """Let Slurm or accounting be silent."""
+    def silence(self, *, silent: bool, accounting_silent: bool) -> None:
+        """Make the controller or accounting stop answering, or answer again."""
         self.site.slurm.silent, self.site.slurm.accounting_silent = silent, accounting_silent
 
     @rule(steps=st.integers(1, 30))
@@ -149,7 +149,7 @@ class Everything(RuleBasedStateMachine):
 
     @rule()
     def retry(self) -> None:
-        """Have all dead letters tried again."""
+        """Retry all dead letters."""
         with Layout(self.site.root) as layout:
             for letter in list(read_dead(layout)):
                 with suppress(FileNotFoundError):
@@ -158,7 +158,7 @@ class Everything(RuleBasedStateMachine):
     @precondition(lambda self: self.site.backend.answers)
     @rule()
     def discard(self) -> None:
-        """Give all dead letters up."""
+        """Discard all dead letters."""
         with Layout(self.site.root) as layout:
             for letter in list(read_dead(layout)):
                 if isinstance(letter, RunFile):
@@ -167,13 +167,13 @@ class Everything(RuleBasedStateMachine):
 
     @invariant()
     def no_running_job_is_stopped(self) -> None:
-        """Absence is no evidence."""
+        """A job that squeue does not show may still run."""
         for key, state in self.site.backend.rows.items():
             assert key in self.truth, f"row {key} of no run"
             assert state == "running" or self.truth[key] is not None, f"{key} runs and was stopped"
 
     def teardown(self) -> None:
-        """Mend everything; then every run must be where it belongs."""
+        """Repair everything; then every run must have its row, and ended runs their stop."""
         self.site.slurm.silent = self.site.slurm.accounting_silent = False
         self.site.backend.everything = None
         self.backend.lost = 0
@@ -199,7 +199,7 @@ class Everything(RuleBasedStateMachine):
         self._stack.close()
         assert wanted == rows
         still = {f"{job_id}-{start}.json" for job_id, start in self.live().items()}
-        assert {"tmp"} >= files.keys() - {"open"}  # a death leaves drafts
+        assert {"tmp"} >= files.keys() - {"open"}  # a crash leaves temporary files
         assert {*files.get("open", ())} <= still
 
     @property

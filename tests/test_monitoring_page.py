@@ -1,4 +1,4 @@
-"""The pages about monitoring say what the program has: metrics, alerts, checks."""
+"""The monitoring pages agree with the program: metrics, alerts, checks."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ HELPERS = {
     "hook.option": {hook.option for hook in HOOKS},
     "result.name": set(),
 }
-"""Names of checks that a function is given, by the argument's text."""
+"""Names of checks that a call passes in a variable, by the argument's text."""
 
 
 def section(page: str, name: str) -> str:
-    """Return what stands between two marks of a page."""
+    """Return the text between two marks of a page."""
     found = re.search(rf"<!-- {name}: [^>]*-->\n(.*?)<!-- end of {name} -->", page, re.DOTALL)
     assert found is not None
     return found[1]
@@ -53,14 +53,14 @@ def test_the_table_of_metrics_is_that_of_the_program() -> None:
 
 
 def test_the_table_of_alerts_is_that_of_the_rules() -> None:
-    """Names and severities, in the same order."""
+    """Names and severities are in the same order."""
     rows = re.findall(r"^\| `(\w+)` \| (\w+) \|", section(MONITORING, "alerts"), re.MULTILINE)
 
     assert [(name, rule["labels"]["severity"]) for name, rule in alert_rules().items()] == rows
 
 
 def test_every_alert_has_its_section() -> None:
-    """Its link leads there."""
+    """The runbook link of each alert leads to an existing section."""
     links = {
         rule["annotations"]["runbook_url"].partition("#")[2] for rule in alert_rules().values()
     }
@@ -70,8 +70,8 @@ def test_every_alert_has_its_section() -> None:
 
 
 @pytest.mark.parametrize("reason", [each for each in Reason if each.outcome is Outcome.HALT])
-def test_every_reason_of_a_halt_has_its_cure(reason: Reason) -> None:
-    """The alert has it as a label."""
+def test_every_reason_of_a_halt_is_documented(reason: Reason) -> None:
+    """The alert has the reason as a label."""
     assert f"`{reason.name.lower()}`" in TROUBLESHOOTING
 
 
@@ -100,7 +100,7 @@ def names_in(path: Path) -> Iterator[str]:
 
 
 def names_of(argument: ast.expr, constants: Mapping[str, object]) -> Iterator[str]:
-    """Yield what an argument stands for."""
+    """Yield the names that an argument stands for."""
     text = ast.unparse(argument)
     if isinstance(argument, ast.Constant):
         yield str(argument.value)
@@ -114,7 +114,7 @@ def names_of(argument: ast.expr, constants: Mapping[str, object]) -> Iterator[st
 
 @pytest.mark.parametrize("name", sorted(set(check_names())))
 def test_every_check_has_its_section(name: str) -> None:
-    """With cause and cure of its messages."""
+    """The section has cause and fix of each message."""
     known = headings(TROUBLESHOOTING)
 
     assert name in known or (name.startswith("source of") and "source of ..." in known)
@@ -122,7 +122,7 @@ def test_every_check_has_its_section(name: str) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_links_lead_to_files_and_sections(page: Path) -> None:
-    """In this page and in others; those to the web are not followed."""
+    """Links to this page and to other pages are checked; those to the web are not."""
     for target, anchor in re.findall(r"\]\((?!https?:)([^)#]*)#?([^)]*)\)", page.read_text()):
         other = (page.parent / target) if target else page
         assert other.exists(), target
@@ -130,7 +130,7 @@ def test_links_lead_to_files_and_sections(page: Path) -> None:
 
 
 def test_messages_name_pages_that_exist() -> None:
-    """As `docs/install.md`, which is right in the source tree and in the packages."""
+    """A path such as `docs/install.md` is right in the source tree and in the packages."""
     sources = [path for name in PACKAGES for path in (ROOT / name).rglob("*.py")]
     named = {page for path in sources for page in re.findall(r"docs/[\w.-]+\.md", path.read_text())}
 

@@ -25,7 +25,7 @@ VISUDO = shutil.which("visudo") or "/usr/sbin/visudo"
     reason="visudo is not installed (Debian: sudo)",
 )
 def test_sudo_accepts_the_rule() -> None:
-    """Visudo parses it as a file of its own."""
+    """`visudo -c` parses it as a file of its own."""
     done = subprocess.run(
         [VISUDO, "-c", "-f", "-"], input=f"{SUDOERS}\n", capture_output=True, text=True, check=False
     )
@@ -34,7 +34,7 @@ def test_sudo_accepts_the_rule() -> None:
 
 
 @pytest.mark.parametrize("words", [shlex.split(NRPE), shlex.split(ICINGA.replace(",", ""))])
-def test_sudo_allows_what_the_plugin_types(words: list[str]) -> None:
+def test_sudo_allows_the_command_of_the_plugin(words: list[str]) -> None:
     """User and command, with all arguments, are those of the rule."""
     runas, allowed = re.findall(r"ALL=\(([\w-]+)\) NOPASSWD: (.*)", SUDOERS)[0]
 
@@ -43,7 +43,7 @@ def test_sudo_allows_what_the_plugin_types(words: list[str]) -> None:
 
 
 def test_the_plugin_accepts_its_arguments() -> None:
-    """Those of each command that the rule allows."""
+    """All arguments of each command that the rule allows are known."""
     for command in SUDOERS.partition("NOPASSWD: ")[2].split(", "):
         program, *words = shlex.split(command)
         _, unknown = CC_SPOOL.parser(words).parse_known_args(words)

@@ -1,4 +1,4 @@
-"""A client of a server in NATS mode: what is published, and when it counts."""
+"""A client of a server in NATS mode: what it publishes, and when a run counts as delivered."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def bus(server: StubServer) -> Bus:
 
 @pytest.fixture
 def time() -> list[float]:
-    """Return the monotonic clock, in one item."""
+    """Return the monotonic clock as a list of one number."""
     return [0.0]
 
 
@@ -42,8 +42,8 @@ def client(server: StubServer, bus: Bus, time: list[float]) -> Iterator[NatsClie
 
 
 @pytest.mark.parametrize("release", [name for name in releases() if name.startswith("1.5.")])
-def test_a_line_is_what_real_servers_take(release: str) -> None:
-    """The recorded messages of a start are made again from their documents."""
+def test_a_line_equals_the_recorded_message(release: str) -> None:
+    """The document of a recorded start gives the message that a real server accepted."""
     recorded = next(
         each.request.body
         for each in scenarios(release)["nats-mode"].exchanges
@@ -66,7 +66,7 @@ def test_a_line_is_what_real_servers_take(release: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["two\nlines", 'a "quote"', "back\\slash", "tab\t\x00", "ü 漢"])
-def test_every_text_survives_a_line(text: str) -> None:
+def test_a_line_keeps_every_text(text: str) -> None:
     """JSON escapes control characters; quotes and backslashes are escaped once more."""
     model = Model(version="1.5.4", token=TOKEN, nats=True)
 
@@ -76,8 +76,8 @@ def test_every_text_survives_a_line(text: str) -> None:
     assert text == row["metaData"]["jobScript"]
 
 
-def test_a_start_counts_when_it_is_listed(client: NatsClient, bus: Bus, server: StubServer) -> None:
-    """While it is cached it is published again, which leaves one row."""
+def test_a_listed_start_is_delivered(client: NatsClient, bus: Bus, server: StubServer) -> None:
+    """While it is in the job cache it is published again, which leaves one row."""
     first = client.start(start())
     cached = client.start(start(), maybe_sent=True)
     server.model.commit()
@@ -92,7 +92,7 @@ def test_a_start_counts_when_it_is_listed(client: NatsClient, bus: Bus, server: 
 def test_a_start_on_an_unknown_host_is_not_published(
     client: NatsClient, bus: Bus, server: StubServer, time: list[float]
 ) -> None:
-    """The server would drop it without a word; a corrected list is read after a while."""
+    """The server would drop it without an error; the cluster list is read again after a while."""
     parts = [{"name": "a", "nodes": "n2cn[001-004]"}]
     server.model.clusters = [{"name": "lab", "subClusters": parts}]
     refused = client.start(start(resources=[{"hostname": "n9"}, {"hostname": "n2cn001"}]))
@@ -112,10 +112,10 @@ def test_a_start_on_an_unknown_host_is_not_published(
 
 
 @pytest.mark.parametrize("clusters", [None, [], [{"name": "other", "subClusters": []}]])
-def test_a_start_is_published_where_the_clusters_are_not_known(
+def test_a_start_is_published_if_its_cluster_is_unknown(
     client: NatsClient, server: StubServer, clusters: list[Any] | None
 ) -> None:
-    """They cannot be read, or the run's is not there: the server has the last word."""
+    """The cluster list cannot be read, or lacks the run's cluster: the server decides."""
     server.model.token = "TOKEN:other" if clusters is None else TOKEN
     server.model.clusters = clusters or []
 
@@ -123,7 +123,7 @@ def test_a_start_is_published_where_the_clusters_are_not_known(
 
 
 def test_another_run_within_a_day_is_a_conflict(client: NatsClient, server: StubServer) -> None:
-    """The server drops the second start without a word; an older run excludes nothing."""
+    """The server drops the second start without an error; a run a day apart is no conflict."""
     client.start(start(start_time=NOON - 60))
     server.model.commit()
 
@@ -134,8 +134,8 @@ def test_another_run_within_a_day_is_a_conflict(client: NatsClient, server: Stub
     assert [NOON - 60] == [row.start_time for row in near.rows or ()]
 
 
-def test_a_stop_is_seen_at_once(client: NatsClient, server: StubServer) -> None:
-    """A listed run is stopped within milliseconds; the same stop again is not published."""
+def test_a_stop_is_delivered_at_once(client: NatsClient, server: StubServer) -> None:
+    """A listed run is stopped within milliseconds; the same stop is not published again."""
     client.start(start())
     server.model.commit()
 
@@ -148,7 +148,7 @@ def test_a_stop_is_seen_at_once(client: NatsClient, server: StubServer) -> None:
 def test_a_stop_that_is_lost_is_not_delivered(
     client: NatsClient, bus: Bus, server: StubServer
 ) -> None:
-    """The row still runs."""
+    """The row is still running at the server."""
     client.start(start())
     server.model.commit()
     bus.loses = True
@@ -161,8 +161,8 @@ def test_a_stop_without_a_row_needs_its_start(client: NatsClient, bus: Bus) -> N
     assert (Reason.UNKNOWN_RUN, []) == (reason(client.stop(stop())), bus.messages)
 
 
-def test_a_start_too_large_loses_its_texts(client: NatsClient, bus: Bus) -> None:
-    """The broker says so before anything is sent."""
+def test_a_start_that_is_too_large_is_sent_without_texts(client: NatsClient, bus: Bus) -> None:
+    """The limit of the broker is known before anything is sent."""
     bus.verdicts = [Reason.PAYLOAD_TOO_LARGE]
     reply = client.start(start(metaData={"jobScript": "x" * 100}))
 
@@ -170,14 +170,14 @@ def test_a_start_too_large_loses_its_texts(client: NatsClient, bus: Bus) -> None
 
 
 def test_a_start_that_cannot_shrink_is_rejected(client: NatsClient, bus: Bus) -> None:
-    """There is nothing to drop."""
+    """It has no texts that could be omitted."""
     bus.verdicts = [Reason.PAYLOAD_TOO_LARGE]
 
     assert Reason.PAYLOAD_TOO_LARGE is reason(client.start(start()))
 
 
-def test_everything_else_goes_by_rest(client: NatsClient, server: StubServer) -> None:
-    """Lists, clusters, metadata and deletions."""
+def test_all_other_requests_use_rest(client: NatsClient, server: StubServer) -> None:
+    """These are lists, clusters, metadata and deletions."""
     client.start(start())
     server.model.commit()
     edit = {key: start()[key] for key in ("jobId", "cluster", "startTime")}

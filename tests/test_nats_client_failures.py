@@ -28,7 +28,7 @@ def bus(server: StubServer) -> Bus:
 
 @pytest.fixture
 def time() -> list[float]:
-    """Return the monotonic clock, in one item."""
+    """Return the monotonic clock as a list of one number."""
     return [0.0]
 
 
@@ -42,10 +42,10 @@ def client(server: StubServer, bus: Bus, time: list[float]) -> Iterator[NatsClie
 @pytest.mark.parametrize(
     ("failure", "sent"), [(Reason.BROKER_AWAY, False), (Reason.BROKER_LOST, True)]
 )
-def test_a_failure_says_whether_it_may_have_arrived(
+def test_a_failure_shows_whether_the_message_may_have_arrived(
     client: NatsClient, bus: Bus, server: StubServer, failure: Reason, *, sent: bool
 ) -> None:
-    """A start and a stop alike."""
+    """This is the same for a start and a stop."""
     bus.verdicts = [failure]
     begun = client.start(start())
     client.start(start())
@@ -59,7 +59,7 @@ def test_a_failure_says_whether_it_may_have_arrived(
 def test_nothing_is_published_while_rest_fails(
     client: NatsClient, bus: Bus, server: StubServer
 ) -> None:
-    """Without a job list there is no proof."""
+    """Without a job list the client cannot check whether a message had an effect."""
     server.model.token = "TOKEN:other"
     replies = [client.start(start(), maybe_sent=True), client.stop(stop())]
 
@@ -76,7 +76,7 @@ def test_nothing_is_published_while_rest_fails(
         (False, [], Reason.REST_MODE),
     ],
 )
-def test_a_probe_asks_server_and_broker(
+def test_a_probe_checks_server_and_broker(
     client: NatsClient,
     bus: Bus,
     server: StubServer,
@@ -85,7 +85,7 @@ def test_a_probe_asks_server_and_broker(
     verdicts: list[Reason],
     expected: Reason,
 ) -> None:
-    """By a message without a line, which leaves no row."""
+    """It publishes a message without a line, which leaves no row."""
     server.model.nats = nats
     bus.verdicts = [*verdicts, *verdicts]
     found = [reason(client.probe().reply), reason(client.check_job_api())]
@@ -94,10 +94,10 @@ def test_a_probe_asks_server_and_broker(
     assert {PROBE} >= set(bus.messages)
 
 
-def test_a_refused_token_is_told_before_the_broker_is_asked(
+def test_a_refused_token_is_reported_before_the_broker_is_probed(
     client: NatsClient, bus: Bus, server: StubServer
 ) -> None:
-    """It is what an administrator has to repair first."""
+    """An administrator has to replace the token first."""
     server.model.token = "TOKEN:other"
 
     assert (Reason.TOKEN_REFUSED, []) == (reason(client.probe().reply), bus.messages)

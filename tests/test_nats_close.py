@@ -1,4 +1,4 @@
-"""Closing the connection to a NATS broker: nothing waits, and nothing is published after it."""
+"""Closing the connection to a NATS broker: it does not wait, and ends all publishing."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def connect(*servers: str, **settings: Any) -> Broker:
 
 
 def test_a_broker_never_used_has_nothing_to_close() -> None:
-    """Closing is safe in any case."""
+    """Closing it is safe, and no thread is left."""
     before = set(threading.enumerate())
     connect("nats://127.0.0.1:9").close()
 
@@ -36,7 +36,7 @@ def test_a_broker_never_used_has_nothing_to_close() -> None:
 
 
 def test_closing_does_not_wait_for_silent_brokers() -> None:
-    """Neither for the thread that tries them nor for those behind it: no other broker is tried."""
+    """Waiting publishers get their answer at once, and no other broker is tried."""
     with socket.create_server(LOOPBACK) as first, socket.create_server(LOOPBACK) as second:
         urls = [f"nats://127.0.0.1:{each.getsockname()[1]}" for each in (first, second)]
         broker = connect(*urls)
@@ -64,7 +64,7 @@ def test_a_message_under_way_may_have_been_sent() -> None:
         assert Reason.BROKER_LOST is publishing.result().reason
 
 
-def test_nothing_is_published_after_the_end() -> None:
+def test_nothing_is_published_after_closing() -> None:
     """No new connection is opened."""
     with closing(LineRecorder()) as recorder:
         broker = connect(recorder.url)
@@ -74,7 +74,7 @@ def test_nothing_is_published_after_the_end() -> None:
 
 
 class LateLoop(asyncio.SelectorEventLoop):
-    """A loop that begins its work after `closer` was started and has called it."""
+    """An event loop that begins its work after the thread `closer` has called it."""
 
     def __init__(self, closer: threading.Thread) -> None:
         super().__init__()
@@ -88,17 +88,17 @@ class LateLoop(asyncio.SelectorEventLoop):
         *args: *Arguments,
         context: Context | None = None,
     ) -> asyncio.Handle:
-        """Note a call of another thread."""
+        """Schedule a call, then do the next step of the test."""
         handle = super().call_soon_threadsafe(callback, *args, context=context)
         if self._on_calls:
             self._on_calls.pop(0)()
         return handle
 
 
-def test_the_end_may_come_just_before_a_message_is_published(
+def test_closing_may_come_just_before_a_message_is_published(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """There is nothing to cancel yet."""
+    """There is no task yet that could be cancelled."""
     with closing(LineRecorder()) as recorder:
 
         def close() -> None:

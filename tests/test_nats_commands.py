@@ -67,7 +67,7 @@ def checked(site: CommandSite) -> dict[str, CheckResult]:
         ),
     ],
 )
-def test_the_mode_decides_who_delivers(
+def test_the_mode_decides_which_client_delivers(
     site: CommandSite, nats: dict[str, Any], kind: type[object]
 ) -> None:
     """Each worker has a client of its own."""
@@ -79,7 +79,7 @@ def test_the_mode_decides_who_delivers(
     assert (kind, kind, False) == (type(first), type(second), first is second)
 
 
-def test_a_broker_is_made_of_the_configuration(site: CommandSite) -> None:
+def test_a_broker_is_created_from_the_configuration(site: CommandSite) -> None:
     """It connects with the first message."""
     url = f"nats://127.0.0.1:{free_port()}"
     configure(site, "http://127.0.0.1:9", servers=[url], subject=SUBJECT)
@@ -107,7 +107,7 @@ def test_jobs_by_nats_are_accepted(site: CommandSite, server: StubServer, tmp_pa
 def test_a_server_that_does_not_subscribe_is_critical(
     site: CommandSite, server: StubServer, tmp_path: Path
 ) -> None:
-    """It says that the server has to be restarted."""
+    """The hint says to restart cc-backend."""
     with NatsServer(tmp_path) as nats:
         configure(site, server.url, servers=nats.url, subject=SUBJECT, mode="transport")
         found = checked(site)["server job API"]
@@ -115,10 +115,10 @@ def test_a_server_that_does_not_subscribe_is_critical(
     assert (CheckStatus.CRITICAL, True) == (found.status, "restart cc-backend" in found.hint)
 
 
-def test_a_server_that_takes_jobs_by_rest_is_critical(
+def test_a_server_that_accepts_jobs_by_rest_is_critical(
     site: CommandSite, server: StubServer
 ) -> None:
-    """Nothing would be delivered."""
+    """No job would be delivered; the hint says to remove `nats.mode`."""
     server.model.nats = False
     url = f"nats://127.0.0.1:{free_port()}"
     configure(site, server.url, servers=url, subject=SUBJECT, mode="transport")
@@ -131,7 +131,7 @@ def test_a_server_that_takes_jobs_by_rest_is_critical(
 def test_notifications_need_no_subscriber(
     site: CommandSite, server: StubServer, tmp_path: Path
 ) -> None:
-    """Whoever wants them subscribes."""
+    """The text says when no program subscribes."""
     server.model.nats = False
     with NatsServer(tmp_path) as nats:
         configure(site, server.url, servers=nats.url, subject=SUBJECT)
@@ -143,10 +143,10 @@ def test_notifications_need_no_subscriber(
     assert [True, False] == ["no program subscribes" in each.text for each in (alone, heard)]
 
 
-def test_notifications_without_a_broker_are_warned_of(
+def test_notifications_without_a_broker_are_a_warning(
     site: CommandSite, server: StubServer
 ) -> None:
-    """Deliveries go on."""
+    """Deliveries continue."""
     server.model.nats = False
     configure(site, server.url, servers=f"nats://127.0.0.1:{free_port()}", subject=SUBJECT)
     found = checked(site)["NATS broker"]
@@ -158,7 +158,7 @@ def test_notifications_without_a_broker_are_warned_of(
 
 
 def test_a_site_without_nats_does_not_load_it(site: CommandSite) -> None:
-    """The library and its loop take memory."""
+    """The library and its event loop take memory."""
     program = (
         "import sys; from contextlib import ExitStack; from pathlib import Path\n"
         "from ccbackend.version import SharedServerInfo; from spool.commands import drain\n"

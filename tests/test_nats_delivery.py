@@ -1,4 +1,4 @@
-"""Runs by NATS through a real broker to the stub of cc-backend, which takes them as recorded."""
+"""Runs delivered by NATS through a real broker to the stub of cc-backend."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def drain(tmp_path: Path, server: StubServer, broker: NatsServer) -> DrainProces
 
 
 def put_ended(drain: DrainProcess, job_ids: range) -> None:
-    """Put short jobs into `todo/` that are over: each start is followed by its stop at once."""
+    """Put short jobs that have ended into `todo/`: each stop follows its start at once."""
     for job_id in job_ids:
         end = End(time=BEGAN + job_id % 6, state="COMPLETED", source=EndSource.CONTROLLER)
         drain.site.put(Directory.TODO, run_of(job_id, BEGAN, end=end))
@@ -69,7 +69,7 @@ def has_more_rows(server: StubServer, number: int) -> bool:
 def test_no_job_is_lost_while_the_broker_is_killed(
     drain: DrainProcess, server: StubServer, broker: NatsServer
 ) -> None:
-    """Every job has exactly one row with its end, though what a dead broker holds is lost."""
+    """Each job has one row with its end, although a killed broker loses its messages."""
     part = JOBS // (KILLS + 1)
     with Subscriber(broker.url, server), drain:
         for kill in range(KILLS + 1):
@@ -92,7 +92,7 @@ def test_no_job_is_lost_while_the_broker_is_killed(
 
 
 def test_plain_publishing_loses_stops(server: StubServer, broker: NatsServer) -> None:
-    """What the proof is for: a stop that overtakes its start is lost for good."""
+    """Without confirmation a stop that overtakes its start is lost for good."""
     connection = Broker(BrokerSettings(servers=(broker.url,), subject=SUBJECT))
     with Subscriber(broker.url, server, slowest_seconds=0.05) as subscriber:
         for job_id in range(1, 101):
@@ -109,10 +109,10 @@ def test_plain_publishing_loses_stops(server: StubServer, broker: NatsServer) ->
     assert (100, True) == (states.total(), states["running"] > 10)
 
 
-def test_a_run_that_is_dropped_without_a_word_is_told(
+def test_a_run_that_the_server_drops_silently_is_reported(
     drain: DrainProcess, server: StubServer, broker: NatsServer
 ) -> None:
-    """The others are delivered; it waits with its reason, and is delivered once repaired."""
+    """Other runs are delivered; it waits with its reason until the cause is repaired."""
     server.model.poison[2] = refusal(400, "no subcluster found")
     put_ended(drain, range(1, 4))
     with Subscriber(broker.url, server), drain:
@@ -125,10 +125,10 @@ def test_a_run_that_is_dropped_without_a_word_is_told(
     assert dict.fromkeys((1, 2, 3), "completed") == drain.states()
 
 
-def test_a_server_that_does_not_subscribe_costs_no_attempt(
+def test_an_outage_of_the_subscription_counts_no_attempt(
     drain: DrainProcess, server: StubServer, broker: NatsServer
 ) -> None:
-    """As an outage: `status` says what to do, and all goes on when the server is back."""
+    """`status` says what to do, and deliveries continue when the server subscribes again."""
     put_ended(drain, range(1, 4))
     with drain:
         until(lambda: "is not subscribed" in drain.site.call("status").out, 30)
@@ -143,7 +143,7 @@ def test_a_server_that_does_not_subscribe_costs_no_attempt(
 def test_a_requeued_job_replaces_its_first_run(
     drain: DrainProcess, server: StubServer, broker: NatsServer
 ) -> None:
-    """The server drops the second start without a word until the first row is deleted."""
+    """The server drops the second start silently until the first row is deleted."""
     put_ended(drain, range(1, 2))
     with Subscriber(broker.url, server), drain:
         until(lambda: not drain.site.names("todo"), 60)

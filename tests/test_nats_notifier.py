@@ -1,4 +1,4 @@
-"""Notifications by NATS: what is announced, and that nothing waits for them."""
+"""Notifications by NATS: what is announced, and that deliveries do not wait for them."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ STOP = KEY | {"stopTime": NOON + 60, "jobState": "completed"}
 
 
 class Bus:
-    """A broker that keeps messages; `gate` holds it up, `reasons` are its first answers.
+    """A broker that keeps messages; `gate` blocks it, `reasons` are its first answers.
 
-    `answered` counts them.
+    `answered` counts the answers.
     """
 
     def __init__(self, *reasons: Reason) -> None:
@@ -61,8 +61,8 @@ def functions(bus: Bus) -> list[str]:
     return [message.partition(" ")[0].partition("=")[2] for message in bus.messages]
 
 
-def test_what_is_accepted_is_announced(server: StubServer) -> None:
-    """Once for each; what is refused or was there before is not."""
+def test_accepted_requests_are_announced(server: StubServer) -> None:
+    """Each is announced once; a rejected or repeated request is not."""
     bus = Bus()
     notifier = Notifier(bus, clock_ns=lambda: 1)
     server.model.poison[8] = refusal(400, "no such project")
@@ -79,8 +79,8 @@ def test_what_is_accepted_is_announced(server: StubServer) -> None:
     assert ["start_job", "stop_job"] == functions(bus)
 
 
-def test_a_full_queue_delays_nobody(caplog: pytest.LogCaptureFixture) -> None:
-    """What does not fit is dropped, with one line for all."""
+def test_a_full_queue_delays_no_delivery(caplog: pytest.LogCaptureFixture) -> None:
+    """Further messages are dropped, with one line in the log for all."""
     bus = Bus()
     bus.gate.clear()
     notifier = Notifier(bus, clock_ns=lambda: 1)
@@ -89,15 +89,15 @@ def test_a_full_queue_delays_nobody(caplog: pytest.LogCaptureFixture) -> None:
     notifier.close()
     lost = [record for record in caplog.records if "notifications are being lost" in record.message]
     bus.gate.set()
-    for _ in range(MAX_QUEUED):  # the thread has something to log in this test, not in the next one
+    for _ in range(MAX_QUEUED):  # the thread logs during this test, not during the next one
         bus.answered.acquire(timeout=20)
     notifier.close()
 
     assert 1 == len(lost)
 
 
-def test_an_outage_of_the_broker_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
-    """And its end with the number of lost messages; nobody has to listen."""
+def test_an_outage_of_the_broker_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+    """Its end is logged with the number of lost messages; a missing subscriber is no outage."""
     caplog.set_level(logging.WARNING)
     bus = Bus(Reason.BROKER_AWAY, Reason.BROKER_AWAY, Reason.NO_SUBSCRIBER)
     notifier = Notifier(bus, clock_ns=lambda: 1)
@@ -110,7 +110,7 @@ def test_an_outage_of_the_broker_is_told_once(caplog: pytest.LogCaptureFixture) 
 
 
 def test_a_notifier_never_used_has_nothing_to_close() -> None:
-    """Closing is safe in any case."""
+    """Closing it is safe, and no thread is left."""
     before = set(threading.enumerate())
     Notifier(Bus()).close()
 

@@ -62,10 +62,10 @@ def secret(directory: Path, text: str, mode: int = 0o640) -> Path:
 
 
 @needs_broker
-def test_a_message_arrives_where_somebody_subscribes(
+def test_a_message_arrives_if_a_program_subscribes(
     tmp_path: Path, server: StubServer, made: list[Broker]
 ) -> None:
-    """The broker knows at once whether somebody does."""
+    """The broker answers at once whether there is a subscriber."""
     with NatsServer(tmp_path) as nats:
         broker = connect(made, nats.url)
         reasons = [broker.publish(PROBE).reason]
@@ -77,7 +77,7 @@ def test_a_message_arrives_where_somebody_subscribes(
 
 
 def test_the_last_ping_follows_the_message(made: list[Broker]) -> None:
-    """An answer to an earlier one says nothing about it."""
+    """The answer to an earlier PING does not confirm the message."""
     with closing(LineRecorder()) as broker:
         verdict = connect(made, broker.url).publish(PROBE)
         lines = [line.split()[0] for line in broker.lines]
@@ -89,7 +89,7 @@ def test_the_last_ping_follows_the_message(made: list[Broker]) -> None:
 
 @needs_broker
 def test_the_largest_message_passes(tmp_path: Path, server: StubServer, made: list[Broker]) -> None:
-    """One byte more is refused without being sent."""
+    """A message with one byte more is refused and not sent."""
     with NatsServer(tmp_path) as nats, Subscriber(nats.url, server):
         broker = connect(made, nats.url)
         verdicts = [broker.publish(b" " * (MAX_PAYLOAD + more)) for more in (0, 1)]
@@ -101,7 +101,7 @@ def test_the_largest_message_passes(tmp_path: Path, server: StubServer, made: li
     )
 
 
-def test_no_broker_is_away(made: list[Broker]) -> None:
+def test_without_any_broker_the_reason_is_broker_away(made: list[Broker]) -> None:
     """Every server of the list is tried."""
     first, second = free_port(), free_port()
     verdict = connect(made, *(f"nats://127.0.0.1:{each}" for each in (first, second))).publish(
@@ -115,7 +115,7 @@ def test_no_broker_is_away(made: list[Broker]) -> None:
 def test_another_broker_of_the_cluster_takes_over(
     tmp_path: Path, server: StubServer, made: list[Broker]
 ) -> None:
-    """After the first has died."""
+    """This happens after the first broker was killed."""
     with (
         NatsServer(tmp_path) as first,
         NatsServer(tmp_path) as second,
@@ -130,10 +130,10 @@ def test_another_broker_of_the_cluster_takes_over(
 
 
 @needs_broker
-def test_a_broker_that_dies_or_hangs_leaves_the_outcome_open(
+def test_a_broker_that_dies_or_hangs_leaves_the_outcome_unknown(
     tmp_path: Path, made: list[Broker]
 ) -> None:
-    """Whether a message arrived cannot be known; the next one finds a broker again."""
+    """The message may have arrived; the next one reconnects."""
     with NatsServer(tmp_path) as nats:
         broker = connect(made, nats.url, answer_seconds=0.2)
         broker.publish(PROBE)
@@ -163,7 +163,7 @@ def test_a_broker_that_dies_or_hangs_leaves_the_outcome_open(
 def test_a_user_needs_password_and_permissions(
     tmp_path: Path, made: list[Broker], user: str, password: str, reason: Reason
 ) -> None:
-    """A missing permission is heard of only beside the calls."""
+    """The NATS library reports a missing permission only to its error callback."""
     with NatsServer(tmp_path, USERS) as nats:
         path = secret(tmp_path, password)
         verdict = connect(made, nats.url, user=user, password_file=path).publish(PROBE)
@@ -172,7 +172,7 @@ def test_a_user_needs_password_and_permissions(
 
 
 def test_a_secret_that_others_can_read_is_not_used(tmp_path: Path, made: list[Broker]) -> None:
-    """As the token file; the secret is not named."""
+    """The rule is that of the token file; the message does not contain the secret."""
     path = secret(tmp_path, "hidden", 0o644)
     verdict = connect(made, "nats://127.0.0.1:9", user="u", password_file=path).publish(PROBE)
 
@@ -215,8 +215,8 @@ def test_signatures_are_those_of_the_standard() -> None:
         (user_seed(b"\x03" * 32), "A" + user_seed(b"\x03" * 32)[1:], "damaged"),
     ],
 )
-def test_a_damaged_creds_file_is_told(old: str, new: str, words: str) -> None:
-    """Without a word of its contents."""
+def test_a_damaged_creds_file_is_reported(old: str, new: str, words: str) -> None:
+    """The message contains nothing of the file."""
     creds, _ = creds_and_settings(SUBJECT)
     with pytest.raises(ValueError, match=words) as caught:
         parse_credentials(creds.replace(old, new))
@@ -225,8 +225,8 @@ def test_a_damaged_creds_file_is_told(old: str, new: str, words: str) -> None:
 
 
 @needs_broker
-def test_a_broker_must_be_whom_its_certificate_names(tmp_path: Path, made: list[Broker]) -> None:
-    """Verified with the configured authority; the broker verifies us, too."""
+def test_a_broker_must_match_its_certificate(tmp_path: Path, made: list[Broker]) -> None:
+    """The configured CA verifies the broker; the broker verifies the client's certificate, too."""
     command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2"
     where = [
         "-subj",
@@ -254,15 +254,15 @@ def test_a_broker_must_be_whom_its_certificate_names(tmp_path: Path, made: list[
     assert [good, bad, bad, good] == reasons
 
 
-def test_a_missing_authority_is_told(tmp_path: Path, made: list[Broker]) -> None:
-    """Before anything is connected to."""
+def test_a_missing_ca_file_is_reported(tmp_path: Path, made: list[Broker]) -> None:
+    """It is reported before any connection is opened."""
     broker = connect(made, "tls://127.0.0.1:9", ca_file=tmp_path / "none.pem")
 
     assert Reason.NATS_FILE is broker.publish(PROBE).reason
 
 
-def test_the_last_broker_is_tried_first(made: list[Broker]) -> None:
-    """The ones before it may be silent for seconds."""
+def test_the_last_used_broker_is_tried_first(made: list[Broker]) -> None:
+    """The brokers before it in the list may not answer for seconds."""
     port = free_port()
     with closing(LineRecorder(is_mute=True)) as second:
         broker = connect(made, f"nats://127.0.0.1:{port}", second.url, answer_seconds=0.01)

@@ -1,4 +1,4 @@
-"""What becomes of a run whose message by NATS has no effect, or a late one."""
+"""Reactions to NATS messages that have no effect, or a late one."""
 
 from __future__ import annotations
 
@@ -51,8 +51,8 @@ def test_a_published_start_waits_for_a_commit(commit: float, wait: int) -> None:
     assert (True, True) == (run.start_is_queued, run.start_is_published)
 
 
-def test_a_start_without_a_row_after_two_commits_is_rejected_without_a_word() -> None:
-    """It is tried again once an hour: what caused it may have been repaired."""
+def test_a_start_without_a_row_after_two_commits_was_silently_rejected() -> None:
+    """It is retried once an hour, because the cause may have been repaired."""
     runs = [published(RUN, RequestKind.START, times) for times in (2, 3, 4, 5)]
 
     assert ["published", "swallowed", "published", "swallowed"] == [reason(run) for run in runs]
@@ -62,8 +62,8 @@ def test_a_start_without_a_row_after_two_commits_is_rejected_without_a_word() ->
     assert "see cc-backend's log" in runs[1].last_error.hint
 
 
-def test_a_run_rejected_without_a_word_again_and_again_becomes_a_dead_letter() -> None:
-    """As one that alone fails."""
+def test_a_run_that_is_silently_rejected_too_often_becomes_a_dead_letter() -> None:
+    """The limit is similar to that of a run that fails while others are accepted."""
     run = published(RUN, RequestKind.START, MAX_PUBLISHED - 1)
 
     reaction = react(run, PUBLISHED, context(RequestKind.START))
@@ -72,7 +72,7 @@ def test_a_run_rejected_without_a_word_again_and_again_becomes_a_dead_letter() -
 
 
 def test_a_published_stop_is_repeated_with_growing_waits() -> None:
-    """The server may only be slow: its archiver holds up stops."""
+    """The server may be slow: its archiver delays stops."""
     runs = [published(STARTED, RequestKind.STOP, times) for times in range(1, 8)]
 
     waits = [run.not_before - NOW for run in runs]
@@ -81,15 +81,15 @@ def test_a_published_stop_is_repeated_with_growing_waits() -> None:
     assert not runs[0].start_is_published
 
 
-def test_a_stop_does_not_go_on_with_the_count_of_its_start() -> None:
-    """They are two messages."""
+def test_a_stop_does_not_continue_the_count_of_its_start() -> None:
+    """Start and stop are two messages, each with its own count."""
     run = published(replace(RUN, end=OVER), RequestKind.START, 2)
 
     assert 1 == published(replace(run, started=NOW), RequestKind.STOP).attempts
 
 
-def test_a_listed_run_forgets_its_attempts() -> None:
-    """The start is accepted as by REST."""
+def test_a_listed_run_resets_its_attempts() -> None:
+    """Its start counts as accepted, as by REST."""
     run = published(RUN, RequestKind.START, 2)
     run = react(run, ReplyVerdict(Reason.STORED_BEFORE), context(RequestKind.START)).run
 
@@ -97,7 +97,7 @@ def test_a_listed_run_forgets_its_attempts() -> None:
 
 
 def test_a_list_ends_the_wait_of_a_published_start() -> None:
-    """It is asked about as held stops are, and confirmed at once."""
+    """The start is queried like held stops, and is confirmed at once."""
     now = Moment(wall=float(NOW), steady=1000.0)
     made, hold = Schedule(180.0), StopRelease()
     entry = pending_run(published(RUN, RequestKind.START), Directory.TODO, now)
@@ -112,7 +112,7 @@ def test_a_list_ends_the_wait_of_a_published_start() -> None:
 
 
 def test_a_listed_start_that_fails_waits_as_any_other() -> None:
-    """It is not asked about again."""
+    """It is not queried again."""
     now = Moment(wall=float(NOW), steady=1000.0)
     made = Schedule()
     entry = pending_run(published(RUN, RequestKind.START), Directory.TODO, now)
@@ -123,6 +123,6 @@ def test_a_listed_start_that_fails_waits_as_any_other() -> None:
     assert ([], None) == (list(made.held_stops(now.steady)), made.take_next(1001.0, stops=False))
 
 
-def test_the_outcome_of_a_rejection_without_a_word_is_to_wait() -> None:
-    """An administrator has to look at the server."""
+def test_a_silent_rejection_is_retried_later() -> None:
+    """An administrator has to check the server."""
     assert (Outcome.CONFIRM, Outcome.LATER) == (Reason.PUBLISHED.outcome, Reason.SWALLOWED.outcome)

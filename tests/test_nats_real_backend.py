@@ -60,7 +60,7 @@ class RealSite:
             return dict(database.execute("SELECT job_id, duration FROM job"))
 
     def close(self) -> None:
-        """End all."""
+        """Close the client and stop the server."""
         self._session.close()
         self.real.stop()
 
@@ -98,7 +98,7 @@ def drain_by_nats(root: Path, server: RealSite, broker: NatsServer) -> DrainProc
 
 
 def put_ended(drain: DrainProcess, job_ids: range) -> None:
-    """Put short jobs into `todo/` that are over."""
+    """Put short jobs that have ended into `todo/`."""
     for job_id in job_ids:
         end = End(time=BEGAN + job_id % 6, state="COMPLETED", source=EndSource.CONTROLLER)
         run = run_of(job_id, BEGAN, end=end, monitoring_status=0)

@@ -1,4 +1,4 @@
-"""Events as the sweeper and `replay` write them: whole or not at all."""
+"""Events that sweeps and `replay` write: complete or not at all."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ NAME = "1-start-5-100-0-77"
 
 
 def events(layout: Layout) -> list[EventFile]:
-    """Return what waits."""
+    """Return the events in `new/`."""
     return [event for event in read_events(layout) if isinstance(event, EventFile)]
 
 
@@ -28,7 +28,7 @@ def put(layout: Layout, event: NewFile) -> str:
 
 
 def test_an_event_is_read_as_it_was_written(layout: Layout) -> None:
-    """Kind, id, times and extras."""
+    """Kind, id, times and extras are kept."""
     extras = {"monitoring_status": "0", "user": "anna"}
     name = put(layout, new_event(EventKind.CLOSE, 5, start=100, end=200, extras=extras))
     (found,) = events(layout)
@@ -43,20 +43,20 @@ def test_an_event_is_read_as_it_was_written(layout: Layout) -> None:
 
 
 def test_times_need_not_be_known() -> None:
-    """The drain asks Slurm for them."""
+    """The drain queries Slurm for missing times."""
     assert f"1-stop-5-0-0-{os.getpid()}" == new_event(EventKind.STOP, 5).name
 
 
 def test_nothing_is_left_in_tmp(layout: Layout) -> None:
-    """Neither after success nor when the name is taken."""
+    """This holds after success, and when the name exists already."""
     put(layout, new_event(EventKind.STOP, 5))
     put(layout, new_event(EventKind.STOP, 5))
 
     assert [] == list(layout.names(Directory.TMP))
 
 
-def test_a_waiting_event_stays_as_it_is(layout: Layout) -> None:
-    """It says the same already."""
+def test_a_pending_event_is_not_replaced(layout: Layout) -> None:
+    """An event with the same name has the same meaning."""
     first = put_event(layout, NAME, {"user": "anna"}, 100.0)
     second = put_event(layout, NAME, {}, 200.0)
 
@@ -64,32 +64,32 @@ def test_a_waiting_event_stays_as_it_is(layout: Layout) -> None:
 
 
 def test_an_event_is_as_private_as_a_run(layout: Layout) -> None:
-    """Mode 0640 at most."""
+    """Its mode is at most 0640."""
     put_event(layout, NAME, {}, None)
 
     assert 0 == (layout.root / "new" / NAME).stat().st_mode & 0o137
 
 
 @pytest.mark.parametrize("extras", [{"job name": "x"}, {"user": "a\nend"}, {"user": ""}])
-def test_extras_that_would_not_be_read_are_refused(layout: Layout, extras: dict[str, str]) -> None:
-    """Nothing is written."""
+def test_invalid_extras_are_refused(layout: Layout, extras: dict[str, str]) -> None:
+    """No file is written."""
     with pytest.raises(BadFileError, match="cannot contain"):
         put_event(layout, NAME, extras, None)
 
     assert [] == list(layout.names(Directory.NEW))
 
 
-def test_a_new_event_has_no_extras_that_would_not_be_read() -> None:
-    """No file is made of them."""
+def test_a_new_event_refuses_invalid_extras() -> None:
+    """The error comes before a file is written."""
     with pytest.raises(BadFileError, match="cannot contain"):
         new_event(EventKind.START, 5, extras={"job name": "x"})
 
 
 @pytest.mark.parametrize(("name", "error"), [("odd", BadFileError), ("2-x", NewerFormatError)])
-def test_a_name_that_is_no_event_is_refused(
+def test_an_invalid_event_name_is_refused(
     layout: Layout, name: str, error: type[Exception]
 ) -> None:
-    """Nothing is written."""
+    """No file is written."""
     with pytest.raises(error):
         put_event(layout, name, {}, None)
 

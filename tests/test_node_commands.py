@@ -1,4 +1,4 @@
-"""`cc-sweep nodes`, and what `status` and `check` say of node states."""
+"""`cc-sweep nodes`, and what `status` and `check` say about node states."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def reports(site: SweepSite) -> list[dict[str, Any]]:
 
 
 def test_all_nodes_are_reported(site: SweepSite) -> None:
-    """In one request; the result is left for `status` and `check`."""
+    """They go in one request; the result is stored for `status` and `check`."""
     said = site.sweep("nodes")
 
     assert (0, "reported 20 nodes: ") == (said.code, said.out[:19])
@@ -60,7 +60,7 @@ def test_all_nodes_are_reported(site: SweepSite) -> None:
 
 
 def test_the_result_can_be_read_by_scripts(site: SweepSite) -> None:
-    """Nodes by state and by reason."""
+    """The JSON has the nodes by state and by reason."""
     (site.root / "nodes.txt").write_bytes(node_situations()["24.11/start"]["scontrol-do.txt"])
     found = json.loads(site.sweep("nodes", "--json").out)
 
@@ -68,8 +68,8 @@ def test_the_result_can_be_read_by_scripts(site: SweepSite) -> None:
     assert sum(each is not None for each in expected) == sum(found["states"].values())
 
 
-def test_left_out_nodes_are_counted(site: SweepSite) -> None:
-    """The plan names them."""
+def test_excluded_nodes_are_counted(site: SweepSite) -> None:
+    """The plan lists their names."""
     site.document["ignoreHosts"] = "^n2cn00[12]$"
     site.write()
 
@@ -93,7 +93,7 @@ def test_a_plan_sends_nothing(site: SweepSite) -> None:
 
 
 def test_a_plan_can_be_read_by_scripts(site: SweepSite) -> None:
-    """One object a node."""
+    """The JSON has one object for each node."""
     found = json.loads(site.sweep("nodes", "--plan", "--json").out)
 
     assert {"cluster": "lab", "host": "n2cn001", "state": "mixed", "cpus": 8} == {
@@ -102,8 +102,8 @@ def test_a_plan_can_be_read_by_scripts(site: SweepSite) -> None:
     assert ({}, 0) == (found["left_out"], found["unreadable"])
 
 
-def test_an_apply_leaves_the_jobs_of_each_node(site: SweepSite) -> None:
-    """A later round counts them without asking Slurm again; off, nothing is kept."""
+def test_an_apply_stores_the_jobs_of_each_node(site: SweepSite) -> None:
+    """A later round need not query Slurm; if node states are off, nothing is stored."""
     (site.root / "squeue.txt").write_bytes(node_situations()["24.11/busy"]["squeue.txt"])
     site.sweep("apply", "--wait", 0)
     assert {"n2cn001": 2, "n2cn002": 1} == {
@@ -120,7 +120,7 @@ def test_an_apply_leaves_the_jobs_of_each_node(site: SweepSite) -> None:
 
 
 def test_old_counts_of_jobs_are_not_used(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """Two minutes later they say nothing; what cannot be written is a warning."""
+    """They expire after two minutes; a file that cannot be written is a warning."""
     write_node_jobs(tmp_path, NOW, {"n1": 1})
 
     assert {"n1": 1} == read_node_jobs(tmp_path, NOW + JOBS_SECONDS)
@@ -131,7 +131,7 @@ def test_old_counts_of_jobs_are_not_used(tmp_path: Path, caplog: pytest.LogCaptu
 
 @pytest.mark.parametrize("words", [["nodes"], ["nodes", "--plan"]])
 def test_a_slurm_that_fails_is_an_error(site: SweepSite, words: list[str]) -> None:
-    """Nothing is sent."""
+    """No report is sent."""
     (site.root / "nodes.txt").write_text("NodeName=n1 cut")
     said = site.sweep(*words)
 
@@ -139,8 +139,8 @@ def test_a_slurm_that_fails_is_an_error(site: SweepSite, words: list[str]) -> No
     assert "node states are not reported: Slurm did not answer" in said.err
 
 
-def test_a_server_that_is_away_is_an_error(site: SweepSite) -> None:
-    """Slurm is not asked."""
+def test_a_server_that_does_not_answer_is_an_error(site: SweepSite) -> None:
+    """Slurm is not queried."""
     site.server.close()
     said = site.sweep("nodes")
 
@@ -148,8 +148,8 @@ def test_a_server_that_is_away_is_an_error(site: SweepSite) -> None:
     assert "cc-backend does not answer" in said.err
 
 
-def test_an_older_server_is_named(site: SweepSite) -> None:
-    """With the version that is needed."""
+def test_an_older_server_is_an_error(site: SweepSite) -> None:
+    """The message names its version and the version that is needed."""
     site.server.model = Model(version="1.4.4")
     said = site.sweep("nodes")
 
@@ -166,7 +166,7 @@ def lines(last: NodeRound | None, interval: float = 300) -> list[str]:
 
 
 def test_status_shows_the_last_round(monkeypatch: pytest.MonkeyPatch) -> None:
-    """States, what was left out, and failures since then."""
+    """It shows states, excluded nodes, and failures since then."""
     monkeypatch.setenv("TZ", "UTC")
     time.tzset()
     last = NodeRound(
@@ -185,8 +185,8 @@ def test_status_shows_the_last_round(monkeypatch: pytest.MonkeyPatch) -> None:
     ] == list(node_lines(last, NOW, 300))
 
 
-def test_status_shows_why_there_are_none() -> None:
-    """Off, an old server, or no round yet."""
+def test_status_shows_why_there_are_no_node_states() -> None:
+    """Node states are off, the server is too old, or there was no round yet."""
     old = NodeRound(tried=NOW, unsupported="1.4.4", problem="cc-backend 1.4.4 takes no node states")
 
     assert ["node states are not reported"] == lines(None, 0)
@@ -197,7 +197,7 @@ def test_status_shows_why_there_are_none() -> None:
 
 
 def test_status_has_the_round_as_json(tmp_path: Path) -> None:
-    """Without the names of the hosts."""
+    """The names of the hosts are omitted."""
     site = CommandSite(tmp_path)
     assert None is json.loads(site.call("status", "--json").out)["nodes"]
     (site.state / "nodes.json").write_text('{"tried": 5, "states": {"idle": 1}}')
@@ -230,15 +230,15 @@ def accepted(age: float, count: int = 2, **fields: Any) -> NodeRound:
     )
 
 
-def test_a_recent_round_is_well() -> None:
-    """Up to five intervals; ignored hosts are meant to be left out."""
+def test_a_recent_round_is_ok() -> None:
+    """It may be five intervals old; ignored hosts are excluded on purpose."""
     last = accepted(1500, left_out={"ignored": 3, "future": 1})
 
     assert [(CheckStatus.OK, "2 nodes, reported 25m 00s ago")] == checked(last)
 
 
 def test_an_old_round_is_a_warning() -> None:
-    """cc-backend shows the old states as if they were new."""
+    """cc-backend shows the old states as if they were current."""
     last = accepted(1501, problem="Slurm did not answer")
 
     assert [
@@ -247,8 +247,8 @@ def test_an_old_round_is_a_warning() -> None:
     assert [(CheckStatus.WARNING, "were last reported 25m 01s ago")] == checked(accepted(1501))
 
 
-def test_left_out_nodes_are_a_warning() -> None:
-    """The hint says which commands name them."""
+def test_unknown_nodes_are_a_warning() -> None:
+    """The hint names the commands that list them."""
     last = accepted(10, left_out={"unknown": 2})
 
     assert [(CheckStatus.WARNING, "left out: 2 unknown to cc-backend")] == checked(last)
@@ -262,7 +262,7 @@ def test_very_many_nodes_are_a_warning() -> None:
 
 
 def test_a_drain_that_never_reported_is_a_warning() -> None:
-    """Once it is old enough, and only where the server takes node states."""
+    """It must have run long enough, and the server must accept node states."""
     text = "have never been reported"
 
     assert [(CheckStatus.WARNING, text)] == checked(None, drain())
@@ -273,7 +273,7 @@ def test_a_drain_that_never_reported_is_a_warning() -> None:
     assert [] == checked(None)
 
 
-def test_nothing_is_checked_where_there_is_nothing() -> None:
-    """Off, or an old server."""
+def test_nothing_is_checked_without_node_states() -> None:
+    """They are off, or the server is too old."""
     assert [] == checked(accepted(9999), interval=0)
     assert [] == checked(NodeRound(tried=NOW, unsupported="1.4.4", problem="old"), drain())

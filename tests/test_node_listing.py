@@ -1,4 +1,4 @@
-"""What `scontrol -a -d -o show node` prints, of every release, becomes one record a node."""
+"""Parsing `scontrol -a -d -o show node` of every release: one record for each node."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def failure(text: bytes) -> FailureReason:
 
 @pytest.mark.parametrize("situation", sorted(node_situations()))
 def test_every_recorded_node_has_its_state_and_its_numbers(situation: str) -> None:
-    """As written by hand; of forged records at most nothing is taken."""
+    """The expected values are written by hand; a forged record can only cause an omission."""
     files, expected = node_situations()[situation], expected_nodes(situation)
     jobs = parse_queue_snapshot(files["squeue.txt"]).jobs_by_node()
     found = {}
@@ -71,8 +71,8 @@ def test_every_release_prints_the_same_fields_in_the_same_order(series: str) -> 
     assert {("cpu", "low"), ("gpu",)} == {node.partitions for node in nodes}
 
 
-def test_a_record_is_read_behind_the_operating_system_and_before_free_text() -> None:
-    """What stands in the kernel's name or in a comment is no field."""
+def test_the_operating_system_and_free_text_are_not_parsed() -> None:
+    """A text in the kernel's name or in a comment is not a field."""
     end = " Reason=State=DOWN ThreadsPerCore=2 Comment=x"
 
     assert (
@@ -88,7 +88,7 @@ def test_a_record_is_read_behind_the_operating_system_and_before_free_text() -> 
 
 
 def test_a_node_may_be_in_no_partition() -> None:
-    """One made by `scontrol create` is in none."""
+    """A node that `scontrol create` made is in none."""
     assert () == read_listing(line(partitions="")).nodes[0].partitions
 
 
@@ -107,7 +107,7 @@ def test_a_node_may_be_in_no_partition() -> None:
     ],
 )
 def test_only_gpus_in_use_are_counted(used: str, count: int) -> None:
-    """Of all types; shares are no devices."""
+    """GPUs of all types count; shards and other resources do not."""
     assert count == read_listing(line(used=f"GresUsed={used} ")).nodes[0].gpus
 
 
@@ -125,7 +125,7 @@ def test_only_gpus_in_use_are_counted(used: str, count: int) -> None:
     ],
 )  # fmt: skip
 def test_states_are_words_and_old_suffixes(text: str, words: set[str]) -> None:
-    """Base state, flags joined by +, and the characters of older releases."""
+    """The text has a base state, flags joined by +, and suffix characters of older releases."""
     assert words == state_words(text)
 
 
@@ -137,15 +137,15 @@ def test_a_name_that_occurs_twice_is_not_used() -> None:
 
 
 def test_lines_of_other_kinds_are_no_records() -> None:
-    """The rest of a comment with line feeds, in whatever encoding."""
+    """A comment with line feeds causes such lines, in any encoding."""
     text = line("n1", end=" Comment=caf\xe9").decode().encode("latin-1")
     listing = read_listing(text + b"second line \xff State=DOWN\n\n")
 
     assert (1, 0) == (len(listing.nodes), listing.bad_lines)
 
 
-def test_a_few_records_that_cannot_be_read_are_left_out_and_counted() -> None:
-    """The others are right nevertheless."""
+def test_a_few_records_that_cannot_be_read_are_omitted_and_counted() -> None:
+    """The other records are used."""
     listing = read_listing(line("n1") + b"NodeName=n2 what is this\n")
 
     assert (1, 1) == (len(listing.nodes), listing.bad_lines)
@@ -166,15 +166,13 @@ def test_a_few_records_that_cannot_be_read_are_left_out_and_counted() -> None:
         ),
     ],
 )
-def test_an_answer_that_is_not_whole_or_of_another_form_is_refused(
-    text: bytes, reason: FailureReason
-) -> None:
-    """Nothing is reported then: a silent controller says nothing about its nodes."""
+def test_an_incomplete_or_malformed_answer_is_refused(text: bytes, reason: FailureReason) -> None:
+    """No node state is reported then."""
     assert reason is failure(text)
 
 
 def test_up_to_one_percent_of_the_records_may_be_bad() -> None:
-    """Of many nodes more than two."""
+    """If there are many nodes, more than two bad records are accepted."""
     text = b"".join(line(f"n{i}") for i in range(297)) + b"NodeName=x y\n" * 3
 
     assert 3 == read_listing(text).bad_lines
@@ -188,13 +186,13 @@ def test_the_size_of_the_pieces_does_not_matter() -> None:
 
 
 def test_an_unused_reader_has_no_listing() -> None:
-    """A command that printed nothing."""
+    """This is the case of a command that printed nothing."""
     with pytest.raises(SlurmError, match="no node in its output"):
         NodeListingReader().finish()
 
 
 def test_jobs_are_counted_by_node() -> None:
-    """Running and suspended ones; a node list that cannot be read counts nowhere."""
+    """Running and suspended jobs count; a job with an unreadable node list does not."""
     rows = [(1, "RUNNING", "n[1-2]"), (2, "SUSPENDED", "n2"), (3, "COMPLETING", "n1")]
     rows += [(4, "RUNNING", "n[1"), (5, "CONFIGURING", "n1")]
     text = "".join(f"{i}|{i}|N/A|{state}|9|9|9|1|p|u|a|{nodes}\n" for i, state, nodes in rows)

@@ -1,4 +1,4 @@
-"""Which nodes are reported to which cluster, and which are left out, with the reason."""
+"""Which nodes are reported to which cluster, and which are excluded, with the reason."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def hosts(found: NodeReport) -> dict[str, list[str]]:
 
 
 def test_a_node_is_reported_with_its_numbers() -> None:
-    """CPUs and memory as Slurm counts them, jobs as a sweep has seen them."""
+    """CPUs and memory are Slurm's counts; the jobs are those of the last sweep."""
     found = report(node("n1", "MIXED", cpus=4, memory_mb=500, gpus=1), jobs={"n1": 2})
 
     assert {
@@ -64,7 +64,7 @@ def test_a_node_is_reported_with_its_numbers() -> None:
 
 
 def test_a_job_on_an_idle_node_makes_it_mixed() -> None:
-    """If it is known; else the node is idle with no jobs."""
+    """If no jobs are known, the node is idle."""
     words = [
         report(node("n1"), jobs=jobs).clusters["lab"][0].condition for jobs in (None, {}, {"n1": 1})
     ]
@@ -72,8 +72,8 @@ def test_a_job_on_an_idle_node_makes_it_mixed() -> None:
     assert ["idle", "idle", "mixed"] == words
 
 
-def test_ignored_hosts_and_future_nodes_are_left_out() -> None:
-    """The pattern sees Slurm's name."""
+def test_ignored_hosts_and_future_nodes_are_excluded() -> None:
+    """The pattern is compared with Slurm's node name."""
     filters = JobFilters(ignore_hosts=re.compile("^n2"))
     found = report(node("n1"), node("n2"), node("n3", "FUTURE"), filters=filters)
 
@@ -82,22 +82,22 @@ def test_ignored_hosts_and_future_nodes_are_left_out() -> None:
 
 
 def test_a_host_has_its_name_at_cc_backend() -> None:
-    """The short one, or that of host_map."""
+    """That is the short host name, or the name of host_map."""
     site = {"hosts": ((re.compile("^x"), "n"),)}
 
     assert {"lab": ["n1", "n2"]} == hosts(report(node("n1.site.org"), node("x2"), site=site))
 
 
-def test_two_nodes_of_one_name_are_both_left_out() -> None:
-    """cc-backend would keep either of the two states."""
+def test_two_nodes_with_one_host_name_are_both_excluded() -> None:
+    """cc-backend would keep only one of the two states."""
     found = report(node("n1.a"), node("n1.b"), node("n2"))
 
     assert {"lab": ["n2"]} == hosts(found)
     assert {LeftOut.SAME_NAME: ("n1.a", "n1.b")} == found.left_out
 
 
-def test_hosts_that_cc_backend_does_not_list_are_left_out() -> None:
-    """It would log an error for each; those of a list `*` it never stores."""
+def test_hosts_that_cc_backend_does_not_list_are_excluded() -> None:
+    """It would log an error for each; it never stores hosts of a node list `*`."""
     lists = (cluster("lab", "n1", "m[1-2]"), cluster("wild", "*"))
     site = {"partition_clusters": {"w": "wild"}}
     nodes = (node("m2"), node("m3"), node("x", partitions="w"))
@@ -108,12 +108,12 @@ def test_hosts_that_cc_backend_does_not_list_are_left_out() -> None:
 
 
 def test_no_host_of_an_unknown_cluster_is_reported() -> None:
-    """Its name at cc-backend is another."""
+    """The cluster has another name at cc-backend."""
     assert {"unknown": 1} == report(node("n1"), clusters=()).left_out_counts()
 
 
 def test_a_node_goes_to_every_cluster_of_its_partitions() -> None:
-    """To the main one without partition, too; of several cc-backend's lists decide."""
+    """A node without a partition goes to the main cluster; cc-backend's node lists decide."""
     site = {"partition_clusters": {"gpu": "fat", "big": "huge"}}
     lists = (cluster("lab", "n[1-4]"), cluster("fat", "n[2-3]", "n5"))
     nodes = (
@@ -129,15 +129,15 @@ def test_a_node_goes_to_every_cluster_of_its_partitions() -> None:
     assert {LeftOut.UNKNOWN: ("n4",)} == found.left_out
 
 
-def test_clusters_that_the_filters_exclude_get_nothing() -> None:
-    """As they get no jobs."""
+def test_clusters_that_the_filters_exclude_get_no_report() -> None:
+    """They get no jobs either."""
     filters = JobFilters(clusters=NameFilter(deny=frozenset({"lab"})))
 
     assert {LeftOut.IGNORED: ("n1",)} == report(node("n1"), filters=filters).left_out
 
 
 def test_a_host_that_slurm_no_longer_has_is_reported_once_more_as_unknown() -> None:
-    """Else cc-backend would show its last state for ever."""
+    """Otherwise cc-backend would show its last state forever."""
     before = {"lab": ("n1", "n2", "m1"), "gone": ("n7",)}
     found = report(node("n1", cpus=1), sent_before=before)
 
@@ -152,7 +152,7 @@ TWO: dict[str, Any] = {
 
 
 def test_the_last_hosts_of_a_cluster_are_reported_once_more_as_unknown() -> None:
-    """Also where no node of the cluster is left in Slurm."""
+    """This is so even if Slurm has no node of the cluster left."""
     first = report(node("n1"), node("g1", partitions="gpu"), **TWO)
     second = report(node("n1"), sent_before=first.hosts, **TWO)
     third = report(node("n1"), sent_before=second.hosts, **TWO)
@@ -163,8 +163,8 @@ def test_the_last_hosts_of_a_cluster_are_reported_once_more_as_unknown() -> None
     assert {"lab": ["n1"]} == hosts(third)
 
 
-def test_the_last_hosts_of_a_cluster_are_remembered_while_they_are_doubtful() -> None:
-    """No request without a node is sent for them."""
+def test_the_last_hosts_of_a_cluster_are_kept_while_a_record_is_unreadable() -> None:
+    """No request without a node is sent for the cluster."""
     before = {"fat": ("g1",)}
     found = report(node("n1"), listing={"bad_lines": 1}, sent_before=before, **TWO)
 
@@ -173,15 +173,15 @@ def test_the_last_hosts_of_a_cluster_are_remembered_while_they_are_doubtful() ->
 
 
 def test_the_last_hosts_of_an_excluded_cluster_are_not_reported() -> None:
-    """The filters count for hosts that are gone as well."""
+    """The filters apply to removed hosts as well."""
     filters = JobFilters(clusters=NameFilter(deny=frozenset({"fat"})))
     found = report(node("n1"), sent_before={"fat": ("g1",)}, filters=filters, **TWO)
 
     assert {"lab": ["n1"]} == hosts(found)
 
 
-def test_a_host_whose_record_is_doubtful_is_not_missing() -> None:
-    """Nothing is said about it: not in the answer twice, not of a name that two have."""
+def test_a_host_with_an_ambiguous_record_is_not_missing() -> None:
+    """It is not reported: its record occurs twice, or two nodes have its name."""
     nodes = (node("n1"), node("n3.a"), node("n3.b"))
     found = report(*nodes, listing={"duplicates": ("n2",)}, sent_before={"lab": ("n1", "n2", "n3")})
 
@@ -191,7 +191,7 @@ def test_a_host_whose_record_is_doubtful_is_not_missing() -> None:
 
 
 def test_nothing_is_missing_while_a_record_cannot_be_read() -> None:
-    """It may be that of the host."""
+    """The unreadable record may be that of the host."""
     found = report(node("n1"), listing={"bad_lines": 1}, sent_before={"lab": ("n1", "n2")})
 
     assert {"lab": ["n1"]} == hosts(found)

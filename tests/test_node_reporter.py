@@ -1,4 +1,4 @@
-"""One round of node states: what is asked, sent and kept, and what a failure leaves."""
+"""One round of node states: queries, requests, the stored result, and failures."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ TWO = (("primary", "ctl", False), ("backup", "other-host", True))
 
 @dataclass
 class Nodes:
-    """A Slurm that knows its nodes; `silent`: it does not answer."""
+    """A Slurm that lists its nodes; with `silent` it does not answer."""
 
     records: list[NodeRecord] = field(default_factory=list)
     machines: tuple[tuple[str, str, bool], ...] = ONE
@@ -51,12 +51,12 @@ class Nodes:
 
 
 class Faulty(Model):
-    """A server that answers node states in another way."""
+    """A server that answers node states with `wrong`, if that is set."""
 
     wrong: Answer | None = None
 
     def respond(self, request: Request) -> Answer:
-        """Answer."""
+        """Return `wrong` for a report of node states, else the usual answer."""
         if self.wrong is not None and request.path == "/api/nodestate/":
             return self.wrong
         return super().respond(request)
@@ -91,7 +91,7 @@ class Site:
         )
 
     def put(self, *names: str, words: str = "IDLE", partition: str = "main") -> None:
-        """Let Slurm have some nodes more."""
+        """Add some nodes to Slurm."""
         found = frozenset(words.split("+"))
         self.slurm.records += [
             NodeRecord(name=name, words=found, partitions=(partition,)) for name in names
@@ -138,7 +138,7 @@ def test_all_nodes_go_in_one_request(site: Site) -> None:
 
 
 def test_each_cluster_gets_a_request_of_its_own(site: Site) -> None:
-    """By the partitions of the nodes."""
+    """The partitions of the nodes decide which cluster that is."""
     site.partitions = {"gpu": "fat"}
     site.put("n1")
     site.put("g1", partition="gpu")
@@ -148,8 +148,8 @@ def test_each_cluster_gets_a_request_of_its_own(site: Site) -> None:
     assert {"lab": ("n1",), "fat": ("g1",)} == found.hosts
 
 
-def test_the_clusters_are_asked_for_once_an_hour(site: Site) -> None:
-    """Slurm's nodes each time, by one process."""
+def test_the_clusters_are_requested_once_an_hour(site: Site) -> None:
+    """Slurm's nodes are queried in every round, by one process."""
     site.put("n1")
     for site.steady in (0.0, 300.0, CLUSTERS_SECONDS - 1, CLUSTERS_SECONDS):
         site.reporter.run(NodeRound())
@@ -157,8 +157,8 @@ def test_the_clusters_are_asked_for_once_an_hour(site: Site) -> None:
     assert (2, 4) == (len(site.calls("/api/clusters/")), site.slurm.asked)
 
 
-def test_a_host_that_is_gone_is_reported_once_more(site: Site) -> None:
-    """The next round has forgotten it."""
+def test_a_removed_host_is_reported_once_more(site: Site) -> None:
+    """The next round no longer has it."""
     site.put("n1")
     first = site.reporter.run(NodeRound(hosts={"lab": ("n1", "n4")}))
     site.reporter.run(first)
@@ -170,8 +170,8 @@ def test_a_host_that_is_gone_is_reported_once_more(site: Site) -> None:
     assert {"lab": ("n1",)} == second.hosts
 
 
-def test_a_silent_slurm_sends_nothing(site: Site) -> None:
-    """The result keeps what was last sent and says what is wrong."""
+def test_nothing_is_sent_if_slurm_does_not_answer(site: Site) -> None:
+    """The result keeps the last states and names the problem."""
     site.slurm.silent = True
     before = NodeRound(tried=700.0, accepted=700.0, states={"idle": 1}, failures=1)
     found = site.reporter.run(before)
@@ -201,7 +201,7 @@ def test_no_node_to_report_is_a_failure(site: Site) -> None:
         (Answer(503, "", ""), "not ready", False),
     ],
 )
-def test_a_refused_report_is_shown(
+def test_a_refused_report_is_a_problem_of_the_round(
     site: Site,
     answer: Answer,
     words: str,
@@ -218,23 +218,23 @@ def test_a_refused_report_is_shown(
 
 
 @pytest.mark.parametrize("site", ["1.4.4"], indirect=True)
-def test_an_older_server_is_not_asked(site: Site) -> None:
-    """It is no failure; Slurm is not asked either."""
+def test_nothing_is_sent_to_an_older_server(site: Site) -> None:
+    """This is no failure; Slurm is not queried either."""
     found = site.reporter.run(NodeRound(failures=3))
 
     assert ("1.4.4", 0, [], 0) == (found.unsupported, found.failures, site.sent(), site.slurm.asked)
 
 
 def test_a_server_that_turns_out_to_be_older_is_unsupported(site: Site) -> None:
-    """Its version was not known."""
+    """It answers a report with 404."""
     site.put("n1")
     site.model.wrong = Answer(404, "404 page not found\n", "text/plain")
 
     assert "does not accept node states" in site.reporter.run(NodeRound()).problem
 
 
-def test_clusters_that_cannot_be_read_send_nothing(site: Site) -> None:
-    """Nobody knows which hosts cc-backend has."""
+def test_nothing_is_sent_if_the_clusters_cannot_be_read(site: Site) -> None:
+    """Without them the hosts of cc-backend are unknown."""
     site.put("n1")
     site.server.close()
 
@@ -242,7 +242,7 @@ def test_clusters_that_cannot_be_read_send_nothing(site: Site) -> None:
 
 
 def test_only_the_active_controller_reports(site: Site) -> None:
-    """Another installation, on its host, does."""
+    """The installation on the host of the active controller reports the nodes."""
     site.put("n1")
     site.slurm.machines = TWO
 
@@ -252,16 +252,16 @@ def test_only_the_active_controller_reports(site: Site) -> None:
     assert [] == site.sent()
 
 
-def test_of_two_controllers_the_active_one_reports(site: Site) -> None:
-    """No other is up."""
+def test_a_controller_reports_if_no_other_one_is_up(site: Site) -> None:
+    """The other controller of this cluster is down."""
     site.put("n1")
     site.slurm.machines = (("primary", "ctl", False), ("backup", "other-host", False))
 
     assert "" == site.reporter.run(NodeRound()).problem
 
 
-def test_an_error_of_our_own_ends_the_round_alone(site: Site) -> None:
-    """The worker goes on; the next round comes after an hour."""
+def test_an_internal_error_ends_only_the_round(site: Site) -> None:
+    """The worker continues; the next round comes after an hour."""
     site.slurm.machines = None  # type: ignore[assignment]  # makes our code fail
     found = site.reporter.run(NodeRound())
 
@@ -271,8 +271,8 @@ def test_an_error_of_our_own_ends_the_round_alone(site: Site) -> None:
     )
 
 
-def test_what_is_left_out_is_named_once(site: Site, caplog: pytest.LogCaptureFixture) -> None:
-    """Five names, and words of Slurm that are not known."""
+def test_excluded_nodes_are_logged_once(site: Site, caplog: pytest.LogCaptureFixture) -> None:
+    """The log has at most five names, and the state words that are unknown."""
     site.put("n1", words="IDLE+NEW_FLAG")
     site.put(*(f"x{i}" for i in range(7)))
     site.put("n2", words="FUTURE")
@@ -286,8 +286,8 @@ def test_what_is_left_out_is_named_once(site: Site, caplog: pytest.LogCaptureFix
     ] == caplog.messages
 
 
-def test_a_look_sends_nothing(site: Site) -> None:
-    """It raises what a round would keep."""
+def test_look_sends_nothing(site: Site) -> None:
+    """It raises the error that a round would store."""
     site.put("n1")
 
     assert ["lab"] == list(site.reporter.look(NodeRound()).clusters)

@@ -19,17 +19,17 @@ INTERVAL = 300.0
 
 
 class HangingWorker(Worker[Any, Any]):
-    """Answers nothing until `release`."""
+    """A worker that answers only after `release`."""
 
     asked: Any = None
 
     def ask(self, question: Any) -> None:
-        """Keep the question."""
+        """Keep the query."""
         self.outstanding += 1
         self.asked = question
 
     def release(self) -> None:
-        """Answer it."""
+        """Answer the kept query."""
         self.put_answer(self.asked, self.work(self.asked))
 
 
@@ -79,7 +79,7 @@ def good(**fields: Any) -> NodeRound:
 
 
 def test_rounds_begin_after_some_seconds_and_repeat(world: NodesWorld) -> None:
-    """The first one with a jitter, so that two controllers do not call together."""
+    """The first one has a jitter, so that two controllers do not send at the same time."""
     world.reporter.result = good()
     world.pass_time(700)
 
@@ -87,7 +87,7 @@ def test_rounds_begin_after_some_seconds_and_repeat(world: NodesWorld) -> None:
 
 
 def test_without_a_reporter_there_are_no_rounds(tmp_path: Path) -> None:
-    """No worker, no file."""
+    """There is no worker and no state file."""
     world = World(tmp_path)
     world.run(2)
 
@@ -96,7 +96,7 @@ def test_without_a_reporter_there_are_no_rounds(tmp_path: Path) -> None:
 
 
 def test_a_round_keeps_its_result_for_the_next_one(world: NodesWorld) -> None:
-    """And for `status`, in the state directory."""
+    """The result is stored in the state directory, also for `status`."""
     world.reporter.result = good(hosts={"lab": ("n1",)}, left_out={"unknown": 1}, seconds=0.5)
     world.pass_time(320)
 
@@ -106,8 +106,8 @@ def test_a_round_keeps_its_result_for_the_next_one(world: NodesWorld) -> None:
     assert replace(world.reporter.result, tried=world.began + 315) == read_node_round(world.state)
 
 
-def test_after_a_restart_the_interval_goes_on(world: NodesWorld) -> None:
-    """The states of the nodes are not sent more often because of restarts."""
+def test_after_a_restart_the_interval_continues(world: NodesWorld) -> None:
+    """Restarts do not cause more reports."""
     world.reporter.result = good()
     world.pass_time(100)
     world.boot()
@@ -117,7 +117,7 @@ def test_after_a_restart_the_interval_goes_on(world: NodesWorld) -> None:
 
 
 def test_a_round_waits_while_a_job_is_due(world: NodesWorld) -> None:
-    """For one interval at most: a request that hangs is no reason for states of yesterday."""
+    """It waits one interval at most: a request that hangs must not block node states."""
     world.delivery.workers.starts.workers[0].outstanding += 1
     world.pass_time(600)
 
@@ -137,7 +137,7 @@ def test_a_round_waits_while_cc_backend_is_down(world: NodesWorld) -> None:
 
 
 def test_a_round_that_hangs_delays_no_job_and_no_other_round_begins(tmp_path: Path) -> None:
-    """Its worker is its own."""
+    """Node states have a worker of their own."""
     world = NodesWorld(tmp_path)
     answers: Any = world.parts.answers
     worker = HangingWorker("nodes", world.reporter.run, answers, clock=lambda: 0.0)
@@ -153,8 +153,8 @@ def test_a_round_that_hangs_delays_no_job_and_no_other_round_begins(tmp_path: Pa
     worker.release()
 
 
-def test_a_request_that_cc_backend_cannot_read_pauses_for_an_hour(world: NodesWorld) -> None:
-    """It is an error of ours: the next one would be the same."""
+def test_a_request_that_cc_backend_rejects_pauses_rounds_for_an_hour(world: NodesWorld) -> None:
+    """It is an error of this program: the next request would be the same."""
     world.reporter.result = NodeRound(problem="refused", is_refused=True)
     world.pass_time(3700, 5.0)
 
@@ -164,7 +164,7 @@ def test_a_request_that_cc_backend_cannot_read_pauses_for_an_hour(world: NodesWo
 def test_failures_are_logged_when_they_begin_and_end(
     world: NodesWorld, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """And an old server once."""
+    """A server that is too old is logged once."""
     results = [good(), good(), NodeRound(problem="silent"), NodeRound(problem="silent"), good()]
     with caplog.at_level(logging.INFO, logger="spool.drain.node_rounds"):
         for world.reporter.result in [*results, NodeRound(problem="too old", unsupported="1.4.4")]:
@@ -178,18 +178,18 @@ def test_failures_are_logged_when_they_begin_and_end(
     ] == [(record.levelname, record.message) for record in caplog.records]
 
 
-def test_a_state_that_cannot_be_written_stops_nothing(
+def test_a_result_that_cannot_be_written_is_a_warning(
     world: NodesWorld, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """It is a warning."""
+    """The drain continues."""
     (world.state / ".nodes.json.tmp").mkdir()
     world.pass_time(20)
 
     assert "the result of the node report cannot be written" in caplog.text
 
 
-def test_a_worker_closed_before_its_round_says_nothing(world: NodesWorld) -> None:
-    """The drain ends."""
+def test_a_worker_closed_before_its_round_stores_nothing(world: NodesWorld) -> None:
+    """This is the case when the drain ends."""
     world.parts.nodes.take(None, world.moment)
 
     assert None is read_node_round(world.state)
@@ -206,10 +206,10 @@ def test_a_worker_closed_before_its_round_says_nothing(world: NodesWorld) -> Non
         ),
     ],
 )
-def test_a_damaged_state_is_the_one_before_the_first_round(
+def test_damaged_values_of_the_state_are_replaced_by_defaults(
     tmp_path: Path, document: dict[str, Any], expected: NodeRound | None
 ) -> None:
-    """Value by value."""
+    """Other values of the state are kept."""
     (tmp_path / "nodes.json").write_text(json.dumps(document))
 
     assert expected == read_node_round(tmp_path)

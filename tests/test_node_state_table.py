@@ -67,11 +67,11 @@ TABLE: tuple[tuple[Rule, str | None], ...] = (
     (lambda _base, flags, _jobs: "BLOCKED" in flags, "reserved"),
     (lambda _base, _flags, _jobs: True, "idle"),
 )
-"""The mapping, line by line: the first one that applies."""
+"""The mapping, rule by rule: the first rule that applies decides."""
 
 
 def wanted(base: str, flags: set[str], *, has_jobs: bool) -> str | None:
-    """Return the word of the first line that applies."""
+    """Return the word of the first rule that applies."""
     return next(word for rule, word in TABLE if rule(base, flags, has_jobs))
 
 
@@ -89,14 +89,14 @@ def wrong(base: str, release_flags: str) -> Iterator[tuple[str, object]]:
 @pytest.mark.parametrize("base", BASES)
 @pytest.mark.parametrize("release", TEXT_FLAGS)
 def test_every_state_of_scontrol_has_the_word_of_the_table(release: str, base: str) -> None:
-    """With up to three flags."""
+    """Each base state is tested with up to three flags."""
     assert [] == list(wrong(base, TEXT_FLAGS[release]))
 
 
 @pytest.mark.parametrize("base", BASES)
 @pytest.mark.parametrize("release", JSON_FLAGS)
 def test_every_state_of_json_has_the_word_of_the_table(release: str, base: str) -> None:
-    """Its list has more words than the text."""
+    """Slurm's JSON has more flags than its text."""
     assert [] == list(wrong(base, JSON_FLAGS[release]))
 
 
@@ -111,7 +111,7 @@ def test_any_set_of_flags_has_the_word_of_the_table(
     *,
     has_jobs: bool,
 ) -> None:
-    """However many there are."""
+    """The number of flags does not matter."""
     assert wanted(base, flags, has_jobs=has_jobs) == node_condition(
         frozenset({base, *flags}), has_jobs=has_jobs
     )
@@ -126,6 +126,6 @@ def test_the_order_of_the_words_does_not_matter() -> None:
     }
 
 
-def test_no_word_of_slurm_is_reported_as_unknown_to_us() -> None:
+def test_no_state_word_of_slurm_is_unknown() -> None:
     """Neither a base state nor a flag causes a warning."""
     assert set() == {*BASES, *ALL_FLAGS} - KNOWN_WORDS

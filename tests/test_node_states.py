@@ -56,7 +56,7 @@ def condition(text: str, *, has_jobs: bool = False) -> str | None:
     ],
 )
 def test_the_first_rule_that_applies_decides(states: str, word: str | None) -> None:
-    """Jobs hold a node whatever else is true of it; what is out of use is down."""
+    """Jobs have precedence over flags; an empty node that is out of service is down."""
     assert {word} == {condition(each) for each in states.split()}
 
 
@@ -76,7 +76,7 @@ def test_a_suspended_job_makes_an_idle_node_mixed(state: str, word: str) -> None
     has_jobs=st.booleans(),
 )
 def test_every_combination_gives_one_word(base: str, flags: set[str], *, has_jobs: bool) -> None:
-    """What is down stays down, and what computes is never idle."""
+    """A down node is reported as down, and a node with jobs is never idle."""
     found = node_condition(frozenset({base, *flags}), has_jobs=has_jobs)
 
     assert (found is None) == (base == "FUTURE")
@@ -108,7 +108,7 @@ def test_the_body_holds_one_word_and_whole_numbers() -> None:
 
 
 @pytest.mark.parametrize(("version", "takes"), [((1, 4, 4), False), ((1, 5, 0), True)])
-def test_servers_take_node_states_from_1_5(version: tuple[int, int, int], *, takes: bool) -> None:
-    """One of unknown version is asked."""
+def test_servers_accept_node_states_from_1_5(version: tuple[int, int, int], *, takes: bool) -> None:
+    """A server of unknown version is sent a report."""
     assert takes == server_info(Version(*version)).takes_node_states
     assert server_info(None).takes_node_states

@@ -58,7 +58,7 @@ def site(request: pytest.FixtureRequest) -> Iterator[Site]:
 
 
 def test_every_node_of_a_new_cluster_is_idle(site: Site) -> None:
-    """All six of them, with their partitions."""
+    """The listing has all six nodes with their partitions."""
     listing = site.client.node_listing()
 
     assert {"idle"} == {node_condition(node.words) for node in listing.nodes}
@@ -67,7 +67,7 @@ def test_every_node_of_a_new_cluster_is_idle(site: Site) -> None:
 
 
 def test_a_job_allocates_cpus_memory_and_gpus(site: Site) -> None:
-    """A part of a node is mixed; a drained node with a job still computes; then all is free."""
+    """A partly used node is mixed, also while it is draining; without the job it is down."""
     job = site.lab.jobs.sbatch(
         *("-p", "gpu", "-w", "n2gpu01", "--gres=gpu:a100:3", "-n2", "--mem=1500"),
         script="sleep 300",
@@ -85,7 +85,7 @@ def test_a_job_allocates_cpus_memory_and_gpus(site: Site) -> None:
 
 
 def test_a_whole_node_is_allocated(site: Site) -> None:
-    """Until the job is over."""
+    """It is idle again when the job has ended."""
     job = site.lab.jobs.sbatch("-p", "cpu", "-w", "n2cn004", "--exclusive", script="sleep 300")
     site.lab.jobs.wait_state(job, "RUNNING")
 
@@ -95,7 +95,7 @@ def test_a_whole_node_is_allocated(site: Site) -> None:
 
 
 def test_a_drained_node_is_down(site: Site) -> None:
-    """Nobody can use it; what an operator wrote as the reason is no state."""
+    """No job can use it; the text of its reason is not parsed as a state."""
     site.update("n2cn001", "drain", "reason=State=IDLE ThreadsPerCore=1")
 
     assert "down" == site.condition("n2cn001")
@@ -103,7 +103,7 @@ def test_a_drained_node_is_down(site: Site) -> None:
 
 
 def test_a_broken_node_is_down(site: Site) -> None:
-    """Until somebody resumes it."""
+    """It is down until an administrator resumes it."""
     site.update("n2cn002", "down", "reason=fan")
 
     assert "down" == site.condition("n2cn002")
@@ -111,7 +111,7 @@ def test_a_broken_node_is_down(site: Site) -> None:
 
 
 def test_a_maintenance_window_is_down_and_a_reservation_reserved(site: Site) -> None:
-    """Both hold an empty node."""
+    """Both nodes are empty."""
     common = ("starttime=now", "duration=60", "users=root")
     site.lab.run(
         *("scontrol", "create", "reservation", "reservationname=m", "nodes=n2cn003"),
@@ -127,8 +127,8 @@ def test_a_maintenance_window_is_down_and_a_reservation_reserved(site: Site) -> 
     assert {"IDLE", "MAINTENANCE", "RESERVED"} == site.node("n2cn003").words
 
 
-def test_a_comment_with_a_forged_record_reports_nothing_forged(site: Site) -> None:
-    """The node that it names is left out."""
+def test_a_forged_record_in_a_comment_is_not_reported(site: Site) -> None:
+    """The node that the comment names is omitted."""
     line = next(
         each
         for each in site.lab.run("scontrol", "-a", "-d", "-o", "show", "node").stdout.splitlines()

@@ -22,13 +22,13 @@ def pinned() -> dict[str, str]:
 
 
 def output(*argv: str) -> list[str]:
-    """Return the lines that a command prints, which may fail."""
+    """Return the lines that a command prints; the command may fail."""
     done = subprocess.run(argv, capture_output=True, text=True, check=False)
     return (done.stdout + done.stderr).splitlines()
 
 
 def has_manual() -> bool:
-    """Tell whether the project makes manual pages."""
+    """Return whether the project makes manual pages."""
     return re.search(r"^man:", (ROOT / "Makefile").read_text(), re.MULTILINE) is not None
 
 
@@ -50,7 +50,7 @@ def test_all_dependencies_are_pinned() -> None:
 
 
 def test_each_library_has_the_hash_of_its_file() -> None:
-    """A changed file at the index is refused."""
+    """A file that was changed at the package index is refused."""
     lines = [line for line in REQUIREMENTS.read_text().splitlines() if not line.startswith("#")]
 
     assert [] == [line for line in lines if not re.search(r" --hash=sha256:[0-9a-f]{64}$", line)]
@@ -67,8 +67,8 @@ def test_two_builds_are_equal(kit: Kit, tmp_path: Path) -> None:
 
 
 @pytest.mark.packages
-def test_lintian_has_nothing_to_say(kit: Kit) -> None:
-    """Neither an error nor a warning; what is meant to be so is overridden, with the reason."""
+def test_lintian_reports_nothing(kit: Kit) -> None:
+    """There is no error and no warning; intended deviations are overridden, with the reason."""
     suppressed = [] if has_manual() else ["--suppress-tags", "no-manual-page"]
     said = output("lintian", "--allow-root", "--tag-display-limit=0", *suppressed, str(kit.deb()))
 
@@ -76,8 +76,8 @@ def test_lintian_has_nothing_to_say(kit: Kit) -> None:
 
 
 @pytest.mark.packages
-def test_rpmlint_has_nothing_to_say(kit: Kit) -> None:
-    """The same."""
+def test_rpmlint_reports_nothing(kit: Kit) -> None:
+    """There is no error and no warning."""
     said = output("rpmlint", "-c", str(ROOT / "packaging/rpmlint.toml"), str(kit.rpm()))
 
     assert [] == [line for line in said if re.match(r"cc-slurm-sync\.\S+ [EW]:", line)]
@@ -136,7 +136,7 @@ def test_both_packages_have_the_files_of_an_installation(kit: Kit, kind: str) ->
 
 @pytest.mark.packages
 def test_the_licence_of_each_library_is_named(kit: Kit, tmp_path: Path) -> None:
-    """The copyright file has a paragraph for each."""
+    """The copyright file has a paragraph for each library."""
     output("dpkg-deb", "-x", str(kit.deb()), str(tmp_path))
     text = (tmp_path / "usr/share/doc/cc-slurm-sync/copyright").read_text()
 
@@ -168,7 +168,7 @@ def test_the_pages_of_a_package_link_to_files_that_it_has(kit: Kit, kind: str) -
 
 @pytest.mark.packages
 def test_the_rpm_can_be_installed_upgraded_and_removed(kit: Kit) -> None:
-    """By its own scripts: account, directories, hooks; data stays when it is removed."""
+    """Its scripts create account, directories and hooks; data stays when it is removed."""
     with Site([require_tree("bookworm")]) as site:
         site.write("/etc/slurm/slurm.conf", "SlurmUser=daemon\n")
         said = site.rpm("-i", "--nodeps", str(kit.rpm(OLD)))
@@ -195,8 +195,8 @@ def test_the_rpm_can_be_installed_upgraded_and_removed(kit: Kit) -> None:
 
 
 @pytest.mark.packages
-def test_the_rpm_takes_a_python_beside_the_systems_own(kit: Kit) -> None:
-    """As on Red Hat 9, whose own is 3.9; without one the message says what to install."""
+def test_the_rpm_uses_a_later_python_than_the_systems_own(kit: Kit) -> None:
+    """Red Hat 9 has 3.9; without a later one the message says what to install."""
     with Site([require_tree("bookworm")]) as site:
         site.run(
             "cd /usr/bin; mv python3.11 python3.12; touch python3.9; ln -sfn python3.9 python3"

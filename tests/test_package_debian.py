@@ -1,4 +1,4 @@
-"""The package in Debian 12 and 13, under systemd, beside Slurm's own units: its whole life."""
+"""The package in Debian 12 and 13 with systemd and Slurm, from installation to purge."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def install(machine: Machine, kit: Kit, version: str) -> str:
 
 
 def test_an_installation_starts_nothing(kit: Kit, suite: str) -> None:
-    """It makes the account, the directories and the hooks, and says what is next."""
+    """It creates the account, the directories and the hooks, and prints the next steps."""
     with Machine(*kit.layers(suite)) as machine:
         units = "cc-spool.service cc-sweep.service cc-sweep.timer"
         state = machine.run(
@@ -71,8 +71,8 @@ def test_an_installation_starts_nothing(kit: Kit, suite: str) -> None:
     assert "nothing was started. The hooks run as slurm (SlurmUser). Next:" in kit.said(suite)
 
 
-def test_the_way_that_the_installation_names_leads_to_a_service(kit: Kit, suite: str) -> None:
-    """Its commands work as they are printed; the file is edited in between."""
+def test_the_printed_next_steps_lead_to_a_service(kit: Kit, suite: str) -> None:
+    """The commands work as they are printed; the configuration is edited in between."""
     with Site(kit.layers(suite)) as site:
         site.configure()  # the token
         lines = [line.strip() for line in kit.said(suite).splitlines()]
@@ -105,8 +105,8 @@ def test_a_job_is_reported(site: Site, python: str) -> None:
     assert f"/usr/bin/python{python} -I -S -B {program} " == argv
 
 
-def test_nothing_comes_from_the_system_or_the_caller(site: Site) -> None:
-    """Neither PYTHONPATH nor dist-packages nor a home; and root leaves no bytecode behind."""
+def test_no_module_comes_from_the_system_or_the_caller(site: Site) -> None:
+    """PYTHONPATH, dist-packages and HOME are ignored; root writes no bytecode."""
     foreign = "raise SystemExit('foreign')\n"
     for name in ("requests", "filelock", "json", "spool", "sitecustomize"):
         for top in ("/usr/lib/python3/dist-packages", "/root"):
@@ -120,7 +120,7 @@ def test_nothing_comes_from_the_system_or_the_caller(site: Site) -> None:
     assert before == site.run("find /usr/lib/cc-slurm-sync /root | sort")
 
 
-def test_an_upgrade_goes_on_with_a_running_spool(kit: Kit, suite: str) -> None:
+def test_an_upgrade_continues_with_a_spool_in_use(kit: Kit, suite: str) -> None:
     """The service runs the new version; configuration and stubs stay as the site has set them."""
     with Site(kit.layers(suite, OLD)) as site:
         site.configure()
@@ -148,7 +148,7 @@ def test_an_upgrade_goes_on_with_a_running_spool(kit: Kit, suite: str) -> None:
 
 
 def test_an_upgrade_starts_no_stopped_service(site: Site, kit: Kit) -> None:
-    """Even if it is enabled: an administrator has stopped it."""
+    """This holds even if it is enabled: an administrator has stopped it."""
     site.run("systemctl enable cc-spool.service")
 
     install(site, kit, OLD)
@@ -156,8 +156,8 @@ def test_an_upgrade_starts_no_stopped_service(site: Site, kit: Kit) -> None:
     assert "inactive" == site.property("cc-spool.service", "ActiveState")
 
 
-def test_slurm_goes_on_after_a_removal(site: Site) -> None:
-    """slurm.conf names the stubs, without which slurmctld would not start: they stay, idle."""
+def test_slurm_works_after_a_removal(site: Site) -> None:
+    """The stubs stay without effect: slurm.conf names them, and slurmctld needs them to start."""
     site.start_slurm()
     site.start_service()
     said = site.run("dpkg -r cc-slurm-sync")
@@ -173,7 +173,7 @@ def test_slurm_goes_on_after_a_removal(site: Site) -> None:
 
 
 def test_a_purge_keeps_a_spool_with_undelivered_runs(site: Site) -> None:
-    """It says so, and a later installation can deliver them."""
+    """The output says so, and a later installation can deliver them."""
     site.write(f"{SPOOL}/todo/1-2.json", "{}")
     site.write("/etc/slurm/slurm.conf", f"PrologSlurmctld={HOOKS}/prolog_slurmctld\n")
     said = site.run("dpkg -P cc-slurm-sync")
@@ -186,7 +186,7 @@ def test_a_purge_keeps_a_spool_with_undelivered_runs(site: Site) -> None:
 
 
 def test_a_purge_leaves_nothing(site: Site) -> None:
-    """Neither a file nor the account."""
+    """It removes all files and the account."""
     site.start_service()
     site.run("cc-spool status")
     site.run("dpkg -P cc-slurm-sync")
@@ -196,7 +196,7 @@ def test_a_purge_leaves_nothing(site: Site) -> None:
 
 
 @pytest.mark.parametrize("script", ["install", "uninstall"])
-def test_make_install_leaves_a_package_alone(kit: Kit, script: str) -> None:
+def test_make_install_refuses_beside_a_package(kit: Kit, script: str) -> None:
     """Both would share configuration, hooks and spool."""
     with Site(kit.layers("bookworm")) as site:
         for path in [each for each in (ROOT / "deploy").iterdir() if each.is_file()]:
@@ -207,7 +207,7 @@ def test_make_install_leaves_a_package_alone(kit: Kit, script: str) -> None:
         assert "spool_event" in site.run(f"ls {HOOKS}")
 
 
-def test_it_is_not_installed_beside_make_install(kit: Kit) -> None:
+def test_the_package_is_not_installed_beside_make_install(kit: Kit) -> None:
     """Units and commands in /usr/local would hide those of the package."""
     with Site(kit.layers("bookworm")) as site:
         site.run("dpkg -P cc-slurm-sync")

@@ -1,4 +1,4 @@
-"""docs/install.md: its commands, typed as they stand there, lead to a job at the server."""
+"""docs/install.md: its commands, typed as they are printed, lead to a reported job."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ STORY = [block for block in BLOCKS if block != AS_SLURM_USER]
 def guided(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Site]:
-    """Return a system with Slurm, to which all was done that the guide says, in its order."""
+    """Return a system with Slurm on which the commands of the guide were run in their order."""
     kit = Kit.of(tmp_path_factory)
     with Site([require_tree(request.param)]) as site:
         site.start_slurm(hooks=False)
@@ -31,13 +31,13 @@ def guided(
             text = re.sub(r"cc-slurm-sync_\S+_all\.deb", package.name, block)
             text = text.replace("https://cc.example.org", site.server.url)
             text = text.replace('"fritz"', '"lab"')
-            warns = "check --full" in text  # of the rights: there is no accounting
+            warns = "check --full" in text  # about permissions: there is no accounting
             site.run(f"cd /root\n{text}", check=not warns)
         yield site
 
 
 def report(site: Site) -> None:
-    """Let a job run, and wait until the server has its start and its end."""
+    """Run a job, and wait until the server has its start and its end."""
     wait_until(lambda: "idle" in site.run("sinfo -h -o %t", check=False), "an idle node")
     job = site.submit("sleep 1")
     site.wait(job, "running")
@@ -45,7 +45,7 @@ def report(site: Site) -> None:
 
 
 def test_the_guide_leads_to_a_reported_job(guided: Site) -> None:
-    """The package, the token, the configuration, the hooks, the check, the start."""
+    """It covers package, token, configuration, hooks, check and start."""
     report(guided)
 
     checked = guided.run("cc-spool check --full", check=False)
@@ -56,7 +56,7 @@ def test_the_guide_leads_to_a_reported_job(guided: Site) -> None:
 
 
 def test_the_service_may_run_as_slurm_user(guided: Site) -> None:
-    """The commands for it hand over what the other account had, and a boot changes nothing."""
+    """The commands change the owner of all files, and a boot changes nothing."""
     guided.run(AS_SLURM_USER)
     guided.run("systemd-tmpfiles --create cc-slurm-sync.conf; systemctl start cc-spool.service")
     report(guided)
@@ -67,7 +67,7 @@ def test_the_service_may_run_as_slurm_user(guided: Site) -> None:
 
 
 def test_the_guide_names_the_hooks_that_the_package_has(guided: Site) -> None:
-    """Each path below the hooks' directory in the text is there."""
+    """Each path below the hooks' directory in the text exists."""
     named = set(re.findall(rf"{HOOKS}/\w+", GUIDE))
 
     assert {f"{HOOKS}/prolog_slurmctld", f"{HOOKS}/epilog_slurmctld"} == named

@@ -61,7 +61,7 @@ def second(site: Site) -> Iterator[StubServer]:
 
 
 def call_stub(site: Site, job: int) -> None:
-    """Let the second instance's hook tell of a job, as slurmctld runs it."""
+    """Run the second instance's hook for a job as slurmctld does."""
     environment = f"SLURM_JOB_ID={job} SLURM_JOB_START_TIME=100"
     site.run(
         f"env {environment} setpriv --reuid slurm --clear-groups {HOOKS}/prolog_slurmctld-test"
@@ -76,8 +76,8 @@ def upgrade(site: Site, kit: Kit) -> str:
 
 
 @pytest.mark.usefixtures("second")
-def test_an_upgrade_restarts_what_runs(site: Site, kit: Kit) -> None:
-    """Each service is named, its journal has the new version, and none takes the other's spool."""
+def test_an_upgrade_restarts_running_services(site: Site, kit: Kit) -> None:
+    """The output names each service, and no service uses the spool of another one."""
     call_stub(site, 7)
     wait_until(lambda: site.run(f"ls {SPOOL}-test/todo {SPOOL}-test/open") != "", "the event")
     said = upgrade(site, kit)
@@ -91,7 +91,7 @@ def test_an_upgrade_restarts_what_runs(site: Site, kit: Kit) -> None:
 
 @pytest.mark.usefixtures("second")
 def test_an_upgrade_restarts_an_instance_beside_a_stopped_service(site: Site, kit: Kit) -> None:
-    """Only what ran runs."""
+    """Only a service that ran before runs afterwards."""
     site.run("systemctl stop cc-spool.service")
     said = upgrade(site, kit)
 
@@ -112,7 +112,7 @@ def test_a_removal_stops_and_disables_the_instances(site: Site) -> None:
 
 @pytest.mark.usefixtures("second")
 def test_a_purge_keeps_only_a_spool_with_undelivered_runs(site: Site) -> None:
-    """The rule of the first instance, for each."""
+    """The rule of the first instance holds for each instance."""
     site.run(f"systemctl stop {DRAIN}")
     call_stub(site, 7)
     said = site.run("dpkg -P cc-slurm-sync")
@@ -125,15 +125,15 @@ def test_a_purge_keeps_only_a_spool_with_undelivered_runs(site: Site) -> None:
 
 @pytest.mark.usefixtures("second")
 def test_a_purge_of_empty_spools_leaves_nothing(site: Site) -> None:
-    """Neither directories of an instance nor the account."""
+    """It removes the directories of the instances and the account."""
     site.run("dpkg -P cc-slurm-sync")
 
     assert "" == site.run("find / -xdev -path '*cc-slurm-sync*'")
     assert "" == site.run("grep cc-slurm-sync /etc/passwd", check=False)
 
 
-def test_a_template_differs_from_its_unit_only_in_its_places(site: Site) -> None:
-    """Settings, spool and state of each instance."""
+def test_a_template_differs_from_its_unit_only_in_its_paths(site: Site) -> None:
+    """The paths are settings, spool and state of each instance."""
     for name, verb in (("cc-spool", "drain"), ("cc-sweep", "apply")):
         one = site.run(f"cat {UNITS}/{name}.service").splitlines()
         many = site.run(f"cat {UNITS}/{name}@.service").splitlines()

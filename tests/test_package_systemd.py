@@ -1,4 +1,4 @@
-"""The installed service under a real systemd, with all that its units ask systemd for."""
+"""The installed service under a real systemd, with all settings of its units."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def drop_in(site: Site, unit: str, *lines: str, section: str = "Service") -> Non
 
 
 def restarted(site: Site, process: str) -> bool:
-    """Tell whether the service runs as another process."""
+    """Return whether the service runs as another process."""
     is_active = site.property(SERVICE, "ActiveState") == "active"
     return is_active and site.property(SERVICE, "MainPID") not in {"0", process}
 
@@ -68,7 +68,7 @@ def test_a_start_ends_when_the_service_is_ready(site: Site) -> None:
 
 
 def test_a_service_that_hangs_is_restarted(site: Site) -> None:
-    """The watchdog ends a process that gives no sign of life."""
+    """The watchdog ends a process that does not notify systemd in time."""
     drop_in(site, SERVICE, "WatchdogSec=2", "RestartSec=0")
     process = start(site)
 
@@ -79,7 +79,7 @@ def test_a_service_that_hangs_is_restarted(site: Site) -> None:
 
 
 def test_a_service_that_crashed_is_restarted(site: Site) -> None:
-    """Whatever has killed it; the lock of the dead process holds nobody up."""
+    """The lock of the killed process does not block the new one."""
     drop_in(site, SERVICE, "RestartSec=0")
     process = start(site)
 
@@ -102,8 +102,8 @@ def test_a_wrong_configuration_is_not_tried_again(site: Site) -> None:
     assert "clustername" in site.journal(SERVICE)
 
 
-def test_a_reload_takes_the_new_configuration(site: Site) -> None:
-    """Without a restart."""
+def test_a_reload_applies_the_new_configuration(site: Site) -> None:
+    """The process is not restarted."""
     process = start(site)
     site.configure(ignoreHosts="^login")
 
@@ -131,7 +131,7 @@ def test_the_token_can_be_a_credential(site: Site) -> None:
 
 
 def test_the_timer_runs_the_sweep(site: Site) -> None:
-    """The unit of the timer does what the sweep does by hand, and the timer comes again."""
+    """The timer starts the unit of the sweep, again and again."""
     often = ("OnCalendar=*:*:0/2", "RandomizedDelaySec=0", "AccuracySec=1ms")
     drop_in(site, TIMER, *often, section="Timer")
     site.run(f"systemctl enable --now {TIMER}")
@@ -141,7 +141,7 @@ def test_the_timer_runs_the_sweep(site: Site) -> None:
 
 
 def test_the_hardening_is_in_force(site: Site) -> None:
-    """The process has no capability, no way to new ones, a filter, and sees little to write to."""
+    """The process has no capabilities, a seccomp filter, and few writable directories."""
     process = start(site)
     status = dict(
         line.split(":", 1) for line in site.run(f"cat /proc/{process}/status").splitlines()
@@ -191,7 +191,7 @@ def test_systemd_rates_the_service_as_safe(site: Site) -> None:
 
 
 def test_the_journal_has_priorities(site: Site) -> None:
-    """A warning is a warning for `journalctl -p`, not one of the information lines."""
+    """`journalctl -p warning` shows warnings and no information lines."""
     if not any("JOURNAL_STREAM" in path.read_text() for path in (ROOT / "spool").rglob("*.py")):
         pytest.skip("this version writes no priorities")
     site.configure(drain={"stop_hold_seconds": 1})
@@ -203,8 +203,8 @@ def test_the_journal_has_priorities(site: Site) -> None:
     assert not any("started" in message for message in found)
 
 
-def test_logrotate_takes_the_file(site: Site) -> None:
-    """The installed file of log rotation has no error, and rotates a log of --log-file."""
+def test_logrotate_accepts_the_file(site: Site) -> None:
+    """The installed configuration has no error, and rotates a log of --log-file."""
     log = "/var/lib/cc-slurm-sync/drain.log"
     site.write(log, "x\n", owner="cc-slurm-sync:cc-slurm-sync")
     site.run("logrotate --force /etc/logrotate.d/cc-slurm-sync")
@@ -212,8 +212,8 @@ def test_logrotate_takes_the_file(site: Site) -> None:
     assert site.file(f"{log}.1").exists()
 
 
-def test_directories_that_were_lost_are_made_at_boot(site: Site) -> None:
-    """By tmpfiles.d; the owner that the site has chosen for a directory stays."""
+def test_missing_directories_are_created_at_boot(site: Site) -> None:
+    """systemd-tmpfiles creates them; an owner that the site has chosen stays."""
     site.run(f"rm -r {SPOOL}/dead; chown daemon {SPOOL}/new")
     site.run("systemd-tmpfiles --create cc-slurm-sync.conf")
     owners = site.run(f"stat -c '%U:%G %a' {SPOOL}/dead {SPOOL}/new")
@@ -223,7 +223,7 @@ def test_directories_that_were_lost_are_made_at_boot(site: Site) -> None:
 
 
 def test_the_timer_of_the_package_is_that_of_the_project(site: Site) -> None:
-    """Both are one file; only its places differ."""
+    """Both files have the same text."""
     installed = site.run(f"cat /usr/lib/systemd/system/{TIMER}")
 
     assert Path(ROOT / "deploy" / TIMER).read_text() == installed

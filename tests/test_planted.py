@@ -12,7 +12,7 @@ BUGS = bugs()
 
 @pytest.mark.parametrize("bug", BUGS, ids=lambda bug: bug.what)
 def test_a_bug_can_be_planted(bug: Bug) -> None:
-    """Its text stands in the file once, and its tests exist."""
+    """Its text is in the file exactly once, and its tests exist."""
     text = (TREE / bug.file).read_text()
 
     assert (1, False) == (text.count(bug.search), bug.search == bug.replace)
@@ -20,7 +20,7 @@ def test_a_bug_can_be_planted(bug: Bug) -> None:
 
 
 def test_every_package_has_its_bugs() -> None:
-    """At least 25 in all, no two the same."""
+    """There are at least 25 bugs, and all are different."""
     places = {Path(bug.file).parts[0] for bug in BUGS}
 
     assert {"hooks", "slurm", "ccbackend", "spool", "sweeper"} == places

@@ -1,4 +1,4 @@
-"""Options around the subcommand, mistakes in them, and the log."""
+"""Options before and after the subcommand, mistakes in them, and the log."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ def site(tmp_path: Path) -> CommandSite:
 
 @pytest.mark.parametrize("long", [False, True])
 @pytest.mark.parametrize("position", [0, 1])
-def test_options_stand_before_or_behind_the_verb(
+def test_options_may_be_before_or_after_the_subcommand(
     site: CommandSite, position: int, *, long: bool
 ) -> None:
-    """Configuration, debugging, log file."""
+    """The options are configuration, debugging and log file."""
     options = [
         *("--config" if long else "-c", str(site.config)),
         "--debug" if long else "-d",
@@ -40,8 +40,8 @@ def test_options_stand_before_or_behind_the_verb(
     assert (site.root / "log").exists()
 
 
-def test_the_option_behind_the_verb_counts(site: CommandSite, tmp_path: Path) -> None:
-    """It was said last."""
+def test_the_option_after_the_subcommand_has_precedence(site: CommandSite, tmp_path: Path) -> None:
+    """The last value of an option counts."""
     assert 0 == call("-c", tmp_path / "none", "list", "-c", site.config).code
 
 
@@ -69,8 +69,8 @@ def test_a_mistake_gets_a_suggestion(words: list[str], hint: str) -> None:
 
 
 @pytest.mark.parametrize("words", [["--", "--xyzzy"], ["--no such thing"]])
-def test_what_is_no_option_is_not_taken_for_one(site: CommandSite, words: list[str]) -> None:
-    """Such as the name of a file behind `--`."""
+def test_other_arguments_are_not_taken_for_options(site: CommandSite, words: list[str]) -> None:
+    """Examples are a file name after `--`, and a text with spaces."""
     assert "unknown argument" not in site.call("show", *words).err
 
 
@@ -96,8 +96,8 @@ def test_the_level_of_the_log_is_that_of_option_or_configuration(
     assert is_shown is ("1 more file not shown" in site.call("list", "--limit", "1", *options).err)
 
 
-def test_the_form_of_the_log_is_that_of_the_configuration(site: CommandSite) -> None:
-    """JSON, for example."""
+def test_the_format_of_the_log_is_that_of_the_configuration(site: CommandSite) -> None:
+    """The configuration can choose JSON, for example."""
     site.put(Directory.TODO, run_of(5))
     site.put(Directory.TODO, run_of(6))
     site.document["log"] = {"format": "json"}
@@ -107,8 +107,8 @@ def test_the_form_of_the_log_is_that_of_the_configuration(site: CommandSite) -> 
     assert "info" == json.loads(said.err)["level"]
 
 
-def test_the_version_is_told() -> None:
-    """And no configuration is needed for it."""
+def test_the_version_is_printed() -> None:
+    """No configuration is needed."""
     assert f"cc-spool {spool.__version__}\n" == call("--version").out
 
 
@@ -116,8 +116,8 @@ def test_the_version_is_told() -> None:
     "words",
     [[], ["unknown"], ["list", "--unknown"], ["list", "--js"], ["show"], ["retry"], ["replay"]],
 )
-def test_wrong_arguments_are_told(words: list[str]) -> None:
-    """Exit code 2, nothing on stdout; no option may be abbreviated."""
+def test_wrong_arguments_are_reported(words: list[str]) -> None:
+    """The exit code is 2 and stdout is empty; options cannot be abbreviated."""
     said = call(*words)
 
     assert (2, "") == (said.code, said.out)
@@ -125,7 +125,7 @@ def test_wrong_arguments_are_told(words: list[str]) -> None:
 
 
 def test_the_module_is_a_command(monkeypatch: pytest.MonkeyPatch) -> None:
-    """`python -m spool.cli`, as the installed script."""
+    """`python -m spool.cli` works like the installed script."""
     monkeypatch.setattr(sys, "argv", ["cc-spool", "--version"])
 
     def program(_: object) -> int:
@@ -138,8 +138,8 @@ def test_the_module_is_a_command(monkeypatch: pytest.MonkeyPatch) -> None:
     )
 
 
-def test_words_of_the_process_are_taken_by_default(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The installed script passes none."""
+def test_the_arguments_of_the_process_are_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The installed script passes no arguments."""
     monkeypatch.setattr(sys, "argv", ["cc-spool", "--version"])
 
     assert 0 == call(program=lambda _: CC_SPOOL.run()).code

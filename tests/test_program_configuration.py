@@ -19,8 +19,8 @@ def site(tmp_path: Path) -> CommandSite:
 
 
 @pytest.mark.parametrize("verb", ["drain", "status", "list", "replay x"])
-def test_all_problems_of_a_configuration_come_at_once(site: CommandSite, verb: str) -> None:
-    """Of its keys and of what they name; exit code 78."""
+def test_all_configuration_errors_are_reported_together(site: CommandSite, verb: str) -> None:
+    """Wrong keys and wrong paths are listed; the exit code is 78."""
     site.document["cc-backend"]["host"] = "https://cc.example.org/path/"
     site.document |= {"unknown": 1, "clustername": 5}
     site.document["spool"]["directory"] = f"{site.root}/none"
@@ -36,23 +36,23 @@ def test_all_problems_of_a_configuration_come_at_once(site: CommandSite, verb: s
     assert "5 problems" in said.err
 
 
-def test_what_is_no_configuration_is_told(site: CommandSite) -> None:
-    """Exit code 78."""
+def test_a_configuration_that_is_not_json_is_refused(site: CommandSite) -> None:
+    """The exit code is 78."""
     site.config.write_text("{")
 
     assert 78 == site.call("status").code
 
 
 @pytest.mark.parametrize("verb", ["status", "list", "retry ALL"])
-def test_a_bad_token_keeps_nobody_from_the_spool(site: CommandSite, verb: str) -> None:
-    """Who looks after a halt must not be shut out by its cause."""
+def test_a_missing_token_does_not_prevent_spool_commands(site: CommandSite, verb: str) -> None:
+    """An administrator needs them to repair what the missing token has caused."""
     site.token.unlink()
 
     assert 0 == site.call(*verb.split()).code
 
 
-def test_problems_beside_the_spool_are_told_with_those_of_the_keys(site: CommandSite) -> None:
-    """A configuration that is wrong in itself is refused, whatever is to be done."""
+def test_a_missing_token_is_reported_together_with_wrong_keys(site: CommandSite) -> None:
+    """A configuration with a wrong key is refused by every subcommand."""
     site.token.unlink()
     site.document["unknown"] = 1
     site.write()
@@ -62,8 +62,8 @@ def test_problems_beside_the_spool_are_told_with_those_of_the_keys(site: Command
     assert "2 problems" in said.err
 
 
-def test_a_verb_may_judge_the_configuration_itself(tmp_path: Path) -> None:
-    """As a check for monitoring does; then none is read."""
+def test_a_subcommand_may_read_the_configuration_itself(tmp_path: Path) -> None:
+    """A check for monitoring does so; the program then reads none."""
     (tmp_path / "judging.py").write_text(
         "def add_arguments(parser): parser.add_argument('--code', type=int)\n"
         "def run_without_config(args): return args.code + (str(args.config) == 'none')\n"

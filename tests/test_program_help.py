@@ -12,15 +12,15 @@ from spool.cli import CC_SPOOL
 
 
 def test_the_default_configuration_is_named_in_the_help() -> None:
-    """Where an admin looks for it."""
+    """Administrators look for the path there."""
     said = call("--help")
 
     assert 0 == said.code
     assert "/etc/cc-slurm-sync/config.json" in said.out
 
 
-def test_every_verb_has_a_help() -> None:
-    """With its own arguments."""
+def test_every_subcommand_has_a_help() -> None:
+    """The help has the arguments of the subcommand."""
     helps = {verb.name: call(verb.name, "--help") for verb in CC_SPOOL.subcommands}
 
     assert {0} == {said.code for said in helps.values()}
@@ -39,7 +39,7 @@ def test_a_help_is_wrapped_at_spaces(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_help_ends_with_examples_and_exit_codes() -> None:
-    """Of the command; those of a subcommand if they differ."""
+    """A subcommand has its own exit codes only if they differ from those of the command."""
     every, plugin, drain = (call(*words, "--help").out for words in ([], ["check"], ["drain"]))
 
     assert "\nexamples:\n  cc-spool status\n      show what is pending" in every
@@ -49,8 +49,8 @@ def test_a_help_ends_with_examples_and_exit_codes() -> None:
 
 
 @pytest.mark.parametrize("topic", [[], ["list"]])
-def test_help_is_a_verb(topic: list[str]) -> None:
-    """It shows what --help shows."""
+def test_help_is_a_subcommand(topic: list[str]) -> None:
+    """It prints what --help prints."""
     said = call("help", *topic)
 
     assert (0, call(*topic, "--help").out) == (said.code, said.out)
@@ -62,7 +62,7 @@ def test_help_is_a_verb(topic: list[str]) -> None:
 def test_help_is_as_wide_as_the_terminal(
     monkeypatch: pytest.MonkeyPatch, columns: str, terminal: int | None, width: int
 ) -> None:
-    """COLUMNS has precedence; 80 where neither says anything."""
+    """COLUMNS has precedence; the default is 80."""
 
     def size(_descriptor: int) -> os.terminal_size:
         if terminal is None:

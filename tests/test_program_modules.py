@@ -52,8 +52,8 @@ def loaded_modules(site: CommandSite, words: list[str]) -> tuple[int, set[str]]:
 
 
 @pytest.mark.parametrize("words", LIGHT)
-def test_a_look_at_the_spool_loads_no_heavy_library(site: CommandSite, words: list[str]) -> None:
-    """An HTTP library takes ten times as long to load as the answer."""
+def test_spool_commands_load_no_heavy_library(site: CommandSite, words: list[str]) -> None:
+    """Loading an HTTP library takes ten times as long as the command itself."""
     site.put(Directory.TODO, run_of(5))
     code, modules = loaded_modules(site, words)
 
@@ -62,8 +62,8 @@ def test_a_look_at_the_spool_loads_no_heavy_library(site: CommandSite, words: li
 
 
 @pytest.mark.parametrize("words", [["status"], ["list"], ["show", "5"], ["check"]])
-def test_the_verbs_that_are_called_often_load_little(site: CommandSite, words: list[str]) -> None:
-    """Most of their time is that of the modules: `status` and `check` need no run."""
+def test_frequent_subcommands_load_few_modules(site: CommandSite, words: list[str]) -> None:
+    """Most of their time is spent on imports: `status` and `check` need no module of runs."""
     site.put(Directory.TODO, run_of(5))
     _, modules = loaded_modules(site, words)
     of_runs = {"slurm.job", "spool.files.run", "spool.files.inventory", "spool.files.event"}

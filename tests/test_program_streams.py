@@ -27,10 +27,10 @@ STREAMS = [">&-", ">/dev/full", "<&- >&-", "1</dev/null"]
 @pytest.mark.parametrize("unbuffered", ["", "1"])
 @pytest.mark.parametrize("streams", STREAMS)
 @pytest.mark.parametrize("words", ["status", "list --json", "check", "--help", "--version"])
-def test_an_answer_that_nobody_can_get_is_an_error(
+def test_output_that_cannot_be_written_is_an_error(
     site: CommandSite, words: str, streams: str, unbuffered: str
 ) -> None:
-    """One line on stderr and exit code 74, whatever is written and however stdout is lost."""
+    """There is one line on stderr and exit code 74, for any output and any broken stdout."""
     if words == "list --json":
         site.put(Directory.TODO, run_of(5))
     done = shell(f"{words} -c {site.config} {streams}", PYTHONUNBUFFERED=unbuffered)
@@ -41,8 +41,8 @@ def test_an_answer_that_nobody_can_get_is_an_error(
 
 
 @pytest.mark.parametrize("streams", ["2>&-", "2>/dev/full", "<&-", "<&- 2>&-"])
-def test_other_lost_streams_do_not_change_the_answer(site: CommandSite, streams: str) -> None:
-    """Messages are dropped, and no file of ours takes the place of a stream."""
+def test_other_broken_streams_do_not_change_the_output(site: CommandSite, streams: str) -> None:
+    """Messages are dropped, and no file that the program opens becomes a standard stream."""
     done = shell(f"status --json -c {site.config} {streams}")
 
     assert 0 == done.returncode
@@ -53,7 +53,7 @@ def test_other_lost_streams_do_not_change_the_answer(site: CommandSite, streams:
     ("words", "text"),
     [("draft-gpus n1", "there is no GPU in the input"), ("discard 5", "--yes")],
 )
-def test_a_closed_stdin_is_an_empty_one(site: CommandSite, words: str, text: str) -> None:
+def test_a_closed_stdin_is_treated_as_empty(site: CommandSite, words: str, text: str) -> None:
     """The message says what is expected, as for any wrong input."""
     site.put(Directory.DEAD, run_of(5))
     done = shell(f"{words} -c {site.config} <&-")

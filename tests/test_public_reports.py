@@ -1,4 +1,4 @@
-"""Inputs of ten more public reports about programs that read Slurm's answers, with right values.
+"""Inputs from public bug reports about programs that read Slurm's output, with the correct values.
 
 Each is named by the report's repository and number; names of hosts, users and jobs are made up.
 """
@@ -61,7 +61,7 @@ def shown(**values: object) -> Job:
     "tres", ["gres/gpu:a100=1,gres/gpu=1", "gres/gpu=1,gres/gpu:a100=1", "gres/gpu:a100=1"]
 )
 def test_typed_and_generic_gpus_are_not_added(tres: str) -> None:
-    """NordicHPC/slurm2sql 12: both stand in one text, in either order."""
+    """NordicHPC/slurm2sql 12: both are in one text, in either order."""
     assert (None, 1) == parse_tres(tres)
 
 
@@ -101,32 +101,32 @@ def test_a_job_name_with_separators_and_line_breaks_loses_no_run(name: str) -> N
 
 @pytest.mark.parametrize("time", ["2026-11-02T10:00:00", "Mon 10:00"])
 def test_a_time_without_its_zone_is_refused(time: str) -> None:
-    """ceems-dev/ceems 432: taken for 0, it spoilt the database; the message shows it."""
+    """ceems-dev/ceems 432: read as 0, it corrupted the database; the message shows the value."""
     with pytest.raises(SlurmError, match=r"Start.*SLURM_TIME_FORMAT"):
         accounted(Start=time)
 
 
 def test_a_time_with_its_zone_is_read() -> None:
-    """The same report: with `%z` in SLURM_TIME_FORMAT nothing is left to guess."""
+    """The same report: with `%z` in SLURM_TIME_FORMAT the time is unambiguous."""
     (run,) = accounted(Start="2026-11-02T10:00:00+0100")
 
     assert 1793610000 == run.start_time
 
 
 @pytest.mark.parametrize("word", ["COMPLETININVALID", "COMPLETIN", "RUNNING+", "CANCELLED+"])
-def test_a_state_that_was_cut_or_runs_together_is_neither_live_nor_over(word: str) -> None:
+def test_a_truncated_or_merged_state_is_not_recognized(word: str) -> None:
     """ufs-community/ufs-weather-model 2379, NVIDIA/cloudai 461: columns without a gap."""
     assert split_state(word)[0] is None
 
 
 @pytest.mark.parametrize("name", ["None", "Unknown", "N/A", "(null)"])
-def test_a_job_may_be_named_like_no_value(name: str) -> None:
-    """JSON has null where there is none."""
+def test_a_job_name_may_look_like_a_missing_value(name: str) -> None:
+    """In JSON a missing value is null."""
     assert (name, None) == (shown(name=name).name, shown(name=None).name)
     assert shown(qos=name).qos is None
 
 
-def test_of_an_array_task_and_a_component_the_raw_id_counts() -> None:
+def test_the_raw_id_of_an_array_task_and_a_component_counts() -> None:
     """snakemake/snakemake 2036, ALU-Schumacher/AUDITOR 1966: JobID is `43_91` and `50+1` there."""
     (task,) = accounted(JobID="43_91", JobIDRaw="1166")
     (component,) = accounted(JobID="50+1", JobIDRaw="51")
@@ -174,7 +174,7 @@ def test_a_stray_bracket_makes_no_host(text: str) -> None:
         expand_hosts(text)
 
 
-def test_a_job_name_in_latin_1_costs_no_job() -> None:
+def test_a_job_name_in_latin_1_loses_no_job() -> None:
     """OSC/ood_core 838: under LANG=C such a name emptied the whole list."""
     columns = columns_for(features_of(Release(24, 11, 5)))
     fields = {"JobID": "1000", "ArrayJobID": "1000", "State": "RUNNING", "StartTime": str(START)}
@@ -190,7 +190,7 @@ def test_a_job_name_in_latin_1_costs_no_job() -> None:
 
 
 def test_an_empty_account_shifts_no_column() -> None:
-    """birc-aeh/slurm-utils 7: a field without a value is a field."""
+    """birc-aeh/slurm-utils 7: an empty field still counts as a field."""
     line = {"A": 1000, "F": 1000, "T": "RUNNING", "S": START, "e": 0, "V": START, "N": "n1"}
     words = [str(line.get(letter[1:], "")) for letter in SQUEUE_FORMAT.split("|")]
     (job,) = parse_job_list(("|".join(words) + "\n").encode())

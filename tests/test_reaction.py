@@ -1,4 +1,4 @@
-"""What an answer of cc-backend does to a run."""
+"""The reaction of a run to an answer of cc-backend."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ def test_a_queued_start_is_sent_again_after_some_seconds() -> None:
     assert (None, NOW + 5) == (reaction.run.started, reaction.run.not_before)
 
 
-def test_a_start_that_is_queued_again_and_again_becomes_a_dead_letter() -> None:
-    """Those servers promise to store what their database refuses."""
+def test_a_start_that_is_queued_too_often_becomes_a_dead_letter() -> None:
+    """These servers queue a start that their database rejects later."""
     run, actions = RUN, []
     for _ in range(4):
         reaction = react(run, ReplyVerdict(Reason.QUEUED), asked(RequestKind.START))
@@ -49,7 +49,7 @@ def test_a_start_that_is_queued_again_and_again_becomes_a_dead_letter() -> None:
 
 
 def test_attempts_before_a_queued_start_do_not_count_as_queued() -> None:
-    """It waited for an administrator, and the first start that is queued now may be stored."""
+    """They had another cause, and the first start that is queued now may be stored."""
     refused = ReplyVerdict(Reason.SWALLOWED)
     run = replace(react(RUN, refused, asked(RequestKind.START)).run, attempts=20)
 
@@ -60,14 +60,14 @@ def test_attempts_before_a_queued_start_do_not_count_as_queued() -> None:
 
 @pytest.mark.parametrize("reason", [Reason.STOPPED, Reason.STOPPED_BEFORE])
 def test_an_accepted_stop_finishes_the_run(reason: Reason) -> None:
-    """Nothing is left to send."""
+    """Nothing is left to send, and the run is archived."""
     run = replace(STARTED, end=OVER)
 
     assert RunAction.ARCHIVE is react(run, ReplyVerdict(reason), asked(RequestKind.STOP)).action
 
 
-def test_a_deleted_row_is_struck_off() -> None:
-    """Each row in the way is deleted once."""
+def test_a_deleted_row_is_removed_from_the_list() -> None:
+    """Each conflicting row is deleted once."""
     run = replace(RUN, replaces=(1, 2))
 
     assert (2,) == react(run, ReplyVerdict(Reason.DELETED), asked(RequestKind.DELETE)).run.replaces
@@ -82,7 +82,7 @@ def test_a_row_that_is_not_found_may_be_in_the_job_cache() -> None:
     assert ((1, 2), NOW + 180) == (reaction.run.replaces, reaction.run.not_before)
 
 
-def test_a_row_that_is_not_found_after_a_flush_is_struck_off() -> None:
+def test_a_row_that_is_not_found_after_a_flush_is_removed_from_the_list() -> None:
     """It was deleted before, and the answer was lost."""
     verdict, request = ReplyVerdict(Reason.AFTER_FLUSH), asked(RequestKind.DELETE)
     waiting = react(replace(RUN, replaces=(1, 2)), verdict, request).run
@@ -91,7 +91,7 @@ def test_a_row_that_is_not_found_after_a_flush_is_struck_off() -> None:
 
 
 def test_a_deletion_that_waits_for_a_flush_says_how_to_try_it_now() -> None:
-    """The server's own words are about no row at all."""
+    """The message of the server does not help an administrator here."""
     run = replace(RUN, replaces=(1,))
 
     error = react(run, ReplyVerdict(Reason.AFTER_FLUSH), asked(RequestKind.DELETE)).run.last_error
@@ -100,8 +100,8 @@ def test_a_deletion_that_waits_for_a_flush_says_how_to_try_it_now() -> None:
     assert "`cc-spool retry ID`" in error.hint
 
 
-def test_a_flush_is_awaited_as_long_as_the_site_says() -> None:
-    """Its server writes the job cache once an hour."""
+def test_the_wait_for_a_flush_is_configurable() -> None:
+    """The server of this site writes the job cache once an hour."""
     request = asked(RequestKind.START, commit_seconds=3700.0)
 
     reaction = react(RUN, ReplyVerdict(Reason.AFTER_FLUSH), request)
@@ -109,14 +109,14 @@ def test_a_flush_is_awaited_as_long_as_the_site_says() -> None:
     assert NOW + 3700 == reaction.run.not_before
 
 
-def test_an_accepted_start_forgets_the_rows_that_it_replaced() -> None:
-    """If it has to be sent again, they are counted from the beginning."""
+def test_an_accepted_start_resets_the_count_of_replacements() -> None:
+    """If the start has to be sent again, the count begins at zero."""
     run = replace(RUN, replacements=3)
 
     assert 0 == react(run, ReplyVerdict(Reason.CREATED), asked(RequestKind.START)).run.replacements
 
 
-def test_an_unknown_stop_leads_back_to_the_start() -> None:
+def test_a_stop_of_an_unknown_run_repeats_the_start() -> None:
     """The run is started again before it is stopped."""
     reaction = react(
         replace(STARTED, end=OVER), ReplyVerdict(Reason.UNKNOWN_RUN), asked(RequestKind.STOP)
@@ -125,8 +125,8 @@ def test_an_unknown_stop_leads_back_to_the_start() -> None:
     assert (None, RunAction.KEEP) == (reaction.run.started, reaction.action)
 
 
-def test_a_run_that_is_forgotten_again_and_again_becomes_a_dead_letter() -> None:
-    """A server that accepts every start and knows none is no reason to go on for ever."""
+def test_a_run_that_is_unknown_too_often_becomes_a_dead_letter() -> None:
+    """A server that accepts each start and then has no row must not cause endless retries."""
     run = replace(STARTED, end=OVER, attempts=3)
 
     assert (
@@ -136,15 +136,15 @@ def test_a_run_that_is_forgotten_again_and_again_becomes_a_dead_letter() -> None
 
 
 @pytest.mark.parametrize("reason", [Reason.BAD_REQUEST, Reason.WRONG_DIALECT])
-def test_a_refused_run_becomes_a_dead_letter_at_once(reason: Reason) -> None:
-    """What no repetition can repair does not wait."""
+def test_a_rejected_run_becomes_a_dead_letter_at_once(reason: Reason) -> None:
+    """A retry cannot repair it."""
     assert (
         RunAction.DEAD_LETTER is react(RUN, ReplyVerdict(reason), asked(RequestKind.START)).action
     )
 
 
-def test_the_words_of_cc_backend_are_kept_harmless() -> None:
-    """Terminal codes of an answer never reach a file as they are."""
+def test_messages_of_cc_backend_are_escaped() -> None:
+    """Terminal codes in an answer are never written to a file as they are."""
     reaction = react(
         RUN, ReplyVerdict(Reason.BAD_REQUEST, "no\n\x1b[31m"), asked(RequestKind.START)
     )
@@ -163,8 +163,8 @@ def test_the_words_of_cc_backend_are_kept_harmless() -> None:
 @pytest.mark.parametrize(
     ("reason", "seconds"), [(Reason.AFTER_FLUSH, 180), (Reason.ARCHIVE_UNREADABLE, 3600)]
 )
-def test_a_parked_run_waits_as_its_reason_asks(reason: Reason, seconds: int) -> None:
-    """Parking charges nobody."""
+def test_a_parked_run_waits_as_long_as_its_reason_says(reason: Reason, seconds: int) -> None:
+    """Parking does not count as a failed attempt."""
     reaction = react(RUN, ReplyVerdict(reason), asked(RequestKind.START))
 
     assert (NOW + seconds, 0, RunAction.KEEP) == (
@@ -175,22 +175,22 @@ def test_a_parked_run_waits_as_its_reason_asks(reason: Reason, seconds: int) -> 
 
 
 @pytest.mark.parametrize("reason", [Reason.UNKNOWN_HOST, Reason.UNKNOWN_CLUSTER_ALONE])
-def test_a_run_of_an_unknown_name_stores_no_time(reason: Reason) -> None:
-    """Its name is tried again each minute, and lets all of them go."""
+def test_a_run_with_an_unknown_name_stores_no_time(reason: Reason) -> None:
+    """The name is tried each minute; when it is accepted, all its runs are delivered."""
     reaction = react(RUN, ReplyVerdict(reason), asked(RequestKind.START))
 
     assert (RUN, RunAction.KEEP) == (replace(reaction.run, last_error=None), reaction.action)
 
 
-def test_a_conflict_is_to_be_settled() -> None:
-    """Which runs are in the way is found out first."""
+def test_a_conflict_has_to_be_settled() -> None:
+    """The conflicting runs have to be found first."""
     reaction = react(RUN, ReplyVerdict(Reason.DUPLICATE), asked(RequestKind.START))
 
     assert (RUN, RunAction.SETTLE) == (replace(reaction.run, last_error=None), reaction.action)
 
 
-def test_a_text_that_was_added_leaves_the_run_as_it_is() -> None:
-    """Its start and its end are not concerned."""
+def test_a_text_that_was_added_does_not_change_the_run() -> None:
+    """The start and the end of the run are not affected."""
     reaction = react(STARTED, ReplyVerdict(Reason.EDITED), asked(RequestKind.EDIT_META))
 
     assert (STARTED, RunAction.KEEP) == (reaction.run, reaction.action)
@@ -200,7 +200,7 @@ def test_a_text_that_was_added_leaves_the_run_as_it_is() -> None:
 def test_a_stop_of_a_queued_start_is_repeated_before_the_start_is(
     attempts: int, started: int | None
 ) -> None:
-    """The start may still stand in the queue of 1.4.0 and 1.4.1."""
+    """The start may still be in the queue of 1.4.0 and 1.4.1."""
     run = replace(STARTED, end=OVER, started=BEGAN, attempts=attempts)
 
     reaction = react(run, ReplyVerdict(Reason.UNKNOWN_RUN_YET), asked(RequestKind.STOP))
@@ -209,7 +209,7 @@ def test_a_stop_of_a_queued_start_is_repeated_before_the_start_is(
 
 
 def test_every_outcome_has_a_reaction() -> None:
-    """The closed list is covered."""
+    """The test covers all members of `Outcome`."""
     reasons = {reason.outcome: reason for reason in Reason}
 
     actions = {

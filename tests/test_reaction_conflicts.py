@@ -1,4 +1,4 @@
-"""Other runs in the way of a run: replaced, kept, or left to an administrator."""
+"""Conflicts with other runs of a job id: replaced, kept, or left to an administrator."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ COMMANDS = {"cc-spool discard ID", "cc-spool retry ID"}
 
 
 def test_an_earlier_run_is_replaced_by_policy() -> None:
-    """Its row is to be deleted first."""
+    """Its row has to be deleted first."""
     earlier = BEGAN - 100
 
     reaction = settle_conflict(RUN, [earlier], [earlier], replace_earlier=True, now=NOW)
@@ -27,7 +27,7 @@ def test_an_earlier_run_is_replaced_by_policy() -> None:
 @pytest.mark.parametrize(
     ("replacements", "wait"), [(0, 0), (1, 180), (2, 360), (3, 720), (4, 1440), (20, 3600)]
 )
-def test_an_earlier_run_that_is_there_again_is_deleted_later(replacements: int, wait: int) -> None:
+def test_an_earlier_run_that_comes_back_is_deleted_later(replacements: int, wait: int) -> None:
     """Another program may report it each time."""
     run, earlier = replace(RUN, replacements=replacements), BEGAN - 100
 
@@ -36,8 +36,8 @@ def test_an_earlier_run_that_is_there_again_is_deleted_later(replacements: int, 
     assert ((earlier,), wait) == (reaction.run.replaces, max(0, reaction.run.not_before - NOW))
 
 
-def test_a_run_whose_earlier_run_is_always_there_again_becomes_a_dead_letter() -> None:
-    """After most of a day an administrator has to look; nothing is left to be deleted."""
+def test_a_run_whose_earlier_run_always_comes_back_becomes_a_dead_letter() -> None:
+    """After most of a day an administrator has to act; no row stays marked for deletion."""
     refused = react(RUN, ReplyVerdict(Reason.DUPLICATE), asked(RequestKind.START)).run
     run = replace(refused, replacements=23)
 
@@ -49,7 +49,7 @@ def test_a_run_whose_earlier_run_is_always_there_again_becomes_a_dead_letter() -
 
 
 def test_an_earlier_run_is_kept_by_policy() -> None:
-    """The second run stays here, unreported, with the reason."""
+    """The second run is excluded from reporting, with the reason."""
     reaction = settle_conflict(RUN, [BEGAN - 9], [BEGAN - 9], replace_earlier=False, now=NOW)
 
     assert not reaction.run.reported
@@ -59,8 +59,8 @@ def test_an_earlier_run_is_kept_by_policy() -> None:
 @pytest.mark.parametrize(
     ("attempts", "action"), [(0, RunAction.KEEP), (22, RunAction.KEEP), (23, RunAction.DEAD_LETTER)]
 )
-def test_a_row_that_nothing_proves_is_never_deleted(attempts: int, action: RunAction) -> None:
-    """The server compares start times, not its clock: after a day an administrator has to look."""
+def test_an_unconfirmed_row_is_never_deleted(attempts: int, action: RunAction) -> None:
+    """The server compares start times, not its clock: after a day an administrator has to act."""
     run = replace(RUN, attempts=attempts)
 
     reaction = settle_conflict(run, [BEGAN - 9], [], replace_earlier=True, now=NOW)
@@ -70,7 +70,7 @@ def test_a_row_that_nothing_proves_is_never_deleted(attempts: int, action: RunAc
 
 
 def test_a_conflict_without_a_row_within_a_day_keeps_the_hint_of_the_answer() -> None:
-    """Perhaps the server's job cache holds the other run."""
+    """The job cache of the server may hold the other run."""
     refused = react(RUN, ReplyVerdict(Reason.DUPLICATE), asked(RequestKind.START)).run
 
     reaction = settle_conflict(refused, [], [], replace_earlier=True, now=NOW)
@@ -80,8 +80,8 @@ def test_a_conflict_without_a_row_within_a_day_keeps_the_hint_of_the_answer() ->
     assert refused.last_error.hint == reaction.run.last_error.hint
 
 
-def test_without_an_answer_of_accounting_nothing_is_counted() -> None:
-    """That it does not answer is no fault of the run, however long it lasts."""
+def test_without_an_answer_of_accounting_no_attempt_is_counted() -> None:
+    """An outage of accounting is not an error of the run, however long it lasts."""
     run = replace(RUN, attempts=23)
 
     reaction = settle_conflict(run, [BEGAN - 9], None, replace_earlier=True, now=NOW)
@@ -90,8 +90,8 @@ def test_without_an_answer_of_accounting_nothing_is_counted() -> None:
     assert NOW + 300 == reaction.run.not_before
 
 
-def test_a_dead_run_behind_an_unproven_row_says_what_to_do() -> None:
-    """Give the run up, or delete the earlier row first."""
+def test_a_dead_letter_behind_an_unconfirmed_row_says_what_to_do() -> None:
+    """An administrator discards the run, or deletes the earlier row and retries."""
     refused = react(RUN, ReplyVerdict(Reason.DUPLICATE), asked(RequestKind.START)).run
 
     reaction = settle_conflict(refused, [BEGAN - 9], [], replace_earlier=True, now=NOW)
@@ -101,7 +101,7 @@ def test_a_dead_run_behind_an_unproven_row_says_what_to_do() -> None:
 
 
 def test_a_run_older_than_a_stored_one_is_not_reported() -> None:
-    """History out of order is noted, never forced over a later run."""
+    """A run that comes out of order never replaces a later run."""
     reaction = settle_conflict(RUN, [BEGAN + 50], [BEGAN + 50], replace_earlier=True, now=NOW)
 
     assert not reaction.run.reported
@@ -111,10 +111,10 @@ def test_a_run_older_than_a_stored_one_is_not_reported() -> None:
     ("attempts", "action"), [(22, RunAction.KEEP), (23, RunAction.DEAD_LETTER)]
 )
 @pytest.mark.parametrize("distance", [50, 90 * 24 * 3600])
-def test_a_run_older_than_a_stranger_waits_for_a_person(
+def test_a_run_older_than_an_unconfirmed_row_waits_for_an_administrator(
     attempts: int, action: RunAction, distance: int
 ) -> None:
-    """However much later the other one began; tried hourly for a day, it is never just dropped."""
+    """However much later the row began, the run is retried hourly for a day and never dropped."""
     run = replace(RUN, attempts=attempts)
 
     reaction = settle_conflict(run, [BEGAN + distance], [], replace_earlier=True, now=NOW)
@@ -126,8 +126,8 @@ def test_a_run_older_than_a_stranger_waits_for_a_person(
     )
 
 
-def test_a_dead_run_out_of_order_says_what_to_do() -> None:
-    """Give the run up, or delete the later row first."""
+def test_a_dead_letter_out_of_order_says_what_to_do() -> None:
+    """An administrator discards the run, or deletes the later row and retries."""
     refused = react(RUN, ReplyVerdict(Reason.DUPLICATE), asked(RequestKind.START)).run
 
     reaction = settle_conflict(refused, [BEGAN + 50], [], replace_earlier=True, now=NOW)

@@ -1,4 +1,4 @@
-"""Failed requests: which are charged to the run, when they are repeated, when it is given up."""
+"""Failed requests: which count against the run, when they are retried, when the run is given up."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ FAILING = [
 
 
 @pytest.mark.parametrize("reason", FAILING)
-def test_a_failure_without_a_witness_changes_nothing(reason: Reason) -> None:
-    """It may be the server's: nothing is charged or stored, however often it was tried."""
+def test_a_failure_while_no_other_run_passes_changes_nothing(reason: Reason) -> None:
+    """The server may be the cause: no attempt is counted or stored, however often it was tried."""
     run = replace(RUN, attempts=23)
 
     reaction = react(run, ReplyVerdict(reason), asked(RequestKind.START))
@@ -38,8 +38,8 @@ def test_a_failure_without_a_witness_changes_nothing(reason: Reason) -> None:
 @pytest.mark.parametrize(
     ("failures", "seconds"), [(1, 1.0), (2, 2.0), (5, 16.0), (6, 30.0), (99, 30.0)]
 )
-def test_a_run_that_may_not_be_to_blame_is_tried_again_soon(failures: int, seconds: float) -> None:
-    """Ever rarer, up to half a minute."""
+def test_a_run_that_may_not_be_the_cause_is_retried_soon(failures: int, seconds: float) -> None:
+    """The wait doubles up to half a minute."""
     reaction = react(RUN, ReplyVerdict(Reason.BROKEN), asked(RequestKind.START, failures=failures))
 
     assert seconds == reaction.wait_seconds
@@ -55,10 +55,10 @@ def test_a_run_that_may_not_be_to_blame_is_tried_again_soon(failures: int, secon
         (Reason.BROKEN, 6, False),
     ],
 )
-def test_a_start_without_a_witness_is_tried_without_its_texts(
+def test_a_start_that_fails_while_no_other_run_passes_is_sent_without_texts(
     reason: Reason, failures: int, *, is_slim: bool
 ) -> None:
-    """A firewall may dislike the script, and on a quiet site no other run shows it."""
+    """A firewall may reject the script, and on a quiet site no other run shows that."""
     context = asked(RequestKind.START, failures=failures, can_be_slim=True)
 
     reaction = react(RUN, ReplyVerdict(reason), context)
@@ -68,7 +68,7 @@ def test_a_start_without_a_witness_is_tried_without_its_texts(
 
 @pytest.mark.parametrize("reason", FAILING)
 def test_a_run_that_fails_alone_waits_alone(reason: Reason) -> None:
-    """While others pass it is charged, and tried ever more rarely: one rule for all failures."""
+    """While other runs pass, its attempts count and its waits grow, after any failure."""
     reaction = react(RUN, ReplyVerdict(reason), asked(RequestKind.START, is_to_blame=True))
 
     assert (1, NOW + 5, RunAction.KEEP) == (
@@ -109,7 +109,7 @@ def test_a_run_that_fails_alone_is_tried_hourly_at_most(attempts: int, seconds: 
 
 
 def test_a_run_that_fails_alone_24_times_becomes_a_dead_letter() -> None:
-    """Nobody waits for ever."""
+    """No run is retried forever."""
     run = replace(RUN, attempts=23)
 
     reaction = react(run, ReplyVerdict(Reason.DATABASE), asked(RequestKind.START, is_to_blame=True))

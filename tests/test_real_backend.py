@@ -44,7 +44,7 @@ def server(
 
 @pytest.fixture
 def site(server: Server, tmp_path: Path) -> Iterator[BackendSite]:
-    """Return a site in front of it; the server keeps the jobs of the tests before."""
+    """Return a site in front of the server, which keeps the jobs of earlier tests."""
     site = BackendSite(server, tmp_path)
     yield site
     site.close()
@@ -59,33 +59,31 @@ def job_id() -> int:
 _IDS = iter(range(1000, 9000, 10))
 
 
-def test_the_version_is_found_and_the_token_taken(site: BackendSite) -> None:
-    """By the login page."""
+def test_the_version_is_found_and_the_token_accepted(site: BackendSite) -> None:
+    """The version is read from the login page."""
     probe = site.client().probe()
 
     assert server_info(site.server.version) == probe.server
     assert Outcome.DELIVERED is probe.reply.outcome
 
 
-def test_clusters_and_nodes_are_told(site: BackendSite) -> None:
-    """From 1.3.0 on."""
+def test_clusters_and_nodes_are_listed(site: BackendSite) -> None:
+    """Servers list them from 1.3.0 on."""
     clusters = site.client().clusters().clusters
     known = {cluster.name: cluster for cluster in clusters or ()}
 
     assert site.server.version < Version(1, 3, 0) or known[CLUSTER].subcluster("n2cn001")
 
 
-def test_a_wrong_token_halts(site: BackendSite) -> None:
-    """Whatever the server says of it."""
+def test_a_wrong_token_halts_deliveries(site: BackendSite) -> None:
+    """The message of the server does not matter."""
     site.token = "abc"
 
     assert Outcome.HALT is site.client().probe().reply.outcome
 
 
-def test_a_job_is_there_while_it_runs_and_closed_when_it_ends(
-    site: BackendSite, job_id: int
-) -> None:
-    """With its cores, its script and its true times."""
+def test_a_job_is_started_and_stopped_at_the_server(site: BackendSite, job_id: int) -> None:
+    """The row has its cores, its script and its true times."""
     start = int(time.time()) - HOUR - job_id
     site.begin(job_id, start)
     told = [site.drain_all()]
@@ -107,7 +105,7 @@ def test_a_job_is_there_while_it_runs_and_closed_when_it_ends(
 def test_how_a_job_ended_is_in_its_row_and_in_the_archive(
     site: BackendSite, job_id: int, final: str | None
 ) -> None:
-    """Summary and final description go out before the stop, to servers that take them."""
+    """Summary and final description are sent before the stop, to servers that accept them."""
     start = int(time.time()) - HOUR - job_id
     site.metadata = MetadataPolicy(end_summary=True)
     site.final_texts = {} if final is None else {job_id: final}
@@ -136,10 +134,8 @@ def end_of_job(site: BackendSite, description: str) -> dict[str, str | None]:
     return {"endSummary": "FAILED", "slurmInfo": description}
 
 
-def test_a_job_that_is_over_before_it_is_told_is_there_in_full(
-    site: BackendSite, job_id: int
-) -> None:
-    """Start and stop go out right behind each other."""
+def test_a_job_that_ended_before_its_delivery_is_complete(site: BackendSite, job_id: int) -> None:
+    """Start and stop are sent one directly after the other."""
     start = int(time.time()) - HOUR - job_id
     site.begin(job_id, start)
     site.end(job_id, start + 5)
@@ -149,8 +145,8 @@ def test_a_job_that_is_over_before_it_is_told_is_there_in_full(
     assert [] == site.files()
 
 
-def test_a_requeued_job_takes_the_place_of_its_first_run(site: BackendSite, job_id: int) -> None:
-    """The first run is closed, then its row makes room."""
+def test_a_requeued_job_replaces_its_first_run(site: BackendSite, job_id: int) -> None:
+    """The first run is stopped, then its row is deleted."""
     start = int(time.time()) - HOUR - job_id
     site.begin(job_id, start)
     site.drain_all()
@@ -162,8 +158,8 @@ def test_a_requeued_job_takes_the_place_of_its_first_run(site: BackendSite, job_
     assert [f"open/{job_id}-{start + 120}.json"] == site.files()
 
 
-def test_jobs_of_an_outage_are_told_afterwards(site: BackendSite, job_id: int) -> None:
-    """One ended meanwhile, one still runs; the token is good after the restart."""
+def test_jobs_of_an_outage_are_delivered_afterwards(site: BackendSite, job_id: int) -> None:
+    """One job ended meanwhile, one still runs; the token is valid after the restart."""
     start = int(time.time()) - HOUR - job_id
     site.server.stop()
     site.begin(job_id, start)
@@ -179,8 +175,8 @@ def test_jobs_of_an_outage_are_told_afterwards(site: BackendSite, job_id: int) -
     assert [f"open/{job_id + 1}-{start + 1}.json"] == site.files()
 
 
-def test_one_refused_job_is_buried_and_the_others_are_told(site: BackendSite, job_id: int) -> None:
-    """A host that the server does not know waits; a value that it never takes is buried."""
+def test_one_rejected_job_does_not_block_the_others(site: BackendSite, job_id: int) -> None:
+    """A run on an unknown host waits; a run with an invalid value becomes a dead letter."""
     start = int(time.time()) - HOUR - job_id
     site.begin(job_id, start, nodes=("n2cn999",), allocations=())
     site.begin(job_id + 1, start, user="")
@@ -194,8 +190,8 @@ def test_one_refused_job_is_buried_and_the_others_are_told(site: BackendSite, jo
     ]
 
 
-def test_a_start_that_was_told_is_told_again_without_harm(site: BackendSite, job_id: int) -> None:
-    """A second hint of a run that lies in open/."""
+def test_a_delivered_start_can_be_sent_again(site: BackendSite, job_id: int) -> None:
+    """A second event arrives for a run in open/."""
     start = int(time.time()) - HOUR - job_id
     site.begin(job_id, start)
     site.drain_all()
@@ -207,14 +203,14 @@ def test_a_start_that_was_told_is_told_again_without_harm(site: BackendSite, job
 
 
 def test_a_sweep_repairs_drift_in_both_directions(site: BackendSite, job_id: int) -> None:
-    """What runs unseen is started, what ended unseen is stopped, and nothing else is planned."""
+    """A missing start and a missing stop are reported, and nothing else is planned."""
     start = int(time.time()) - HOUR - job_id
     site.begin(job_id, start)
     site.drain_all()
     site.wait_for({(job_id, start): "running"})
     site.end(job_id, start + 60)
     site.begin(job_id + 1, start + 2)
-    for path in site.spool.glob("*/*"):  # a spool that was lost, with hints and all
+    for path in site.spool.glob("*/*"):  # a spool that was lost, with its events
         path.unlink()
     state = SweepState(mark=start - 60)
     _, state = site.sweep(state)
@@ -225,8 +221,8 @@ def test_a_sweep_repairs_drift_in_both_directions(site: BackendSite, job_id: int
     assert () == again.decision.plan.changes
 
 
-def test_nats_mode_halts_and_says_so(site: BackendSite, job_id: int) -> None:
-    """Deliveries stop, nobody is charged, events become runs all the same."""
+def test_nats_mode_halts_deliveries(site: BackendSite, job_id: int) -> None:
+    """Deliveries stop, no attempt is counted, and events still become runs."""
     if site.server.version < Version(1, 5, 0):
         pytest.skip("NATS mode came with 1.5.0")
     start = int(time.time()) - HOUR - job_id
@@ -249,7 +245,7 @@ def test_nats_mode_halts_and_says_so(site: BackendSite, job_id: int) -> None:
 def upgraded(
     request: pytest.FixtureRequest, tmp_path: Path
 ) -> Iterator[tuple[BackendSite, Callable[[], None]]]:
-    """Return a site, and what makes its server one of a later release."""
+    """Return a site, and a function that makes its server one of a later release."""
     if request.param != "real":
         before, after = request.param
         with StubbedServer(before) as stub:
@@ -262,7 +258,7 @@ def upgraded(
         yield BackendSite(real, tmp_path / "site"), lambda: real.become(Path(NEXT).resolve())
 
 
-def test_an_upgrade_loses_and_doubles_nothing(
+def test_an_upgrade_loses_and_duplicates_no_run(
     upgraded: tuple[BackendSite, Callable[[], None]],
 ) -> None:
     """Starts and stops wait in the spool meanwhile, and are sent in the new server's dialect."""

@@ -50,7 +50,7 @@ ADDRESSES = accelerator_map({}, {"^n2[a-z0-9]+$": [f"00000000:0{i}:00.0" for i i
 
 
 class Recorded:
-    """A Slurm that says what was recorded in a situation."""
+    """A Slurm that answers with the recordings of a situation."""
 
     def __init__(self, situation: str) -> None:
         self.files = node_situations()[situation]
@@ -100,7 +100,7 @@ def test_a_drafted_cluster_is_accepted(tmp_path: Path, accelerators: Accelerator
 
 
 def test_node_states_are_read_back_as_they_were_sent(tmp_path: Path) -> None:
-    """By an administrator, situation after situation."""
+    """They are read with an administrator's token, one situation after another."""
     server = drafted_server(tmp_path, ADDRESSES)
     admin = server.admin_token()
     with server:
@@ -120,7 +120,7 @@ def test_node_states_are_read_back_as_they_were_sent(tmp_path: Path) -> None:
 @pytest.mark.slurm
 @pytest.mark.parametrize("release", RELEASES)
 def test_states_of_a_real_slurm_are_read_back(tmp_path: Path, release: str) -> None:
-    """Nodes of each release, driven into each state that an operator or a job can cause."""
+    """Nodes of each release are put into each state that an administrator or a job can cause."""
     if BINARY is None:
         pytest.skip("no real cc-backend: CC_BACKEND names no server binary")
     require_slurm()
@@ -143,7 +143,7 @@ def test_states_of_a_real_slurm_are_read_back(tmp_path: Path, release: str) -> N
 
 
 def use_nodes(lab: Lab) -> None:
-    """Drain a node, break one, reserve one, fill one with a job and another one in part."""
+    """Drain a node, set one down, reserve one, fill one with a job and another one in part."""
     lab.run("scontrol", "update", "nodename=n2cn001", "state=drain", "reason=disk")
     lab.run("scontrol", "update", "nodename=n2cn002", "state=down", "reason=fan")
     lab.run(
@@ -158,7 +158,7 @@ def use_nodes(lab: Lab) -> None:
 
 
 def report(backend: BackendClient, source: NodeSlurm, jobs: Mapping[str, int]) -> dict[str, int]:
-    """Report the nodes of a situation, in a second of its own: the server counts whole ones."""
+    """Report the nodes of a situation, in a new second: the server stores whole seconds."""
     site = NodeSite(
         site_of=lambda found: SiteMap(cluster="lab", clusters={c.name: c for c in found or ()}),
         filters=JobFilters(),

@@ -1,7 +1,7 @@
 """Jobs on a real Slurm cluster, and the rows that cc-backend has in the end.
 
-Everything happens side by side before the first test (`real_story`), to two drains with a server
-each: 1.4.4 and 1.5.4, which change places while runs wait in the spools.
+All jobs run side by side before the first test (`real_story`), with two drains and a server for
+each: 1.4.4 and 1.5.4, which are exchanged while runs wait in the spools.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ pytestmark = pytest.mark.slurm
 def story(
     tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
 ) -> Iterator[Story]:
-    """Run one cluster whose controller forgets jobs after 20 s, and let everything happen."""
+    """Run one cluster whose controller purges jobs after 20 s, and run all jobs of the story."""
     require_slurm()
     tree = require_tree(request.param)
     settings = Settings(hooks=HOOKS, options={"MinJobAge": "20"}, spools=SPOOLS, tree=tree)
@@ -60,8 +60,8 @@ def site(story: Story, request: pytest.FixtureRequest) -> RealSite:
 
 
 @pytest.mark.parametrize("name", SHOWN)
-def test_a_job_is_told_as_slurm_has_it(site: RealSite, story: Story, name: str) -> None:
-    """User, project, partition, nodes, threads, GPUs, sharing, walltime, times and state."""
+def test_a_job_is_reported_as_slurm_has_it(site: RealSite, story: Story, name: str) -> None:
+    """The row has its user, partition, nodes, threads, GPUs, sharing, walltime, times and state."""
     rows = rows_of(site, story, name)
 
     assert wanted_rows(site, story, rows) == [told_row(row) for row in rows]
@@ -78,17 +78,17 @@ def test_a_job_is_told_as_slurm_has_it(site: RealSite, story: Story, name: str) 
         ("timeout", {"walltime": 60}),
     ],
 )
-def test_a_job_is_told_as_it_was_asked_for(
+def test_a_job_is_reported_as_it_was_submitted(
     site: RealSite, story: Story, name: str, expected: dict[str, Any]
 ) -> None:
-    """What can be written down without querying Slurm."""
+    """The expected values are known without querying Slurm."""
     (row,) = rows_of(site, story, name)
 
     assert expected == {key: row[key] for key in expected}
 
 
-def test_gpus_are_told_on_both_nodes(site: RealSite, story: Story) -> None:
-    """One GPU on either node, asked for without a type."""
+def test_gpus_are_reported_on_both_nodes(site: RealSite, story: Story) -> None:
+    """The job requests one GPU on each node, without a type."""
     rows = rows_of(site, story, "untyped")
 
     nodes = [node for row in rows for node in row["resources"]]
@@ -100,8 +100,8 @@ def test_gpus_are_told_on_both_nodes(site: RealSite, story: Story) -> None:
     ("name", "script"),
     [("batch", A_SECOND), ("srun", None), ("timeout", FOR_EVER), ("away with gpu", UNTIL_STORED)],
 )
-def test_texts_are_told(site: RealSite, story: Story, name: str, script: str | None) -> None:
-    """Name, script and description go along; an srun has no script."""
+def test_texts_are_reported(site: RealSite, story: Story, name: str, script: str | None) -> None:
+    """The row has name, script and description; an srun has no script."""
     rows = rows_of(site, story, name)
 
     assert wanted_texts(story, rows, script) == told_texts(rows)
@@ -112,7 +112,7 @@ def test_texts_are_told(site: RealSite, story: Story, name: str, script: str | N
 def test_every_task_of_an_array_is_a_job(
     site: RealSite, story: Story, name: str, count: int
 ) -> None:
-    """Each with its own id and the array's; those of `killed` met many deaths of the drain."""
+    """Each has its own id and the array's; the drain was killed often during `killed`."""
     rows = rows_of(site, story, name)
 
     assert wanted_rows(site, story, rows) == [told_row(row) for row in rows]
@@ -121,12 +121,12 @@ def test_every_task_of_an_array_is_a_job(
 
 
 def test_the_drain_was_killed_often(story: Story) -> None:
-    """The test above means something."""
+    """Otherwise the test above would prove nothing."""
     assert story.seen["", "kills"] >= 8
 
 
 def test_every_component_of_a_het_job_is_a_job(site: RealSite, story: Story) -> None:
-    """Linked by the leader's id."""
+    """The components are linked by the leader's id."""
     leader = story.one("het")
 
     rows = site.wait_closed(leader, leader + 1)
@@ -137,8 +137,8 @@ def test_every_component_of_a_het_job_is_a_job(site: RealSite, story: Story) -> 
     ]
 
 
-def test_a_requeued_job_is_never_merged(site: RealSite, story: Story) -> None:
-    """Each run is started and stopped as itself; the second one's row stays."""
+def test_runs_of_a_requeued_job_are_never_merged(site: RealSite, story: Story) -> None:
+    """Each run is started and stopped on its own; the row of the second run stays."""
     job = story.one("requeued")
 
     rows = rows_of(site, story, "requeued")
@@ -156,8 +156,8 @@ def test_a_requeued_job_is_never_merged(site: RealSite, story: Story) -> None:
     assert [first.start] == [deleted["startTime"] for deleted in told["delete_job"]]
 
 
-def test_jobs_that_came_and_went_without_a_drain_are_told(site: RealSite, story: Story) -> None:
-    """Their events waited, and Slurm still knows all but the indices of GPUs."""
+def test_jobs_that_ran_without_a_drain_are_reported(site: RealSite, story: Story) -> None:
+    """Their events waited, and Slurm still has all their values but the indices of GPUs."""
     rows = rows_of(site, story, "alone")
 
     assert [accounted_times(story, job) for job in story.jobs["alone"]] == [*map(times, rows)]
@@ -169,8 +169,8 @@ def test_jobs_that_came_and_went_without_a_drain_are_told(site: RealSite, story:
     assert 0 == story.seen[site.name, "exit code"]
 
 
-def test_jobs_outlast_an_outage_longer_than_slurm_remembers(site: RealSite, story: Story) -> None:
-    """The server was away for longer than MinJobAge; every fact of 200 jobs was kept."""
+def test_jobs_survive_an_outage_longer_than_min_job_age(site: RealSite, story: Story) -> None:
+    """The server was down for longer than MinJobAge; all values of 200 jobs were kept."""
     rows = rows_of(site, story, "away")
 
     is_new = site.server.model.is_new
@@ -194,8 +194,8 @@ def test_jobs_outlast_an_outage_longer_than_slurm_remembers(site: RealSite, stor
     assert {f"#!/bin/sh\n{NOTHING}\n"} == {row["metaData"]["jobScript"] for row in rows}
 
 
-def test_few_requests_are_made_while_the_server_is_away(site: RealSite, story: Story) -> None:
-    """The destination backs off, not the runs: they are not tried until a probe succeeds."""
+def test_few_requests_are_made_while_the_server_is_down(site: RealSite, story: Story) -> None:
+    """No run is tried until a probe succeeds, and probes become rarer."""
     before = story.seen[site.name, "requests before"]
     after = story.seen[site.name, "requests after"]
     paths = [exchange.path for exchange in site.server.log[before:after]]
@@ -206,19 +206,19 @@ def test_few_requests_are_made_while_the_server_is_away(site: RealSite, story: S
     assert tries <= 12, paths  # 2 connections for starts, 2 for stops, 3 attempts each
 
 
-def test_a_young_stop_is_held_back_from_a_server_with_a_cache(site: RealSite, story: Story) -> None:
-    """From 1.5.0 on the young stop of an unlisted run may close a stranger's job."""
+def test_an_early_stop_is_held_for_a_server_with_a_job_cache(site: RealSite, story: Story) -> None:
+    """From 1.5.0 on an early stop of an unlisted run may close another job."""
     rows_of(site, story, "alone")
     starts, stops = site.told("start_job"), site.told("stop_job")
 
     waits = [stops[job][0][0] - starts[job][0][0] for job in story.jobs["alone"]]
 
-    shortest = HOLD_SECONDS - 1  # the moment of a start is kept in whole seconds
+    shortest = HOLD_SECONDS - 1  # the time of a start is kept in whole seconds
     assert (site.version == "1.5.4") == (min(waits) >= shortest)
 
 
-def test_the_end_is_summed_up_in_slurms_words(site: RealSite, story: Story) -> None:
-    """A server since 1.5 gets them just before the stop, so that they reach its archive."""
+def test_the_end_summary_has_slurms_state(site: RealSite, story: Story) -> None:
+    """Servers from 1.5 get it just before the stop, so that it reaches their archive."""
     rows = [row for name in story.jobs for row in rows_of(site, story, name)]
     found = {row["jobId"]: row["metaData"]["endSummary"] for row in rows if _has_summary(row)}
     states = {job: story.runs[job][-1].state for job in found}
@@ -232,8 +232,8 @@ def _has_summary(row: dict[str, Any]) -> bool:
 
 
 @pytest.mark.parametrize("number", range(len(FORGERIES)))
-def test_a_forged_text_tells_nothing_false(site: RealSite, story: Story, number: int) -> None:
-    """Names, comments and directories that look like Slurm's own output are mere texts."""
+def test_a_forged_text_changes_no_other_value(site: RealSite, story: Story, number: int) -> None:
+    """Names, comments and directories that look like Slurm's own output are only texts."""
     job = story.jobs["forged"][number]
 
     (row,) = site.wait_closed(job)
@@ -258,8 +258,8 @@ def test_a_forged_text_tells_nothing_false(site: RealSite, story: Story, number:
     assert 2 == threads(row)
 
 
-def test_no_row_is_invented(site: RealSite, story: Story) -> None:
-    """There is a row of every run that accounting knows, but for the replaced one, and no other."""
+def test_the_server_has_no_other_rows(site: RealSite, story: Story) -> None:
+    """Each run in accounting has a row, except the run that was replaced."""
     for name in story.jobs:
         rows_of(site, story, name)
 
@@ -270,8 +270,8 @@ def test_no_row_is_invented(site: RealSite, story: Story) -> None:
     note(Run(series, site.server.model.version, "real", len(site.server.model.job)))
 
 
-def test_nothing_is_told_twice(site: RealSite, story: Story) -> None:
-    """One accepted start and stop for each run, and no row ever had other values."""
+def test_nothing_is_delivered_twice(site: RealSite, story: Story) -> None:
+    """Each run has one accepted start and one accepted stop."""
     for call in ("start_job", "stop_job"):
         told = site.told(call)
         assert {job: len(runs) for job, runs in story.runs.items()} == {
@@ -280,7 +280,7 @@ def test_nothing_is_told_twice(site: RealSite, story: Story) -> None:
 
 
 def test_the_spool_is_empty_in_the_end(site: RealSite, story: Story) -> None:
-    """Nothing waits and nothing is dead."""
+    """There are no pending runs and no dead letters."""
     for name in story.jobs:
         rows_of(site, story, name)
 

@@ -1,4 +1,4 @@
-"""`scontrol reconfigure` and a restart of slurmctld on real Slurm: only one may lose jobs."""
+"""`scontrol reconfigure` and a restart of slurmctld on real Slurm: only a restart may lose jobs."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.slurm
 
 
 class Site:
-    """A cluster, and what a sweep asks of it."""
+    """A cluster, and the queries of a sweep to it."""
 
     def __init__(self, lab: Lab) -> None:
         self.lab = lab
@@ -34,16 +34,16 @@ class Site:
         self.survey = ClusterSurvey(paths, lab.command("sacctmgr"), ProcessRunner())
 
     def boot_time(self) -> int:
-        """Return when slurmctld says that it started."""
+        """Return the start time that slurmctld reports."""
         return config_time(self.slurm.config(), "BOOT_TIME") or 0
 
     def wait_older(self) -> None:
-        """Return when all daemons have started long enough before now to be distinguished."""
+        """Wait until all daemons are old enough to distinguish them from new ones."""
         started = time.time()
         wait_until(lambda: time.time() > started + SLACK_SECONDS + 1, "the daemons to be older")
 
     def wait_registered(self) -> None:
-        """Return when slurmctld knows of every node when its slurmd started."""
+        """Wait until slurmctld knows the start time of every slurmd."""
         wait_until(
             lambda: "SlurmdStartTime=None" not in self.lab.run("scontrol", "show", "node").stdout,
             "the nodes to register",
@@ -59,7 +59,7 @@ def site(request: pytest.FixtureRequest) -> Iterator[Site]:
 
 
 def test_a_restart_is_no_reconfiguration(site: Site) -> None:
-    """Slurmctld is new, the slurmd are those of before: jobs may have to be recovered."""
+    """Only slurmctld is new, no slurmd is: jobs may have to be recovered."""
     site.wait_older()
     site.lab.controller.restart()
     site.wait_registered()
@@ -67,8 +67,8 @@ def test_a_restart_is_no_reconfiguration(site: Site) -> None:
     assert not site.survey.was_reconfigured(site.boot_time())
 
 
-def test_a_reconfiguration_is_none_to_recover_from(site: Site) -> None:
-    """Since 23.11 it looks like a start of slurmctld; before, the boot time stays."""
+def test_a_reconfiguration_is_no_restart(site: Site) -> None:
+    """From 23.11 on it looks like a start of slurmctld; before, the boot time stays."""
     before = site.boot_time()
     site.wait_older()
     site.lab.run("scontrol", "reconfigure")

@@ -1,4 +1,4 @@
-"""The recordings of real servers are whole and read as they were written."""
+"""The recordings of real servers are complete and are read as they were written."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from recorded_backend import clusters, exchanges, releases, scenarios, version_o
 EVERY = pytest.mark.parametrize("release", releases())
 
 
-def test_all_releases_are_there() -> None:
+def test_all_releases_are_recorded() -> None:
     """Seventeen servers were recorded, from 1.0.0 to 1.5.4."""
     versions = [version_of(release) for release in releases()]
 
@@ -39,8 +39,8 @@ def test_no_exchange_is_lost() -> None:
 
 
 @EVERY
-def test_exchanges_know_where_they_stand(release: str) -> None:
-    """An exchange names its release and scenario, and its place among its fellows."""
+def test_exchanges_have_release_scenario_and_place(release: str) -> None:
+    """The place is the index of the exchange in its scenario."""
     for name, scenario in scenarios(release).items():
         assert name == scenario.name
         assert scenario.plain_release == ("+" not in release)
@@ -51,15 +51,15 @@ def test_exchanges_know_where_they_stand(release: str) -> None:
 
 @EVERY
 def test_an_exchange_has_an_answer_or_an_error(release: str) -> None:
-    """Nothing but a published message is without an answer."""
+    """Only a published message has neither."""
     for each in exchanges(release):
         without = each.answer.status == 0 and not each.answer.error
         assert without == (each.request.method == "NATS-PUB"), str(each)
 
 
 @EVERY
-def test_runs_of_x_are_written_out(release: str) -> None:
-    """The big scripts have their size again."""
+def test_shortened_scripts_have_their_full_size(release: str) -> None:
+    """The recordings shorten a long series of `x`, which the reader restores."""
     sizes = [
         len(each.request.body or b"") for each in scenarios(release)["start-big-script"].exchanges
     ]
@@ -69,7 +69,7 @@ def test_runs_of_x_are_written_out(release: str) -> None:
 
 
 def test_other_charsets_keep_their_bytes() -> None:
-    """A body that is no UTF-8 is sent as it was."""
+    """A body that is not UTF-8 is not changed."""
     bodies = [
         each.request.body or b"" for each in scenarios("1.5.4")["start-invalid-utf8"].exchanges
     ]

@@ -1,4 +1,4 @@
-"""Taking up a spool as the last drain left it."""
+"""Loading a spool as the last drain left it."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ def put(layout: Layout, directory: Directory, job_id: int, *, ended: bool = Fals
     return path
 
 
-class Taken:
-    """A spool that was taken up, and what is known of it then."""
+class Loaded:
+    """A spool after `recover`, and what was loaded from it."""
 
     def __init__(self, layout: Layout, crash_marker: CrashMarker, now: Moment = NOW) -> None:
         self.loader = RunLoader(layout, crash_marker)
@@ -58,142 +58,142 @@ class Taken:
         return {entry.job_id: entry for entry in found}
 
 
-def test_runs_are_taken_up_from_todo_and_open(layout: Layout, crash_marker: CrashMarker) -> None:
-    """Each with the directory that holds it."""
+def test_runs_are_loaded_from_todo_and_open(layout: Layout, crash_marker: CrashMarker) -> None:
+    """Each run has the directory that holds its file."""
     put(layout, Directory.TODO, 1, ended=True)
     put(layout, Directory.OPEN, 2)
 
-    found = Taken(layout, crash_marker).runs(1, 2)
+    found = Loaded(layout, crash_marker).runs(1, 2)
 
     assert {1: Directory.TODO, 2: Directory.OPEN} == {i: e.stored for i, e in found.items()}
 
 
 def test_no_run_is_read_before_it_is_needed(layout: Layout, crash_marker: CrashMarker) -> None:
-    """A start of a drain costs names alone."""
+    """At its start a drain reads only the names of the files."""
     for job_id in (1, 2):
         put(layout, Directory.TODO, job_id, ended=True)
     put(layout, Directory.OPEN, 3)
 
-    taken = Taken(layout, crash_marker)
+    taken = Loaded(layout, crash_marker)
 
     assert (3, 0) == (len(taken.store), len(taken.store.schedule))
 
 
-def test_what_began_last_is_taken_up_first(layout: Layout, crash_marker: CrashMarker) -> None:
-    """It is the most likely to run still; a strange name stops nothing."""
+def test_the_latest_run_is_loaded_first(layout: Layout, crash_marker: CrashMarker) -> None:
+    """It is the most likely to run still; an invalid name causes no error."""
     for job_id, start in ((1, 200), (2, 900), (3, 1000)):
         (layout.root / "todo" / f"{job_id}-{start}.json").touch()
     (layout.root / "todo" / "7-x.json").touch()
 
-    assert [3, 2, 1] == Taken(layout, crash_marker).store.waiting_job_ids()
+    assert [3, 2, 1] == Loaded(layout, crash_marker).store.waiting_job_ids()
 
 
 def test_of_two_copies_the_one_in_todo_wins(layout: Layout, crash_marker: CrashMarker) -> None:
-    """The loser is unlinked."""
+    """The other copy is unlinked."""
     put(layout, Directory.TODO, 1, ended=True)
     loser = put(layout, Directory.OPEN, 1)
 
-    found = Taken(layout, crash_marker).runs(1, 2)
+    found = Loaded(layout, crash_marker).runs(1, 2)
 
     assert (BEGAN + 9, False) == (found[1].end_time, loser.exists())
 
 
-def test_a_damaged_run_is_set_aside_and_the_others_go_on(
+def test_a_damaged_run_is_moved_to_dead_and_the_others_are_loaded(
     layout: Layout, crash_marker: CrashMarker
 ) -> None:
-    """With a reason beside it."""
+    """A file beside it has the reason."""
     put(layout, Directory.OPEN, 1)
     (layout.root / "open" / f"2-{BEGAN}.json").write_text("{")
 
-    found = Taken(layout, crash_marker).runs(1, 2)
+    found = Loaded(layout, crash_marker).runs(1, 2)
 
     assert {1} == set(found)
     assert {f"2-{BEGAN}.json", f"2-{BEGAN}.json.why"} == set(layout.names(Directory.DEAD))
 
 
 def test_a_run_of_a_later_version_is_left_alone(layout: Layout, crash_marker: CrashMarker) -> None:
-    """A newer program will read it; until then it is an alarm."""
+    """A later version will read it; until then it is listed as unreadable."""
     path = layout.root / "todo" / f"3-{BEGAN}.json"
     path.write_text('{"version": 2}')
 
-    taken = Taken(layout, crash_marker)
+    taken = Loaded(layout, crash_marker)
 
     assert ({}, [path.name]) == (taken.runs(3), list(taken.loader.unreadable))
     assert path.exists()
 
 
-def test_a_file_that_ends_the_drain_again_and_again_is_left_alone(
+def test_a_file_that_crashes_the_drain_too_often_is_left_alone(
     layout: Layout, tmp_path: Path
 ) -> None:
-    """After three deaths it is not touched a fourth time, and stays where it is."""
+    """After three crashes it is not read a fourth time, and stays where it is."""
     path = put(layout, Directory.OPEN, 4)
     (tmp_path / "handling").write_text(f"3 {path.name}")
 
-    taken = Taken(layout, CrashMarker(tmp_path / "handling"))
+    taken = Loaded(layout, CrashMarker(tmp_path / "handling"))
 
     assert ({}, [path.name]) == (taken.runs(4), list(taken.loader.unreadable))
     assert (True, []) == (path.exists(), list(layout.names(Directory.DEAD)))
 
 
 @pytest.mark.parametrize("directory", [Directory.TODO, Directory.OPEN])
-def test_a_file_that_is_no_run_is_set_aside(
+def test_a_file_that_is_no_run_is_moved_to_dead(
     layout: Layout, crash_marker: CrashMarker, directory: Directory
 ) -> None:
-    """By its name alone."""
+    """Its name alone decides."""
     (layout.root / directory / "notes.txt").write_text("mine")
-    taken = Taken(layout, crash_marker)
+    taken = Loaded(layout, crash_marker)
 
     assert ({}, 0) == (taken.loader.unreadable, len(taken.store))
     assert ["notes.txt", "notes.txt.why"] == sorted(layout.names(Directory.DEAD))
 
 
-def test_a_file_that_cannot_be_set_aside_stays(
+def test_a_file_that_cannot_be_moved_to_dead_stays(
     layout: Layout, crash_marker: CrashMarker, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Nothing is lost, the log says so, and it is an alarm."""
+    """Nothing is lost, the log says so, and the file is listed as unreadable."""
     (layout.root / "todo" / "odd").mkdir()
     (layout.root / "dead" / "odd").write_text("in the way")
 
-    taken = Taken(layout, crash_marker)
+    taken = Loaded(layout, crash_marker)
 
     assert (0, ["odd"]) == (len(taken.store), list(taken.loader.unreadable))
     assert "todo/odd cannot be read and is retried" in caplog.text
 
 
 @pytest.mark.parametrize(("age", "stays"), [(3500, True), (3700, False)])
-def test_what_was_half_written_an_hour_ago_is_removed(
+def test_a_temporary_file_older_than_an_hour_is_removed(
     layout: Layout, crash_marker: CrashMarker, age: int, *, stays: bool
 ) -> None:
-    """A younger file may belong to a command that writes just now."""
+    """A younger file may belong to a command that is still writing it."""
     path = layout.root / "tmp" / "x.json"
     path.touch()
 
-    Taken(layout, crash_marker, Moment(wall=path.stat().st_ctime + age, steady=50.0))
+    Loaded(layout, crash_marker, Moment(wall=path.stat().st_ctime + age, steady=50.0))
 
     assert stays is path.exists()
 
 
-def test_what_is_being_written_with_the_time_of_an_old_run_stays(
+def test_a_temporary_file_with_the_time_of_an_old_run_stays(
     layout: Layout, crash_marker: CrashMarker
 ) -> None:
-    """`retry` and `replay` give a file the run's time before its name."""
+    """`retry` and `replay` set the time of the run before they rename the file."""
     path = layout.root / "tmp" / "5-100.json"
     path.touch()
     os.utime(path, (100, 100))
 
-    Taken(layout, crash_marker, Moment(wall=path.stat().st_ctime, steady=50.0))
+    Loaded(layout, crash_marker, Moment(wall=path.stat().st_ctime, steady=50.0))
 
     assert path.exists()
 
 
-def test_rubbish_that_cannot_be_removed_is_logged(
+def test_a_temporary_file_that_cannot_be_removed_is_logged(
     layout: Layout, crash_marker: CrashMarker, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A directory in tmp/ stops nothing."""
+    """A directory in tmp/ does not stop the drain."""
     path = layout.root / "tmp" / "d"
     path.mkdir()
 
-    Taken(layout, crash_marker, Moment(wall=path.stat().st_ctime + 3700, steady=50.0))
+    Loaded(layout, crash_marker, Moment(wall=path.stat().st_ctime + 3700, steady=50.0))
 
     assert "cannot be removed" in caplog.text
 
@@ -201,9 +201,9 @@ def test_rubbish_that_cannot_be_removed_is_logged(
 def test_a_run_that_vanishes_meanwhile_is_no_error(
     layout: Layout, crash_marker: CrashMarker
 ) -> None:
-    """An operator may discard it between the look at its name and at its contents."""
+    """An administrator may discard it after its name was read and before its contents are."""
     path = put(layout, Directory.TODO, 1)
-    taken = Taken(layout, crash_marker)
+    taken = Loaded(layout, crash_marker)
     path.unlink()
 
     assert ({}, {}) == (taken.runs(1), taken.loader.unreadable)
@@ -213,10 +213,10 @@ def test_a_run_that_vanishes_meanwhile_is_no_error(
 def test_a_reason_without_its_dead_letter_is_removed(
     layout: Layout, crash_marker: CrashMarker
 ) -> None:
-    """`retry` died after it had put the run back."""
+    """`retry` was killed after it had put the run back."""
     dead = layout.root / "dead"
     for name in ("gone.why", "here", "here.why", f"5-{BEGAN}.json"):
         (dead / name).touch()
-    Taken(layout, crash_marker)
+    Loaded(layout, crash_marker)
 
     assert [f"5-{BEGAN}.json", "here", "here.why"] == sorted(layout.names(Directory.DEAD))

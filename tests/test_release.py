@@ -36,7 +36,7 @@ def clone(tmp_path: Path) -> Path:
 
 
 def git(clone: Path, *argv: str) -> None:
-    """Run git as somebody."""
+    """Run git as a test user."""
     who = ["-c", "user.name=x", "-c", "user.email=x@localhost"]
     subprocess.run(["git", *who, *argv], cwd=clone, check=True)
 
@@ -69,20 +69,20 @@ def leave_a_file(clone: Path) -> None:
     (clone / "new").touch()
 
 
-def forget_the_heading(clone: Path) -> None:
+def omit_the_heading(clone: Path) -> None:
     """Leave the changelog without a heading for the release."""
     set_heading(clone, "## Unreleased")
     git(clone, "commit", "-qam", "Unreleased")
 
 
 def have_a_newer_version(clone: Path) -> None:
-    """Be ahead of the release."""
+    """Set a version that is later than the release."""
     set_version(clone, "0.10.0")
     git(clone, "commit", "-qam", "Newer")
 
 
 def have_the_tag(clone: Path) -> None:
-    """Have released it already."""
+    """Create the tag of the release."""
     git(clone, "tag", f"v{NEXT}")
 
 
@@ -90,13 +90,13 @@ def have_the_tag(clone: Path) -> None:
     ("spoil", "reason"),
     [
         (leave_a_file, "commit or remove this first: ?? new"),
-        (forget_the_heading, f'is "## Unreleased": write "## {NEXT} - '),
+        (omit_the_heading, f'is "## Unreleased": write "## {NEXT} - '),
         (have_a_newer_version, "the tree has version 0.10.0 already"),
         (have_the_tag, f"the tag v{NEXT} is there already"),
     ],
 )
 def test_a_release_is_refused(clone: Path, spoil: Callable[[Path], None], reason: str) -> None:
-    """What is not ready is named, and nothing is changed."""
+    """The message names the reason, and nothing is changed."""
     spoil(clone)
 
     done = release(clone, NEXT)

@@ -1,4 +1,4 @@
-"""What `cc-spool replay` delivers again, what it knows already, and whose runs it refuses."""
+"""Which runs `cc-spool replay` delivers again, knows already, or refuses."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def site(tmp_path: Path) -> CommandSite:
 
 @pytest.fixture
 def other(tmp_path: Path) -> CommandSite:
-    """Return another site, to be fed into the first."""
+    """Return another site, whose spool is replayed into the first."""
     return CommandSite(tmp_path / "other")
 
 
@@ -41,8 +41,8 @@ def layout(site: CommandSite) -> Iterator[Layout]:
         yield made
 
 
-def test_delivered_runs_are_told_again(site: CommandSite) -> None:
-    """From the archive, with their own times, as if cc-backend had never heard of them."""
+def test_archived_runs_are_delivered_again(site: CommandSite) -> None:
+    """They keep their own times, and become pending as if they had never been delivered."""
     directory = archived(site, TOLD, run_of(6, end=END, started=NOON))
     said = site.call("replay", directory, "--json")
 
@@ -57,7 +57,7 @@ def test_delivered_runs_are_told_again(site: CommandSite) -> None:
 
 
 def test_a_second_replay_finds_all_known(site: CommandSite) -> None:
-    """Nothing is there twice."""
+    """No run is imported twice."""
     directory = archived(site, TOLD)
     site.call("replay", directory)
     said = site.call("replay", directory, directory, "--json")
@@ -68,7 +68,7 @@ def test_a_second_replay_finds_all_known(site: CommandSite) -> None:
 
 @pytest.mark.parametrize("directory", ["todo", "open"])
 def test_a_run_with_equal_facts_is_known(site: CommandSite, directory: str) -> None:
-    """Whatever was delivered of it so far."""
+    """The progress of its delivery does not matter."""
     here = replace(TOLD, attempts=3, last_error=REFUSED, replaces=(1,), seen=NOON + 9)
     before = site.put(Directory(directory), here)
     said = site.call("replay", archived(site, TOLD), "--json")
@@ -99,10 +99,10 @@ def test_a_run_with_equal_facts_is_known(site: CommandSite, directory: str) -> N
         ),
     ],
 )
-def test_a_run_that_is_here_already_is_not_replaced(
+def test_a_run_that_is_in_this_spool_is_not_replaced(
     site: CommandSite, directory: str, contents: bytes, reason: str
 ) -> None:
-    """Its own file counts."""
+    """Its file in this spool is kept."""
     (site.spool / directory / TOLD.name).write_bytes(contents)
     said = site.call("replay", archived(site, TOLD), "--json")
 
@@ -111,10 +111,10 @@ def test_a_run_that_is_here_already_is_not_replaced(
     assert contents == (site.spool / directory / TOLD.name).read_bytes()
 
 
-def test_a_run_that_was_told_meanwhile_is_known(
+def test_a_run_that_was_delivered_meanwhile_is_known(
     layout: Layout, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It vanished between two looks."""
+    """Its file vanished between two checks."""
     monkeypatch.setattr(importer, "active_directory", lambda *_: Directory.TODO)
     taker = importer_of(layout)
     taker.import_item(ImportItem(where="x", item=TOLD))
@@ -122,8 +122,8 @@ def test_a_run_that_was_told_meanwhile_is_known(
     assert (0, 1) == (taker.done, taker.known)
 
 
-def test_a_run_not_to_be_reported_stays_so(site: CommandSite, other: CommandSite) -> None:
-    """Its mark moves with it; of one that is over nothing is left to do."""
+def test_an_excluded_run_stays_excluded(site: CommandSite, other: CommandSite) -> None:
+    """Its mark is imported with it; an excluded run that has ended needs nothing more."""
     other.put(Directory.OPEN, run_of(5, reported=False, reason="opted out"))
     other.put(Directory.OPEN, run_of(6, reported=False, reason="opted out", end=END))
     said = site.call("replay", other.spool, "--json")
@@ -138,7 +138,7 @@ def of_cluster(run: Run, cluster: str) -> Run:
 
 
 def test_runs_of_another_cluster_are_refused(site: CommandSite, other: CommandSite) -> None:
-    """Their job ids would hit the wrong rows."""
+    """Their job ids would match the wrong rows."""
     site.put(Directory.OPEN, of_cluster(run_of(9, started=NOON), "fritz"))
     other.put(Directory.TODO, of_cluster(run_of(5), "alex"))
     other.put_event(EVENT, "cluster=alex\nend\n")
@@ -152,14 +152,14 @@ def test_runs_of_another_cluster_are_refused(site: CommandSite, other: CommandSi
 
 
 def test_an_empty_spool_takes_runs_of_one_cluster(site: CommandSite) -> None:
-    """That of the first."""
+    """The first run decides which cluster that is."""
     runs = (of_cluster(run_of(number), name) for number, name in ((5, "fritz"), (6, "alex")))
 
     assert (1, 0, 1) == counts(site.call("replay", archived(site, *runs), "--json"))
 
 
 def test_a_dry_run_changes_nothing(site: CommandSite, other: CommandSite) -> None:
-    """And counts the same."""
+    """It prints the same counts."""
     other.put_event(EVENT)
     other.put_event("1-stop-7-0-0-9")
     site.put_event(EVENT)

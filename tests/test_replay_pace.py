@@ -1,4 +1,4 @@
-"""`cc-spool replay` at a bearable pace: progress, room for live jobs, and its report."""
+"""The pace of `cc-spool replay`: progress, space for live jobs, and the report."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def site(tmp_path: Path) -> CommandSite:
 
 @pytest.fixture
 def other(tmp_path: Path) -> CommandSite:
-    """Return another site, to be fed into the first."""
+    """Return another site, whose spool is replayed into the first."""
     return CommandSite(tmp_path / "other")
 
 
@@ -38,7 +38,7 @@ def layout(site: CommandSite) -> Iterator[Layout]:
 
 
 def test_a_terminal_shows_progress(site: CommandSite, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One line on stderr; the report stays on stdout."""
+    """It is one line on stderr; the report stays on stdout."""
     monkeypatch.delenv("NO_COLOR", raising=False)
     monkeypatch.setenv("TERM", "xterm")
     said = site.call("replay", archived(site, TOLD), terminal=True)
@@ -48,10 +48,10 @@ def test_a_terminal_shows_progress(site: CommandSite, monkeypatch: pytest.Monkey
 
 
 @pytest.mark.parametrize(("variable", "value"), [("NO_COLOR", "1"), ("TERM", "dumb")])
-def test_no_progress_where_it_is_unwelcome(
+def test_no_progress_is_shown_where_it_is_disabled(
     site: CommandSite, monkeypatch: pytest.MonkeyPatch, variable: str, value: str
 ) -> None:
-    """Dumb terminals and those who said so."""
+    """`TERM=dumb` and NO_COLOR disable it."""
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv(variable, value)
 
@@ -64,7 +64,7 @@ def kept_event(number: int) -> ImportItem:
 
 
 def test_at_most_a_thousand_events_wait(site: CommandSite, layout: Layout) -> None:
-    """More come when the drain has made room."""
+    """More are imported when the drain has processed some."""
     most = 0
 
     def drain(_seconds: float) -> None:
@@ -80,8 +80,8 @@ def test_at_most_a_thousand_events_wait(site: CommandSite, layout: Layout) -> No
     assert (2500, MAX_NEW_EVENTS) == (taker.done, most)
 
 
-def test_a_crowd_of_others_events_is_waited_for(site: CommandSite, layout: Layout) -> None:
-    """The hooks' own come first."""
+def test_replay_waits_while_the_hooks_have_many_events(site: CommandSite, layout: Layout) -> None:
+    """The events of the hooks are processed first."""
     for number in range(MAX_NEW_EVENTS + 5):
         site.put_event(f"1-stop-{number + 1}-0-0-9")
     naps: list[float] = []
@@ -98,7 +98,7 @@ def test_a_crowd_of_others_events_is_waited_for(site: CommandSite, layout: Layou
 def test_without_a_drain_a_full_spool_ends_the_replay(
     site: CommandSite, other: CommandSite
 ) -> None:
-    """Nobody would ever make room; what is done stays done."""
+    """No process would make room; imported events stay imported."""
     for number in range(MAX_NEW_EVENTS + 1):
         other.put_event(f"1-start-{number + 1}-0-0-1")
     said = site.call("replay", other.spool, "--json")
@@ -111,7 +111,7 @@ def test_without_a_drain_a_full_spool_ends_the_replay(
 def test_whether_a_drain_runs_is_seen_by_its_lock(
     site: CommandSite, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Not by a file that it may have left."""
+    """A state file that a drain has left does not count."""
     seen: list[bool] = []
 
     def no_room(*_: object, is_drained: Callable[[], bool], **__: object) -> NoRoom:
@@ -128,7 +128,7 @@ def test_whether_a_drain_runs_is_seen_by_its_lock(
 
 
 class NoRoom:
-    """A spool that takes nothing more."""
+    """A spool without free space."""
 
     @staticmethod
     def has_space_for_run() -> bool:
@@ -137,7 +137,7 @@ class NoRoom:
 
 
 def test_a_nearly_full_disk_ends_the_replay(site: CommandSite) -> None:
-    """Live jobs need the rest."""
+    """Live jobs need the rest of the space."""
     site.document["spool"]["min_free_bytes"] = 2**50
     site.write()
     said = site.call("replay", archived(site, TOLD), "--json")
@@ -146,10 +146,10 @@ def test_a_nearly_full_disk_ends_the_replay(site: CommandSite) -> None:
     assert "free space is below spool.min_free_bytes" in said.err
 
 
-def test_the_disk_is_looked_at_now_and_then(
+def test_the_free_space_is_checked_now_and_then(
     layout: Layout, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Not for every run."""
+    """It is not checked for every run."""
     looks: list[int] = []
 
     def free_bytes() -> int:
@@ -164,7 +164,7 @@ def test_the_disk_is_looked_at_now_and_then(
 
 
 def test_the_report_is_one_object(site: CommandSite) -> None:
-    """With stable keys."""
+    """Its keys are stable."""
     said = site.call("replay", archived(site, TOLD), "--json")
 
     assert {"done": 1, "known": 0, "refused": [], "complete": True, "dry_run": False} == json.loads(

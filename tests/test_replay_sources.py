@@ -25,21 +25,21 @@ def site(tmp_path: Path) -> CommandSite:
 
 @pytest.fixture
 def other(tmp_path: Path) -> CommandSite:
-    """Return another site, to be fed into the first."""
+    """Return another site, whose spool is replayed into the first."""
     return CommandSite(tmp_path / "other")
 
 
 @pytest.mark.parametrize("source", ["state", "state/delivered", "state/delivered/*.jsonl"])
-def test_an_archive_is_named_in_any_way(site: CommandSite, source: str) -> None:
-    """State directory, archive, or its files."""
+def test_an_archive_can_be_given_in_any_form(site: CommandSite, source: str) -> None:
+    """The source is the state directory, the archive directory or the files of the archive."""
     archived(site, TOLD)
     said = site.call("replay", *site.root.glob(source), "--json")
 
     assert (1, 0, 0) == counts(said)
 
 
-def test_another_spool_is_taken_in_whole(site: CommandSite, other: CommandSite) -> None:
-    """Its events, its pending and open runs, and its dead letters."""
+def test_another_spool_is_imported_completely(site: CommandSite, other: CommandSite) -> None:
+    """Its events, its pending and open runs, and its dead letters are imported."""
     other.put_event(EVENT, "user=anna\nend\n", time=NOON + 0.5)
     other.put(Directory.TODO, run_of(5))
     other.put(Directory.OPEN, run_of(6, started=NOON))
@@ -59,7 +59,7 @@ def test_another_spool_is_taken_in_whole(site: CommandSite, other: CommandSite) 
 def test_an_event_that_a_hook_may_be_writing_is_refused(
     other: CommandSite, age: float, *, is_refused: bool
 ) -> None:
-    """A live spool is read; an older event has all the contents that it will ever have."""
+    """A hook of a live spool may be writing; an older event is complete."""
     other.put_event(EVENT, "", time=NOON)
     (found,) = read_import_items(other.spool, clock=lambda: NOON + age)
 
@@ -70,7 +70,7 @@ def test_an_event_that_a_hook_may_be_writing_is_refused(
 def test_dead_letters_of_another_spool_keep_their_reasons_there(
     site: CommandSite, other: CommandSite
 ) -> None:
-    """A reason is no file of its own; a strange file is refused."""
+    """A reason file is not imported as a file; an unknown file is refused."""
     other.bury("odd")
     other.bury(EVENT, b"end\n")
     said = site.call("replay", other.spool, "--json")
@@ -104,10 +104,10 @@ def test_dead_letters_of_another_spool_keep_their_reasons_there(
         ),
     ],
 )
-def test_strange_files_are_refused_by_name(
+def test_invalid_files_are_refused_by_name(
     site: CommandSite, name: str, contents: bytes, reason: str
 ) -> None:
-    """And stay as they are; the others go on."""
+    """A refused file stays unchanged; the other files are imported."""
     source = site.root / "kept"
     source.mkdir()
     (source / name).write_bytes(contents)
@@ -120,8 +120,8 @@ def test_strange_files_are_refused_by_name(
     assert contents == (source / name).read_bytes()
 
 
-def test_what_is_added_meanwhile_is_not_replayed(site: CommandSite) -> None:
-    """The drain archives what is delivered again, into the file that is being read."""
+def test_runs_added_during_a_replay_are_not_replayed(site: CommandSite) -> None:
+    """The drain archives each run that it delivers again, into the file that is being read."""
     directory = archived(site, TOLD, run_of(6, end=END))
     found = []
     for each in read_import_items(directory):
@@ -132,8 +132,8 @@ def test_what_is_added_meanwhile_is_not_replayed(site: CommandSite) -> None:
     assert 2 == len(found)
 
 
-def test_an_archive_that_became_shorter_ends_where_it_ends(site: CommandSite) -> None:
-    """It expired meanwhile."""
+def test_an_archive_truncated_during_a_replay_is_no_error(site: CommandSite) -> None:
+    """The archive expired while it was being read."""
     directory = archived(site, TOLD, TOLD)
     kept_runs = read_import_items(directory)
     first = next(kept_runs)
@@ -144,8 +144,8 @@ def test_an_archive_that_became_shorter_ends_where_it_ends(site: CommandSite) ->
     assert len(list(kept_runs)) <= 1  # what was read ahead
 
 
-def test_a_spoilt_line_does_not_spoil_the_archive(site: CommandSite) -> None:
-    """It is named by its number; the last one may be cut."""
+def test_a_damaged_line_does_not_stop_the_replay(site: CommandSite) -> None:
+    """A damaged line is reported by its number; the last line may be cut off."""
     directory = archived(site, TOLD, run_of(6, end=END))
     (archive,) = directory.iterdir()
     archive.write_bytes(b"{\n" + archive.read_bytes()[:-20])
@@ -163,8 +163,8 @@ def test_a_spoilt_line_does_not_spoil_the_archive(site: CommandSite) -> None:
         lambda path: path.mkdir(),
     ],
 )
-def test_what_is_no_file_is_refused(site: CommandSite, make: Any) -> None:
-    """And nothing blocks."""
+def test_a_source_entry_that_is_no_regular_file_is_refused(site: CommandSite, make: Any) -> None:
+    """A symlink, a FIFO or a directory does not block the replay."""
     source = site.root / "kept"
     source.mkdir()
     make(source / EVENT)
@@ -173,8 +173,8 @@ def test_what_is_no_file_is_refused(site: CommandSite, make: Any) -> None:
     assert (11, (0, 0, 1)) == (said.code, counts(said))
 
 
-def test_a_source_that_is_not_there_is_refused(site: CommandSite) -> None:
-    """With what the system says."""
+def test_a_missing_source_is_refused(site: CommandSite) -> None:
+    """The message has the error text of the operating system."""
     said = site.call("replay", site.root / "none")
 
     assert 11 == said.code
@@ -184,7 +184,7 @@ def test_a_source_that_is_not_there_is_refused(site: CommandSite) -> None:
 def test_a_directory_that_cannot_be_listed_is_refused(
     site: CommandSite, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The other sources go on."""
+    """The other sources are still replayed."""
 
     def refuse(_: Path) -> Iterator[Path]:
         raise PermissionError(13, "Permission denied")
@@ -196,7 +196,7 @@ def test_a_directory_that_cannot_be_listed_is_refused(
 
 
 def test_an_oversized_run_is_refused(site: CommandSite, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Before it fills the memory."""
+    """It is refused before it fills the memory."""
     monkeypatch.setattr(codec, "LIMIT_BYTES", 10)
     (site.root / TOLD.name).write_bytes(b"x" * 11)
     said = site.call("replay", site.root / TOLD.name, "--json")
@@ -205,8 +205,8 @@ def test_an_oversized_run_is_refused(site: CommandSite, monkeypatch: pytest.Monk
 
 
 @pytest.mark.parametrize("part", [".", "dead", f"todo/{TOLD.name}"])
-def test_the_spool_is_not_fed_into_itself(site: CommandSite, part: str) -> None:
-    """`retry` is for that."""
+def test_the_spool_is_not_replayed_into_itself(site: CommandSite, part: str) -> None:
+    """`cc-spool retry` delivers its dead letters again."""
     site.put(Directory.TODO, TOLD)
     said = site.call("replay", site.spool / part)
 

@@ -1,4 +1,4 @@
-"""Which run explains an event, and when an unexplained event is given up."""
+"""Which run explains an event, and when the resolver drops an unexplained event."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from spool.files.event import EventKind
 from spool.resolve.run_match import TrackedRun
 
 
-def test_an_event_that_names_its_start_is_explained_by_that_run_alone() -> None:
-    """Not by another run of the id."""
+def test_an_event_that_names_its_start_is_explained_only_by_that_run() -> None:
+    """Another run of the job id does not explain it."""
     stop = event(EventKind.STOP, T + 60, start=T - 500)
     result = concluded(stop, record=OVER, rows=())
 
@@ -20,14 +20,14 @@ def test_an_event_that_names_its_start_is_explained_by_that_run_alone() -> None:
 
 
 def test_a_stop_without_times_is_not_explained_while_an_earlier_run_is_live() -> None:
-    """Slurm has not noticed the end yet."""
+    """Slurm may not have recorded the end yet."""
     result = concluded(STOP, record=RUNNING)
 
     assert (STOP,) == result.pending_events
 
 
 def test_a_start_whose_run_began_later_is_explained() -> None:
-    """The run that it announced was rolled back."""
+    """Slurm rolled back the run that the start event announced."""
     later = replace(RUNNING, start_time=T + 100)
     named = event(EventKind.START, T, start=T - 50)
 
@@ -36,15 +36,15 @@ def test_a_start_whose_run_began_later_is_explained() -> None:
 
 
 def test_a_start_long_after_a_runs_end_is_not_explained() -> None:
-    """It belongs to the next one."""
+    """The start event belongs to the next run."""
     late = event(EventKind.START, T + 500)
 
     assert (late,) == concluded(late, record=OVER).pending_events
 
 
 @pytest.mark.parametrize(("age", "is_lost"), [(DAY - 1, False), (DAY + 1, True)])
-def test_an_event_that_nobody_knows_is_lost_after_a_day(age: int, *, is_lost: bool) -> None:
-    """Controller and accounting have answered."""
+def test_an_event_that_matches_no_run_is_unknown_after_a_day(age: int, *, is_lost: bool) -> None:
+    """Controller and accounting have answered, and neither has the run."""
     result = concluded(START, rows=(), now=T + age)
 
     assert ((START,) if is_lost else ()) == result.unknown_events
@@ -52,18 +52,18 @@ def test_an_event_that_nobody_knows_is_lost_after_a_day(age: int, *, is_lost: bo
 
 
 @pytest.mark.parametrize(("age", "is_let_go"), [(HOUR - 1, False), (HOUR + 1, True)])
-def test_an_event_of_a_run_that_never_was_is_let_go_after_an_hour(
+def test_an_event_of_a_run_that_never_began_is_settled_after_an_hour(
     age: int, *, is_let_go: bool
 ) -> None:
-    """Slurm shows the job waiting, and accounting nothing."""
+    """Slurm shows the job as pending, and accounting has no row."""
     result = concluded(START, record=PENDING, rows=(), now=T + age)
 
     assert ((START,) if is_let_go else ()) == result.settled_events
     assert () == result.unknown_events
 
 
-def test_an_event_of_a_configuring_run_is_never_let_go() -> None:
-    """It waits as long as Slurm says so; accounting is not asked."""
+def test_an_event_of_a_configuring_run_stays_pending() -> None:
+    """It stays pending as long as Slurm shows CONFIGURING; accounting is not asked."""
     record = replace(RUNNING, flags=("CONFIGURING",))
     result = concluded(START, record=record, rows=(), now=T + 2 * DAY)
 
@@ -71,7 +71,7 @@ def test_an_event_of_a_configuring_run_is_never_let_go() -> None:
 
 
 def test_a_hidden_run_is_not_explained_by_the_one_before_it() -> None:
-    """Slurm shows nothing, accounting the requeued run alone: the next one may be under way."""
+    """Accounting has only the requeued run, Slurm has no record: a second run may have begun."""
     second = event(EventKind.START, T + 72)
     row = replace(OVER, state="REQUEUED")
     soon = concluded(START, STOP, second, rows=(row,), now=T + 73)
@@ -82,7 +82,7 @@ def test_a_hidden_run_is_not_explained_by_the_one_before_it() -> None:
 
 
 def test_an_unsettled_run_is_not_explained_by_the_one_before_it() -> None:
-    """Its record does not show yet that it runs, and accounting shows the first run alone."""
+    """Its record does not show yet that it runs, and accounting has only the first run."""
     second = event(EventKind.START, T + 72)
     record = replace(RUNNING, start_time=T + 72, flags=("RESIZING",))
     result = concluded(START, STOP, second, record=record, rows=(OVER,), now=T + 140)
@@ -91,7 +91,7 @@ def test_an_unsettled_run_is_not_explained_by_the_one_before_it() -> None:
 
 
 def test_an_event_that_names_its_start_is_not_explained_by_a_run_that_ended_before() -> None:
-    """However near: the job was requeued within seconds."""
+    """This holds for close times too: the job was requeued within seconds."""
     before = TrackedRun(start_time=T, end=T + 1, started=True)
     begun, over = (
         event(EventKind.START, T + 2, start=T + 2),

@@ -1,4 +1,4 @@
-"""Ends without Slurm's own word: close events of the sweep, epilogs of forgotten runs."""
+"""Ends that Slurm does not report: close events of the sweep, epilogs of runs it forgot."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from spool.resolve.run_match import TrackedRun
 
 
 def test_a_close_event_ends_a_run_without_proof() -> None:
-    """The sweeper waives it."""
+    """The sweep decided that no proof from Slurm is needed."""
     close = event(EventKind.CLOSE, T + 99, start=T, end=T + 60)
     result = concluded(close, runs=(OPEN,), rows=())
 
@@ -24,16 +24,16 @@ def test_a_close_event_ends_a_run_without_proof() -> None:
     )
 
 
-def test_a_close_event_of_an_unknown_run_makes_one() -> None:
-    """Its row is to be closed."""
+def test_a_close_event_of_an_unknown_run_creates_a_run() -> None:
+    """The row at cc-backend must be closed."""
     close = event(EventKind.CLOSE, T + 99, start=T, end=T + 60)
     job = Job(job_id=5, start_time=T, end_time=T + 60)
 
     assert ((job, by(EndSource.CLOSE, T + 60, "FAILED")),) == concluded(close, rows=()).new_runs
 
 
-def test_slurms_own_word_goes_before_a_close_event() -> None:
-    """The run is live."""
+def test_a_slurm_record_takes_precedence_over_a_close_event() -> None:
+    """Slurm shows that the run is live."""
     close = event(EventKind.CLOSE, T + 99, start=T, end=T + 60)
     result = concluded(close, runs=(OPEN,), record=RUNNING)
 
@@ -44,15 +44,15 @@ def test_slurms_own_word_goes_before_a_close_event() -> None:
     ("code", "state"), [("0:0", "COMPLETED"), ("1:0", "FAILED"), (None, "CANCELLED")]
 )
 def test_a_forgotten_run_ends_with_its_epilog(code: str | None, state: str) -> None:
-    """After a day, with the state that the exit code shows."""
+    """After a day it ends with the state that follows from the exit code."""
     stop = replace(STOP, extras={} if code is None else {"exit_code": code})
     result = concluded(stop, runs=(OPEN,), rows=(), now=T + 61 + DAY)
 
     assert {T: by(EndSource.EVENT, T + 60, state)} == result.ends
 
 
-def test_an_epilogs_own_end_time_counts() -> None:
-    """From Slurm 23.02 the event names it."""
+def test_the_end_time_in_an_epilogs_event_is_used() -> None:
+    """From Slurm 23.02 the event has the end time."""
     stop = event(EventKind.STOP, T + 62, end=T + 60)
     result = concluded(stop, runs=(OPEN,), rows=(), now=T + 63 + DAY)
 
@@ -60,14 +60,14 @@ def test_an_epilogs_own_end_time_counts() -> None:
 
 
 def test_a_run_is_not_forgotten_within_a_day() -> None:
-    """Accounting may be late."""
+    """Accounting may receive the row late."""
     result = concluded(STOP, runs=(OPEN,), rows=(), now=T + 59 + DAY)
 
     assert ({}, (T,)) == (result.ends, result.missing_starts)
 
 
-def test_a_forgotten_run_is_over_when_the_next_began() -> None:
-    """Its own epilog never ran."""
+def test_a_forgotten_run_ended_when_the_next_began() -> None:
+    """The epilog of the forgotten run never ran."""
     following = replace(RUNNING, start_time=T + 500)
     result = concluded(runs=(OPEN,), record=following, rows=(), now=T + 501 + DAY)
 
@@ -75,7 +75,7 @@ def test_a_forgotten_run_is_over_when_the_next_began() -> None:
 
 
 def test_an_epilog_after_the_next_runs_start_is_not_the_first_ones() -> None:
-    """It belongs to the later run."""
+    """The epilog belongs to the later run."""
     following = replace(OPEN, start_time=T + 500)
     stop = event(EventKind.STOP, T + 900)
     result = concluded(stop, runs=(OPEN, following), rows=(), now=T + 600 + DAY)
@@ -83,15 +83,15 @@ def test_an_epilog_after_the_next_runs_start_is_not_the_first_ones() -> None:
     assert {T: by(EndSource.NEXT_RUN, T + 500, "CANCELLED")} == result.ends
 
 
-def test_silence_of_accounting_proves_no_end() -> None:
-    """Not even after a day."""
+def test_no_answer_from_accounting_proves_no_end() -> None:
+    """This holds after a day, too."""
     result = concluded(STOP, runs=(OPEN,), rows=None, now=T + 61 + DAY)
 
     assert ({}, (STOP,), True) == (result.ends, result.pending_events, result.needs_accounting)
 
 
-def test_a_requeued_run_that_no_accounting_knows_ends_with_its_epilog() -> None:
-    """The next run, shown by the controller, proves it; that one must not wait for a day."""
+def test_a_requeued_run_missing_in_accounting_ends_with_its_epilog() -> None:
+    """The controller shows the next run, which must not be delayed for a day."""
     later = replace(RUNNING, start_time=T + 122, restart_count=1)
     runs = (replace(OPEN, restarts=0), TrackedRun(start_time=T + 122, restarts=1))
     stop = replace(STOP, extras={"exit_code": "0:0"})

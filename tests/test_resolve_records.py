@@ -16,8 +16,8 @@ from spool.resolve.slurm_runs import RunStage
 REVOKED = replace(PENDING, flags=("REVOKED",))
 
 
-def test_a_question_reaches_back_to_the_oldest_event_or_open_run() -> None:
-    """Some time before it: an epilog follows the fact."""
+def test_a_query_reaches_back_to_the_oldest_event_or_open_run() -> None:
+    """The query begins some time earlier, because an epilog follows the end of the run."""
     named = event(EventKind.START, T + 500, start=T + 400)
 
     assert T - 60 == JobQuery(job_id=5, events=(STOP,), runs=(OPEN,)).since()
@@ -26,7 +26,7 @@ def test_a_question_reaches_back_to_the_oldest_event_or_open_run() -> None:
 
 
 def test_a_live_record_is_a_new_run() -> None:
-    """Its start event is dealt with."""
+    """The run settles its start event."""
     result = concluded(START, record=RUNNING, now=T + 1)
 
     assert (((RUNNING, None),), (START,), ()) == (
@@ -36,8 +36,8 @@ def test_a_live_record_is_a_new_run() -> None:
     )
 
 
-def test_an_ended_record_is_a_new_run_that_is_over() -> None:
-    """Both events are dealt with, in one look."""
+def test_an_ended_record_is_a_new_run_with_an_end() -> None:
+    """One resolution settles the start event and the stop event."""
     result = concluded(START, STOP, record=OVER)
 
     assert ((OVER, by(EndSource.CONTROLLER, T + 60)),) == result.new_runs
@@ -45,26 +45,26 @@ def test_an_ended_record_is_a_new_run_that_is_over() -> None:
 
 
 def test_an_open_run_ends_with_its_record() -> None:
-    """It is no new run."""
+    """The record does not create a new run."""
     result = concluded(STOP, runs=(OPEN,), record=OVER)
 
     assert ((), {T: by(EndSource.CONTROLLER, T + 60)}) == (result.new_runs, result.ends)
 
 
-def test_a_started_run_is_told_again_at_a_start_event() -> None:
-    """Its row may have vanished."""
+def test_a_started_run_is_resent_at_a_start_event() -> None:
+    """Its row at cc-backend may have vanished."""
     result = concluded(START, runs=(OPEN,), record=RUNNING)
 
     assert (T,) == result.starts_to_resend
 
 
 @pytest.mark.parametrize("run", [replace(OPEN, started=False), replace(OPEN, reported=False)])
-def test_only_a_started_live_run_is_told_again(run: TrackedRun) -> None:
-    """Not one that waits, or is not reported."""
+def test_only_a_started_live_run_is_resent(run: TrackedRun) -> None:
+    """A pending run and an excluded run are not resent."""
     assert () == concluded(START, runs=(run,), record=RUNNING).starts_to_resend
 
 
-def test_a_revoked_record_finishes_start_events() -> None:
+def test_a_revoked_record_settles_start_events() -> None:
     """A federation sibling runs the job."""
     result = concluded(START, record=REVOKED)
 
@@ -85,8 +85,8 @@ def test_a_revoked_record_does_not_hide_an_earlier_run_here(
     assert (events, ()) == (result.settled_events, result.missing_starts)
 
 
-def test_pending_alone_finishes_nothing_and_asks_accounting() -> None:
-    """A stop event of a requeued run is unexplained."""
+def test_a_pending_record_settles_nothing_and_needs_accounting() -> None:
+    """It does not explain the stop event of a requeued run."""
     result = concluded(STOP, runs=(OPEN,), record=PENDING)
 
     assert ((STOP,), True, (T,)) == (
@@ -97,7 +97,7 @@ def test_pending_alone_finishes_nothing_and_asks_accounting() -> None:
 
 
 def test_accounting_ends_a_requeued_run() -> None:
-    """The controller shows the job waiting for its next run."""
+    """The controller shows the job as pending for its next run."""
     row = replace(OVER, state="REQUEUED")
     result = concluded(STOP, runs=(OPEN,), record=PENDING, rows=(row,))
 
@@ -105,22 +105,22 @@ def test_accounting_ends_a_requeued_run() -> None:
     assert ((STOP,), ()) == (result.settled_events, result.pending_events)
 
 
-def test_a_live_row_of_accounting_proves_nothing() -> None:
-    """It may be late, or a runaway."""
+def test_a_live_row_of_accounting_proves_no_end() -> None:
+    """The row may be late, or belong to a runaway job."""
     result = concluded(STOP, runs=(OPEN,), rows=(RUNNING,))
 
     assert ({}, (T,)) == (result.ends, result.missing_starts)
 
 
-def test_rows_before_the_question_are_no_news() -> None:
+def test_rows_before_the_query_create_no_runs() -> None:
     """They ended long before the oldest event."""
     old = replace(OVER, start_time=T - 5000, end_time=T - 4000)
 
     assert () == concluded(START, rows=(old,)).new_runs
 
 
-def test_the_controllers_record_goes_before_the_row_of_the_same_run() -> None:
-    """It has cores and GRES; the start may differ by seconds."""
+def test_the_controllers_record_takes_precedence_over_the_row() -> None:
+    """It has cores and GRES; the start times of one run may differ by seconds."""
     row = replace(OVER, start_time=T + 2)
     result = concluded(START, STOP, record=OVER, rows=(row,))
 
@@ -137,7 +137,7 @@ def test_a_row_near_a_run_that_ended_before_it_is_another_run() -> None:
 
 
 def test_a_moved_start_is_still_the_run_that_was_reported() -> None:
-    """Nodes powered up late; accounting has the run under the new start alone."""
+    """The nodes powered up late, and accounting has the run only with the new start."""
     moved = replace(OVER, start_time=T + 300, end_time=T + 400)
     result = concluded(STOP, runs=(OPEN,), record=moved, rows=(moved,), now=T + 401)
 
@@ -153,8 +153,8 @@ def test_a_later_start_is_a_new_run_if_accounting_has_both() -> None:
     assert {T: by(EndSource.ACCOUNTING, T + 60)} == result.ends
 
 
-def test_of_two_near_starts_that_accounting_has_each_is_its_own_run() -> None:
-    """Both are claimed."""
+def test_two_near_starts_in_accounting_are_two_runs() -> None:
+    """Each row matches its own run."""
     second = replace(RUNNING, start_time=T + 3)
     first = replace(OVER, end_time=T + 1)
     result = concluded(START, runs=(OPEN,), record=second, rows=(first, second), now=T + 4)

@@ -23,8 +23,8 @@ def test_a_requeued_job_that_runs_again_within_seconds_has_two_runs(gap: int) ->
     assert (((record, None),), (T,)) == (result.new_runs, result.missing_starts)
 
 
-def test_an_epilog_after_the_start_of_a_hidden_run_is_not_that_of_the_run_before() -> None:
-    """Before 23.02 it names no run; accounting shows the second, short one later."""
+def test_an_epilog_after_a_hidden_runs_start_does_not_end_the_run_before() -> None:
+    """Before 23.02 it names no run; accounting shows the short second run later."""
     begun = replace(event(EventKind.START, T + 80), start=None)
     over = replace(event(EventKind.STOP, T + 85), start=None)
     before = replace(OPEN, end=T + 60, restarts=0)
@@ -36,7 +36,7 @@ def test_an_epilog_after_the_start_of_a_hidden_run_is_not_that_of_the_run_before
 
 
 def test_a_start_that_moved_is_no_requeue() -> None:
-    """The number of restarts is the same: within seconds it is one run."""
+    """With the same number of restarts, starts within seconds are one run."""
     record = replace(RUNNING, start_time=T + 3, restart_count=1)
     result = concluded(START, runs=(replace(OPEN, restarts=1),), record=record)
 
@@ -44,7 +44,7 @@ def test_a_start_that_moved_is_no_requeue() -> None:
 
 
 def test_a_later_start_with_more_restarts_is_no_moved_one() -> None:
-    """Accounting has the new run alone, for it is late with the old one."""
+    """Accounting has only the new run yet; the row of the old run is late."""
     record = replace(RUNNING, start_time=T + 300, restart_count=1)
     result = concluded(
         STOP, runs=(replace(OPEN, restarts=0),), record=record, rows=(record,), now=T + 301
@@ -62,7 +62,7 @@ def test_accounting_is_asked_for_the_run_of_a_job_that_is_requeued_and_held(word
 
 
 def requeued(code: str | None, first: str, epilog: str, *, record: Job = PENDING) -> str:
-    """Return the state in which a run of a requeued job ended, by restart counts of its hooks."""
+    """Return the end state of a requeued job's run, given the restart counts of its hooks."""
     begun = event(EventKind.START, T, start=T)
     over = event(EventKind.STOP, T + 60, start=T)
     counts = zip((begun, over), (first, epilog), strict=True)
@@ -86,15 +86,15 @@ def requeued(code: str | None, first: str, epilog: str, *, record: Job = PENDING
         ("3:0", "0", "1", "REQUEUED"),
     ],
 )
-def test_a_run_that_was_requeued_after_its_end_has_ended_by_itself(
+def test_a_run_requeued_after_its_end_keeps_its_own_state(
     code: str | None, first: str, epilog: str, state: str
 ) -> None:
-    """The restart count is raised before the epilog only if the run was interrupted."""
+    """Slurm raises the restart count before the epilog only if the run was interrupted."""
     assert state == requeued(code, first, epilog)
 
 
-def test_a_run_of_scrontab_has_ended_by_itself() -> None:
-    """Its job is requeued after each run; counts may be missing."""
+def test_a_run_of_scrontab_keeps_its_own_state() -> None:
+    """Slurm requeues its job after each run; restart counts may be missing."""
     record = replace(PENDING, flags=(SCRONTAB_FLAG,))
 
     assert "COMPLETED" == requeued("0:0", "", "", record=record)

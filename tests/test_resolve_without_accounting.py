@@ -33,13 +33,13 @@ def without_accounting(
     record: Job | None = None,
     now: float = T + 61,
 ) -> Resolution:
-    """Return what follows on a site without accounting, which has been asked in vain."""
+    """Return the resolution on a site without accounting, where accounting returned no row."""
     return concluded(*events, runs=runs, record=record, rows=(), now=now, has_accounting=False)
 
 
 @pytest.mark.parametrize("has_accounting", [True, False])
-def test_only_where_no_row_can_come_an_epilog_ends_a_run_at_once(*, has_accounting: bool) -> None:
-    """The controller has forgotten it; accounting would be waited for by a day."""
+def test_an_epilog_ends_a_run_at_once_only_without_accounting(*, has_accounting: bool) -> None:
+    """The controller has no record; with accounting the resolver waits a day for the row."""
     stop = replace(STOP, extras={"exit_code": "1:0"})
     result = concluded(stop, runs=(OPEN,), rows=(), has_accounting=has_accounting)
 
@@ -48,7 +48,7 @@ def test_only_where_no_row_can_come_an_epilog_ends_a_run_at_once(*, has_accounti
     assert bool(ends) is not bool(result.pending_events)
 
 
-def test_an_unsettled_record_is_waited_for_before_an_epilog_ends_a_run() -> None:
+def test_an_epilog_does_not_end_a_run_while_its_record_is_unsettled() -> None:
     """A job that is COMPLETING for minutes shows its true state in the end."""
     record = replace(RUNNING, state=None, flags=("COMPLETING",))
     soon = without_accounting(STOP, runs=(OPEN,), record=record, now=T + HOUR)
@@ -58,23 +58,23 @@ def test_an_unsettled_record_is_waited_for_before_an_epilog_ends_a_run() -> None
     assert {T: by(EndSource.EVENT, T + 60, "CANCELLED")} == late.ends
 
 
-def test_before_accounting_was_asked_no_event_ends_a_run() -> None:
-    """Whether the site has it is not known yet."""
+def test_no_event_ends_a_run_before_accounting_was_asked() -> None:
+    """It is not known yet whether the site has accounting."""
     result = concluded(STOP, runs=(OPEN,), rows=None, has_accounting=True)
 
     assert ({}, True) == (result.ends, result.needs_accounting)
 
 
-def test_without_accounting_the_controllers_word_goes_before_an_epilog() -> None:
-    """It has the true state and end."""
+def test_the_controllers_record_takes_precedence_over_an_epilog() -> None:
+    """It has the true state and end time."""
     over = replace(OVER, state="TIMEOUT", end_time=T + 59)
     result = without_accounting(START, STOP, record=over)
 
     assert ((over, by(EndSource.CONTROLLER, T + 59, "TIMEOUT")),) == result.new_runs
 
 
-def test_without_accounting_a_run_that_still_runs_is_not_over() -> None:
-    """An epilog's event of the run before may be late."""
+def test_without_accounting_a_running_run_does_not_end() -> None:
+    """The epilog event of an earlier run may be late."""
     result = without_accounting(STOP, runs=(OPEN,), record=RUNNING)
 
     assert ({}, ()) == (result.ends, result.new_runs)
@@ -89,10 +89,10 @@ def test_without_accounting_a_run_that_still_runs_is_not_over() -> None:
     ],
     ids=["both events", "start named by the prolog", "named by the epilog alone"],
 )
-def test_without_accounting_a_run_that_slurm_never_showed_is_known_from_its_events(
+def test_without_accounting_events_create_a_run_that_slurm_never_showed(
     begun: Event | None, over: Event
 ) -> None:
-    """Start and end were both missed: the drain was down for longer than MinJobAge."""
+    """The drain missed start and end: it was down for longer than MinJobAge."""
     over = replace(over, extras={"exit_code": "0:0"})
     events = (over,) if begun is None else (begun, over)
     result = without_accounting(*events, now=T + HOUR)
@@ -106,15 +106,15 @@ def test_without_accounting_a_run_that_slurm_never_showed_is_known_from_its_even
     )
 
 
-def test_with_accounting_a_run_is_not_made_up_from_its_events() -> None:
-    """Its row has the facts, and may be late."""
+def test_with_accounting_events_create_no_run() -> None:
+    """The accounting row has the facts, and may be late."""
     result = concluded(START, STOP, rows=(), now=T + HOUR)
 
     assert ((), (START, STOP)) == (result.new_runs, result.pending_events)
 
 
-def test_an_epilog_that_names_no_start_makes_up_no_run() -> None:
-    """Nobody knows when it began; after a day the event is unknown."""
+def test_an_epilog_without_a_start_time_creates_no_run() -> None:
+    """The start of the run is unknown; after a day the event is unknown."""
     soon = without_accounting(STOP)
     late = without_accounting(STOP, now=T + 61 + DAY)
 
@@ -122,8 +122,8 @@ def test_an_epilog_that_names_no_start_makes_up_no_run() -> None:
     assert ((), (STOP,)) == (late.new_runs, late.unknown_events)
 
 
-def test_a_run_that_is_known_is_not_made_up_again() -> None:
-    """Whether it is open or was delivered; its other events are its own."""
+def test_events_of_a_known_run_create_no_second_run() -> None:
+    """The run is open or was delivered; its other events belong to it."""
     named = event(EventKind.STOP, T + 60, start=T, end=T + 60)
     late = event(EventKind.STOP, T + 61, start=T + 1, end=T + 60)
     delivered = replace(OPEN, end=T + 60)
@@ -133,15 +133,15 @@ def test_a_run_that_is_known_is_not_made_up_again() -> None:
     assert 1 == len(without_accounting(named, late).new_runs)
 
 
-def test_a_prolog_alone_makes_up_no_run() -> None:
-    """The run may go on."""
+def test_a_prolog_alone_creates_no_run() -> None:
+    """The run may still be running."""
     result = without_accounting(START)
 
     assert ((), (START,)) == (result.new_runs, result.pending_events)
 
 
-def test_without_accounting_each_run_of_a_requeued_job_is_known_from_its_events() -> None:
-    """The controller shows the job waiting for its third run; an exit code proves nothing then."""
+def test_without_accounting_events_create_each_run_of_a_requeued_job() -> None:
+    """The controller shows the job pending for a third run; the exit code proves no state then."""
     events = (
         event(EventKind.START, T),
         event(EventKind.STOP, T + 60),

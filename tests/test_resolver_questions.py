@@ -1,4 +1,4 @@
-"""What Slurm is asked about job ids: controller or accounting, with cores or the end alone."""
+"""What the resolver asks Slurm about job ids: controller or accounting, with or without cores."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def asker() -> Asker:
 
 
 def test_accounting_is_asked_where_the_record_is_not_enough(asker: Asker) -> None:
-    """In one question; each job id gets its own rows."""
+    """One query asks for all job ids; each job id gets its own rows."""
     asker.records = {}
     asker.rows = (OVER, replace(OVER, job_id=6))
     asker.resolver.add_events([event(5), event(6, -30)], at(0))
@@ -33,8 +33,8 @@ def test_accounting_is_asked_where_the_record_is_not_enough(asker: Asker) -> Non
     assert 0 == len(asker.resolver)
 
 
-def test_the_record_is_given_back_with_the_rows(asker: Asker) -> None:
-    """It has facts that a row has not."""
+def test_the_record_is_returned_with_the_rows(asker: Asker) -> None:
+    """The record has facts that a row does not have."""
     pending = replace(RUNNING, state="PENDING", start_time=None, nodes=())
     asker.records, asker.rows = {5: pending}, (OVER,)
     asker.resolver.add_events([event()], at(0))
@@ -44,7 +44,7 @@ def test_the_record_is_given_back_with_the_rows(asker: Asker) -> None:
     assert pending == record
 
 
-def test_a_known_end_alone_is_asked_for_without_cores(asker: Asker) -> None:
+def test_the_end_of_a_known_run_is_queried_without_cores(asker: Asker) -> None:
     """The facts of the run are stored already."""
     asker.tracked = lambda _: (TrackedRun(start_time=int(T), started=True),)
     asker.records[5] = OVER
@@ -55,8 +55,8 @@ def test_a_known_end_alone_is_asked_for_without_cores(asker: Asker) -> None:
     assert [int(T)] == list(result.ends)
 
 
-def test_a_new_run_met_without_cores_is_asked_for_whole(asker: Asker) -> None:
-    """Its row could not be corrected."""
+def test_a_new_run_found_without_cores_is_queried_again_with_cores(asker: Asker) -> None:
+    """A row at cc-backend without cores could not be corrected."""
     asker.tracked = lambda _: (TrackedRun(start_time=int(T) - 500, started=True, restarts=0),)
     cores = (NodeAllocation(name="n1", cores=(0,)),)
     asker.records[5] = replace(RUNNING, restart_count=1, allocations=cores)
@@ -69,8 +69,8 @@ def test_a_new_run_met_without_cores_is_asked_for_whole(asker: Asker) -> None:
     assert [cores] == [job.allocations for job, _ in result.new_runs]
 
 
-def test_a_start_is_asked_for_with_all_facts(asker: Asker) -> None:
-    """Also where a run of the id is known, and where the known one is over."""
+def test_a_start_is_queried_with_all_facts(asker: Asker) -> None:
+    """This holds if the job id has a known run, too, and if that run has ended."""
     asker.tracked = lambda _: (TrackedRun(start_time=int(T) - 500, end=int(T) - 400),)
     asker.resolver.add_events([event(5)], at(0))
     asker.resolver.add_events([event(6, kind=EventKind.STOP)], at(0))
@@ -81,7 +81,7 @@ def test_a_start_is_asked_for_with_all_facts(asker: Asker) -> None:
 
 @pytest.mark.parametrize(("again", "new"), [("1", 1), ("", 0)])
 def test_a_delivered_run_that_a_sweep_misses_is_new(asker: Asker, again: str, new: int) -> None:
-    """Its row has vanished from cc-backend, so what was delivered counts no more."""
+    """Its row has vanished from cc-backend, so the earlier delivery does not count."""
     asker.tracked = lambda _: (TrackedRun(start_time=int(T), end=int(T) + 9, started=True),)
     asker.records[5] = OVER
     named = replace(event(5, 20, again=again), start=int(T))
@@ -91,8 +91,8 @@ def test_a_delivered_run_that_a_sweep_misses_is_new(asker: Asker, again: str, ne
     assert new == len(result.new_runs)
 
 
-def test_without_accounting_what_events_say_counts(asker: Asker) -> None:
-    """No row will ever come."""
+def test_without_accounting_events_end_a_run(asker: Asker) -> None:
+    """Accounting will never have a row."""
     asker.records, asker.has_accounting = {}, False
     stop = replace(event(5, 60, kind=EventKind.STOP), end=int(T) + 60)
     asker.resolver.add_events([event(), stop], at(60))

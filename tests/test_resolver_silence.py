@@ -1,4 +1,4 @@
-"""What the silence of Slurm or of accounting does to questions about job ids."""
+"""What happens to queries about job ids while Slurm or accounting does not answer."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ def asker() -> Asker:
     return Asker()
 
 
-def test_slurms_silence_counts_against_nobody(
+def test_no_answer_from_slurm_drops_no_event(
     asker: Asker, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """All stays, it is asked every two seconds in the end, and one line says so."""
+    """The events stay, the resolver asks every two seconds in the end, and logs one line."""
     caplog.set_level(logging.INFO)
     asker.silent = True
     asker.resolver.add_events([event()], at(0))
@@ -42,8 +42,8 @@ def test_slurms_silence_counts_against_nobody(
     ] == [record.message for record in caplog.records]
 
 
-def test_events_during_silence_wait_for_the_next_try(asker: Asker) -> None:
-    """A Slurm that hangs is not asked for each of them."""
+def test_events_without_an_answer_from_slurm_wait_for_the_next_try(asker: Asker) -> None:
+    """A Slurm that hangs is not asked once for each event."""
     asker.silent = True
     asker.resolver.add_events([event()], at(0))
     asker.waits(4)
@@ -52,7 +52,7 @@ def test_events_during_silence_wait_for_the_next_try(asker: Asker) -> None:
     assert 5.54 == asker.resolver.next_time()
 
 
-def test_the_silence_is_measured_by_the_monotonic_clock(
+def test_the_time_without_an_answer_is_measured_by_the_monotonic_clock(
     asker: Asker, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The wall clock is set back by an hour meanwhile."""
@@ -68,10 +68,10 @@ def test_the_silence_is_measured_by_the_monotonic_clock(
     assert "answers again after 10 s (failed queries: 1)" in caplog.text
 
 
-def test_one_unreadable_record_concerns_no_other_job(
+def test_one_unreadable_record_affects_no_other_job(
     asker: Asker, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """It is asked for later, and logged once."""
+    """The resolver asks for it again later, and logs it once."""
     asker.records[6] = SlurmError("not JSON", reason=FailureReason.MALFORMED)
     asker.resolver.add_events([event(5), event(6)], at(0))
     answered = asker.ask(1)
@@ -86,7 +86,7 @@ def test_one_unreadable_record_concerns_no_other_job(
 
 
 def test_silent_accounting_settles_nothing(asker: Asker, caplog: pytest.LogCaptureFixture) -> None:
-    """The event waits; one line says when it began, one when it ends."""
+    """The event stays; one line is logged at the first failure and one when accounting answers."""
     caplog.set_level(logging.INFO)
     asker.records, asker.accounting_silent = {}, True
     asker.resolver.add_events([event()], at(0))
@@ -106,8 +106,8 @@ def test_silent_accounting_settles_nothing(asker: Asker, caplog: pytest.LogCaptu
     ] == [record.message for record in caplog.records]
 
 
-def test_silent_accounting_holds_up_nothing_that_the_controller_settles(asker: Asker) -> None:
-    """New jobs go on; accounting is asked every two seconds in the end."""
+def test_silent_accounting_delays_nothing_that_the_controller_settles(asker: Asker) -> None:
+    """New jobs are settled; accounting is asked every two seconds in the end."""
     asker.accounting_silent = True
     settled = []
     for number in range(20):
@@ -121,8 +121,8 @@ def test_silent_accounting_holds_up_nothing_that_the_controller_settles(asker: A
     assert [0, 1, 2, 4, 6, 8] == times[:6]
 
 
-def test_a_hanging_accounting_holds_up_nothing_that_the_controller_settles(asker: Asker) -> None:
-    """Its question is under way all the time."""
+def test_hanging_accounting_delays_nothing_that_the_controller_settles(asker: Asker) -> None:
+    """The query to accounting is in progress all the time."""
     asker.resolver.add_events([event(6)], at(0))
     asker.ask_controller(1)
     hanging = asker.resolver.next_rows(at(1), nothing_tracked)

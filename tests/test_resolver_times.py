@@ -21,14 +21,14 @@ def asker() -> Asker:
     return Asker()
 
 
-def test_nothing_to_ask_asks_nothing(asker: Asker) -> None:
-    """There is no time to ask either."""
+def test_without_events_slurm_is_not_asked(asker: Asker) -> None:
+    """There is no next time to ask either."""
     assert ([], None, 0) == (asker.ask(0), asker.resolver.next_time(), len(asker.resolver))
     assert ([], []) == (asker.asked, asker.rows_asked)
 
 
-def test_slurm_is_asked_when_it_has_the_truth(asker: Asker) -> None:
-    """40 ms after the hook began, not before."""
+def test_slurm_is_asked_40_ms_after_the_hook(asker: Asker) -> None:
+    """Before that Slurm may not have recorded the change."""
     asker.resolver.add_events([event()], at(0))
     early = asker.ask(0.03)
     ((query, result, record),) = asker.ask(0.05)
@@ -38,22 +38,22 @@ def test_slurm_is_asked_when_it_has_the_truth(asker: Asker) -> None:
     assert 0 == len(asker.resolver)
 
 
-def test_an_event_from_the_future_counts_as_of_now(asker: Asker) -> None:
-    """A clock was set back."""
+def test_an_event_from_the_future_counts_as_new(asker: Asker) -> None:
+    """The clock was set back."""
     asker.resolver.add_events([event(5, 9000)], at(0))
 
     assert 0.04 == asker.resolver.next_time()
 
 
 def test_an_old_event_is_asked_about_at_once(asker: Asker) -> None:
-    """It has waited for the drain."""
+    """It was written while the drain did not run."""
     asker.resolver.add_events([event(5, -60)], at(0))
 
     assert 0 == asker.resolver.next_time()
 
 
-def test_what_is_due_is_asked_in_one_batch(asker: Asker) -> None:
-    """Doubtful runs at once, too."""
+def test_all_due_jobs_are_queried_in_one_batch(asker: Asker) -> None:
+    """This includes jobs that are to be checked again."""
     asker.resolver.add_events([event(7), event(5), event(6, 5)], at(5))
     asker.resolver.recheck_job(8, at(0))
     asker.ask(5)
@@ -62,7 +62,7 @@ def test_what_is_due_is_asked_in_one_batch(asker: Asker) -> None:
 
 
 def test_a_batch_has_a_limit(asker: Asker) -> None:
-    """What is left is asked next."""
+    """The next query asks about the rest."""
     asker.resolver.add_events([event(n) for n in range(1, BATCH_SIZE + 3)], at(0))
     asker.ask(1)
     asker.ask(1)
@@ -70,8 +70,8 @@ def test_a_batch_has_a_limit(asker: Asker) -> None:
     assert [BATCH_SIZE, 2] == [len(each.job_ids) for each in asker.asked]
 
 
-def test_a_question_under_way_is_not_asked_again(asker: Asker) -> None:
-    """And nothing is due while it is."""
+def test_a_query_in_progress_is_not_repeated(asker: Asker) -> None:
+    """Nothing else is due meanwhile."""
     asker.resolver.add_events([event()], at(0))
     first = asker.resolver.next_records(at(1), nothing_tracked)
     again = asker.resolver.next_records(at(2), nothing_tracked)
@@ -80,7 +80,7 @@ def test_a_question_under_way_is_not_asked_again(asker: Asker) -> None:
 
 
 def test_a_busy_worker_sets_no_time(asker: Asker) -> None:
-    """Its answer ends the loop's wait."""
+    """The answer of the worker ends the wait of the loop."""
     asker.records, asker.accounting_silent = {}, True
     asker.resolver.add_events([event()], at(0))
     asker.ask_controller(1)
@@ -93,8 +93,8 @@ def test_a_busy_worker_sets_no_time(asker: Asker) -> None:
     assert [1.04, 0.0, None] == times
 
 
-def test_a_question_that_was_not_asked_is_asked_later(asker: Asker) -> None:
-    """Its worker was closed."""
+def test_a_query_that_was_not_sent_is_repeated(asker: Asker) -> None:
+    """The worker was closed before it sent the query."""
     asker.resolver.add_events([event()], at(0))
     query = asker.resolver.next_records(at(1), nothing_tracked)
     assert query is not None
@@ -103,8 +103,8 @@ def test_a_question_that_was_not_asked_is_asked_later(asker: Asker) -> None:
     assert [5] == [query.job_id for query, _, _ in asker.ask(1)]
 
 
-def test_a_question_to_accounting_that_was_not_asked_is_asked_later(asker: Asker) -> None:
-    """From the beginning: the controller's answer may be another one by then."""
+def test_a_query_to_accounting_that_was_not_sent_is_repeated(asker: Asker) -> None:
+    """The controller is asked first again, because its answer may have changed."""
     asker.records, asker.rows = {}, (OVER,)
     asker.resolver.add_events([event()], at(0))
     asker.ask_controller(1)
@@ -117,7 +117,7 @@ def test_a_question_to_accounting_that_was_not_asked_is_asked_later(asker: Asker
 
 
 def test_a_configuring_job_is_asked_about_more_and_more_rarely(asker: Asker) -> None:
-    """After 40, 80, 160 ms ... 10 s; accounting is not asked."""
+    """It is asked about after 40, 80, 160 ms ... 10 s; accounting is not asked."""
     asker.records[5] = replace(RUNNING, flags=("CONFIGURING",))
     asker.resolver.add_events([event()], at(0))
 
@@ -137,7 +137,7 @@ def test_a_configuring_job_is_asked_about_more_and_more_rarely(asker: Asker) -> 
 def test_a_job_that_is_unsettled_for_an_hour_is_logged_once(
     asker: Asker, caplog: pytest.LogCaptureFixture, record: Job, words: str
 ) -> None:
-    """In Slurm's words; it waits on."""
+    """The message has Slurm's words; the event stays."""
     asker.records[5] = record
     asker.resolver.add_events([event()], at(0))
     for hours in (1, 2, 3):
@@ -152,7 +152,7 @@ def test_a_job_that_is_unsettled_for_an_hour_is_logged_once(
 
 @pytest.mark.parametrize("word", ["COMPLETING", "STAGE_OUT"])
 def test_accounting_ends_a_run_whose_record_stays_unsettled(asker: Asker, word: str) -> None:
-    """Asked after a minute: until then the record is cheaper, and mostly enough."""
+    """It is asked after a minute: until then the controller is cheaper and usually enough."""
     asker.records[5] = replace(RUNNING, state=None, flags=(word,))
     asker.rows = (OVER,)
     asker.tracked = lambda _: (TrackedRun(start_time=int(T), started=True),)
@@ -165,7 +165,7 @@ def test_accounting_ends_a_run_whose_record_stays_unsettled(asker: Asker, word: 
 
 
 def test_accounting_is_rarely_asked_about_an_unsettled_record(asker: Asker) -> None:
-    """What it shows as running changes nothing; the controller is asked every 10 s."""
+    """A row that shows the job running changes nothing; the controller is asked every 10 s."""
     asker.records[5] = replace(RUNNING, state=None, flags=("COMPLETING",))
     asker.rows = (RUNNING,)
     asker.tracked = lambda _: (TrackedRun(start_time=int(T), started=True),)
@@ -176,8 +176,8 @@ def test_accounting_is_rarely_asked_about_an_unsettled_record(asker: Asker) -> N
     assert (100, 3) == (len(asker.asked), len(asker.rows_asked))
 
 
-def test_what_nobody_knows_is_asked_about_again_and_again(asker: Asker) -> None:
-    """Every 5 minutes in the end."""
+def test_a_job_unknown_to_slurm_is_asked_about_again_and_again(asker: Asker) -> None:
+    """It is asked about every 5 minutes in the end."""
     asker.records = {}
     asker.resolver.add_events([event()], at(0))
 
@@ -185,10 +185,10 @@ def test_what_nobody_knows_is_asked_about_again_and_again(asker: Asker) -> None:
     assert expected == asker.waits(13)
 
 
-def test_a_crowd_that_nobody_knows_is_asked_about_rarely(
+def test_many_jobs_unknown_to_slurm_are_asked_about_rarely(
     asker: Asker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each question costs Slurm as much as the crowd is large."""
+    """The cost of each query for Slurm grows with the number of jobs."""
     monkeypatch.setattr(resolver, "CROWD_SECONDS", 100.0)
     asker.records = {}
     asker.resolver.add_events([event(job_id) for job_id in range(1, 6)], at(0))
@@ -197,7 +197,7 @@ def test_a_crowd_that_nobody_knows_is_asked_about_rarely(
 
 
 def test_an_event_during_a_long_wait_is_asked_about_at_once(asker: Asker) -> None:
-    """The waits begin anew."""
+    """The wait times start again with the shortest."""
     asker.records = {}
     asker.resolver.add_events([event()], at(0))
     asker.waits(10)
@@ -206,8 +206,8 @@ def test_an_event_during_a_long_wait_is_asked_about_at_once(asker: Asker) -> Non
     assert 600.04 == asker.resolver.next_time()
 
 
-def test_an_event_during_the_controllers_question_is_asked_about_next(asker: Asker) -> None:
-    """The answer under way may be older than it."""
+def test_an_event_during_the_controllers_query_is_asked_about_next(asker: Asker) -> None:
+    """The answer to the query may be older than the event."""
     stop = event(5, 1.0, kind=EventKind.STOP)
     asker.resolver.add_events([event()], at(0))
     query = asker.resolver.next_records(at(1), nothing_tracked)
@@ -223,8 +223,8 @@ def test_an_event_during_the_controllers_question_is_asked_about_next(asker: Ask
     assert ((stop,), (stop,)) == (asked.events, result.settled_events)
 
 
-def test_an_event_during_accountings_question_is_asked_about_at_once(asker: Asker) -> None:
-    """Accounting's late answer about the older event counts no more."""
+def test_an_event_during_accountings_query_is_asked_about_at_once(asker: Asker) -> None:
+    """The answer of accounting about the older event is ignored."""
     asker.records = {}
     asker.resolver.add_events([event()], at(0))
     asker.ask_controller(1)
@@ -242,7 +242,7 @@ def test_an_event_during_accountings_question_is_asked_about_at_once(asker: Aske
 
 
 def test_an_event_before_accounting_is_asked_goes_to_the_controller_first(asker: Asker) -> None:
-    """What was wanted from accounting is wanted no more."""
+    """The earlier request to accounting is dropped."""
     asker.records = {}
     asker.resolver.add_events([event()], at(0))
     asker.ask_controller(1)
@@ -252,8 +252,8 @@ def test_an_event_before_accounting_is_asked_goes_to_the_controller_first(asker:
     assert 2.04 == asker.resolver.next_time()
 
 
-def test_an_answer_that_settled_nothing_leaves_a_newer_event_its_time(asker: Asker) -> None:
-    """It waits neither for accounting, which may hang, nor for minutes with the older one."""
+def test_an_answer_that_settles_nothing_does_not_delay_a_newer_event(asker: Asker) -> None:
+    """It waits neither for accounting, which may hang, nor for minutes with the older event."""
     asker.records = {}
     asker.resolver.add_events([event()], at(0))
     asker.waits(11)

@@ -25,26 +25,26 @@ DAY = 86400
 
 
 class Interrupted(Layout):
-    """A command's spool; something happens when it makes `todo/` durable, or moves a file."""
+    """A command's spool that calls back before it syncs `todo/` and after it moves a file."""
 
     def __init__(self, root: Path, meanwhile: Callable[[], object]) -> None:
         super().__init__(root)
         self._meanwhile = meanwhile
 
     def fsync(self, directory: Directory) -> None:
-        """Let it happen before a sync of `todo/`."""
+        """Call back before a sync of `todo/`."""
         if directory is Directory.TODO:
             self._meanwhile()
         super().fsync(directory)
 
     def rename(self, source: Directory, name: str, target: Directory, new_name: str) -> None:
-        """Let it happen after a move."""
+        """Call back after a move."""
         super().rename(source, name, target, new_name)
         self._meanwhile()
 
 
 class SlowCalls(RealCalls):
-    """The drain's disk; something happens when it has synced a directory."""
+    """The drain's disk, which calls back when it has synced a directory."""
 
     rename = staticmethod(os.rename)
     unlink = staticmethod(os.unlink)
@@ -54,7 +54,7 @@ class SlowCalls(RealCalls):
         self._meanwhile = meanwhile
 
     def fsync(self, fd: int, /) -> None:
-        """Sync."""
+        """Sync, then call back if the directory is watched."""
         os.fsync(fd)
         if fd == self.watched:
             self._meanwhile()
@@ -70,18 +70,18 @@ class ParallelRetry(logging.Handler):
         self._thread = threading.Thread(target=self._work)
 
     def start(self) -> None:
-        """Begin, the first time."""
+        """Start the thread at the first call."""
         if not self._thread.ident:
             self._thread.start()
             assert self._reached.wait(20)
 
     def join(self) -> None:
-        """Wait for its end."""
+        """Wait for the end of the thread."""
         self._thread.join(20)
         assert not self._thread.is_alive()
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Note that it waits."""
+        """Record that the command waits for the lock."""
         if "waiting until it is released" in record.getMessage():
             self._reached.set()
 
@@ -93,7 +93,7 @@ class ParallelRetry(logging.Handler):
 
 @pytest.fixture
 def retry(world: World) -> Iterator[ParallelRetry]:
-    """Return a `retry` that sees the log of this process."""
+    """Return a `retry` that reads the log of this process."""
     made, log = ParallelRetry(world.root), logging.getLogger("spool")
     log.addHandler(made)
     yield made
@@ -109,7 +109,7 @@ def world(tmp_path: Path) -> World:
 
 
 def test_a_run_that_is_rejected_again_during_its_retry_stays_a_dead_letter(world: World) -> None:
-    """A busy disk takes seconds for the command's write; the drain has the run by then."""
+    """On a busy disk the command writes for seconds, and the drain loads the run meanwhile."""
     world.begin(5)
     world.run(10)
     with Interrupted(world.root, lambda: world.run(3)) as layout:
@@ -125,7 +125,7 @@ def test_a_run_that_is_rejected_again_during_its_retry_stays_a_dead_letter(world
 def test_a_retry_while_the_drain_writes_the_dead_letter_loses_nothing(
     world: World, retry: ParallelRetry, *, is_stored: bool
 ) -> None:
-    """Between the letter's write and the removal of the run from `todo/`."""
+    """It runs between the write of the dead letter and the removal of the run from `todo/`."""
     calls = SlowCalls(retry.start)
     world.batch_type = lambda layout: WriteBatch(layout, calls)
     world.boot()
@@ -143,7 +143,7 @@ def test_a_retry_while_the_drain_writes_the_dead_letter_loses_nothing(
 
 
 def test_an_event_that_is_moved_to_dead_again_during_its_retry_stays_there(world: World) -> None:
-    """Slurm does not have its job."""
+    """Slurm does not have the job of the event."""
     world.hook("stop", 77)
     world.run(5)
     world.now += 2 * DAY
@@ -157,7 +157,7 @@ def test_an_event_that_is_moved_to_dead_again_during_its_retry_stays_there(world
 
 
 def test_a_stopped_command_delays_only_dead_letters(world: World) -> None:
-    """It holds the lock as long as its administrator wants (Ctrl-Z)."""
+    """It holds the lock until an administrator resumes it (Ctrl-Z)."""
     with Layout(world.root) as layout, layout.lock(Directory.DEAD, wait=True):
         world.begin(5)
         world.begin(6)
@@ -169,7 +169,7 @@ def test_a_stopped_command_delays_only_dead_letters(world: World) -> None:
     assert {"open": [f"6-{NOON}.json"], "dead": [NAME]} == world.files()
 
 
-def test_a_run_that_is_delivered_during_its_retry_does_not_come_back(world: World) -> None:
+def test_a_run_that_is_delivered_during_its_retry_is_not_stored_again(world: World) -> None:
     """The command has the lock, and has read the dead letter before the run was delivered."""
     world.begin(5)
     world.run(10)

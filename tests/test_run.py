@@ -30,10 +30,10 @@ def run(**facts: Any) -> Run:
         ({"reported": False, "end": OVER}, Directory.OPEN),
     ],
 )
-def test_a_run_lies_in_todo_while_something_is_to_be_told(
+def test_a_run_is_in_todo_while_something_is_pending(
     facts: dict[str, Any], directory: Directory
 ) -> None:
-    """Else it is open."""
+    """Otherwise it is in `open/`."""
     assert directory == run(**facts).directory
 
 
@@ -49,18 +49,18 @@ def test_a_run_lies_in_todo_while_something_is_to_be_told(
         ({"seen": 150, "reported": False}, 150),
     ],
 )
-def test_a_run_waits_since_what_is_next_became_due(facts: dict[str, Any], since: float) -> None:
-    """Since it was seen, started, or ended; never longer than this program knows it."""
+def test_a_run_waits_since_its_next_request_became_due(facts: dict[str, Any], since: float) -> None:
+    """It waits since it was seen, started or ended; never longer than this program knows it."""
     assert since == waiting_since(run(**facts))
 
 
 def test_a_run_is_named_by_job_id_and_start() -> None:
-    """One file is one run."""
+    """Each run has its own file."""
     assert ("5-100.json", 5) == (run().name, run().job_id)
 
 
-def test_a_name_spells_job_id_and_start() -> None:
-    """It is the inverse of naming."""
+def test_a_name_contains_job_id_and_start() -> None:
+    """`parse_run_name` is the inverse of `run_name`."""
     assert (5, 100) == parse_run_name(run_name(5, 100))
 
 
@@ -71,7 +71,7 @@ def test_a_name_spells_job_id_and_start() -> None:
         *("5-1.json\n", "5-1.json.json", "5-1000000000000.json", "5-٣.json", "5-².json"),
     ],
 )
-def test_another_name_is_refused(name: str) -> None:
-    """It says what a name must be."""
+def test_an_invalid_name_is_refused(name: str) -> None:
+    """The message says what a name must be."""
     with pytest.raises(BadFileError, match="JOBID-START"):
         parse_run_name(name)

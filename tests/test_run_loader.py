@@ -45,7 +45,7 @@ def loader(layout: Layout) -> RunLoader:
 
 
 def fail_reading(patched: pytest.MonkeyPatch, layout: Layout, number: int, text: str) -> None:
-    """Let every read fail."""
+    """Make every read fail."""
 
     def fail(*_args: object) -> None:
         raise OSError(number, text)
@@ -59,26 +59,26 @@ def later(seconds: float) -> Moment:
 
 
 def test_a_run_is_read(loader: RunLoader) -> None:
-    """As it was written."""
+    """The loaded run equals the written one."""
     assert RUN == loader.load(Directory.TODO, NAME, NOW)
 
 
 def test_without_a_failure_nothing_is_retried(loader: RunLoader) -> None:
-    """The loop need not wake up for it."""
+    """The loop does not wake up for a retry."""
     loader.load(Directory.TODO, NAME, NOW)
 
     assert None is loader.next_time()
 
 
-def test_a_run_that_is_gone_is_no_error(loader: RunLoader) -> None:
-    """Somebody discarded it."""
+def test_a_run_that_was_removed_is_no_error(loader: RunLoader) -> None:
+    """An administrator discarded it."""
     assert None is loader.load(Directory.OPEN, NAME, NOW)
     assert ({}, []) == (loader.unreadable, loader.take_due(later(9999)))
 
 
 @pytest.mark.parametrize("contents", ["", "{", "[]", '{"version": 1}', "\0" * 100])
 def test_a_damaged_run_goes_to_dead(layout: Layout, loader: RunLoader, contents: str) -> None:
-    """With a reason, and what to do about it."""
+    """The reason has a hint what to do about it."""
     (layout.root / "todo" / NAME).write_text(contents)
 
     assert None is loader.load(Directory.TODO, NAME, NOW)
@@ -104,7 +104,7 @@ def test_a_damaged_run_goes_to_dead(layout: Layout, loader: RunLoader, contents:
 def test_a_run_that_cannot_be_read_now_stays(
     layout: Layout, loader: RunLoader, number: int, text: str
 ) -> None:
-    """The fault is on our side: nothing is moved, and it is tried again each minute."""
+    """The fault is local: nothing is moved, and the loader tries again each minute."""
     with pytest.MonkeyPatch.context() as patched:
         fail_reading(patched, layout, number, text)
         assert None is loader.load(Directory.TODO, NAME, NOW)
@@ -120,7 +120,7 @@ def test_a_run_that_cannot_be_read_now_stays(
 
 
 def test_an_error_without_text_is_named_too(layout: Layout, loader: RunLoader) -> None:
-    """An alarm needs a reason."""
+    """The alarm needs a reason."""
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(layout, "read", _raise_bare_error)
         loader.load(Directory.TODO, NAME, NOW)
@@ -135,7 +135,7 @@ def _raise_bare_error(*_args: object) -> None:
 def test_a_lasting_fault_is_logged_once(
     layout: Layout, loader: RunLoader, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Another one is news."""
+    """A different error is logged again."""
     with pytest.MonkeyPatch.context() as patched:
         fail_reading(patched, layout, errno.EIO, "Input/output error")
         loader.load(Directory.TODO, NAME, NOW)
@@ -150,10 +150,10 @@ def test_a_lasting_fault_is_logged_once(
     ] == said
 
 
-def test_an_unreadable_run_that_is_taken_away_ends_the_alarm(
+def test_an_unreadable_run_that_is_removed_ends_the_alarm(
     layout: Layout, loader: RunLoader
 ) -> None:
-    """There is nothing left to look at."""
+    """No file is left that could not be read."""
     with pytest.MonkeyPatch.context() as patched:
         fail_reading(patched, layout, errno.EIO, "Input/output error")
         loader.load(Directory.TODO, NAME, NOW)
@@ -164,7 +164,7 @@ def test_an_unreadable_run_that_is_taken_away_ends_the_alarm(
 
 
 def test_a_run_of_a_later_version_stays(layout: Layout, loader: RunLoader) -> None:
-    """A newer program will read it; until then it is an alarm, looked at hourly."""
+    """A newer program can read it; until then it raises an alarm, and is tried again hourly."""
     (layout.root / "todo" / NAME).write_text('{"version": 2}')
 
     assert None is loader.load(Directory.TODO, NAME, NOW)
@@ -174,7 +174,7 @@ def test_a_run_of_a_later_version_stays(layout: Layout, loader: RunLoader) -> No
     assert [(Directory.TODO, NAME)] == loader.take_due(later(AFTER_CRASHES_SECONDS))
 
 
-def test_a_run_that_ended_the_drain_three_times_stays(layout: Layout) -> None:
+def test_a_run_that_crashed_the_drain_three_times_stays(layout: Layout) -> None:
     """It is not read for an hour; nothing is moved."""
     (layout.root / "handling").write_text(f"3 {NAME}")
     loader = RunLoader(layout, CrashMarker(layout.root / "handling"))
@@ -187,7 +187,7 @@ def test_a_run_that_ended_the_drain_three_times_stays(layout: Layout) -> None:
 
 
 def test_a_run_is_marked_while_it_is_read(layout: Layout, loader: RunLoader) -> None:
-    """So a death of the process is counted against it, and against nobody after it."""
+    """If the process dies, the crash counts for this run and for no later one."""
     seen: list[bytes] = []
     read = layout.read
 
@@ -205,8 +205,8 @@ def test_a_run_is_marked_while_it_is_read(layout: Layout, loader: RunLoader) -> 
     )
 
 
-def test_what_cannot_be_set_aside_stays(layout: Layout, loader: RunLoader) -> None:
-    """A full disk, or a name that is taken; it is tried again in a minute."""
+def test_a_file_that_cannot_be_moved_to_dead_stays(layout: Layout, loader: RunLoader) -> None:
+    """The disk is full, or the name exists; the loader tries again in a minute."""
     (layout.root / "todo" / "odd").mkdir()
     (layout.root / "dead" / "odd").write_text("in the way")
     loader.move_to_dead(Directory.TODO, "odd", "strange", NOW)
@@ -219,17 +219,17 @@ def test_what_cannot_be_set_aside_stays(layout: Layout, loader: RunLoader) -> No
     assert {} == loader.unreadable
 
 
-def test_a_file_that_vanishes_before_it_is_set_aside_is_no_alarm(
+def test_a_file_that_vanishes_before_it_is_moved_is_no_alarm(
     layout: Layout, loader: RunLoader
 ) -> None:
-    """Nothing is left of it in `dead/` either."""
+    """No file is left in `dead/` either."""
     loader.move_to_dead(Directory.TODO, "gone", "strange", NOW)
 
     assert ({}, []) == (loader.unreadable, list(layout.names(Directory.DEAD)))
 
 
-def test_starts_are_those_of_one_job(layout: Layout, loader: RunLoader) -> None:
-    """Of the files that cannot be read."""
+def test_unreadable_starts_are_those_of_one_job(layout: Layout, loader: RunLoader) -> None:
+    """Only files that cannot be read are counted."""
     with pytest.MonkeyPatch.context() as patched:
         fail_reading(patched, layout, errno.EIO, "Input/output error")
         for name in ("1-100.json", "1-200.json", "2-300.json"):

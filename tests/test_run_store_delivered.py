@@ -1,4 +1,4 @@
-"""What becomes of delivered and refused runs in the run store, and what it remembers of them."""
+"""What the run store does with delivered and rejected runs, and what it remembers of them."""
 
 from __future__ import annotations
 
@@ -43,15 +43,15 @@ def loader(layout: Layout) -> RunLoader:
 
 @pytest.fixture
 def store(layout: Layout, loader: RunLoader) -> Iterator[RunStore]:
-    """Return an empty store on a disk that works."""
+    """Return an empty store on a disk without faults."""
     with working_store(layout, loader) as made:
         yield made
 
 
-def test_a_delivered_run_leaves_the_spool_and_is_archived(
+def test_a_delivered_run_is_removed_from_the_spool_and_archived(
     layout: Layout, store: RunStore, tmp_path: Path
 ) -> None:
-    """It is remembered for its late events."""
+    """The store remembers it for its late events."""
     done = run(started=START, end=OVER)
     entry = store.stage(done, [event(layout, "e")], NOW)
     store.persist(entry, done, NOW)
@@ -67,9 +67,7 @@ def test_a_delivered_run_leaves_the_spool_and_is_archived(
     assert not store.knows(entry.name)
 
 
-def test_a_run_that_is_not_reported_is_not_archived(
-    layout: Layout, store: RunStore, tmp_path: Path
-) -> None:
+def test_an_excluded_run_is_not_archived(layout: Layout, store: RunStore, tmp_path: Path) -> None:
     """Nothing of it was delivered."""
     kept = run(reported=False, end=OVER)
     store.complete(store.stage(kept, [event(layout, "e")], NOW), kept, NOW)
@@ -83,7 +81,7 @@ def test_a_run_that_is_not_reported_is_not_archived(
 
 
 def test_what_was_delivered_long_ago_is_forgotten(store: RunStore) -> None:
-    """Memory has a limit."""
+    """The number of remembered jobs has a limit."""
     done = run(started=START, end=OVER)
     for job_id in range(1, MAX_REMEMBERED_JOBS + 2):
         each = replace(done, job=Job(job_id=job_id))
@@ -92,8 +90,8 @@ def test_what_was_delivered_long_ago_is_forgotten(store: RunStore) -> None:
     assert ((), 1) == (store.tracked(1, NOW), len(store.tracked(2, NOW)))
 
 
-def test_a_run_that_is_staged_again_does_not_leave(layout: Layout, store: RunStore) -> None:
-    """It was delivered, and its file not yet removed."""
+def test_a_run_that_is_staged_again_is_not_removed(layout: Layout, store: RunStore) -> None:
+    """It was delivered, and its file is not removed yet."""
     done = run(started=START, end=OVER)
     entry = store.stage(done, [event(layout, "e1")], NOW)
     store.complete(entry, done, NOW)
@@ -107,8 +105,8 @@ def test_a_run_that_is_staged_again_does_not_leave(layout: Layout, store: RunSto
     assert 1 == len(store.tracked(1, NOW))
 
 
-def test_a_refused_run_goes_to_dead(layout: Layout, store: RunStore) -> None:
-    """Its events go with it."""
+def test_a_rejected_run_is_moved_to_dead(layout: Layout, store: RunStore) -> None:
+    """Its events are removed."""
     entry = store.stage(run(), [event(layout, "e")], NOW)
     store.move_to_dead(entry, run(), REFUSED, NOW)
     assert store.knows(entry.name)
@@ -118,10 +116,10 @@ def test_a_refused_run_goes_to_dead(layout: Layout, store: RunStore) -> None:
     assert REFUSED == load_run(layout, Directory.DEAD, f"1-{START}.json").last_error
 
 
-def test_a_refused_run_that_is_staged_again_does_not_go_to_dead(
+def test_a_rejected_run_that_is_staged_again_is_not_moved_to_dead(
     layout: Layout, store: RunStore
 ) -> None:
-    """A new event speaks of it before the group is written: its file must not be removed."""
+    """A new event comes before the group is written: the file in `todo/` must not be removed."""
     entry = store.stage(run(), [event(layout, "e1")], NOW)
     store.move_to_dead(entry, run(), REFUSED, NOW)
     again = store.stage(run(), [event(layout, "e2")], NOW)
@@ -134,8 +132,8 @@ def test_a_refused_run_that_is_staged_again_does_not_go_to_dead(
 DONE = run(started=START, end=OVER)
 
 
-def test_a_delivered_run_takes_its_dead_letter_with_it(layout: Layout, store: RunStore) -> None:
-    """Its start was rejected; its epilog's event led to a new one, which was accepted."""
+def test_the_dead_letter_of_a_delivered_run_is_removed(layout: Layout, store: RunStore) -> None:
+    """Its start was rejected; the event of its epilog led to a new start, which was accepted."""
     put(layout, run(last_error=REFUSED), Directory.DEAD)
     store.complete(store.stage(DONE, [], NOW), DONE, NOW)
     store.flush(NOW)
@@ -143,7 +141,7 @@ def test_a_delivered_run_takes_its_dead_letter_with_it(layout: Layout, store: Ru
     assert {} == files(layout)
 
 
-def test_the_dead_letter_of_a_delivered_run_waits_for_a_command(
+def test_the_dead_letter_of_a_delivered_run_stays_during_a_command(
     layout: Layout, store: RunStore
 ) -> None:
     """The command may be about to requeue it."""
@@ -158,7 +156,7 @@ def test_the_dead_letter_of_a_delivered_run_waits_for_a_command(
     assert ({}, False) == (files(layout), store.is_due(later(9)))
 
 
-def test_the_dead_letter_of_a_run_that_was_excluded_stays(layout: Layout, store: RunStore) -> None:
+def test_the_dead_letter_of_an_excluded_run_stays(layout: Layout, store: RunStore) -> None:
     """Nothing of it was delivered."""
     put(layout, run(last_error=REFUSED), Directory.DEAD)
     excluded = run(end=OVER, reported=False)
@@ -168,10 +166,10 @@ def test_the_dead_letter_of_a_run_that_was_excluded_stays(layout: Layout, store:
     assert {"dead": [excluded.name]} == files(layout)
 
 
-def test_a_dead_letter_that_cannot_be_looked_at_stays(
+def test_a_dead_letter_that_cannot_be_accessed_stays(
     layout: Layout, store: RunStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It delays no delivery."""
+    """The error delays no delivery."""
 
     def fail(*_: object) -> None:
         raise OSError(errno.EIO, "Input/output error")
@@ -187,7 +185,7 @@ def test_a_dead_letter_that_cannot_be_looked_at_stays(
 def test_a_delivered_run_that_is_rejected_before_its_group_stays_dead(
     layout: Layout, store: RunStore
 ) -> None:
-    """Its new dead letter is not the obsolete one."""
+    """The store does not remove its new dead letter as an obsolete one."""
     store.complete(store.stage(DONE, [], NOW), DONE, NOW)
     store.move_to_dead(store.stage(run(), [], NOW), run(), REFUSED, NOW)
     store.flush(NOW)
@@ -195,10 +193,10 @@ def test_a_delivered_run_that_is_rejected_before_its_group_stays_dead(
     assert {"dead": [DONE.name]} == files(layout)
 
 
-def test_what_was_delivered_before_a_restart_is_remembered(
+def test_runs_delivered_before_a_restart_are_remembered(
     layout: Layout, store: RunStore, loader: RunLoader
 ) -> None:
-    """Accounting may still show it beside a later run."""
+    """Accounting may still show such a run beside a later one."""
     done = run(started=START, end=OVER)
     store.complete(store.stage(done, [], NOW), done, NOW)
     store.flush(NOW)
@@ -207,7 +205,7 @@ def test_what_was_delivered_before_a_restart_is_remembered(
     assert (START, OVER.time) == (known.start_time, known.end)
 
 
-def test_a_run_that_was_delivered_and_is_back_counts_once(layout: Layout, store: RunStore) -> None:
+def test_a_delivered_run_that_is_added_again_counts_once(layout: Layout, store: RunStore) -> None:
     """An administrator has it delivered again."""
     done = run(started=START, end=OVER)
     store.complete(store.stage(done, [], NOW), done, NOW)

@@ -1,4 +1,4 @@
-"""When the run store writes a run to disk, and when an event may go."""
+"""When the run store writes a run to disk, and when an event may be removed."""
 
 from __future__ import annotations
 
@@ -37,23 +37,23 @@ def loader(layout: Layout) -> RunLoader:
 
 @pytest.fixture
 def store(layout: Layout, loader: RunLoader) -> Iterator[RunStore]:
-    """Return an empty store on a disk that works."""
+    """Return an empty store on a disk without faults."""
     with working_store(layout, loader) as made:
         yield made
 
 
-def test_a_staged_run_lies_in_memory_and_its_event_stays(layout: Layout, store: RunStore) -> None:
-    """Until it is delivered or gets old."""
+def test_a_staged_run_is_in_memory_and_its_event_stays(layout: Layout, store: RunStore) -> None:
+    """This lasts until the run is delivered or becomes old."""
     entry = store.stage(run(), [event(layout, "e")], NOW)
     store.flush(NOW)
 
     assert ({"new": ["e"]}, run()) == (files(layout), store.load_run(entry))
 
 
-def test_an_old_staged_run_is_made_durable_and_its_event_goes(
+def test_an_old_staged_run_is_made_durable_and_its_event_removed(
     layout: Layout, store: RunStore
 ) -> None:
-    """Not a younger one."""
+    """A younger one stays staged."""
     store.stage(run(1), [event(layout, "e1")], NOW)
     store.stage(run(2), [event(layout, "e2")], later(0.1))
     store.persist_aged(later(MAX_STAGED_SECONDS), everything=False)
@@ -65,7 +65,7 @@ def test_an_old_staged_run_is_made_durable_and_its_event_goes(
 
 
 def test_a_run_that_is_staged_again_keeps_its_age(layout: Layout, store: RunStore) -> None:
-    """It cannot stay in memory for ever."""
+    """It must not stay in memory without limit."""
     store.stage(run(), [event(layout, "e1")], NOW)
     store.stage(run(), [event(layout, "e2")], later(MAX_STAGED_SECONDS))
     store.persist_aged(later(MAX_STAGED_SECONDS), everything=False)
@@ -74,10 +74,10 @@ def test_a_run_that_is_staged_again_keeps_its_age(layout: Layout, store: RunStor
     assert {"todo": [f"1-{START}.json"]} == files(layout)
 
 
-def test_all_staged_runs_are_made_durable_when_cc_backend_is_not_well(
+def test_all_staged_runs_are_made_durable_while_cc_backend_is_unhealthy(
     layout: Layout, store: RunStore
 ) -> None:
-    """However young."""
+    """This holds for the youngest runs, too."""
     store.stage(run(), [event(layout, "e")], NOW)
     store.persist_aged(NOW, everything=True)
     store.flush(NOW)
@@ -88,7 +88,7 @@ def test_all_staged_runs_are_made_durable_when_cc_backend_is_not_well(
 def test_an_event_stays_while_a_run_that_it_led_to_is_staged(
     layout: Layout, store: RunStore
 ) -> None:
-    """It led to two; one of them is durable."""
+    """The event led to two runs; only one of them is durable."""
     event(layout, "e")
     first = store.stage(run(1), ["e"], NOW)
     store.stage(run(2), ["e"], NOW)
@@ -99,10 +99,10 @@ def test_an_event_stays_while_a_run_that_it_led_to_is_staged(
     assert {"new": ["e"], "todo": [f"1-{START}.json"]} == files(layout)
 
 
-def test_an_event_without_news_stays_while_a_run_of_its_job_is_staged(
+def test_an_event_without_news_stays_while_its_jobs_run_is_staged(
     layout: Layout, store: RunStore
 ) -> None:
-    """Accounting has told of the run before its events came; a crash must not lose it."""
+    """Accounting reported the run before its events came; a crash must not lose it."""
     entry = store.stage(run(1), [], NOW)
     store.drop_events([event(layout, "e")], NOW, job_id=1)
     store.flush(NOW)
@@ -113,10 +113,8 @@ def test_an_event_without_news_stays_while_a_run_of_its_job_is_staged(
     assert {"todo": [f"1-{START}.json"]} == files(layout)
 
 
-def test_a_run_that_waits_for_its_group_takes_in_what_is_new(
-    layout: Layout, store: RunStore
-) -> None:
-    """Its end is written with its start."""
+def test_a_run_in_an_unwritten_group_is_updated(layout: Layout, store: RunStore) -> None:
+    """Its end is written together with its start."""
     entry = store.stage(run(), [event(layout, "e1")], NOW)
     store.persist(entry, run(started=START, cluster="lab"), NOW)
     store.stage(run(started=START, cluster="lab", end=OVER), [event(layout, "e2")], NOW)
@@ -127,7 +125,7 @@ def test_a_run_that_waits_for_its_group_takes_in_what_is_new(
 
 
 def test_a_group_is_due_when_it_is_old_or_large(layout: Layout, store: RunStore) -> None:
-    """What follows an accepted request is written in groups."""
+    """The changes after accepted requests are written in groups."""
     assert not store.is_due(NOW)
     store.drop_events([event(layout, "e0")], NOW)
     assert not store.is_due(later(GROUP_SECONDS - 0.01))
@@ -139,8 +137,8 @@ def test_a_group_is_due_when_it_is_old_or_large(layout: Layout, store: RunStore)
     assert ({}, False) == (files(layout), store.is_due(later(9)))
 
 
-def test_a_disk_that_takes_nothing_loses_nothing(layout: Layout, store: RunStore) -> None:
-    """The next flush does all of it."""
+def test_a_disk_that_cannot_be_written_loses_nothing(layout: Layout, store: RunStore) -> None:
+    """The next flush writes everything."""
     entry = store.stage(run(), [event(layout, "e")], NOW)
     store.persist(entry, run(), NOW)
     Disk.put_error = OSError(errno.ENOSPC, "No space left on device")
@@ -157,7 +155,7 @@ def test_a_disk_that_takes_nothing_loses_nothing(layout: Layout, store: RunStore
 def test_a_full_disk_delays_no_removal(
     layout: Layout, store: RunStore, monkeypatch: pytest.MonkeyPatch, call: str
 ) -> None:
-    """What is delivered occupies the space that another run needs."""
+    """Delivered runs occupy the space that another run needs."""
     for name in ("e1", "e2", "both"):
         event(layout, name)
     noted(layout, store, run(1, started=START, end=OVER))
@@ -177,7 +175,7 @@ def test_a_full_disk_delays_no_removal(
 
 
 def test_a_full_disk_keeps_the_event_of_a_rejected_run(layout: Layout, store: RunStore) -> None:
-    """Its dead letter cannot be written."""
+    """The dead letter of the run cannot be written."""
     entry = store.stage(run(), [event(layout, "e")], NOW)
     store.move_to_dead(entry, run(), REFUSED, NOW)
     Disk.put_error = OSError(errno.ENOSPC, "No space left on device")
@@ -192,8 +190,8 @@ def fail(*_: object) -> None:
     raise OSError(errno.ENOSPC, "No space left on device")
 
 
-def test_with_little_space_texts_are_left_out(layout: Layout, store: RunStore) -> None:
-    """The run itself is kept."""
+def test_with_little_space_texts_are_omitted(layout: Layout, store: RunStore) -> None:
+    """The run itself is stored."""
     large = run(script="#!/bin/sh\n", description="JobId=1")
     store.persist(store.stage(large, [], NOW), large, NOW)
     store.flush(NOW, without_texts=True)
@@ -201,8 +199,8 @@ def test_with_little_space_texts_are_left_out(layout: Layout, store: RunStore) -
     assert run() == load_run(layout, Directory.TODO, f"1-{START}.json")
 
 
-def test_the_next_group_or_staged_run_says_when_to_look_again(store: RunStore) -> None:
-    """By the steady clock; None: nothing waits."""
+def test_the_next_time_is_that_of_the_next_group_or_staged_run(store: RunStore) -> None:
+    """It is a time of the steady clock; None means that nothing is to be written."""
     assert None is store.next_time()
     entry = store.stage(run(), [], NOW)
     assert NOW.steady + MAX_STAGED_SECONDS == store.next_time()

@@ -1,4 +1,4 @@
-"""Run files that are marks, damaged, unreadable, moved or removed by somebody else."""
+"""Run files that mark excluded runs, are damaged, unreadable, or moved by another program."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ def loader(layout: Layout) -> RunLoader:
 
 @pytest.fixture
 def store(layout: Layout, loader: RunLoader) -> Iterator[RunStore]:
-    """Return an empty store on a disk that works."""
+    """Return an empty store on a disk without faults."""
     with working_store(layout, loader) as made:
         yield made
 
 
 def test_a_stored_run_is_read_from_its_file(layout: Layout, store: RunStore) -> None:
-    """One that is damaged says so."""
+    """A damaged file raises an error."""
     store.persist(store.stage(run(), [], NOW), run(), NOW)
     store.flush(NOW)
     (entry,) = store.schedule
@@ -54,8 +54,8 @@ def test_a_stored_run_is_read_from_its_file(layout: Layout, store: RunStore) -> 
         store.load_run(entry)
 
 
-def test_a_mark_in_todo_is_moved_to_where_it_belongs(layout: Layout, store: RunStore) -> None:
-    """`discard` leaves it there for the holder of the lock."""
+def test_the_mark_of_an_excluded_run_is_moved_to_open(layout: Layout, store: RunStore) -> None:
+    """`discard` leaves it in `todo/` for the holder of the lock."""
     mark = run(reported=False, started=START)
     put(layout, mark, Directory.TODO)
     store.add_file(Directory.TODO, mark.name)
@@ -65,8 +65,8 @@ def test_a_mark_in_todo_is_moved_to_where_it_belongs(layout: Layout, store: RunS
     assert {"open": [mark.name]} == files(layout)
 
 
-def test_a_mark_of_a_job_that_is_over_is_removed(layout: Layout, store: RunStore) -> None:
-    """Nothing of it is to be sent."""
+def test_the_mark_of_an_ended_run_is_removed(layout: Layout, store: RunStore) -> None:
+    """Nothing of the run is to be sent."""
     mark = run(reported=False, end=OVER)
     put(layout, mark, Directory.TODO)
     store.add_file(Directory.TODO, mark.name)
@@ -76,10 +76,8 @@ def test_a_mark_of_a_job_that_is_over_is_removed(layout: Layout, store: RunStore
     assert ({}, False) == (files(layout), (layout.root / "delivered").exists())
 
 
-def test_a_finished_run_that_lies_in_open_is_still_delivered(
-    layout: Layout, store: RunStore
-) -> None:
-    """Somebody moved it there by hand; its stop was not sent."""
+def test_an_ended_run_in_open_is_still_delivered(layout: Layout, store: RunStore) -> None:
+    """An administrator moved it there by hand; its stop was not sent."""
     over = run(started=START, end=OVER)
     put(layout, over, Directory.OPEN)
     store.add_file(Directory.OPEN, over.name)
@@ -92,7 +90,7 @@ def test_a_finished_run_that_lies_in_open_is_still_delivered(
 
 
 def test_an_unreadable_run_is_still_known(layout: Layout, store: RunStore) -> None:
-    """It was started, and must not be taken for a new one; of another job nothing is said."""
+    """It was started, and must not be mistaken for a new run; other jobs are not affected."""
     noted(layout, store, run(1))
     with pytest.MonkeyPatch.context() as patched:
         break_reading(layout, patched)
@@ -107,7 +105,7 @@ def test_an_unreadable_run_is_still_known(layout: Layout, store: RunStore) -> No
 def test_an_unreadable_run_is_tried_again(
     layout: Layout, store: RunStore, directory: Directory
 ) -> None:
-    """Each minute, wherever it lies; then the alarm ends by itself."""
+    """It is tried each minute, in either directory; then the alarm ends."""
     noted(layout, store, run(1, started=None if directory is Directory.TODO else START))
     with pytest.MonkeyPatch.context() as patched:
         break_reading(layout, patched)
@@ -119,10 +117,10 @@ def test_an_unreadable_run_is_tried_again(
     assert [1] == loaded(store)
 
 
-def test_a_strange_file_that_cannot_be_set_aside_stops_nothing(
+def test_an_invalid_file_that_cannot_be_moved_to_dead_stops_nothing(
     layout: Layout, store: RunStore, loader: RunLoader, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """It is tried again each minute."""
+    """The move is tried again each minute."""
     (layout.root / "todo" / "odd").mkdir()
     (layout.root / "dead" / "odd").write_text("in the way")
     loader.move_to_dead(Directory.TODO, "odd", "strange", NOW)
@@ -135,7 +133,7 @@ def test_a_strange_file_that_cannot_be_set_aside_stops_nothing(
 
 
 def break_reading(layout: Layout, patched: pytest.MonkeyPatch) -> None:
-    """Let no file of a spool be readable for a while."""
+    """Make every read of a file of a spool fail for a while."""
 
     def fail(*_args: object) -> None:
         raise OSError(errno.EIO, "Input/output error")
@@ -143,8 +141,8 @@ def break_reading(layout: Layout, patched: pytest.MonkeyPatch) -> None:
     patched.setattr(layout, "read", fail)
 
 
-def test_a_forgotten_run_is_not_written_any_more(layout: Layout, store: RunStore) -> None:
-    """Somebody took its file away."""
+def test_a_forgotten_run_is_no_longer_written(layout: Layout, store: RunStore) -> None:
+    """Another program removed its file."""
     entry = store.stage(run(), [], NOW)
     store.persist(entry, run(), NOW)
     store.forget(entry, NOW)
@@ -153,8 +151,8 @@ def test_a_forgotten_run_is_not_written_any_more(layout: Layout, store: RunStore
     assert ({}, [], 0) == (files(layout), loaded(store), len(store))
 
 
-def test_a_name_in_todo_is_known_or_not(layout: Layout, store: RunStore) -> None:
-    """What an administrator puts there is noticed by its name."""
+def test_the_store_knows_the_names_in_todo(layout: Layout, store: RunStore) -> None:
+    """A file that an administrator adds has an unknown name."""
     noted(layout, store, run(1), run(2), run(3, started=START))
     store.lane(2, NOW)
     store.lane(3, NOW)
@@ -179,10 +177,10 @@ def test_a_file_in_todo_does_not_replace_a_newer_run_in_memory(
 
 
 @pytest.mark.parametrize("end", [OVER, None])
-def test_a_newer_run_in_memory_takes_the_place_of_a_file_in_todo(
+def test_a_newer_run_in_memory_replaces_a_file_in_todo(
     layout: Layout, store: RunStore, end: End | None
 ) -> None:
-    """Wherever it is written."""
+    """This holds for each directory to which it is written."""
     newer = run(started=START, end=end)
     store.persist(store.stage(newer, [], NOW), newer, NOW)
     put(layout, run(), Directory.TODO)

@@ -1,4 +1,4 @@
-"""Which runs are in memory: what is loaded, and what makes room for others."""
+"""Which runs are in memory: which are loaded, and which are unloaded for others."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def loader(layout: Layout) -> RunLoader:
 
 @pytest.fixture
 def store(layout: Layout, loader: RunLoader) -> Iterator[RunStore]:
-    """Return an empty store on a disk that works."""
+    """Return an empty store on a disk without faults."""
     with working_store(layout, loader) as made:
         yield made
 
@@ -43,7 +43,7 @@ def store(layout: Layout, loader: RunLoader) -> Iterator[RunStore]:
 def test_a_persisted_run_without_facts_in_memory_is_not_written(
     layout: Layout, store: RunStore
 ) -> None:
-    """Its file is as it was."""
+    """Its file is up to date."""
     store.persist(store.stage(run(), [], NOW), run(), NOW)
     (entry,) = store.schedule
     entry.run = None
@@ -53,7 +53,7 @@ def test_a_persisted_run_without_facts_in_memory_is_not_written(
 
 
 def test_a_stored_run_is_read_when_it_is_needed(layout: Layout, store: RunStore) -> None:
-    """Until then its name is all that is in memory."""
+    """Until then only its name is in memory."""
     noted(layout, store, run(1), run(2), run(3, started=START))
     assert ([], 3) == (loaded(store), len(store))
     one = store.get(2, START, NOW)
@@ -63,14 +63,14 @@ def test_a_stored_run_is_read_when_it_is_needed(layout: Layout, store: RunStore)
     assert ([2], 3) == (loaded(store), len(store))
 
 
-def test_a_lane_is_loaded_whole(layout: Layout, store: RunStore) -> None:
-    """From both directories, oldest first."""
+def test_all_runs_of_a_job_are_loaded_together(layout: Layout, store: RunStore) -> None:
+    """They come from both directories, oldest first."""
     noted(layout, store, replace(run(1), start_time=START + 9), run(1, started=START))
 
     assert [START, START + 9] == [entry.start_time for entry in store.lane(1, NOW)]
 
 
-def test_what_waits_is_loaded_and_what_runs_is_not(layout: Layout, store: RunStore) -> None:
+def test_runs_in_todo_are_loaded_and_those_in_open_are_not(layout: Layout, store: RunStore) -> None:
     """A run in `open/` has nothing to send."""
     noted(layout, store, run(1), run(2, started=START))
     store.load_more(NOW)
@@ -79,7 +79,7 @@ def test_what_waits_is_loaded_and_what_runs_is_not(layout: Layout, store: RunSto
 
 
 def test_no_more_is_loaded_than_can_be_sent_soon(layout: Layout, store: RunStore) -> None:
-    """A backlog stays on disk; more comes when there is room."""
+    """A backlog stays on disk; more runs are loaded when there is room."""
     noted(layout, store, *(run(i) for i in range(1, LOW_WATER + 3)))
     store.load_more(NOW)
     store.load_more(NOW)
@@ -90,10 +90,10 @@ def test_no_more_is_loaded_than_can_be_sent_soon(layout: Layout, store: RunStore
     assert LOW_WATER + 1 == len(store.schedule)
 
 
-def test_waiting_runs_make_room_for_others(
+def test_waiting_runs_are_unloaded_for_others(
     layout: Layout, store: RunStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Memory has a limit; a run that waits long is read again in its turn."""
+    """Memory has a limit; a run that waits for a long time is read again later."""
     monkeypatch.setattr(run_store, "MAX_LOADED_RUNS", 2)
     noted(layout, store, run(1), run(2))
     store.load_more(NOW)
@@ -107,7 +107,7 @@ def test_waiting_runs_make_room_for_others(
     assert [1, 2, 3] == loaded(store)
 
 
-def test_runs_with_nothing_to_send_make_room_for_others(
+def test_runs_with_nothing_to_send_are_unloaded_for_others(
     layout: Layout, store: RunStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """They were loaded to be compared with Slurm's job list."""
@@ -124,7 +124,7 @@ def test_runs_with_nothing_to_send_make_room_for_others(
 def test_a_run_that_is_not_durable_yet_is_not_unloaded(
     layout: Layout, store: RunStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its file is older than what is known of it."""
+    """Its file is older than the facts in memory."""
     monkeypatch.setattr(run_store, "MAX_LOADED_RUNS", 1)
     noted(layout, store, run(1))
     store.load_more(NOW)
@@ -140,10 +140,10 @@ def test_a_run_that_is_not_durable_yet_is_not_unloaded(
     assert over == load_run(layout, Directory.TODO, over.name)
 
 
-def test_room_is_made_only_when_somebody_needs_it(
+def test_runs_are_unloaded_only_when_others_need_the_room(
     layout: Layout, store: RunStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """And not all the time."""
+    """They are not unloaded more often than each `ROTATE_SECONDS`."""
     monkeypatch.setattr(run_store, "MAX_LOADED_RUNS", 1)
     noted(layout, store, run(1))
     store.load_more(NOW)
@@ -165,10 +165,10 @@ def test_room_is_made_only_when_somebody_needs_it(
     assert [] == loaded(store)
 
 
-def test_a_crowd_is_unloaded_when_it_is_durable(
+def test_a_backlog_is_unloaded_when_it_is_durable(
     layout: Layout, store: RunStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Only names are kept of a backlog that grows."""
+    """Only the names of a growing backlog stay in memory."""
     monkeypatch.setattr(run_store, "MAX_LOADED_RUNS", 1)
     for job_id in (1, 2):
         store.persist(store.stage(run(job_id), [], NOW), run(job_id), NOW)
@@ -182,10 +182,10 @@ def test_a_crowd_is_unloaded_when_it_is_durable(
     ("facts", "is_loaded"),
     [({}, False), ({"in_flight": RequestKind.STOP}, True), ({"texts_until": 1.0}, True)],
 )
-def test_an_open_run_that_waits_for_an_event_alone_leaves_the_memory(
+def test_an_open_run_that_waits_only_for_an_event_is_unloaded(
     store: RunStore, facts: dict[str, object], *, is_loaded: bool
 ) -> None:
-    """Not one that has a request or a question under way."""
+    """A run with a request or a query in progress stays loaded."""
     started = run(started=START)
     entry = store.stage(started, [], NOW)
     for name, value in facts.items():
@@ -196,7 +196,7 @@ def test_an_open_run_that_waits_for_an_event_alone_leaves_the_memory(
     assert (is_loaded, 1) == (bool(loaded(store)), len(store))
 
 
-def test_a_run_that_is_in_memory_alone_cannot_be_unloaded(store: RunStore) -> None:
+def test_a_run_that_is_only_in_memory_cannot_be_unloaded(store: RunStore) -> None:
     """Its facts would be lost."""
     store.unload(store.stage(run(), [], NOW), NOW)
 
@@ -205,7 +205,7 @@ def test_a_run_that_is_in_memory_alone_cannot_be_unloaded(store: RunStore) -> No
 
 @pytest.mark.parametrize("is_loaded", [True, False])
 def test_unsent_runs_are_counted(layout: Layout, store: RunStore, *, is_loaded: bool) -> None:
-    """Loaded or not; those that run have nothing to be sent."""
+    """Loaded runs and others count; a live run has nothing to send."""
     noted(layout, store, run(1), run(2, started=START))
     if is_loaded:
         store.lane(1, NOW)
@@ -213,8 +213,8 @@ def test_unsent_runs_are_counted(layout: Layout, store: RunStore, *, is_loaded: 
     assert 1 == store.unsent_count()
 
 
-def test_job_ids_that_wait_and_runs_that_go_on(layout: Layout, store: RunStore) -> None:
-    """Loaded or not."""
+def test_waiting_job_ids_and_unfinished_runs_are_listed(layout: Layout, store: RunStore) -> None:
+    """Loaded runs and others are listed."""
     noted(layout, store, run(1), run(2), run(3, started=START), run(4, started=START))
     for job_id in (2, 4):
         store.lane(job_id, NOW)

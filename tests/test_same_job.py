@@ -1,4 +1,4 @@
-"""Which rows in the way of a start are proven to be other runs of the same job."""
+"""Which rows that block a start are proven to be other runs of the same job."""
 
 from __future__ import annotations
 
@@ -52,14 +52,14 @@ def proof(store: RunStore) -> SameJobProof:
 
 
 def ask(proof: SameJobProof, run: Job, others: set[int]) -> list[set[int] | None]:
-    """Ask about a run; what is proven will be in the list when it is known."""
+    """Ask about a run; the answer is in the returned list as soon as it is known."""
     settled: list[set[int] | None] = []
     proof(Run(job=run, start_time=run.start_time or 0), others, settled.append)
     return settled
 
 
 def accounting(query: RowsQuery, *rows: Job) -> RowsReply:
-    """Return what accounting says that has some rows."""
+    """Return the answer of an accounting that has the given rows."""
     found = (row for row in rows if row.job_id in query.job_ids)
     window = (query.since, query.until)
     return RowsReply(
@@ -70,7 +70,7 @@ def accounting(query: RowsQuery, *rows: Job) -> RowsReply:
 
 
 def proven(proof: SameJobProof, run: Job, others: set[int], *rows: Job) -> set[int]:
-    """Return what is proven about a run when accounting has some rows."""
+    """Return what is proven about a run when accounting has the given rows."""
     settled = ask(proof, run, others)
     query = proof.next_query(NOW)
     if query is not None:
@@ -81,14 +81,14 @@ def proven(proof: SameJobProof, run: Job, others: set[int], *rows: Job) -> set[i
 
 
 def remember(store: RunStore, *starts: int) -> None:
-    """Put runs of job 5 into the spool's memory."""
+    """Put runs of job 5 into the memory of the spool."""
     for start in starts:
         run = Run(job=job(start), start_time=start, started=start)
         store.schedule.add(pending_run(run, Directory.OPEN, NOW), NOW.steady)
 
 
 def test_a_run_that_is_no_restart_has_no_earlier_runs(proof: SameJobProof, store: RunStore) -> None:
-    """The row is another job's, whoever remembers it."""
+    """The row belongs to another job, even if the spool remembers it."""
     remember(store, FIRST)
 
     assert [set()] == ask(proof, job(SECOND), {FIRST})
@@ -99,7 +99,7 @@ def test_a_run_that_is_no_restart_has_no_earlier_runs(proof: SameJobProof, store
 def test_the_spool_remembers_an_earlier_run(
     proof: SameJobProof, store: RunStore, restarts: int | None
 ) -> None:
-    """Accounting need not be asked."""
+    """Accounting is not asked."""
     remember(store, FIRST)
 
     assert [{FIRST}] == ask(proof, job(SECOND, restarts=restarts), {FIRST})
@@ -109,14 +109,14 @@ def test_the_spool_remembers_an_earlier_run(
 def test_the_spool_remembers_the_restart_of_a_first_run(
     proof: SameJobProof, store: RunStore
 ) -> None:
-    """The drain died after it had replaced the first run and before it had noted that."""
+    """The drain died after it had replaced the first run and before it had stored that."""
     remember(store, SECOND)
 
     assert [{SECOND}] == ask(proof, job(FIRST), {SECOND})
 
 
 def test_accounting_s_row_without_a_start_proves_a_run_seconds_before(proof: SameJobProof) -> None:
-    """The row of the run itself has the only start, and is near."""
+    """The row of the run itself has the only start time, which is close."""
     second = job(FIRST + 2, restarts=1)
     row = Job(
         job_id=5,
@@ -131,26 +131,24 @@ def test_accounting_s_row_without_a_start_proves_a_run_seconds_before(proof: Sam
     assert {FIRST} == proven(proof, second, {FIRST}, row, own)
 
 
-def test_a_job_days_later_is_no_restart_because_the_spool_has_it(
-    proof: SameJobProof, store: RunStore
-) -> None:
-    """Its id may be used again."""
+def test_a_job_days_later_in_the_spool_is_no_restart(proof: SameJobProof, store: RunStore) -> None:
+    """Slurm may have used the job id again."""
     remember(store, MUCH_LATER)
 
     assert set() == proven(proof, job(SECOND), {MUCH_LATER})
 
 
-def test_accounting_knows_an_earlier_run_of_the_same_user(proof: SameJobProof) -> None:
-    """The times may differ by seconds."""
+def test_accounting_proves_an_earlier_run_of_the_same_user(proof: SameJobProof) -> None:
+    """The start times may differ by seconds."""
     rows = (job(FIRST + 2), Job(job_id=6, user="ada", start_time=FIRST))
 
     assert {FIRST} == proven(proof, job(SECOND, restarts=1), {FIRST}, *rows)
 
 
-def test_what_the_spool_and_accounting_know_is_proven_together(
+def test_rows_in_the_spool_and_in_accounting_are_proven_together(
     proof: SameJobProof, store: RunStore
 ) -> None:
-    """And what neither knows is not."""
+    """A row that is in neither is not proven."""
     remember(store, FIRST)
     others = {FIRST, FIRST + 500, FIRST + 900}
 
@@ -159,15 +157,15 @@ def test_what_the_spool_and_accounting_know_is_proven_together(
 
 
 def test_a_row_of_another_user_proves_nothing(proof: SameJobProof) -> None:
-    """The id was used again."""
+    """Slurm used the job id again for another user."""
     rows = (job(FIRST, user="eve"),)
 
     assert set() == proven(proof, job(SECOND, restarts=1), {FIRST}, *rows)
 
 
 @pytest.mark.parametrize("reply", [SILENCE, None], ids=["silent", "not asked"])
-def test_silence_proves_nothing(proof: SameJobProof, reply: RowsReply | None) -> None:
-    """Accounting does not answer, or its worker was closed: the run goes on without proof."""
+def test_silent_accounting_proves_nothing(proof: SameJobProof, reply: RowsReply | None) -> None:
+    """It does not answer, or its worker was closed: the run continues without proof."""
     settled = ask(proof, job(SECOND, restarts=1), {FIRST})
     proof.next_query(NOW)
 
@@ -175,7 +173,7 @@ def test_silence_proves_nothing(proof: SameJobProof, reply: RowsReply | None) ->
     assert [None] == settled
 
 
-def test_a_row_that_lost_its_start_proves_the_run_it_encloses(proof: SameJobProof) -> None:
+def test_a_row_without_its_start_proves_the_run_within_its_times(proof: SameJobProof) -> None:
     """The controller stopped before it sent the start to accounting (seen with 22.05.8)."""
     lost = Job(job_id=5, user="ada", submit_time=FIRST - 9, end_time=FIRST + 60, state="REQUEUED")
 
@@ -184,15 +182,15 @@ def test_a_row_that_lost_its_start_proves_the_run_it_encloses(proof: SameJobProo
 
 
 def test_accounting_is_asked_from_before_the_first_missing_start(proof: SameJobProof) -> None:
-    """Until now; nothing is settled before it has answered."""
+    """The query reaches until now; nothing is settled before its answer."""
     settled = ask(proof, job(SECOND, restarts=1), {FIRST, FIRST + 500})
 
     expected = RowsQuery(job_ids=(5,), since=FIRST - 60, until=1_000_001)
     assert (expected, []) == (proof.next_query(NOW), settled)
 
 
-def test_questions_are_asked_one_after_the_other(proof: SameJobProof) -> None:
-    """Each gets its own answer."""
+def test_queries_are_sent_one_after_the_other(proof: SameJobProof) -> None:
+    """Each query gets its own answer."""
     first = ask(proof, job(SECOND, restarts=1), {FIRST})
     second = ask(proof, job(SECOND, restarts=1), {FIRST + 500})
     known = []
@@ -205,6 +203,6 @@ def test_questions_are_asked_one_after_the_other(proof: SameJobProof) -> None:
     assert [([{FIRST}], []), ([{FIRST}], [{FIRST + 500}])] == known
 
 
-def test_an_answer_to_nobodys_question_is_somebody_elses(proof: SameJobProof) -> None:
+def test_an_answer_to_another_query_is_ignored(proof: SameJobProof) -> None:
     """The same worker answers the resolver."""
     assert not proof.take(RowsReply())

@@ -1,4 +1,4 @@
-"""Since when a run is due that no known cause delays."""
+"""Since when a run has been due without a known cause of delay."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from schedule_values import NOW, entry, schedule
 from spool.deliver.schedule import Schedule
 
 
-def test_the_run_that_is_due_longest_tells_since_when() -> None:
+def test_due_since_is_the_time_of_the_longest_due_run() -> None:
     """An answer, a removal or a known cause ends it; a failure of unknown cause does not."""
     first, second, third = (entry(job_id, 100) for job_id in (1, 2, 3))
     made, seen = Schedule(), []
@@ -27,7 +27,7 @@ def test_the_run_that_is_due_longest_tells_since_when() -> None:
 
 
 def test_a_run_in_flight_stays_due() -> None:
-    """Nothing of its lane is rescheduled before the answer."""
+    """No run of its job is rescheduled before the answer."""
     made = schedule(entry(1, 100))
     made.take_next(NOW, stops=False)
     made.reschedule(1, NOW + 5)
@@ -35,16 +35,16 @@ def test_a_run_in_flight_stays_due() -> None:
     assert NOW == made.due_since()
 
 
-def test_a_run_behind_another_one_of_its_lane_is_not_due() -> None:
-    """An earlier start came to light: the later one waits for it, for whatever that waits."""
+def test_a_run_behind_another_run_of_its_job_is_not_due() -> None:
+    """An earlier start was found: the later run waits for it, whatever its cause of delay is."""
     made = schedule(entry(1, 200))
     made.add(entry(1, 100, retry_at=NOW + 60), NOW)
 
     assert made.due_since() is None
 
 
-def test_a_run_that_is_known_to_fail_alone_is_not_due() -> None:
-    """It may be sent now and then, and nobody waits for it."""
+def test_a_run_that_is_known_to_fail_by_itself_is_not_due() -> None:
+    """It may be sent now and then, and no other run waits for it."""
     made = schedule(entry(1, 100, is_blamed=True))
 
     assert (True, None) == (made.is_ready(NOW), made.due_since())

@@ -32,14 +32,14 @@ def keys(found: PendingRun | None) -> tuple[int, int] | None:
         (None, {"reported": False, "started": 101, "end_time": 200}),
     ],
 )
-def test_a_run_has_one_request_to_send(
+def test_a_run_has_at_most_one_request_to_send(
     expected: RequestKind | None, facts: dict[str, object]
 ) -> None:
-    """Or none; a text that came late goes to a row that is there, before its stop."""
+    """A late text is sent to an existing row, before the row's stop."""
     assert expected is entry(1, 100, **facts).next_request
 
 
-def test_starts_of_a_lane_go_one_after_the_other() -> None:
+def test_starts_of_a_job_are_sent_one_after_the_other() -> None:
     """The later run waits for the answer to the earlier one."""
     first, second = entry(1, 100), entry(1, 200)
     made = schedule(second, first)
@@ -50,24 +50,24 @@ def test_starts_of_a_lane_go_one_after_the_other() -> None:
     assert [(1, 200)] == taken(made, stops=False)
 
 
-def test_a_start_that_waits_holds_back_later_starts() -> None:
-    """Even when its own time comes later."""
+def test_a_waiting_start_delays_later_starts() -> None:
+    """This holds even if the earlier run is due later than the others."""
     made = schedule(entry(1, 100, retry_at=NOW + 60), entry(1, 200))
 
     assert [] == taken(made, stops=False)
     assert [(1, 100)] == taken(made, stops=False, now=NOW + 60)
 
 
-def test_a_stop_that_waits_does_not_hold_back_a_later_start() -> None:
-    """It waits for the hold, or for Slurm's proof."""
+def test_a_waiting_stop_does_not_delay_a_later_start() -> None:
+    """The stop is held back, or waits for proof from Slurm."""
     old = entry(1, 100, started=1, accepted_at=NOW, end_time=200)
     made = schedule(old, entry(1, 300), entry(2, 100, started=1), entry(2, 300), hold=180.0)
 
     assert ([(1, 300), (2, 300)], []) == (taken(made, stops=False), taken(made, stops=True))
 
 
-def test_never_two_requests_for_one_job_id_at_once() -> None:
-    """A stop of one run waits while the start of another is under way."""
+def test_a_job_id_never_has_two_requests_at_once() -> None:
+    """A stop of one run waits while the start of another is in flight."""
     made = schedule(entry(1, 100, started=1, end_time=200), entry(1, 300))
 
     assert [(1, 300)] == taken(made, stops=False)
@@ -84,15 +84,15 @@ def test_a_row_is_replaced_only_when_it_is_closed() -> None:
     assert [(1, 300)] == taken(made, stops=False)
 
 
-def test_a_row_that_is_not_reported_is_in_nobodys_way() -> None:
-    """A delete need not wait for it."""
+def test_an_excluded_run_delays_no_delete() -> None:
+    """It has no stop to wait for."""
     made = schedule(entry(1, 100, reported=False, started=1), entry(1, 300, replaces=(50,)))
 
     assert [(1, 300)] == taken(made, stops=False)
 
 
-def test_starts_of_live_jobs_go_first_then_the_oldest() -> None:
-    """Runs that failed before go last."""
+def test_starts_of_live_jobs_are_sent_first_then_the_oldest() -> None:
+    """Runs that failed before are sent last."""
     made = schedule(
         entry(1, 100, failures=1),
         entry(2, 100, end_time=150),
@@ -103,8 +103,8 @@ def test_starts_of_live_jobs_go_first_then_the_oldest() -> None:
     assert [(4, 200), (3, 300), (2, 100), (1, 100)] == taken(made, stops=False)
 
 
-def test_something_is_ready_or_not() -> None:
-    """What is in flight is not."""
+def test_a_schedule_is_ready_until_its_run_is_in_flight() -> None:
+    """A request in flight is not sent again."""
     made = schedule(entry(1, 100))
 
     assert made.is_ready(NOW)
@@ -113,7 +113,7 @@ def test_something_is_ready_or_not() -> None:
 
 
 def test_a_dropped_run_is_forgotten() -> None:
-    """The others of its lane stay; dropping it again is harmless."""
+    """The other runs of its job stay; dropping it again is harmless."""
     first, second = entry(1, 100), entry(1, 200)
     made = schedule(first, second)
     made.drop(first, NOW)
@@ -126,7 +126,7 @@ def test_a_dropped_run_is_forgotten() -> None:
 
 
 def test_a_run_that_is_added_again_replaces_its_entry() -> None:
-    """The old one is not sent any more."""
+    """The old entry is no longer sent."""
     made = schedule(entry(1, 100), entry(1, 100, started=5, end_time=200))
 
     assert [] == taken(made, stops=False)
@@ -134,7 +134,7 @@ def test_a_run_that_is_added_again_replaces_its_entry() -> None:
 
 
 def test_a_start_waits_for_its_texts() -> None:
-    """A few seconds; a stop does not."""
+    """It waits a few seconds; a stop does not."""
     made = schedule(
         entry(1, 100, texts_until=NOW + 3),
         entry(2, 100, started=1, end_time=200, texts_until=NOW + 3),
@@ -144,8 +144,8 @@ def test_a_start_waits_for_its_texts() -> None:
     assert [(1, 100)] == taken(made, stops=False, now=NOW + 3)
 
 
-def test_runs_whose_last_request_failed_are_left_out_when_asked_for() -> None:
-    """Each may be silent for a minute; they are sent when there is room."""
+def test_runs_whose_last_request_failed_can_be_omitted() -> None:
+    """Each of them may time out after a minute; they are sent when there is room."""
     made = schedule(entry(1, 100, failures=1), entry(2, 200, is_blamed=True), entry(3, 300))
 
     assert (3, 300) == keys(made.take_next(NOW, stops=False, with_failed=False))
@@ -153,8 +153,8 @@ def test_runs_whose_last_request_failed_are_left_out_when_asked_for() -> None:
     assert [(1, 100), (2, 200)] == taken(made, stops=False)
 
 
-def test_a_run_that_failed_since_it_was_queued_is_left_out_too() -> None:
-    """Its place in the queue is older than its failure; the others behind it go on."""
+def test_a_run_that_failed_after_it_was_queued_is_omitted_too() -> None:
+    """Its place in the queue is older than its failure; the runs behind it are sent."""
     failed = entry(1, 100)
     made = schedule(failed, entry(2, 200))
     failed.failures = 1
@@ -163,8 +163,8 @@ def test_a_run_that_failed_since_it_was_queued_is_left_out_too() -> None:
     assert None is made.take_next(NOW, stops=False, with_failed=False)
 
 
-def test_runs_that_have_ended_are_not_started_when_asked_for() -> None:
-    """They let stops go first; a job that still runs does not wait for them."""
+def test_starts_of_ended_runs_can_be_omitted() -> None:
+    """Stops are sent before them; a job that still runs does not wait for them."""
     made = schedule(
         entry(1, 100, end_time=200), entry(2, 300), entry(3, 50, started=1, end_time=200)
     )
@@ -175,8 +175,8 @@ def test_runs_that_have_ended_are_not_started_when_asked_for() -> None:
     assert [(1, 100)] == taken(made, stops=False)
 
 
-def test_a_run_that_has_ended_since_it_was_queued_is_not_started_either() -> None:
-    """Its place in the queue is that of a running job; those behind it go on."""
+def test_a_run_that_ended_after_it_was_queued_is_omitted_too() -> None:
+    """Its place in the queue is that of a running job; the runs behind it are sent."""
     ended = entry(1, 100)
     made = schedule(ended, entry(2, 200))
     ended.end_time = 150
@@ -186,7 +186,7 @@ def test_a_run_that_has_ended_since_it_was_queued_is_not_started_either() -> Non
 
 
 def test_stops_that_are_due_or_in_flight_are_counted() -> None:
-    """One that is held or waits will take longer than its start is worth waiting for."""
+    """A held or waiting stop takes longer than a start should wait for it."""
     over: dict[str, object] = {"started": 1, "end_time": 200}
     due, flying = entry(1, 100, **over), entry(2, 100, **over, in_flight=RequestKind.STOP)
     waiting, held = entry(3, 100, **over, retry_at=NOW + 1), entry(4, 100, **over, accepted_at=NOW)
@@ -195,8 +195,8 @@ def test_stops_that_are_due_or_in_flight_are_counted() -> None:
     assert 2 == made.due_stops([due, flying, waiting, held, entry(5, 100)], NOW)
 
 
-def test_a_run_may_be_released() -> None:
-    """What it waited for has changed."""
+def test_a_waiting_run_can_be_released() -> None:
+    """The cause of its wait has changed."""
     waiting = entry(1, 100, retry_at=NOW + 60, waits_for="host n1 is unknown")
     made = schedule(waiting)
     made.release(waiting, NOW)
@@ -205,7 +205,7 @@ def test_a_run_may_be_released() -> None:
 
 
 def test_a_stored_time_is_measured_by_the_steady_clock() -> None:
-    """A wall clock that was wrong parks no run for longer than a day."""
+    """A wrong wall clock delays no run by more than a day."""
     now = Moment(wall=1e9, steady=NOW)
     soon, never = (
         pending_run(replace(RUN, not_before=int(at)), Directory.TODO, now)
@@ -225,8 +225,8 @@ def test_a_stored_time_is_measured_by_the_steady_clock() -> None:
         (1, "needs_start", False),
     ],
 )
-def test_a_run_is_known_to_fail_alone(attempts: int, outcome: str, *, expected: bool) -> None:
-    """Its file says so after a restart, too."""
+def test_a_run_is_known_to_fail_by_itself(attempts: int, outcome: str, *, expected: bool) -> None:
+    """Its file shows this after a restart, too."""
     error = LastError(time=1, call="start", outcome=outcome, reason="r", message="m")
     run = replace(RUN, attempts=attempts, last_error=error)
 

@@ -1,4 +1,4 @@
-"""How long stops are held back, and which of them are asked about to release them."""
+"""How long stops are held back, and which of them are queried to release them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from spool.moment import Moment
 
 
 def test_a_young_stop_is_held_back() -> None:
-    """Until so long after its start was accepted."""
+    """The hold ends a fixed time after the start was accepted."""
     made = schedule(entry(1, 100, started=1, accepted_at=NOW, end_time=200), hold=180.0)
 
     assert NOW + 180 == made.next_time()
@@ -29,14 +29,14 @@ def test_a_young_stop_is_held_back() -> None:
 
 
 def test_a_held_stop_is_unsent() -> None:
-    """The loop looks each second whether it may go."""
+    """The loop checks each second whether it may be sent."""
     made = schedule(entry(1, 100, started=1, accepted_at=NOW, end_time=200), hold=180.0)
 
     assert 1 == made.unsent_count()
 
 
 def test_a_listed_run_needs_no_hold() -> None:
-    """A job list shows that it left the server's cache."""
+    """The job list shows that the run has left the server's cache."""
     made = schedule(
         entry(1, 100, started=1, accepted_at=NOW, end_time=200, is_listed=True), hold=180.0
     )
@@ -44,7 +44,7 @@ def test_a_listed_run_needs_no_hold() -> None:
     assert [(1, 100)] == taken(made, stops=True)
 
 
-def test_a_hold_that_is_lifted_lets_all_go() -> None:
+def test_without_a_hold_all_stops_are_sent() -> None:
     """The server turned out to have no cache."""
     made = schedule(entry(1, 100, started=1, accepted_at=NOW, end_time=200), hold=180.0)
     made.set_hold(180.0, NOW)
@@ -54,8 +54,8 @@ def test_a_hold_that_is_lifted_lets_all_go() -> None:
     assert [(1, 100)] == taken(made, stops=True)
 
 
-def test_what_waits_for_the_hold_alone_is_known() -> None:
-    """Not what waits for something else too, and no start."""
+def test_held_stops_are_those_that_wait_only_for_the_hold() -> None:
+    """A stop that waits for something else too, and a start, are not among them."""
     made = schedule(
         entry(1, 100, started=1, accepted_at=NOW, end_time=200),
         entry(2, 100, started=1, accepted_at=NOW, end_time=200, retry_at=NOW + 9),
@@ -66,8 +66,8 @@ def test_what_waits_for_the_hold_alone_is_known() -> None:
     assert [1] == [each.job_id for each in made.held_stops(NOW)]
 
 
-def test_a_stop_that_was_ready_waits_when_stops_are_held_back_meanwhile() -> None:
-    """A server that turns out to have a cache gets it when the hold is over."""
+def test_a_ready_stop_waits_when_a_hold_is_set() -> None:
+    """A server that turns out to have a cache gets the stop at the end of the hold."""
     made = schedule(entry(1, 100, started=1, accepted_at=NOW - 10, end_time=200))
     made.set_hold(180, NOW)
 
@@ -76,8 +76,8 @@ def test_a_stop_that_was_ready_waits_when_stops_are_held_back_meanwhile() -> Non
     assert ([], [(1, 100)]) == (early, late)
 
 
-def test_an_answer_about_an_unlisted_run_changes_no_other() -> None:
-    """Nor does it matter that a run was listed before."""
+def test_an_answer_about_an_unlisted_run_changes_no_other_run() -> None:
+    """A run may be listed twice."""
     mine = entry(1, 100, started=1, accepted_at=NOW, end_time=200)
     made = schedule(mine, hold=180.0)
     stop_release = StopRelease()
@@ -88,8 +88,8 @@ def test_an_answer_about_an_unlisted_run_changes_no_other() -> None:
     assert [(1, 100)] == taken(made, stops=True)
 
 
-def test_a_row_that_is_replaced_needs_no_hold() -> None:
-    """Nor does a text that is added."""
+def test_a_replacement_needs_no_hold() -> None:
+    """A new text for a row needs no hold, either."""
     made = schedule(
         entry(1, 100, replaces=(5,), accepted_at=NOW),
         entry(2, 100, started=1, new_texts=("script",), is_listed=True, accepted_at=NOW),
@@ -99,8 +99,8 @@ def test_a_row_that_is_replaced_needs_no_hold() -> None:
     assert [(1, 100), (2, 100)] == taken(made, stops=False)
 
 
-def test_a_hold_counts_from_the_acceptance_of_the_start() -> None:
-    """By the steady clock; it is not moved by what else changes of the run."""
+def test_a_hold_begins_at_the_acceptance_of_the_start() -> None:
+    """The steady clock measures it; other changes of the run do not move it."""
     held = pending_run(replace(RUN, started=990), Directory.OPEN, Moment(wall=1000, steady=NOW))
     held.update(replace(RUN, started=990, cluster="alex"), Moment(wall=5000, steady=NOW + 9))
 
@@ -112,8 +112,8 @@ def held(job_id: int, start: int = 100, *, since: float = 0, cluster: str = "ale
     return entry(job_id, start, started=1, accepted_at=NOW - since, end_time=2, cluster=cluster)
 
 
-def test_held_stops_are_asked_about_together() -> None:
-    """Held longest first, each job id once, not all the time."""
+def test_held_stops_are_queried_together() -> None:
+    """Those held longest come first, each job id once, with an interval between queries."""
     made = schedule(held(1, since=1), held(2, since=5), held(2, 300, since=2), hold=180.0)
     stop_release = StopRelease()
 
@@ -122,7 +122,7 @@ def test_held_stops_are_asked_about_together() -> None:
     assert ("alex", (2, 1)) == stop_release.next_query(made, NOW + QUERY_INTERVAL_SECONDS)
 
 
-def test_the_clusters_are_asked_about_in_turn() -> None:
+def test_the_clusters_are_queried_in_turn() -> None:
     """A job list is of one cluster; no cluster delays the others."""
     made = schedule(held(1), held(2, cluster="fritz"), held(3, cluster="zen"), hold=180.0)
     stop_release = StopRelease()
@@ -131,15 +131,15 @@ def test_the_clusters_are_asked_about_in_turn() -> None:
     assert ["alex", "fritz", "zen", "alex"] == [cluster for cluster, _ in asked]
 
 
-def test_not_too_many_held_stops_are_asked_about() -> None:
-    """The others come when these are released."""
+def test_a_query_has_a_maximum_number_of_held_stops() -> None:
+    """The others are queried when these are released."""
     made = schedule(*(held(i) for i in range(1, MAX_JOBS + 2)), hold=180.0)
 
     assert MAX_JOBS == len(StopRelease().next_query(made, NOW)[1])
 
 
-def test_until_a_commit_only_the_oldest_held_stops_are_asked_about() -> None:
-    """The query is cheap; all of them are asked about at once when it shows one, and at times."""
+def test_before_a_commit_only_the_oldest_held_stops_are_queried() -> None:
+    """The query is cheap; all stops are queried once it shows a commit, and now and then."""
     made = schedule(*(held(i, since=i) for i in range(1, SAMPLE_JOBS + 11)), hold=180.0)
     stop_release = StopRelease()
     counts = [len(stop_release.next_query(made, NOW)[1])]
@@ -154,10 +154,10 @@ def test_until_a_commit_only_the_oldest_held_stops_are_asked_about() -> None:
     assert [full, SAMPLE_JOBS, full - 1, SAMPLE_JOBS, full - 1] == counts
 
 
-def test_a_slow_server_is_asked_less_often() -> None:
-    """The queries take a small part of its time, also when they show a run.
+def test_a_slow_server_is_queried_less_often() -> None:
+    """The queries take a small part of the server's time, also when they show a run.
 
-    How long the answer waited for a busy drain does not count.
+    The time that the answer waited for a busy drain does not count.
     """
     made = schedule(held(1), held(2), hold=180.0)
     stop_release = StopRelease()
@@ -177,8 +177,8 @@ def test_a_query_that_failed_is_not_repeated_at_once() -> None:
     assert NOW + 1 + FULL_INTERVAL_SECONDS == stop_release.next_time(made)
 
 
-def test_nothing_is_asked_while_no_stop_is_held() -> None:
-    """The next question need not wait then."""
+def test_without_a_held_stop_nothing_is_queried() -> None:
+    """The first query after that does not wait for the interval."""
     stop_release = StopRelease()
     made = schedule(hold=180.0)
     assert ("", ()) == stop_release.next_query(made, NOW)
@@ -187,8 +187,8 @@ def test_nothing_is_asked_while_no_stop_is_held() -> None:
     assert ("alex", (1,)) == stop_release.next_query(made, NOW)
 
 
-def test_a_stop_that_no_query_was_about_may_be_asked_about_at_once() -> None:
-    """A drain that is about to end cannot wait; a second time there is nothing new."""
+def test_a_stop_that_was_not_queried_can_be_queried_at_once() -> None:
+    """A drain that is about to end cannot wait; a second query would show nothing new."""
     made = schedule(held(1), hold=180.0)
     stop_release = StopRelease()
     is_early = stop_release.query_early(made, NOW)

@@ -1,4 +1,4 @@
-"""The scripted server survives what is no request at all."""
+"""The scripted server survives bytes that are no request."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from scripted_server import ScriptedServer, hang_up
 
 
 @pytest.mark.parametrize("sent", [b"\x16\x03\x01\n", b"\x16\n\n", b"a b\nc\n\n"])
-def test_bytes_that_are_no_request_leave_the_server_silent(sent: bytes) -> None:
-    """A TLS handshake may hold line ends anywhere; no word of it is taken for a request."""
+def test_bytes_that_are_no_request_get_no_answer(sent: bytes) -> None:
+    """A TLS handshake may hold line ends anywhere; the server takes no part of it for a request."""
     with ScriptedServer([hang_up]) as server:
         address = urlsplit(server.url)
         with socket.create_connection((address.hostname, address.port or 0)) as peer:

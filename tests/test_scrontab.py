@@ -1,8 +1,8 @@
 """How runs of scrontab end: recorded with Slurm 24.11.5, `ScronParameters=enable`.
 
 After each run the controller has the job PENDING again under the same id; accounting says REQUEUED,
-as it does of a run that was interrupted, with the exit code of the run. The events are those of
-PrologSlurmctld and EpilogSlurmctld. An ordinary job with `RequeueExit=7` ends alike.
+as for a run that was interrupted, with the exit code of the run. The events are those of
+PrologSlurmctld and EpilogSlurmctld. An ordinary job with `RequeueExit=7` ends in the same way.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ ENDS = {
 
 
 def row(run: str) -> Job:
-    """Return accounting's row of a run."""
+    """Return the accounting row of a run."""
     state, start, end, code, _, _ = RUNS[run]
     values = {
         "Cluster": "lab",
@@ -84,7 +84,7 @@ def row(run: str) -> Job:
 def epilog(run: str, *, with_count: bool = True, with_start: bool = True) -> Event:
     """Return the event of a run's epilog.
 
-    Before 22.05 it has no restart count, before 23.02 no start.
+    Before 22.05 it has no restart count, before 23.02 no start time.
     """
     _, start, end, code, _, restarts = RUNS[run]
     extras = {"exit_code": code} | ({"restart_count": str(restarts)} if with_count else {})
@@ -101,7 +101,7 @@ def epilog(run: str, *, with_count: bool = True, with_start: bool = True) -> Eve
 
 
 def record(flags: tuple[str, ...]) -> Job:
-    """Return the controller's record after the run, waiting for its next one."""
+    """Return the controller's record after the run: the job is pending for its next run."""
     return parse_job({**PENDING, "flags": list(flags)}, node_of=lambda _: None)
 
 
@@ -116,21 +116,21 @@ def reported(run: str, event: Event | None, *, flags: tuple[str, ...], restarts:
 
 
 @pytest.mark.parametrize("run", RUNS)
-def test_the_end_is_that_of_the_run_itself(run: str) -> None:
-    """By the epilog's restart count, whatever else is known of the job."""
+def test_a_run_gets_its_own_end_state(run: str) -> None:
+    """The restart count in the epilog decides, without the flag of scrontab."""
     assert ENDS[run] == reported(run, epilog(run), flags=(), restarts=RUNS[run][4])
 
 
 @pytest.mark.parametrize("run", RUNS)
 def test_an_epilog_of_22_05_is_found_by_the_time_of_the_end(run: str) -> None:
-    """It names no start (recorded with 22.05.8)."""
+    """It has no start time (recorded with 22.05.8)."""
     event = epilog(run, with_start=False)
 
     assert ENDS[run] == reported(run, event, flags=(), restarts=RUNS[run][4])
 
 
-def test_an_epilog_of_another_run_without_a_start_tells_nothing() -> None:
-    """It was written minutes after the end."""
+def test_a_late_epilog_without_a_start_is_ignored() -> None:
+    """It was written minutes after the end, so it belongs to another run."""
     event = replace(epilog("exit 0", with_start=False), time=RUNS["exit 0"][2] + 300.0)
 
     assert "REQUEUED" == reported("exit 0", event, flags=(), restarts=0)
@@ -138,25 +138,25 @@ def test_an_epilog_of_another_run_without_a_start_tells_nothing() -> None:
 
 @pytest.mark.parametrize("run", ["exit 0", "exit 3", "kill -9", "scancel"])
 def test_without_an_epilog_the_flag_of_scrontab_decides(run: str) -> None:
-    """A sweep alone finds the end."""
+    """Only a sweep finds the end."""
     assert ENDS[run] == reported(run, None, flags=(SCRONTAB_FLAG,), restarts=0)
 
 
 @pytest.mark.parametrize("restarts", [0, None])
-def test_an_epilog_without_a_count_leaves_it_to_the_flag(restarts: int | None) -> None:
-    """As that of 21.08."""
+def test_with_an_epilog_without_a_count_the_flag_decides(restarts: int | None) -> None:
+    """Slurm 21.08 has no restart count in the epilog."""
     event = epilog("exit 0", with_count=False)
 
     assert "COMPLETED" == reported("exit 0", event, flags=(SCRONTAB_FLAG,), restarts=restarts)
 
 
-def test_an_ordinary_requeued_run_stays_cancelled() -> None:
-    """Nothing says that it has ended by itself."""
+def test_an_ordinary_requeued_run_stays_requeued() -> None:
+    """Nothing shows that it has ended by itself."""
     assert "REQUEUED" == reported("exit 0", None, flags=(), restarts=0)
 
 
-def test_a_run_that_only_accounting_knows_takes_the_count_of_its_prolog() -> None:
-    """The events of both ends wait together where the drain was away."""
+def test_a_run_known_only_to_accounting_gets_the_count_of_its_prolog() -> None:
+    """The drain did not run, so the events of start and end are read together."""
     _, start, end, *_ = RUNS["exit 0, second run"]
     name = event_name(EventKind.START, 1000, start=start, end=end, pid=587)
     prolog = Event(
@@ -177,6 +177,6 @@ def test_a_run_that_only_accounting_knows_takes_the_count_of_its_prolog() -> Non
 
 
 def test_the_flag_is_read_from_json() -> None:
-    """Where there are no flags at all there is none."""
+    """A record without flags has no flag of scrontab."""
     assert (SCRONTAB_FLAG,) == parse_job(PENDING, node_of=lambda _: None).flags
     assert () == parse_job({**PENDING, "flags": None}, node_of=lambda _: None).flags

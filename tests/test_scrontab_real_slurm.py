@@ -1,9 +1,9 @@
 """Runs that Slurm requeues after they ended by themselves, on a real Slurm.
 
-A job of scrontab is requeued under the same id after every run, one with an exit code of
-`RequeueExit` once; accounting calls such a run REQUEUED. The first runs come with our hooks, the
-next ones of scrontab are found by a sweep alone, as if the hooks had not run; one of them was
-requeued by hand. Debian 12 has no `scrontab` command.
+Slurm requeues a job of scrontab under the same id after every run, and a job with an exit code of
+`RequeueExit` once; accounting calls such a run REQUEUED. The hooks report the first runs; only a
+sweep finds the next ones of scrontab, as if the hooks had not run; one of them was requeued by
+hand. Debian 12 has no `scrontab` command.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class Story:
 def story(
     tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
 ) -> Iterator[Story]:
-    """Let jobs run, and those of scrontab again without anybody to see it."""
+    """Run the jobs, and run those of scrontab again without a hook or a drain."""
     require_slurm()
     root = tmp_path_factory.mktemp("scrontab")
     settings = Settings(hooks=ROOT / "hooks", options=OPTIONS, tree=require_tree(request.param))
@@ -62,7 +62,7 @@ def story(
 
 
 def live_through(lab: Lab, site: RealSite) -> Story:
-    """Let everything happen."""
+    """Run the jobs and return what the site has recorded about them."""
     story = Story()
     sweep(site, "apply")  # sets its mark
     story.requeued = lab.jobs.sbatch("-n1", "--requeue", script="sleep 1; exit 7")
@@ -78,7 +78,7 @@ def live_through(lab: Lab, site: RealSite) -> Story:
 
 
 def run_unseen(lab: Lab, site: RealSite, story: Story) -> None:
-    """Let the jobs of scrontab run again, and a sweep find that: their events and rows are lost."""
+    """Run the scrontab jobs again, delete their events and rows, and let a sweep find the runs."""
     site.stop_drain()
     lab.jobs.wait_state(story.jobs["long"], "RUNNING", timeout=90)
     lab.jobs.control("requeue", story.jobs["long"])
@@ -98,7 +98,7 @@ def run_unseen(lab: Lab, site: RealSite, story: Story) -> None:
 
 
 def wait_second_run(lab: Lab, job: int) -> None:
-    """Return when accounting has the ends of two runs of a job."""
+    """Wait until accounting has the ends of two runs of a job."""
 
     def is_over() -> bool:
         return sum(end.isdigit() for (end,) in lab.jobs.accounted(job, "End")) > 1
@@ -115,7 +115,7 @@ def sweep(site: RealSite, *words: str) -> str:
 
 
 def wait_ended(site: RealSite, jobs: tuple[int, ...], *, runs: int) -> dict[int, list[str]]:
-    """Return the states of the ended rows of jobs, when each has so many of them."""
+    """Return the states of the ended rows of jobs when each job has `runs` of them."""
 
     def found() -> dict[int, list[str]]:
         states = {job: [row["jobState"] for row in site.rows(job)] for job in jobs}
@@ -129,25 +129,25 @@ def wait_ended(site: RealSite, jobs: tuple[int, ...], *, runs: int) -> dict[int,
     return found()
 
 
-def test_a_run_that_its_exit_code_requeues_has_failed(story: Story) -> None:
+def test_a_run_requeued_for_its_exit_code_has_failed(story: Story) -> None:
     """It was not interrupted: the epilog has the restart count of the prolog."""
     assert ["failed"] == story.by_hooks[story.requeued]
 
 
-def test_a_run_of_scrontab_has_its_own_end(story: Story) -> None:
-    """Not cancelled, as an interrupted run that is requeued."""
+def test_a_run_of_scrontab_has_its_own_end_state(story: Story) -> None:
+    """It is not cancelled, unlike an interrupted run that is requeued."""
     for name, job in story.jobs.items():
         assert {STATES[name]} == set(story.by_hooks[job])
 
 
-def test_a_run_of_scrontab_that_a_sweep_finds_has_its_own_end(story: Story) -> None:
-    """By accounting's exit code and batch step, and the controller's flag."""
+def test_a_run_of_scrontab_that_a_sweep_finds_has_its_own_end_state(story: Story) -> None:
+    """It follows from accounting's exit code and batch step, and the controller's flag."""
     for name, job in story.jobs.items():
         assert {SWEPT[name]} == set(story.by_sweep[job])
 
 
-def test_a_job_of_scrontab_is_explained_with_the_ends_of_its_runs(story: Story) -> None:
-    """Not as requeued."""
+def test_a_job_of_scrontab_is_explained_with_the_end_states_of_its_runs(story: Story) -> None:
+    """`cc-sweep explain` does not show them as requeued."""
     for name, page in story.explained.items():
         states = {run["state"] for run in page["slurm"]["accounting"]}
         assert {STATES[name].upper()} == states - {"RUNNING", "REQUEUED"}

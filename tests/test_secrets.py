@@ -1,4 +1,4 @@
-"""The token is in nothing that is written or said, and in no argument of a child."""
+"""The token is in no file, no output, and no argument of a child process."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ exit 1
 
 @pytest.fixture
 def server() -> Iterator[StubServer]:
-    """Return a cc-backend that repeats the token in what it says of job 6."""
+    """Return a cc-backend that repeats the token in its answer about job 6."""
     refusal = json.dumps({"status": "Bad Request", "error": f"you said {TOKEN}, no"})
     with StubServer(Model(token=TOKEN, poison={6: Answer(400, refusal)})) as stub:
         yield stub
@@ -35,7 +35,7 @@ def server() -> Iterator[StubServer]:
 
 @pytest.fixture
 def site(tmp_path: Path, server: StubServer) -> CommandSite:
-    """Return a site whose Slurm writes down how it was called."""
+    """Return a site whose Slurm commands record how they were called."""
     made = CommandSite(tmp_path / "site")
     spy = made.root / "spy"
     spy.write_text(SPY % (made.root / "seen"))
@@ -50,14 +50,14 @@ def site(tmp_path: Path, server: StubServer) -> CommandSite:
 
 
 def leaks(site: CommandSite, *said: Said) -> list[str]:
-    """Return where the token, or its signed part, is found."""
+    """Return the texts that contain the token or its signed part."""
     secrets = (TOKEN, TOKEN.split(".")[2])
     texts = [each.out + each.err for each in said] + [site.everything().decode()]
     return [text for text in texts for secret in secrets if secret in text]
 
 
 def test_the_token_is_in_nothing_a_drain_writes(site: CommandSite) -> None:
-    """Not even where the server repeats it."""
+    """This holds for a token that the server repeats, too."""
     said = site.call("drain", "--once", "-d", "--log-file", site.root / "log")
     looks = [site.call(*words) for words in (["list"], ["show", "6"], ["status", "--json"])]
 
@@ -66,7 +66,7 @@ def test_the_token_is_in_nothing_a_drain_writes(site: CommandSite) -> None:
 
 
 def test_the_token_is_in_no_argument_or_environment_of_a_child(site: CommandSite) -> None:
-    """Slurm's commands get nothing of it."""
+    """The commands of Slurm do not get the token."""
     site.call("drain", "--once")
     seen = (site.root / "seen").read_text()
 
@@ -75,7 +75,7 @@ def test_the_token_is_in_no_argument_or_environment_of_a_child(site: CommandSite
 
 
 def test_the_token_is_in_no_traceback(site: CommandSite, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever fails, wherever."""
+    """This holds for each failure in each command."""
 
     def fail(*_: object) -> None:
         raise ValueError(f"Authorization: Bearer {TOKEN}")
@@ -93,8 +93,8 @@ def test_the_token_is_in_no_traceback(site: CommandSite, monkeypatch: pytest.Mon
     assert [] == leaks(site, *said)
 
 
-def test_the_token_is_in_no_complaint_about_its_file(site: CommandSite) -> None:
-    """A damaged one is described, never quoted."""
+def test_the_token_is_in_no_error_about_its_file(site: CommandSite) -> None:
+    """A damaged token is described and not quoted."""
     site.token.write_text(f"{TOKEN} {TOKEN}\n")
     said = [site.call(*words) for words in (["drain", "--once"], ["status"])]
 
@@ -103,7 +103,7 @@ def test_the_token_is_in_no_complaint_about_its_file(site: CommandSite) -> None:
 
 
 def test_the_token_in_the_configuration_is_not_quoted(site: CommandSite) -> None:
-    """The predecessor's key, beside other problems."""
+    """It is in the predecessor's key, beside other errors."""
     site.document["cc-backend"] = {"host": "https://h/x", "apikey": f"{TOKEN} {TOKEN}"}
     site.document["unknown"] = TOKEN
     site.write()
@@ -113,8 +113,8 @@ def test_the_token_in_the_configuration_is_not_quoted(site: CommandSite) -> None
     assert TOKEN not in said.out + said.err
 
 
-def test_the_token_is_not_in_our_own_arguments_or_environment(site: CommandSite) -> None:
-    """There is no option and no variable that holds it."""
+def test_the_token_is_not_in_the_programs_arguments_or_environment(site: CommandSite) -> None:
+    """No option and no variable holds it."""
     done = subprocess.run(
         [sys.executable, "-m", "spool.cli", "drain", "--help"],
         capture_output=True,

@@ -13,15 +13,15 @@ from spool.deliver.senders import BackendSender, ServerQuery, ServerReply, Topic
 
 
 def ask(backend: Scripted, topic: Topic, **more: Any) -> ServerReply:
-    """Ask about the server."""
+    """Send one query about the server; return the reply."""
     return BackendSender(backend).ask(ServerQuery(topic=topic, **more))
 
 
 @pytest.mark.parametrize("topic", list(Topic))
-def test_a_question_with_an_error_of_our_own_is_answered(
+def test_an_internal_error_in_a_query_is_answered(
     topic: Topic, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """As one that nobody answered."""
+    """The reply is that of a request without an answer."""
     error = RuntimeError("a bug")
 
     reply = ask(Scripted(error), topic)
@@ -30,8 +30,8 @@ def test_a_question_with_an_error_of_our_own_is_answered(
     assert f"query of {topic} failed, internal error" in caplog.text
 
 
-def test_a_probe_shows_the_server() -> None:
-    """Its version and dialect come with the verdict; clusters are another question."""
+def test_a_probe_returns_the_server() -> None:
+    """Version and dialect come with the verdict; the clusters need another query."""
     reply = ask(Scripted(Reason.LISTED), Topic.PROBE)
 
     assert (ReplyVerdict(Reason.LISTED), SERVER, None) == (
@@ -41,15 +41,15 @@ def test_a_probe_shows_the_server() -> None:
     )
 
 
-def test_a_refused_probe_shows_the_version_alone() -> None:
-    """The login page names it to everybody."""
+def test_a_refused_probe_returns_only_the_version() -> None:
+    """The login page shows it without a token."""
     reply = ask(Scripted(Reason.TOKEN_REFUSED), Topic.PROBE)
 
     assert (Reason.TOKEN_REFUSED, SERVER) == (reply.verdict.reason, reply.server)
 
 
-def test_a_failed_probe_shows_nothing() -> None:
-    """But for when the server wants to be asked again."""
+def test_a_failed_probe_returns_only_the_retry_time() -> None:
+    """The server says when it may be asked again."""
     backend = Scripted(Reason.BUSY, wish=60.0)
     backend.known = ServerInfo()
 
@@ -58,13 +58,13 @@ def test_a_failed_probe_shows_nothing() -> None:
     assert (ServerInfo(), 60.0) == (reply.server, reply.retry_after_seconds)
 
 
-def test_the_topology_is_a_question_of_its_own() -> None:
-    """Every start needs it."""
+def test_the_topology_has_its_own_query() -> None:
+    """Every start needs the topology."""
     assert (CLUSTER,) == ask(Scripted(Reason.LISTED), Topic.TOPOLOGY).clusters
 
 
-def test_a_job_list_shows_ids_and_starts() -> None:
-    """That is what releases held stops."""
+def test_a_job_list_returns_ids_and_starts() -> None:
+    """These release held stops."""
     backend = Scripted(Reason.LISTED)
 
     reply = ask(backend, Topic.JOBS, cluster="alex", job_ids=(7, 8))
@@ -74,7 +74,7 @@ def test_a_job_list_shows_ids_and_starts() -> None:
 
 
 def test_a_job_list_that_failed_releases_nothing() -> None:
-    """It is no empty list, but as good as one here."""
+    """The result has no row, as if the list were empty."""
     backend = Scripted(Reason.QUERY_FAILED)
     backend.rows = None
 

@@ -1,4 +1,4 @@
-"""Requests of a run as a worker sends them: one quick repetition, and errors of our own."""
+"""Requests of a run as a worker sends them: one quick repetition, and internal errors."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ OLD = server_info(Version(1, 4, 4))
 
 @pytest.fixture
 def naps() -> list[float]:
-    """Return where the seconds slept are written."""
+    """Return the list that collects the seconds slept."""
     return []
 
 
@@ -39,7 +39,7 @@ def send(
     ],
 )
 def test_a_request_is_answered(naps: list[float], kind: RequestKind, call: ApiCall) -> None:
-    """By the call of its kind; the verdict and the body as sent come back."""
+    """The call matches the kind; the reply has the verdict and the body as it was sent."""
     reply = send(Scripted(), naps, kind, document={"jobId": 7})
 
     assert (call, ReplyVerdict(Reason.CREATED), {"jobId": 7}) == (
@@ -49,8 +49,8 @@ def test_a_request_is_answered(naps: list[float], kind: RequestKind, call: ApiCa
     )
 
 
-def test_a_stop_carries_the_word_of_slurm(naps: list[float]) -> None:
-    """An old server may not know it."""
+def test_a_stop_has_the_state_of_slurm(naps: list[float]) -> None:
+    """An old server may not know that state."""
     backend = Scripted()
     send(backend, naps, RequestKind.STOP, state="OUT_OF_MEMORY")
 
@@ -58,8 +58,8 @@ def test_a_stop_carries_the_word_of_slurm(naps: list[float]) -> None:
 
 
 @pytest.mark.parametrize("maybe_sent", [False, True])
-def test_a_start_says_whether_it_may_have_arrived(naps: list[float], *, maybe_sent: bool) -> None:
-    """Then a duplicate may be itself."""
+def test_a_start_shows_whether_it_may_have_arrived(naps: list[float], *, maybe_sent: bool) -> None:
+    """If it may have arrived, a duplicate can be the start itself."""
     backend = Scripted()
     send(backend, naps, maybe_sent=maybe_sent)
 
@@ -67,7 +67,7 @@ def test_a_start_says_whether_it_may_have_arrived(naps: list[float], *, maybe_se
 
 
 def test_the_body_is_a_copy(naps: list[float]) -> None:
-    """A client may change it; the request is sent again as it was."""
+    """A client may change it; the request is repeated unchanged."""
     backend, document = Scripted(), {"jobId": 7}
     send(backend, naps, document=document)
     backend.bodies[0]["jobId"] = 8
@@ -75,13 +75,13 @@ def test_the_body_is_a_copy(naps: list[float]) -> None:
     assert {"jobId": 7} == document
 
 
-def test_a_refused_start_shows_which_runs_there_are(naps: list[float]) -> None:
-    """The rows of the job id come with the refusal."""
+def test_a_refused_start_returns_the_rows_of_its_job(naps: list[float]) -> None:
+    """The rows come with the refusal."""
     assert (ROW,) == send(Scripted(Reason.DUPLICATE), naps).rows
 
 
-def test_every_answer_says_which_server_gave_it(naps: list[float]) -> None:
-    """It may have been upgraded since the last probe."""
+def test_every_reply_has_the_server_version(naps: list[float]) -> None:
+    """The server may have been upgraded since the last probe."""
     backend = Scripted()
     sender = BackendSender(backend, sleep=naps.append)
     backend.known = OLD
@@ -91,8 +91,8 @@ def test_every_answer_says_which_server_gave_it(naps: list[float]) -> None:
 
 
 @pytest.mark.parametrize("reason", [Reason.BROKEN, Reason.UNREACHABLE, Reason.BUSY])
-def test_a_moment_without_answer_is_bridged(naps: list[float], reason: Reason) -> None:
-    """A second try within a second is made without being an outage."""
+def test_a_short_failure_is_retried_at_once(naps: list[float], reason: Reason) -> None:
+    """A second try within a second succeeds, and no outage is recorded."""
     reply = send(Scripted(reason), naps)
 
     assert (ReplyVerdict(Reason.CREATED), 1) == (reply.verdict, len(naps))
@@ -100,14 +100,14 @@ def test_a_moment_without_answer_is_bridged(naps: list[float], reason: Reason) -
 
 
 def test_a_trial_is_one_request(naps: list[float]) -> None:
-    """While cc-backend is believed down nothing is repeated."""
+    """While cc-backend is considered down no request is repeated."""
     reply = send(Scripted(Reason.BROKEN), naps, is_trial=True)
 
     assert (ReplyVerdict(Reason.BROKEN), []) == (reply.verdict, naps)
 
 
-def test_a_second_failure_is_the_answer(naps: list[float]) -> None:
-    """Hours are not bridged here."""
+def test_a_second_failure_is_returned(naps: list[float]) -> None:
+    """The worker does not retry for longer."""
     backend = Scripted(Reason.BUSY, Reason.BUSY)
 
     assert ReplyVerdict(Reason.BUSY) == send(backend, naps).verdict
@@ -115,24 +115,24 @@ def test_a_second_failure_is_the_answer(naps: list[float]) -> None:
 
 
 @pytest.mark.parametrize("reason", [Reason.TIMED_OUT, Reason.DATABASE, Reason.TOKEN_REFUSED])
-def test_what_seconds_do_not_repair_is_not_repeated(naps: list[float], reason: Reason) -> None:
+def test_a_longer_failure_is_not_retried_at_once(naps: list[float], reason: Reason) -> None:
     """A timeout has taken its minute already."""
     assert (ReplyVerdict(reason), []) == (send(Scripted(reason), naps).verdict, naps)
 
 
 @pytest.mark.parametrize(("wish", "requests"), [(1.0, 2), (1.1, 1), (60.0, 1)])
-def test_a_long_wish_is_not_bridged(naps: list[float], wish: float, requests: int) -> None:
-    """A Retry-After of minutes is for the drain."""
+def test_a_long_retry_after_is_not_awaited(naps: list[float], wish: float, requests: int) -> None:
+    """The drain handles a Retry-After of minutes."""
     backend = Scripted(Reason.BUSY, wish=wish)
     send(backend, naps)
 
     assert requests == len(backend.bodies)
 
 
-def test_a_request_with_an_error_of_our_own_is_answered(
+def test_an_internal_error_in_a_request_is_answered(
     naps: list[float], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The worker goes on; nothing of the error's words reaches a file."""
+    """The worker continues; the text of the error is not in the reply."""
     backend = Scripted(RuntimeError("secret"))
 
     reply = send(backend, naps)

@@ -26,18 +26,18 @@ def stop(backend: Scripted, editor: Scripted, **more: Any) -> list[dict[str, Any
 @pytest.mark.parametrize(
     "answer", [Reason.EDITED, Reason.AFTER_FLUSH, Reason.TIMED_OUT, ValueError("a bug")]
 )
-def test_a_change_precedes_the_stop_whatever_comes_of_it(answer: Reason | Exception) -> None:
-    """It is tried once; the stop is sent in any case."""
+def test_a_change_precedes_the_stop_whatever_its_result(answer: Reason | Exception) -> None:
+    """The change is tried once; the stop is sent in any case."""
     assert [EDIT] == stop(Scripted(), Scripted(answer))
 
 
-def test_a_trial_of_a_stop_is_made_without_the_change() -> None:
-    """The server may be down: nothing but the stop is sent."""
+def test_a_trial_of_a_stop_omits_the_change() -> None:
+    """The server may be down: only the stop is sent."""
     assert [] == stop(Scripted(), Scripted(), is_trial=True)
 
 
-def test_after_a_change_without_answer_there_is_none_for_a_minute() -> None:
-    """Each could cost seconds."""
+def test_after_a_change_without_answer_none_is_sent_for_a_minute() -> None:
+    """Each change without an answer can cost seconds."""
     now, made = [0.0], list[Scripted]()
 
     def new_editor() -> Scripted:
@@ -56,7 +56,7 @@ def test_after_a_change_without_answer_there_is_none_for_a_minute() -> None:
 
 
 def test_without_an_editor_the_client_of_the_stop_makes_the_change() -> None:
-    """In this order."""
+    """The change is sent before the stop."""
     backend = Scripted()
     BackendSender(backend).send(request(RequestKind.STOP, document={"stop": 1}, edits=(EDIT,)))
 

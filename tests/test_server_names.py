@@ -1,4 +1,4 @@
-"""Hosts and clusters that cc-backend does not know: one try per name and minute, one alarm."""
+"""Host and cluster names unknown to cc-backend: one try per name and minute, one alarm."""
 
 from __future__ import annotations
 
@@ -40,30 +40,30 @@ def ready(schedule: Schedule, now: float) -> list[int]:
 
 @pytest.fixture
 def schedule() -> Schedule:
-    """Return a schedule with nothing in it."""
+    """Return an empty schedule."""
     return Schedule()
 
 
 @pytest.fixture
 def hosts(schedule: Schedule) -> UnknownNames:
-    """Return names of which none was refused."""
+    """Return a table of host names without a refused name."""
     return UnknownNames("host", schedule)
 
 
 def test_a_refused_run_waits_until_its_name_is_tried_again(
     hosts: UnknownNames, schedule: Schedule
 ) -> None:
-    """And says what for."""
+    """The run shows what it waits for."""
     entry = refused(hosts, schedule, 1)
 
     assert (NOW + TRY_SECONDS, CAUSE) == (entry.retry_at, entry.waits_for)
     assert ([], [1]) == (ready(schedule, NOW), ready(schedule, NOW + TRY_SECONDS))
 
 
-def test_another_run_of_the_name_waits_without_being_sent(
+def test_another_run_of_the_name_is_deferred_without_being_sent(
     hosts: UnknownNames, schedule: Schedule
 ) -> None:
-    """It would be refused, too."""
+    """The server would refuse it, too."""
     refused(hosts, schedule, 1)
     entry = in_flight(schedule, 2)
 
@@ -72,7 +72,7 @@ def test_another_run_of_the_name_waits_without_being_sent(
 
 
 def test_a_run_of_another_name_is_sent(hosts: UnknownNames, schedule: Schedule) -> None:
-    """Nobody else is delayed."""
+    """A refused name delays no other name."""
     refused(hosts, schedule, 1)
     entry = in_flight(schedule, 2, "n2")
 
@@ -80,8 +80,8 @@ def test_a_run_of_another_name_is_sent(hosts: UnknownNames, schedule: Schedule) 
     assert RequestKind.START is entry.in_flight
 
 
-def test_one_run_a_minute_finds_out(hosts: UnknownNames, schedule: Schedule) -> None:
-    """The others of its name wait for it."""
+def test_one_run_a_minute_tries_the_name(hosts: UnknownNames, schedule: Schedule) -> None:
+    """The other runs of its name wait for it."""
     refused(hosts, schedule, 1)
     first, second = in_flight(schedule, 2), in_flight(schedule, 3)
     later = NOW + TRY_SECONDS
@@ -93,8 +93,8 @@ def test_one_run_a_minute_finds_out(hosts: UnknownNames, schedule: Schedule) -> 
     assert later + TRY_SECONDS == second.retry_at
 
 
-def test_an_administrator_has_a_name_tried_at_once(hosts: UnknownNames, schedule: Schedule) -> None:
-    """One that is known needs no try."""
+def test_an_administrator_can_try_a_name_at_once(hosts: UnknownNames, schedule: Schedule) -> None:
+    """A known name needs no try."""
     refused(hosts, schedule, 1)
     entry = in_flight(schedule, 2)
     hosts.try_now("n1", NOW + 1)
@@ -103,8 +103,8 @@ def test_an_administrator_has_a_name_tried_at_once(hosts: UnknownNames, schedule
     assert (False, 1) == (hosts.defers(entry, "n1", NOW + 1), len(hosts))
 
 
-def test_a_name_that_is_accepted_lets_its_runs_go(hosts: UnknownNames, schedule: Schedule) -> None:
-    """Not those of other names."""
+def test_an_accepted_name_releases_its_runs(hosts: UnknownNames, schedule: Schedule) -> None:
+    """Runs of other names stay."""
     entry = refused(hosts, schedule, 1)
     refused(hosts, schedule, 2, "n2")
     hosts.mark_known("n1", NOW + 1)
@@ -112,18 +112,18 @@ def test_a_name_that_is_accepted_lets_its_runs_go(hosts: UnknownNames, schedule:
     assert (1, "", [1]) == (len(hosts), entry.waits_for, ready(schedule, NOW + 1))
 
 
-def test_a_name_that_was_never_refused_changes_nothing(
+def test_an_accepted_name_that_was_never_refused_changes_nothing(
     hosts: UnknownNames, schedule: Schedule
 ) -> None:
-    """Most names are such."""
+    """Most names were never refused."""
     refused(hosts, schedule, 1)
     hosts.mark_known("n2", NOW + 1)
 
     assert (1, []) == (len(hosts), ready(schedule, NOW + 1))
 
 
-def test_a_changed_cause_lets_all_go(hosts: UnknownNames, schedule: Schedule) -> None:
-    """The server's topology or our configuration; not what waits for something else."""
+def test_a_changed_cause_releases_all_runs(hosts: UnknownNames, schedule: Schedule) -> None:
+    """Topology or configuration have changed; runs that wait for something else stay."""
     refused(hosts, schedule, 1)
     refused(hosts, schedule, 2, "n2")
     other = in_flight(schedule, 3)
@@ -134,10 +134,10 @@ def test_a_changed_cause_lets_all_go(hosts: UnknownNames, schedule: Schedule) ->
     assert "a user name" == other.waits_for
 
 
-def test_nothing_is_looked_at_while_all_names_are_known(
+def test_without_an_unknown_name_no_run_is_released(
     hosts: UnknownNames, schedule: Schedule
 ) -> None:
-    """A run that waits for something else stays where it is."""
+    """A run that waits for something else stays as it is."""
     other = in_flight(schedule, 3)
     other.in_flight, other.retry_at, other.waits_for = None, NOW + 99, CAUSE
     hosts.release_all(NOW + 1)
@@ -145,10 +145,10 @@ def test_nothing_is_looked_at_while_all_names_are_known(
     assert (NOW + 99, CAUSE) == (other.retry_at, other.waits_for)
 
 
-def test_the_alarm_is_one_line_for_each_name(
+def test_the_alarm_is_one_line_per_name(
     hosts: UnknownNames, schedule: Schedule, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """However many runs wait, and whatever the name holds."""
+    """The number of waiting runs and the characters of the name do not matter."""
     refused(hosts, schedule, 1)
     refused(hosts, schedule, 2)
     refused(hosts, schedule, 3, "n\x1b[2J")

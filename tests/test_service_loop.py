@@ -1,4 +1,4 @@
-"""A drain that runs for ever: the token, jobs compared with Slurm, clean-up, its end."""
+"""A drain that runs until it is stopped: token, comparison with Slurm, clean-up, shutdown."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ DAY = 24 * 3600
 
 @pytest.fixture
 def site(tmp_path: Path) -> Site:
-    """Return a site with nothing in it."""
+    """Return an empty site."""
     return Site(World(tmp_path))
 
 
 def test_a_service_works_until_it_is_stopped(site: Site) -> None:
-    """What is known is durable then."""
+    """Everything that is known is durable at the end."""
     start = site.world.begin(1).start_time
     site.run(passes=20)
 
@@ -34,10 +34,10 @@ def test_a_service_works_until_it_is_stopped(site: Site) -> None:
     assert ["close", "join"] == site.ended
 
 
-def test_a_request_that_hangs_is_abandoned_at_the_end(
+def test_a_hanging_request_is_abandoned_at_shutdown(
     site: Site, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """It will be sent again."""
+    """The next drain sends it again."""
     site.ends = False
     site.run(passes=1)
 
@@ -46,8 +46,8 @@ def test_a_request_that_hangs_is_abandoned_at_the_end(
     ]
 
 
-def test_an_answer_that_comes_at_the_end_is_taken(site: Site) -> None:
-    """What was accepted is not sent again by the next drain."""
+def test_an_answer_during_shutdown_is_used(site: Site) -> None:
+    """The next drain does not send an accepted request again."""
     start = site.world.begin(1).start_time
     site.settle(0.1)
     site.run(passes=1)
@@ -59,7 +59,7 @@ def test_an_answer_that_comes_at_the_end_is_taken(site: Site) -> None:
 
 
 def test_a_change_of_the_token_allows_a_probe_at_once(site: Site) -> None:
-    """The halt ends without a restart and within a pass or two."""
+    """The halt ends without a restart, within one or two passes."""
     site.world.begin(1)
     site.world.backend.everything = Reason.TOKEN_REFUSED
     health = []
@@ -81,7 +81,7 @@ def test_a_change_of_the_token_allows_a_probe_at_once(site: Site) -> None:
 def test_open_runs_that_do_not_run_in_slurm_are_looked_up(
     site: Site, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Their epilogs never ran; proof is needed as ever."""
+    """Their epilogs never ran; an end still needs proof from Slurm."""
     caplog.set_level(logging.INFO)
     for job_id in (1, 2, 3):
         site.world.begin(job_id)
@@ -100,7 +100,7 @@ def test_open_runs_that_do_not_run_in_slurm_are_looked_up(
 
 
 def test_an_empty_spool_needs_no_job_list(site: Site) -> None:
-    """Slurm is left alone."""
+    """The drain does not ask Slurm."""
     site.run(passes=5)
 
     assert 0 == site.world.slurm.lists
@@ -108,7 +108,7 @@ def test_an_empty_spool_needs_no_job_list(site: Site) -> None:
 
 @pytest.mark.parametrize(("seconds", "passes", "lists"), [(600, 13, 3), (30, 5, 1)])
 def test_open_runs_are_compared_hourly(site: Site, seconds: int, passes: int, lists: int) -> None:
-    """And at the start."""
+    """They are also compared at the start."""
     site.world.begin(1)
     site.settle()
     site.boot()
@@ -123,10 +123,10 @@ def test_open_runs_are_compared_hourly(site: Site, seconds: int, passes: int, li
     assert lists == site.world.slurm.lists
 
 
-def test_a_job_list_that_fails_is_asked_for_again_soon(
+def test_a_failed_job_list_is_requested_again_soon(
     site: Site, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """After a minute."""
+    """It is requested again after a minute."""
     site.world.begin(1)
     site.settle()
     site.boot()
@@ -144,10 +144,10 @@ def test_a_job_list_that_fails_is_asked_for_again_soon(
     assert expected in caplog.text
 
 
-def test_a_job_list_that_nobody_was_asked_for_is_asked_for_again_soon(
+def test_a_job_list_that_was_not_requested_is_requested_again_soon(
     site: Site, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A worker that is closed gives its questions back."""
+    """A closed worker returns its queries without an answer."""
     site.world.begin(1)
     site.settle()
     site.boot()
@@ -158,7 +158,7 @@ def test_a_job_list_that_nobody_was_asked_for_is_asked_for_again_soon(
     assert "cannot be compared with Slurm's job list: Slurm was not asked" in caplog.text
 
 
-def test_a_service_that_hands_over_says_nothing_of_stopping(
+def test_a_service_that_hands_over_does_not_notify_stopping(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Systemd would kill its successor in the same process."""
@@ -176,8 +176,8 @@ def test_a_service_that_hands_over_says_nothing_of_stopping(
     assert ["READY=1", "WATCHDOG=1"] == said
 
 
-def test_a_service_says_that_it_stops(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Before its last requests are waited for."""
+def test_a_service_notifies_systemd_at_stop(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It notifies before it waits for its last requests."""
     said: list[str] = []
     monkeypatch.setattr("spool.drain.service.notify_systemd", said.append)
     site.run(passes=1)
@@ -186,7 +186,7 @@ def test_a_service_says_that_it_stops(site: Site, monkeypatch: pytest.MonkeyPatc
 
 
 def test_each_hour_old_copies_and_leftovers_are_removed(site: Site) -> None:
-    """What lies in the archive for three days, and in `tmp/` for an hour."""
+    """Copies are removed after three days, files in `tmp/` after an hour."""
     archive = DeliveredArchive(site.world.state / "delivered", keep_days=3)
     site.world.begin(1)
     site.world.end(1)

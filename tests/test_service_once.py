@@ -17,12 +17,12 @@ from spool.files.drain_state import HealthState
 
 @pytest.fixture
 def site(tmp_path: Path) -> Site:
-    """Return a site with nothing in it."""
+    """Return an empty site."""
     return Site(World(tmp_path))
 
 
-def test_once_delivers_what_is_there_and_ends(site: Site) -> None:
-    """Nothing waits any more."""
+def test_once_delivers_all_events_and_ends(site: Site) -> None:
+    """Nothing is pending at the end."""
     site.world.begin(1)
     site.world.begin(2)
     site.world.end(2)
@@ -34,8 +34,8 @@ def test_once_delivers_what_is_there_and_ends(site: Site) -> None:
     assert ["close", "join"] == site.ended
 
 
-def test_once_says_that_something_waits(site: Site) -> None:
-    """cc-backend is down: three probes, then it gives up."""
+def test_once_reports_that_runs_are_pending(site: Site) -> None:
+    """cc-backend is down: the drain sends three probes, then gives up."""
     start = site.world.begin(1).start_time
     site.world.backend.everything = Reason.UNREACHABLE
 
@@ -45,8 +45,8 @@ def test_once_says_that_something_waits(site: Site) -> None:
     assert {"todo": [f"1-{start}.json"]} == site.world.files()
 
 
-def test_once_gives_up_a_halted_server_at_once(site: Site) -> None:
-    """Only an administrator can change that."""
+def test_once_gives_up_at_once_when_deliveries_are_halted(site: Site) -> None:
+    """Only an administrator can end the halt."""
     site.world.begin(1)
     site.world.backend.everything = Reason.TOKEN_REFUSED
 
@@ -54,7 +54,7 @@ def test_once_gives_up_a_halted_server_at_once(site: Site) -> None:
     assert 1 == len(site.world.backend.asked)
 
 
-def test_once_gives_up_when_nothing_moves_for_half_a_minute(site: Site) -> None:
+def test_once_gives_up_after_half_a_minute_without_progress(site: Site) -> None:
     """A request has no answer yet."""
     site.world.begin(1)
     site.world.tick = 1.0
@@ -66,8 +66,8 @@ def test_once_gives_up_when_nothing_moves_for_half_a_minute(site: Site) -> None:
     assert 30 <= site.world.now - before < 60
 
 
-def test_once_takes_its_time_for_a_backlog(site: Site) -> None:
-    """More than half a minute, as long as it goes on."""
+def test_once_continues_while_it_delivers_a_backlog(site: Site) -> None:
+    """It runs for more than half a minute as long as it makes progress."""
     for job_id in range(1, 200):
         site.world.begin(job_id)
     site.world.tick = 0.0
@@ -84,7 +84,7 @@ def test_once_takes_its_time_for_a_backlog(site: Site) -> None:
 
 
 def test_once_waits_for_what_is_due_within_a_second(site: Site) -> None:
-    """A start waits for the server's topology, which is asked for beside it."""
+    """A start waits for the server's topology, which is queried at the same time."""
     site.world.begin(1, allocations=(NodeAllocation(name="n1", cores=(0, 1), core_count=8),))
 
     assert site.world.service.run_once()
@@ -92,7 +92,7 @@ def test_once_waits_for_what_is_due_within_a_second(site: Site) -> None:
 
 
 def test_once_waits_for_the_contents_of_an_event(site: Site) -> None:
-    """Its hook was killed before it wrote them: ten seconds later the name alone counts."""
+    """Its hook was killed before it wrote them: ten seconds later only the name counts."""
     site.world.begin(1)
     (event,) = (site.world.root / "new").iterdir()
     event.write_bytes(b"")
@@ -101,7 +101,7 @@ def test_once_waits_for_the_contents_of_an_event(site: Site) -> None:
     assert [1] == [job_id for job_id, _ in site.world.backend.rows]
 
 
-def test_once_asks_about_a_held_stop_before_it_ends(site: Site) -> None:
+def test_once_queries_a_held_stop_before_it_ends(site: Site) -> None:
     """It cannot wait for the time of the next query: cc-backend may list the run by now."""
     site.world.tick, site.world.backend.version = 0.002, Version(1, 5, 4)
     site.world.begin(1)
@@ -112,7 +112,7 @@ def test_once_asks_about_a_held_stop_before_it_ends(site: Site) -> None:
 
 
 def test_once_can_be_stopped(site: Site) -> None:
-    """What waits stays."""
+    """Pending runs stay."""
     site.world.begin(1)
     site.world.service.stop()
 
@@ -121,7 +121,7 @@ def test_once_can_be_stopped(site: Site) -> None:
 
 
 def test_the_state_of_a_short_run_is_written_at_its_end(site: Site) -> None:
-    """A drain started by cron ends within a second; what it has seen must not be lost."""
+    """A drain started by cron ends within a second; its observations must not be lost."""
     site.world.tick = 0.001
     site.world.begin(1)
     site.world.service.run_once()

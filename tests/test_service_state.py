@@ -1,4 +1,4 @@
-"""What the state file of the drain says, and what the next drain takes over from it."""
+"""What the drain writes to its state file, and what the next drain reads from it."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ DAY = 24 * 3600
 
 @pytest.fixture
 def site(tmp_path: Path) -> Site:
-    """Return a site with nothing in it."""
+    """Return an empty site."""
     return Site(World(tmp_path))
 
 
-def test_the_state_shows_what_the_drain_believes(site: Site) -> None:
-    """Before the first request and at the end."""
+def test_the_state_file_has_what_the_drain_knows(site: Site) -> None:
+    """It is written before the first request and at the end."""
     site.world.begin(1)
     shown = []
 
@@ -53,10 +53,10 @@ def test_the_state_shows_what_the_drain_believes(site: Site) -> None:
         ("retry", "", False),
     ],
 )
-def test_only_events_of_hooks_count_as_the_last_one(
+def test_only_events_of_hooks_count_as_the_last_event(
     site: Site, kind: str, extras: str, *, is_seen: bool
 ) -> None:
-    """What a sweep or an administrator writes does not show that hooks work."""
+    """An event of a sweep or an administrator does not show that the hooks work."""
     start = NOON if kind == "close" else 0
     site.world.hook(kind, 1, extras=extras, start=start, end=start)
     site.run(passes=2)
@@ -65,7 +65,7 @@ def test_only_events_of_hooks_count_as_the_last_one(
 
 
 def test_the_last_event_is_remembered_by_the_next_drain(site: Site) -> None:
-    """One that is started by cron must be able to warn."""
+    """A drain that cron starts must be able to warn."""
     site.world.begin(1)
     site.run(passes=5)
     site.world.now += DAY
@@ -79,10 +79,8 @@ def test_the_last_event_is_remembered_by_the_next_drain(site: Site) -> None:
     ("content", "seen"),
     [("{", None), ("{}", None), (f'{{"last_event": {NOON + DAY}}}', float(NOON))],
 )
-def test_a_last_event_that_cannot_be_believed_is_not_taken_over(
-    site: Site, content: str, seen: float | None
-) -> None:
-    """A damaged file, one without it, and one from a clock that has been set back since."""
+def test_an_invalid_last_event_is_not_used(site: Site, content: str, seen: float | None) -> None:
+    """The file is damaged, has no such time, or has one from before the clock was set back."""
     site.world.tick = 0.0
     (site.world.state / "drain.json").write_text(content)
     site.boot()
@@ -90,8 +88,8 @@ def test_a_last_event_that_cannot_be_believed_is_not_taken_over(
     assert seen == site.world.drain.last_event
 
 
-def test_an_event_from_the_future_counts_as_of_now(site: Site) -> None:
-    """Else it would hide for a day that no event comes any more."""
+def test_an_event_from_the_future_counts_as_new(site: Site) -> None:
+    """Otherwise it would hide for a day that no more events come."""
     site.world.hook("start", 1)
     path = site.world.root / "new" / "1-start-1-0-0-1"
     os.utime(path, (NOON + DAY, NOON + DAY))
@@ -114,7 +112,7 @@ def test_an_event_from_the_future_counts_as_of_now(site: Site) -> None:
 def test_the_last_delivery_is_remembered_by_the_next_drain(
     site: Site, content: str, seen: float | None
 ) -> None:
-    """A restart does not make it unknown; an instant of the future counts as now."""
+    """The time is known after a restart; a time in the future counts as now."""
     site.world.tick = 0.0
     (site.world.state / "drain.json").write_text(content)
     site.boot()
@@ -124,7 +122,7 @@ def test_the_last_delivery_is_remembered_by_the_next_drain(
 
 
 def test_slurms_release_is_in_the_state(site: Site) -> None:
-    """As its commands print it; not known before they were asked."""
+    """It is the release that Slurm's commands print; it is unknown before they were called."""
     before = site.world.slurm_release
     site.world.slurm_release = "25.11.0"
     site.boot()

@@ -24,32 +24,32 @@ from spool.drain.service import QUIET_AFTER_SECONDS, QUIET_SECONDS, WATCHED_SECO
 from spool.drain.state_report import MAX_READ
 
 QUIET_PASSES = int(QUIET_AFTER_SECONDS) + 3
-"""A pass takes a second here: after so many of them an idle drain is quiet."""
+"""The number of passes, of one second each, after which an idle drain is quiet."""
 
 
 @pytest.fixture
 def waits(tmp_path: Path) -> Iterator[Waits]:
-    """Return a site with nothing in it."""
+    """Return an empty site."""
     waits = Waits(tmp_path)
     yield waits
     waits.world.service.close()
 
 
 def test_an_idle_drain_makes_few_passes(waits: Waits) -> None:
-    """The kernel wakes it for each event."""
+    """The kernel wakes the drain for each event."""
     waits.boot()
 
     assert QUIET_SECONDS == waits.wait_after(QUIET_PASSES)
 
 
 def test_a_drain_makes_a_pass_each_second_for_a_while(waits: Waits) -> None:
-    """Its periodic tasks have run by then."""
+    """Its periodic tasks have run at the end of that time."""
     waits.boot()
 
     assert WATCHED_SECONDS == waits.wait_after(int(QUIET_AFTER_SECONDS) - 1)
 
 
-def test_jobs_that_run_need_no_passes(waits: Waits) -> None:
+def test_running_jobs_need_no_passes(waits: Waits) -> None:
     """Their ends come as events."""
     waits.boot()
     waits.world.begin(1)
@@ -59,25 +59,25 @@ def test_jobs_that_run_need_no_passes(waits: Waits) -> None:
 
 
 def a_run_that_waits(world: World) -> None:
-    """Let a run wait for its host to become known."""
+    """Make a run wait for its host to become known."""
     world.begin(1)
     world.backend.everything = Reason.UNKNOWN_HOST
 
 
 def an_event_without_contents(world: World) -> None:
-    """Let a hook be held up between the creation of its file and its write."""
+    """Make an event whose hook was interrupted before it wrote the contents."""
     (world.root / "new" / "1-start-5-0-0-1").touch()
 
 
 def a_silent_slurm(world: World) -> None:
-    """Let Slurm not answer about a job."""
+    """Make Slurm not answer about a job."""
     world.slurm.silent = True
     world.hook("start", 5)
 
 
 @pytest.mark.parametrize("cause", [a_run_that_waits, an_event_without_contents, a_silent_slurm])
 def test_work_in_hand_keeps_the_passes_close(waits: Waits, cause: Callable[[World], None]) -> None:
-    """Not all that it waits for has a time."""
+    """Some of this work has no known time."""
     waits.boot()
     cause(waits.world)
 
@@ -116,8 +116,8 @@ def test_a_failed_probe_does_not_keep_the_passes_close(waits: Waits) -> None:
     assert WATCHED_SECONDS not in after_start
 
 
-def test_a_late_figure_needs_one_pass_a_second_later(waits: Waits) -> None:
-    """It has changed twice within a second, and each change is in the file then."""
+def test_a_late_change_needs_one_pass_a_second_later(waits: Waits) -> None:
+    """A value changes twice within a second; each change must be written to the file."""
     waits.sleeps = True
     waits.boot()
     answers: Any = waits.world.parts.answers
@@ -140,8 +140,8 @@ class NothingNew:
         """Do nothing."""
 
 
-def test_the_state_file_of_a_quiet_drain_is_fresh(waits: Waits) -> None:
-    """`check` warns after 60 s; the rest is for a pass that takes long."""
+def test_the_state_file_of_a_quiet_drain_is_recent(waits: Waits) -> None:
+    """`check` warns after 60 s; the difference allows for a pass that takes long."""
     written: list[float] = []
 
     def look(_number: int) -> bool:
@@ -159,7 +159,7 @@ def test_the_state_file_of_a_quiet_drain_is_fresh(waits: Waits) -> None:
 def test_a_quiet_drain_wakes_up_to_read_a_file_again(
     waits: Waits, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its disk has failed for a moment."""
+    """A read has failed for a moment."""
 
     def fail(*_args: object) -> None:
         raise OSError(errno.EIO, "Input/output error")
@@ -173,7 +173,7 @@ def test_a_quiet_drain_wakes_up_to_read_a_file_again(
 
 
 def test_a_quiet_drain_wakes_up_for_a_round_of_node_states(waits: Waits) -> None:
-    """Its time is known."""
+    """The time of the round is known."""
     waits.world.nodes = lambda last: last
     waits.world.nodes_interval = 300.0
     waits.boot()
@@ -183,7 +183,7 @@ def test_a_quiet_drain_wakes_up_for_a_round_of_node_states(waits: Waits) -> None
 
 
 def test_a_wake_up_keeps_the_passes_close_for_a_while(waits: Waits) -> None:
-    """A second change may leave the directory's time as it was."""
+    """A second change may leave the modification time of the directory unchanged."""
     waits.boot()
 
     def wake(number: int) -> bool:
@@ -203,7 +203,7 @@ def wait_until_put(answers: Any) -> None:
 
 
 def test_a_changed_input_is_used_at_once(waits: Waits) -> None:
-    """A repaired token ends a halt: the probe does not wait for the end of a pause."""
+    """A corrected token ends a halt: the probe does not wait for the end of a pause."""
     waits.boot()
     waits.wait_after(QUIET_PASSES + 2, lambda number: number == QUIET_PASSES)
 
@@ -211,7 +211,7 @@ def test_a_changed_input_is_used_at_once(waits: Waits) -> None:
 
 
 def test_a_state_file_that_cannot_be_written_is_tried_again_each_second(waits: Waits) -> None:
-    """`check` would take a drain with an old file for one that hangs."""
+    """`check` would mistake a drain with an old file for one that hangs."""
     (waits.world.state / "drain.json").unlink(missing_ok=True)
     (waits.world.state / "drain.json").mkdir()
     waits.boot()
@@ -219,7 +219,7 @@ def test_a_state_file_that_cannot_be_written_is_tried_again_each_second(waits: W
     assert WATCHED_SECONDS == waits.wait_after(QUIET_PASSES + 10)
 
 
-def test_inputs_that_cannot_be_watched_are_looked_at_each_second(
+def test_inputs_that_cannot_be_watched_are_checked_each_second(
     waits: Waits, tmp_path: Path
 ) -> None:
     """Their directory does not exist, so that no watch can be set."""
@@ -263,15 +263,15 @@ def test_a_drain_without_inotify_polls(polling: Waits) -> None:
     assert IDLE_SECONDS == polling.wait_after(QUIET_PASSES)
 
 
-def test_a_drain_that_must_poll_says_why(polling: Waits) -> None:
-    """It takes more CPU time."""
+def test_a_drain_that_must_poll_shows_the_reason(polling: Waits) -> None:
+    """Polling takes more CPU time."""
     polling.wait_after(3)
 
     assert "Too many open files" == polling.site.state().polling_reason
 
 
 def test_a_watched_drain_has_no_reason_to_poll(waits: Waits) -> None:
-    """`status` says nothing of it."""
+    """`status` does not mention polling."""
     waits.boot()
     waits.wait_after(3)
 

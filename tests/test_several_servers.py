@@ -30,7 +30,7 @@ def stub_of(hooks: Path, kind: str, spool: Path) -> Path:
 
 
 def test_both_stubs_write_an_event_each(tmp_path: Path) -> None:
-    """One call of each, as slurmctld makes them."""
+    """Each stub is called once, as slurmctld calls it."""
     hooks = tmp_path / "hooks"
     hooks.mkdir()
     for name in ("prolog_slurmctld", "epilog_slurmctld", "spool_event"):
@@ -46,8 +46,8 @@ def test_both_stubs_write_an_event_each(tmp_path: Path) -> None:
     assert [[["start", "7"], ["stop", "7"]]] * 2 == events
 
 
-def test_a_server_that_is_away_delays_only_its_own(tmp_path: Path) -> None:
-    """Each instance has a status of its own."""
+def test_a_server_that_is_down_delays_only_its_own_instance(tmp_path: Path) -> None:
+    """Each instance has its own status."""
     with (
         StubServer(Model(version="1.4.4", token=TOKEN)) as one,
         StubServer(Model(version="1.5.4", token=TOKEN)) as two,
@@ -69,7 +69,7 @@ def test_a_server_that_is_away_delays_only_its_own(tmp_path: Path) -> None:
 
 
 def test_the_page_lists_the_directories_of_a_spool() -> None:
-    """A drain does not create them."""
+    """The drain does not create them."""
     made = " ".join(re.findall(r"install -d .* (new|tmp.*dead)", PAGE)).split()
 
     assert sorted(Directory) == sorted(made)
@@ -84,7 +84,7 @@ def metrics_of(site: CommandSite, state: Path) -> set[str]:
 
 
 def test_two_instances_have_no_sample_in_common(tmp_path: Path) -> None:
-    """node_exporter would drop one of the two."""
+    """node_exporter would drop one of two equal samples."""
     site = CommandSite(tmp_path / "site")
     first = metrics_of(site, tmp_path / "cc-slurm-sync")
     second = metrics_of(site, tmp_path / "cc-slurm-sync-test")
@@ -95,7 +95,7 @@ def test_two_instances_have_no_sample_in_common(tmp_path: Path) -> None:
 
 
 def test_the_metrics_of_the_page_are_those_of_one_instance() -> None:
-    """A copy of the first configuration would write the first one's file."""
+    """With a copy of the first configuration, both would write the same file."""
     (value,) = re.findall(r'"metrics": (\{.*\})', PAGE)
 
     assert {"textfile", "listen"} == json.loads(value).keys()

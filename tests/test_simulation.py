@@ -1,4 +1,4 @@
-"""The production drain in a virtual world: no seed breaks a promise, and a seed replays exactly."""
+"""The production drain in a simulated world: no seed breaks a guarantee; a seed can be replayed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ BUGS = bugs()
 
 
 def simulate(*arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run the simulation in a process of its own: the order of its sets belongs to the seed."""
+    """Run the simulation in a process of its own: the order of its sets depends on the seed."""
     path = f"{Path(__file__).parent}{os.pathsep}{TREE}"
     return subprocess.run(
         [sys.executable, "-m", "simulation", *arguments],
@@ -28,10 +28,10 @@ def simulate(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.parametrize("part", range(PARTS))
-def test_no_seed_breaks_a_promise(part: int) -> None:
-    """Nothing is lost, doubled, wrong, buried without a refusal, or late in a world that is well.
+def test_no_seed_breaks_a_guarantee(part: int) -> None:
+    """No run is lost, doubled, wrong, dead without a rejection, or late without a fault.
 
-    `python -m simulation --seed N --story` tells what happened in a seed that fails.
+    `python -m simulation --seed N --story` shows what happened in a seed that fails.
     """
     first, last = SEEDS * part // PARTS, SEEDS * (part + 1) // PARTS
 
@@ -40,8 +40,8 @@ def test_no_seed_breaks_a_promise(part: int) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_a_seed_replays_exactly() -> None:
-    """Two runs of a seed have the same story to the last line, except the time they took."""
+def test_a_seed_can_be_replayed() -> None:
+    """Two runs of a seed print the same story, except for the last line with the time they took."""
     stories = [simulate("--seed", "7", "--story").stdout.splitlines()[:-1] for _ in range(2)]
 
     assert stories[0] == stories[1]
@@ -49,7 +49,7 @@ def test_a_seed_replays_exactly() -> None:
 
 @pytest.mark.parametrize("bug", BUGS, ids=lambda bug: bug.what)
 def test_a_bug_can_be_planted(bug: Bug) -> None:
-    """Its text stands in the file once."""
+    """The text that it replaces is in the file exactly once."""
     text = (TREE / bug.file).read_text()
 
     assert (1, False) == (text.count(bug.search), bug.search == bug.replace)

@@ -1,8 +1,8 @@
-"""What sites do to Slurm, on a real one: odd definitions, typed GPUs, comments of several lines.
+"""Site configurations on a real Slurm: odd definitions, typed GPUs, multi-line comments.
 
-One cluster a release has all of it at once. Some jobs run beside our drain; others run and end
-while it is away, their events are lost and slurmctld forgets them, so a sweep finds them in
-accounting alone.
+One cluster per release has all of it at once. Some jobs run while the drain runs; others run and
+end while it is stopped, their events are lost and slurmctld forgets them, so a sweep finds them
+only in accounting.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ GPU_TYPE = "1g.10gb+me"
 COMMENT = '[\n  {\n    "name": "hpc-1",\n    "spot": false\n  }\n]'
 FLAG = "disable_cc_submission"
 OPTIONS = {
-    # more CPUs than it can have: every client of 22.05 prints an error about it
+    # more CPUs than the node can have: every client of 22.05 prints an error about it
     "NodeName": "odd001 NodeHostname=ctl01 Port=17031 CPUs=13 Sockets=2 CoresPerSocket=4"
     " ThreadsPerCore=2 State=DOWN",
     "GresTypes": "gpu,bandwidth",
@@ -56,7 +56,7 @@ class Story:
 def story(
     tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
 ) -> Iterator[Story]:
-    """Let everything happen."""
+    """Run the jobs on one release and return what the site has recorded about them."""
     require_slurm()
     settings = Settings(
         hooks=ROOT / "hooks",
@@ -72,7 +72,7 @@ def story(
 
 
 def live_through(lab: Lab, site: RealSite) -> Story:
-    """Let jobs run beside the drain, then without it."""
+    """Run jobs while the drain runs, then without it."""
     story = Story()
     call(site, "sweeper", "apply")  # sets its mark
     story.jobs = submit(lab, "seen")
@@ -90,7 +90,7 @@ def live_through(lab: Lab, site: RealSite) -> Story:
 
 
 def submit(lab: Lab, when: str) -> dict[str, int]:
-    """Submit the jobs, and let them go when all have their comments."""
+    """Submit the jobs held, and release them when all have their comments."""
     found = {
         "plain": lab.jobs.sbatch("--hold", "-n1", script="sleep 2"),
         "commented": lab.jobs.sbatch("--hold", "-n1", script="sleep 2"),
@@ -108,7 +108,7 @@ def submit(lab: Lab, when: str) -> dict[str, int]:
 
 
 def run_unseen(lab: Lab, site: RealSite, story: Story) -> None:
-    """Let jobs end that accounting alone knows, then sweep and backfill."""
+    """Run jobs that only accounting knows at the end, then sweep and backfill."""
     site.stop_drain()
     jobs = submit(lab, "unseen")
     story.jobs |= jobs
@@ -136,21 +136,21 @@ def call(site: RealSite, package: str, *words: str) -> str:
 @pytest.mark.parametrize("when", ["seen", "unseen"])
 @pytest.mark.parametrize("name", ["plain", "commented", "gpus"])
 def test_each_job_is_reported(story: Story, when: str, name: str) -> None:
-    """Beside error lines, and beside an administrator's comment of several lines."""
+    """Slurm prints error lines, and an administrator's comment may have several lines."""
     assert ["completed"] == [row["jobState"] for row in story.rows[f"{when} {name}"]]
 
 
 @pytest.mark.parametrize("when", ["seen", "unseen"])
 @pytest.mark.parametrize("name", ["hidden by the site", "hidden by its user", "hidden on a line"])
 def test_no_excluded_job_is_reported(story: Story, when: str, name: str) -> None:
-    """Not by the drain, not by a sweep, not by a backfill."""
+    """Drain, sweep and backfill exclude it."""
     assert [] == story.rows[f"{when} {name}"]
     assert 0 == story.backfilled["queued"]
 
 
 @pytest.mark.parametrize("when", ["seen", "unseen"])
-def test_gpus_are_counted_by_their_type_alone(story: Story, when: str) -> None:
-    """Its name holds dots and a plus sign; accounting has no count without a type."""
+def test_gpus_are_counted_by_their_type_only(story: Story, when: str) -> None:
+    """Its name has dots and a plus sign; accounting has no count without a type."""
     (row,) = story.rows[f"{when} gpus"]
 
     assert 2 == row["numAcc"]
@@ -164,20 +164,20 @@ def test_addresses_of_gpus_do_not_need_the_type(story: Story) -> None:
 
 
 @pytest.mark.parametrize("name", ["plain", "commented"])
-def test_a_job_that_accounting_alone_knows_shares_its_node(story: Story, name: str) -> None:
-    """It held two threads of sixteen."""
+def test_a_job_that_only_accounting_knows_shares_its_node(story: Story, name: str) -> None:
+    """It used two threads of sixteen."""
     (row,) = story.rows[f"unseen {name}"]
 
     assert 0 == row["exclusive"]
 
 
 def test_all_gres_of_a_node_are_read(story: Story) -> None:
-    """A type with a plus sign, and a kind without devices."""
+    """One has a type with a plus sign, one is a kind without devices."""
     assert {("gpu", 4), ("bandwidth", 4 << 30)} == story.node_gres
 
 
-def test_the_error_next_to_the_answers_is_shown(story: Story) -> None:
-    """Where the release prints one."""
+def test_errors_printed_with_answers_are_warnings(story: Story) -> None:
+    """Only some releases print such an error."""
     lines = [line for line in story.stderr.splitlines() if "error" in line]
     expected = [line.partition("error: ")[2] for line in lines]
 

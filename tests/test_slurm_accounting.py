@@ -46,7 +46,7 @@ def accounted(separator: str = SACCT_SEPARATOR, **fields: str) -> str:
 )
 @pytest.mark.parametrize("field", ["JobName", "AdminComment", "Comment"])
 def test_free_text_of_accounting_stays_in_its_field(field: str, words: str) -> None:
-    """Whatever users write, the rows are those of sacct: they cannot know the separator."""
+    """Users do not know the separator, so their text cannot add a row."""
     separator = new_separator()
     answer = accounted(separator, JobIDRaw="6") + accounted(separator, **{field: words})
     runs = parse_sacct_rows((answer + accounted(separator)).encode(), separator=separator)
@@ -56,8 +56,8 @@ def test_free_text_of_accounting_stays_in_its_field(field: str, words: str) -> N
     assert ("train", ("n1",)) == (runs[2].name, runs[1].nodes)
 
 
-def test_separators_are_never_the_same() -> None:
-    """One that was seen in the list of processes is of no use."""
+def test_separators_are_unique() -> None:
+    """A separator that was seen in the process list cannot be used again."""
     assert 100 == len({new_separator() for _ in range(100)})
 
 
@@ -70,7 +70,7 @@ def test_flags_of_an_opted_out_job_are_read_from_accounting() -> None:
 
 
 def test_accounting_with_header_and_carriage_returns_is_read() -> None:
-    """As for squeue."""
+    """The rules are the same as for squeue."""
     header = SACCT_SEPARATOR.join(SACCT_FIELDS.split(",")) + "\n"
     raw = (header + accounted() + accounted()).replace("\n", "\r\n").encode()
 
@@ -96,8 +96,8 @@ def test_accounting_with_header_and_carriage_returns_is_read() -> None:
         (accounted(JobIDRaw="x"), "JobIDRaw: "),
     ],
 )
-def test_accounting_that_is_odd_is_refused_with_its_line(answer: str, shown: str) -> None:
-    """What is no row, or cannot be read, is shown with the field's name."""
+def test_invalid_accounting_is_refused_with_its_line(answer: str, shown: str) -> None:
+    """The message shows the line that is no row, or the name of the unreadable field."""
     with pytest.raises(SlurmError) as caught:
         parse_sacct_rows(answer.encode())
     assert shown in str(caught.value)
@@ -108,10 +108,10 @@ def test_accounting_that_is_odd_is_refused_with_its_line(answer: str, shown: str
     ("user", "uid", "expected"),
     [("nobody", "20001", (None, 20001)), ("", "20001", (None, 20001)), ("ann", "", ("ann", None))],
 )
-def test_accounting_names_users_by_facts_alone(
+def test_accounting_placeholders_are_no_user_names(
     user: str, uid: str, expected: tuple[str | None, int | None]
 ) -> None:
-    """A placeholder is no name."""
+    """A row with a placeholder still has its uid."""
     (run,) = parse_sacct_rows(accounted(User=user, UID=uid).encode())
 
     assert expected == (run.user, run.uid)
@@ -130,8 +130,8 @@ SACCT = "lab|7|7_3|alice|5001|k|cpu|RUNNING|1|2|Unknown|60|2|cpu=2|0:0|normal|jo
         (SACCT.replace("|n1", "|n[1") + "\n", FailureReason.MALFORMED),
     ],
 )
-def test_accounting_that_is_cut_or_odd_is_unknown(line: str, kind: FailureReason) -> None:
-    """Rows that are not whole, or of another cluster, void the answer."""
+def test_truncated_or_invalid_accounting_is_unknown(line: str, kind: FailureReason) -> None:
+    """Incomplete rows, or rows of another cluster, make the whole answer invalid."""
     with pytest.raises(SlurmError) as caught:
         parse_sacct_rows(line.replace("|", "\x1f").encode(), cluster="lab")
     assert kind is caught.value.reason
@@ -156,8 +156,8 @@ def test_accounting_names_array_and_het_members() -> None:
     ("value", "expected"),
     [("NODE", Sharing.NODE), ("USER", Sharing.USER), ("NO", Sharing.SHARED), ("", None)],
 )
-def test_accounting_tells_sharing_in_one_more_field(value: str, expected: Sharing | None) -> None:
-    """From 26.05 on Exclusive stands behind the others; without it sharing is not known."""
+def test_accounting_has_sharing_in_an_extra_field(value: str, expected: Sharing | None) -> None:
+    """From 26.05 on Exclusive is the last field; without it the sharing is unknown."""
     line = SACCT.replace("|", "\x1f")
     fields = SACCT_FIELDS + SACCT_SHARING
     (told,) = parse_sacct_rows(f"{line}\x1f{value}\n".encode(), fields=fields)
@@ -170,8 +170,8 @@ def test_accounting_tells_sharing_in_one_more_field(value: str, expected: Sharin
         parse_sacct_rows(f"{line}\x1f{value}\n{line}\n".encode(), fields=fields)
 
 
-def test_sharing_is_not_known_without_the_nodes() -> None:
-    """That scontrol does not answer costs accounting's answer nothing but that."""
+def test_sharing_is_unknown_without_the_nodes() -> None:
+    """If scontrol does not answer, accounting's answer lacks only the sharing."""
     recorded = commands("24.11", "preempted-requeued", "ended")
     recorded.answers["show node"] = DOWN
     runs = recorded.slurm().ended(since=0, until=1700000009)
@@ -180,8 +180,8 @@ def test_sharing_is_not_known_without_the_nodes() -> None:
     assert {None} == {run.sharing for run in runs}
 
 
-def test_sharing_is_not_known_by_old_nodes() -> None:
-    """They may have other CPUs by now."""
+def test_sharing_is_unknown_with_outdated_nodes() -> None:
+    """The nodes may have other CPUs by now."""
     recorded = commands("24.11", "preempted-requeued", "ended")
     slurm = recorded.slurm()
     before = slurm.ended(since=0, until=1700000009)
@@ -194,13 +194,13 @@ def test_sharing_is_not_known_by_old_nodes() -> None:
 
 
 # Recorded with 24.11.5 and 26.05.5: a job of scrontab whose node's prolog failed, one that was
-# requeued by hand, and one whose line ended by itself. Each row of the job has 0:0.
+# requeued by hand, and one that ended by itself. Each row of the job has 0:0.
 CANCELLED = "1000|REQUEUED|1795862940\n1000.batch|CANCELLED|1795862940\n"
 COMPLETED = "1000|REQUEUED|1795862940\n1000.batch|COMPLETED|1795862941\n"
 
 
 def requeued_run(steps: CommandResult, **fields: str) -> tuple[RecordedCommands, Job]:
-    """Return the commands, and the run of a job; `steps` is what sacct says of its steps."""
+    """Return the commands, and the run of a job whose steps sacct prints as `steps`."""
     recorded = commands("24.11")
     row = {"JobIDRaw": "1000", "State": "REQUEUED", "Start": "1795862940", "ExitCode": "0:0"}
 
@@ -232,12 +232,12 @@ def requeued_run(steps: CommandResult, **fields: str) -> tuple[RecordedCommands,
 def test_an_interrupted_run_that_was_requeued_has_no_exit_code(
     steps: CommandResult, exit_code: str | None
 ) -> None:
-    """Its batch step of the same start was cancelled; where nobody says so it is as it is."""
+    """Its batch step of the same start was cancelled; without that step the code is kept."""
     assert exit_code == requeued_run(steps)[1].exit_code
 
 
-def test_steps_are_asked_for_requeued_runs_alone() -> None:
-    """Others have their own end."""
+def test_steps_are_queried_only_for_requeued_runs() -> None:
+    """Other runs have their own end."""
     steps = CommandResult((), 0, CANCELLED.encode(), b"")
     asked = [requeued_run(steps, **fields)[0].asked for fields in ({}, {"State": "COMPLETED"})]
 

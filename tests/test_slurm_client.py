@@ -1,4 +1,4 @@
-"""Questions to Slurm beside single look-ups: listing, accounting, configuration, descriptions."""
+"""Slurm queries other than single look-ups: listing, accounting, configuration, descriptions."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from slurm.release import Release
 
 
 @pytest.mark.parametrize("series", SERIES)
-def test_unknown_job_is_an_answer(series: str) -> None:
-    """An id that the controller does not know is absent, and no error."""
+def test_unknown_job_is_no_error(series: str) -> None:
+    """An id that the controller does not know is not in the result."""
     recorded = commands(series)
 
     assert {} == recorded.slurm().jobs([])
@@ -26,8 +26,8 @@ def test_unknown_job_is_an_answer(series: str) -> None:
 
 
 @pytest.mark.parametrize("series", SERIES)
-def test_silent_controller_is_unknown(series: str) -> None:
-    """A controller that cannot be reached says nothing about any job."""
+def test_no_answer_of_the_controller_is_an_error(series: str) -> None:
+    """Without an answer nothing is known about any job."""
     recorded = commands(series)
     slurm = recorded.slurm()
     slurm.config()
@@ -39,7 +39,7 @@ def test_silent_controller_is_unknown(series: str) -> None:
 
 
 def test_answer_of_another_cluster_is_refused() -> None:
-    """Jobs of a cluster of another name are no answer."""
+    """Jobs of a cluster with another name are no answer."""
     recorded = commands("24.11")
     with pytest.raises(SlurmError) as caught:
         recorded.slurm(cluster="other").jobs(ids_of(recorded))
@@ -48,7 +48,7 @@ def test_answer_of_another_cluster_is_refused() -> None:
 
 
 def test_answer_without_a_version_is_an_error() -> None:
-    """What is no version is not taken for one."""
+    """Other text is not accepted as a version."""
     recorded = commands("22.05")
     recorded.answers["--version"] = CommandResult((), 0, b"slurm of mine\n", b"")
     with pytest.raises(SlurmError) as caught:
@@ -59,7 +59,7 @@ def test_answer_without_a_version_is_an_error() -> None:
 
 @pytest.mark.parametrize("series", SERIES)
 def test_listing_has_every_job(series: str) -> None:
-    """The light listing names ids, states and start times of all jobs."""
+    """The short listing has ids, states and start times of all jobs."""
     recorded = commands(series, "many-states")
     listed = {job.job_id: job for job in recorded.slurm().listing()}
 
@@ -73,8 +73,8 @@ def test_listing_has_every_job(series: str) -> None:
 
 
 @pytest.mark.parametrize("series", SERIES)
-def test_accounting_gives_every_run(series: str) -> None:
-    """Both runs of a requeued job are there, by ids and by window."""
+def test_accounting_returns_every_run(series: str) -> None:
+    """Both runs of a requeued job are returned, by ids and by window."""
     recorded = commands(series, "preempted-requeued", "ended")
     file = recorded.situation.file("sacct-duplicates", "ended", "txt")
     runs = sacct_text_runs(file or recorded.situation.files["sacct-ended.txt"])
@@ -102,8 +102,8 @@ def last_of(recorded: RecordedCommands, command: str) -> str:
     return [line for line in recorded.asked if line.startswith(command)][-1]
 
 
-def test_accounting_that_does_not_exist_has_answered_nothing() -> None:
-    """A cluster without accounting knows no earlier runs, and sacct is not run."""
+def test_without_accounting_there_are_no_earlier_runs() -> None:
+    """On such a cluster sacct is not run."""
     recorded = commands("22.05")
     recorded.answers["show config"] = CommandResult(
         (), 0, CONFIG.replace(b"accounting_storage/slurmdbd", b"accounting_storage/none"), b""
@@ -127,8 +127,8 @@ def test_configuration_and_controllers_are_read() -> None:
     assert (("primary", "ctl01", True), ("backup", "ctl02", False)) == slurm.ping()
 
 
-def test_description_is_the_text_just_read() -> None:
-    """Where the look-up has read the text of the job, it is not asked for again."""
+def test_description_is_the_text_of_the_lookup() -> None:
+    """If the look-up has read the text of the job, it is not queried again."""
     recorded = commands("22.05")
     job_id = ids_of(recorded)[0]
     slurm = recorded.slurm()
@@ -141,8 +141,8 @@ def test_description_is_the_text_just_read() -> None:
     assert [] == recorded.asked
 
 
-def test_description_is_asked_for_otherwise() -> None:
-    """A job that was read by JSON is described by scontrol; an unknown one is not."""
+def test_description_is_queried_if_the_lookup_had_no_text() -> None:
+    """Scontrol describes a job that was read from JSON; an unknown job has no description."""
     recorded = commands("24.11")
     job_id = ids_of(recorded)[0]
     slurm = recorded.slurm()

@@ -1,4 +1,4 @@
-"""A command runs bounded in time and output, alone, and leaves nothing behind."""
+"""A command runs with limits of time and output, and leaves no process behind."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ def run(
     )
 
 
-def test_answer_has_status_and_both_outputs() -> None:
-    """What it printed and how it ended come back; the environment is ours alone."""
+def test_result_has_status_and_both_outputs() -> None:
+    """The environment has only the given variables."""
     found = run('printf "%s" "$X"; echo no >&2; echo "$HOME" >&2; exit 3')
     assert (3, b"y", b"no\n\n") == (found.status, found.stdout, found.stderr)
 
 
-def test_output_goes_to_a_sink_in_pieces() -> None:
-    """With a sink nothing of stdout is kept, and its limit still counts."""
+def test_output_is_passed_to_a_sink_in_pieces() -> None:
+    """With a sink stdout is not stored, and its limit still applies."""
     pieces: list[bytes] = []
     runner = ProcessRunner()
     found = runner(
@@ -54,8 +54,8 @@ def test_output_goes_to_a_sink_in_pieces() -> None:
     assert FailureReason.TOO_LARGE is caught.value.reason
 
 
-def test_what_a_sink_raises_ends_the_command(tmp_path: Path) -> None:
-    """An answer that is refused while it comes leaves no process behind."""
+def test_an_error_of_a_sink_ends_the_command(tmp_path: Path) -> None:
+    """An answer that is refused while it is read leaves no process behind."""
 
     def refuse(_piece: bytes) -> None:
         raise SlurmError("no", reason=FailureReason.MALFORMED)
@@ -80,15 +80,15 @@ def test_too_much_output_is_refused() -> None:
     assert FailureReason.TOO_LARGE is caught.value.reason
 
 
-def test_much_on_stderr_is_kept_in_part() -> None:
-    """Of stderr the beginning is enough, and it does not block the command."""
+def test_only_the_beginning_of_stderr_is_stored() -> None:
+    """The beginning is enough, and the rest does not block the command."""
     found = run("head -c 300000 /dev/zero >&2; echo end")
     assert (b"end\n", 1 << 16) == (found.stdout, len(found.stderr))
 
 
 @pytest.mark.parametrize("script", ["sleep 600", "exec >&- 2>&-; sleep 600"])
 def test_slow_command_is_killed_with_its_children(script: str, tmp_path: Path) -> None:
-    """Neither the command nor what it started outlives its time."""
+    """The command and the processes that it started are killed at the time limit."""
     pid = tmp_path / "pid"
     with pytest.raises(SlurmError) as caught:
         run(f"sleep 600 & echo $! > {pid}; {script}", timeout_seconds=0.5)
@@ -98,10 +98,8 @@ def test_slow_command_is_killed_with_its_children(script: str, tmp_path: Path) -
 
 
 @pytest.mark.parametrize("redirection", ["", ">&-", "2>&-"])
-def test_what_a_command_leaves_behind_does_not_hold_its_answer(
-    redirection: str, tmp_path: Path
-) -> None:
-    """A child of a wrapper keeps the outputs open; the answer is complete, and the child killed."""
+def test_a_leftover_child_does_not_delay_the_answer(redirection: str, tmp_path: Path) -> None:
+    """The child keeps the outputs open; the answer is complete, and the child is killed."""
     pid = tmp_path / "pid"
     script = f"sleep 600 {redirection} & echo $! > {pid}; echo answer; exit 3"
     found = run(script, runner=ProcessRunner(silence_seconds=0.05))
@@ -111,8 +109,8 @@ def test_what_a_command_leaves_behind_does_not_hold_its_answer(
     wait_until(lambda: not is_alive(child), "the child is gone", timeout=10)
 
 
-def test_a_silent_answer_of_what_a_command_leaves_behind_is_waited_for() -> None:
-    """Nothing on stdout yet: it may be slow."""
+def test_the_output_of_a_leftover_child_is_waited_for() -> None:
+    """Stdout is still empty: the child may be slow."""
     runner = ProcessRunner(silence_seconds=0.05)
 
     assert b"late\n" == run("(sleep 0.2; echo late) & exit 0", runner=runner).stdout
@@ -121,8 +119,8 @@ def test_a_silent_answer_of_what_a_command_leaves_behind_is_waited_for() -> None
     assert FailureReason.TIMEOUT is caught.value.reason
 
 
-def test_a_command_is_read_where_sigchld_is_ignored() -> None:
-    """Then the kernel leaves no zombie that would tell its end."""
+def test_a_command_is_read_while_sigchld_is_ignored() -> None:
+    """The kernel leaves no zombie then that would show the end of the command."""
     before = signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     try:
         found = run("sleep 600 & echo answer", runner=ProcessRunner(silence_seconds=0.05))
@@ -133,7 +131,7 @@ def test_a_command_is_read_where_sigchld_is_ignored() -> None:
 
 
 def is_alive(pid: int) -> bool:
-    """Tell whether a process runs; a zombie does not."""
+    """Return whether a process runs; a zombie does not."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:
@@ -141,15 +139,15 @@ def is_alive(pid: int) -> bool:
 
 
 @pytest.mark.parametrize("argv", [["/no/such/command"], ["/dev/null"], ["/bin/x\0y"]])
-def test_command_that_cannot_be_run_says_so(argv: Sequence[str]) -> None:
-    """A wrong path is an error with a hint."""
+def test_command_that_cannot_be_run_is_an_error(argv: Sequence[str]) -> None:
+    """The error has a hint to check the path."""
     with pytest.raises(SlurmError) as caught:
         ProcessRunner()(argv, environment={}, timeout_seconds=1, limit_bytes=1)
     assert FailureReason.NOT_STARTED is caught.value.reason
     assert "path" in caught.value.hint
 
 
-def test_stop_ends_what_runs_and_refuses_what_comes() -> None:
+def test_stop_ends_running_commands_and_refuses_new_ones() -> None:
     """A service that ends does not wait for a command of 10 min."""
     runner = ProcessRunner()
     threading.Timer(0.2, runner.stop).start()
@@ -161,13 +159,13 @@ def test_stop_ends_what_runs_and_refuses_what_comes() -> None:
     assert time.monotonic() - began < 60
 
 
-def test_command_that_dies_by_a_signal_says_which() -> None:
+def test_command_killed_by_a_signal_has_its_number() -> None:
     """The status is the negative number of the signal."""
     assert -signal.SIGKILL == run("kill -9 $$").status
 
 
-def test_errors_are_told_in_printable_words() -> None:
-    """Escape sequences of a command's stderr never reach a log; long ones are cut."""
+def test_errors_are_printable() -> None:
+    """Escape sequences of a command's stderr never reach a log; long text is truncated."""
     error = SlurmError("x", reason=FailureReason.FAILED, stderr=b"\x1b[2J" + b"a" * 300)
     assert error.stderr.startswith("\\x1b[2Ja")
     assert 200 == len(error.stderr)

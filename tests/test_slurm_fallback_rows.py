@@ -1,4 +1,4 @@
-"""A row or text that cannot be read blocks no other job; the next source is asked for its own."""
+"""A row or text that cannot be read affects no other job; the next source is asked for its job."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ TEXT = ("21.08", "22.05")
 
 
 def with_account(recorded: RecordedCommands, *job_ids: int) -> None:
-    """Give some jobs an account that moves all columns behind it in the text of squeue."""
+    """Give some jobs an account that shifts all later columns in the text of squeue."""
 
     def alter(argv: Sequence[str], _seconds: float, answer: CommandResult) -> CommandResult:
         if "-O" not in argv:
@@ -39,8 +39,8 @@ def with_account(recorded: RecordedCommands, *job_ids: int) -> None:
 
 
 @pytest.mark.parametrize("series", TEXT)
-def test_a_row_that_cannot_be_read_blocks_nobody(series: str) -> None:
-    """Its own job comes by JSON, the other by text."""
+def test_an_unreadable_row_blocks_no_other_job(series: str) -> None:
+    """Its own job is read from JSON, the other job from text."""
     recorded = commands(series)
     with_account(recorded, ids_of(recorded)[1])
 
@@ -49,8 +49,8 @@ def test_a_row_that_cannot_be_read_blocks_nobody(series: str) -> None:
 
 
 @pytest.mark.parametrize("series", TEXT)
-def test_a_row_that_cannot_be_read_without_json(series: str) -> None:
-    """Its own job comes by scontrol."""
+def test_an_unreadable_row_without_json_is_read_from_scontrol(series: str) -> None:
+    """JSON fails, so scontrol is the next source."""
     recorded = commands(series)
     with_account(recorded, ids_of(recorded)[1])
     recorded.answers["--json"] = KILLED
@@ -59,8 +59,8 @@ def test_a_row_that_cannot_be_read_without_json(series: str) -> None:
     assert 1 == len(lines(recorded, "--json"))
 
 
-def test_a_row_that_nobody_can_read_is_an_error_of_its_own() -> None:
-    """The other job is found all the same."""
+def test_a_row_that_no_source_can_read_is_an_error_of_its_job() -> None:
+    """The other job is found."""
     recorded = commands("22.05")
     good, odd = ids_of(recorded)
     with_account(recorded, odd)
@@ -72,8 +72,8 @@ def test_a_row_that_nobody_can_read_is_an_error_of_its_own() -> None:
 
 
 @pytest.mark.parametrize("series", TEXT)
-def test_text_that_cannot_be_read_at_all_gives_way_to_json(series: str) -> None:
-    """A wrapper prints something else."""
+def test_unreadable_text_is_replaced_by_json(series: str) -> None:
+    """A wrapper prints other text."""
     recorded = commands(series)
     recorded.answers[" -O "] = CommandResult((), 0, b"see the wiki\n", b"")
 
@@ -81,8 +81,8 @@ def test_text_that_cannot_be_read_at_all_gives_way_to_json(series: str) -> None:
     assert [] == lines(recorded, "show job")
 
 
-def test_text_that_cannot_be_read_without_json_gives_way_to_scontrol() -> None:
-    """The last source."""
+def test_unreadable_text_without_json_is_replaced_by_scontrol() -> None:
+    """Scontrol is the last source."""
     recorded = commands("22.05")
     recorded.answers |= {"--json": KILLED, " -O ": CommandResult((), 0, b"see the wiki\n", b"")}
     slurm = recorded.slurm()
@@ -92,16 +92,16 @@ def test_text_that_cannot_be_read_without_json_gives_way_to_scontrol() -> None:
 
 
 @pytest.mark.parametrize("answer", [DOWN, CommandResult((), -9, b"", b"")], ids=["down", "killed"])
-def test_a_silent_scontrol_leaves_cores_to_json(answer: CommandResult) -> None:
-    """Of a job whose cores text cannot give at this moment."""
+def test_without_an_answer_of_scontrol_cores_come_from_json(answer: CommandResult) -> None:
+    """The text of squeue has no cores for this job."""
     recorded = commands("22.05")
     recorded.answers["show job"] = answer
 
     assert expected(recorded) == facts(recorded, recorded.slurm())
 
 
-def test_cores_that_nobody_tells_just_now_are_waited_for() -> None:
-    """The job is an error of its own: reported without cores it would lack them for good."""
+def test_a_job_without_known_cores_is_an_error_for_now() -> None:
+    """If it were reported without cores, it would never get them."""
     recorded = commands("21.08")
     recorded.answers |= {"show job": DOWN, "--json": KILLED}
     found = recorded.slurm().jobs(ids_of(recorded))

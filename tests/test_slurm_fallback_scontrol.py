@@ -1,4 +1,4 @@
-"""Where squeue fails, hangs or leaves jobs out, scontrol is asked for each."""
+"""Where squeue fails, hangs or omits jobs, scontrol is called for each job."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ FAILED = CommandResult((), 1, b"", b"squeue: error: Invalid job format specifica
     "scenario",
     ["gpu-two-nodes", "many-states", "het-job", "exclusive-user", "array-running-pending"],
 )
-def test_scontrol_serves_where_squeue_fails(series: str, scenario: str) -> None:
-    """Each job with state, times, cores, GRES and sharing, by one command each."""
+def test_scontrol_is_used_where_squeue_fails(series: str, scenario: str) -> None:
+    """One command per job gives state, times, cores, GRES and sharing."""
     recorded = commands(series, scenario)
     recorded.answers["squeue --local"] = FAILED
     found = recorded.slurm().jobs([*ids_of(recorded), 7])
@@ -62,8 +62,8 @@ def test_times_by_scontrol_are_those_of_squeue(series: str) -> None:
     }
 
 
-def test_a_dead_squeue_is_one_warning(caplog: pytest.LogCaptureFixture) -> None:
-    """As long as scontrol has to serve."""
+def test_a_failing_squeue_is_one_warning(caplog: pytest.LogCaptureFixture) -> None:
+    """The warning lasts as long as scontrol is used instead."""
     recorded = commands("24.11")
     slurm = recorded.slurm()
     slurm.version()
@@ -79,8 +79,8 @@ def test_a_dead_squeue_is_one_warning(caplog: pytest.LogCaptureFixture) -> None:
     assert () == slurm.warnings()
 
 
-def test_a_silent_controller_costs_one_scontrol() -> None:
-    """Not one for each job, and not the text of squeue: that would ask the same controller."""
+def test_without_an_answer_of_the_controller_scontrol_is_called_once() -> None:
+    """Further calls, and the text of squeue, would ask the same controller."""
     recorded = commands("24.11")
     slurm = recorded.slurm(cluster="lab")
     slurm.version()
@@ -93,8 +93,8 @@ def test_a_silent_controller_costs_one_scontrol() -> None:
     assert [1, 1] == [len(lines(recorded, "squeue")), len(lines(recorded, "show job"))]
 
 
-def test_a_crowd_is_asked_in_part_where_squeue_fails() -> None:
-    """Those that were not asked keep squeue's error and come next time."""
+def test_many_jobs_are_queried_in_part_where_squeue_fails() -> None:
+    """The other jobs keep squeue's error and are queried the next time."""
     recorded = commands("24.11")
     recorded.answers |= {"squeue --local": FAILED}
     wanted = [*ids_of(recorded), *range(1, 2 * MAX_JOBS)]
@@ -105,8 +105,8 @@ def test_a_crowd_is_asked_in_part_where_squeue_fails() -> None:
     assert len(wanted) - MAX_JOBS == len(kept)
 
 
-def test_scontrol_that_falls_silent_is_not_asked_on() -> None:
-    """What it has answered so far is kept."""
+def test_scontrol_that_stops_answering_is_not_called_again() -> None:
+    """Its earlier answers are used."""
     recorded = commands("24.11")
     first, second = ids_of(recorded)
     recorded.answers |= {"squeue --local": FAILED, f"show job {second}": DOWN}
@@ -117,8 +117,8 @@ def test_scontrol_that_falls_silent_is_not_asked_on() -> None:
     assert 2 == len(lines(recorded, "show job"))
 
 
-def test_a_hanging_squeue_is_set_aside_for_a_minute() -> None:
-    """Each look-up would take its whole time limit otherwise."""
+def test_a_hanging_squeue_is_not_called_for_a_minute() -> None:
+    """Otherwise each look-up would take the whole time limit of squeue."""
     recorded = commands("24.11")
     hang(recorded, "-j")
     slurm = recorded.slurm()
@@ -132,8 +132,8 @@ def test_a_hanging_squeue_is_set_aside_for_a_minute() -> None:
     assert [2, 0, 2] == asked
 
 
-def test_a_crowd_asks_squeue_although_it_is_set_aside() -> None:
-    """Scontrol cannot serve that many."""
+def test_many_jobs_are_queried_by_squeue_even_after_it_hung() -> None:
+    """Scontrol cannot be called for that many jobs."""
     recorded = commands("24.11")
     hang(recorded, "-j")
     slurm = recorded.slurm()
@@ -144,7 +144,7 @@ def test_a_crowd_asks_squeue_although_it_is_set_aside() -> None:
 
 
 def test_squeue_is_asked_again_where_scontrol_fails_too() -> None:
-    """Being set aside is no reason to give up."""
+    """A squeue that hung is not called for a minute, except when scontrol fails."""
     recorded = commands("24.11")
     hang(recorded, "-j")
     slurm = recorded.slurm()
@@ -156,10 +156,8 @@ def test_squeue_is_asked_again_where_scontrol_fails_too() -> None:
 
 
 @pytest.mark.parametrize("series", SERIES)
-def test_a_job_that_squeue_leaves_out_is_found(
-    series: str, caplog: pytest.LogCaptureFixture
-) -> None:
-    """An empty answer with exit 0 is no word of the controller about a job."""
+def test_a_job_that_squeue_omits_is_found(series: str, caplog: pytest.LogCaptureFixture) -> None:
+    """An empty answer with exit 0 does not prove that the controller has no such job."""
     recorded = commands(series)
     empty = b'{"jobs": [], "meta": {}, "errors": []}'
     recorded.answers |= {
@@ -172,8 +170,8 @@ def test_a_job_that_squeue_leaves_out_is_found(
 
 
 @pytest.mark.parametrize("series", SERIES)
-def test_a_job_that_squeue_denies_is_found(series: str) -> None:
-    """Of the two sources scontrol still has its cores, which accounting has not."""
+def test_a_job_unknown_to_squeue_is_found(series: str) -> None:
+    """Scontrol may still have its cores, which accounting does not have."""
     recorded = commands(series)
     job_id = ids_of(recorded)[0]
     wanted = recorded.slurm().jobs([job_id])
@@ -185,8 +183,8 @@ def test_a_job_that_squeue_denies_is_found(series: str) -> None:
     assert 2 * [nodes[0]] == nodes
 
 
-def test_jobs_that_both_leave_out_are_absent() -> None:
-    """The controller's own word counts, whoever asks."""
+def test_jobs_that_squeue_and_scontrol_omit_are_absent() -> None:
+    """The controller confirms that it does not have them."""
     recorded = commands("24.11")
 
     assert {} == recorded.slurm().jobs([7, 8])
@@ -194,23 +192,23 @@ def test_jobs_that_both_leave_out_are_absent() -> None:
 
 
 def test_a_missing_job_stays_missing_where_scontrol_fails() -> None:
-    """Squeue's answer stands."""
+    """Then squeue's answer is used."""
     recorded = commands("24.11")
     recorded.answers["show job"] = DOWN
 
     assert {} == recorded.slurm().jobs([7, 8])
 
 
-def test_many_missing_jobs_cost_no_process_each() -> None:
-    """A crowd of forgotten jobs is usual after an outage."""
+def test_many_missing_jobs_need_no_process_each() -> None:
+    """Many forgotten jobs are usual after an outage."""
     recorded = commands("24.11")
     recorded.slurm().jobs(range(1, 10))
 
     assert [] == lines(recorded, "show job")
 
 
-def test_a_spent_budget_of_calls_confirms_nothing() -> None:
-    """Where Slurm limits the rate, a missing job is not worth a blocked account."""
+def test_without_calls_left_missing_jobs_are_not_confirmed() -> None:
+    """If Slurm limits the rate of calls, a missing job must not cause a blocked account."""
     recorded = commands("24.11")
     limited = CommandResult((), 0, CONFIG.replace(b"(null)", b"rl_enable"), b"")
     recorded.answers["show config"] = limited

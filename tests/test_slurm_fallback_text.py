@@ -30,15 +30,15 @@ from slurm.process import CommandResult
     ],
     ids=lambda answer: f"{answer.status} {answer.stdout[:20]!r}",
 )
-def test_text_serves_where_json_fails_in_any_way(answer: CommandResult) -> None:
-    """A crash, an error, an answer without sense: the jobs are read from text."""
+def test_text_is_used_where_json_fails_in_any_way(answer: CommandResult) -> None:
+    """JSON crashes, returns an error, or is invalid."""
     recorded = commands("26.05")
     recorded.answers["--json"] = answer
 
     assert expected(recorded) == facts(recorded, recorded.slurm())
 
 
-def test_json_that_failed_is_asked_for_again_after_ten_minutes() -> None:
+def test_failed_json_is_requested_again_after_ten_minutes() -> None:
     """Until then text is read at once."""
     recorded = commands("24.11")
     recorded.answers["--json"] = KILLED
@@ -54,7 +54,7 @@ def test_json_that_failed_is_asked_for_again_after_ten_minutes() -> None:
 
 
 def test_failing_json_is_one_warning(caplog: pytest.LogCaptureFixture) -> None:
-    """The log has it once, the client while it lasts."""
+    """It is logged once, and the client has the warning as long as JSON fails."""
     recorded = commands("24.11")
     recorded.answers["--json"] = KILLED
     slurm = recorded.slurm()
@@ -71,7 +71,7 @@ def test_failing_json_is_one_warning(caplog: pytest.LogCaptureFixture) -> None:
     assert () == slurm.warnings()
 
 
-def test_hanging_json_gives_way_to_text_with_a_short_time() -> None:
+def test_hanging_json_is_replaced_by_text_with_a_short_time_limit() -> None:
     """Text that hangs too must not double the wait."""
     recorded = commands("24.11")
     slurm = recorded.slurm(cluster="lab")
@@ -82,8 +82,8 @@ def test_hanging_json_gives_way_to_text_with_a_short_time() -> None:
     assert [60.0, 10.0] == limits[:2]
 
 
-def test_answer_of_another_cluster_is_no_reason_for_text() -> None:
-    """Text does not show whose jobs it lists."""
+def test_answer_of_another_cluster_is_not_replaced_by_text() -> None:
+    """The text does not show the cluster of its jobs."""
     recorded = commands("24.11")
     slurm = recorded.slurm(cluster="other")
     with pytest.raises(SlurmError) as caught:
@@ -94,7 +94,7 @@ def test_answer_of_another_cluster_is_no_reason_for_text() -> None:
 
 
 def test_json_of_another_cluster_beside_suspect_text_is_refused() -> None:
-    """Then the text is of that cluster, too."""
+    """The text is of that cluster then, too."""
     recorded = commands("22.05", "special-chars")
     with pytest.raises(SlurmError) as caught:
         recorded.slurm(cluster="other").jobs(ids_of(recorded))
@@ -104,7 +104,7 @@ def test_json_of_another_cluster_beside_suspect_text_is_refused() -> None:
 
 @pytest.mark.parametrize("wrapped", [b'{"set": true, "infinite": false, "number": %d}', b"%d.0"])
 def test_job_ids_may_be_wrapped(wrapped: bytes) -> None:
-    """As all other numbers of JSON may be."""
+    """All other numbers of JSON may be wrapped, too."""
     recorded = commands("24.11")
     document = recorded.situation.files["squeue.json"]
     for job_id in ids_of(recorded):
@@ -116,7 +116,7 @@ def test_job_ids_may_be_wrapped(wrapped: bytes) -> None:
     assert () == slurm.warnings()
 
 
-def test_commands_have_the_time_that_the_caller_allows() -> None:
+def test_commands_have_the_time_limit_of_the_caller() -> None:
     """A worker with little time passes it on to each command."""
     recorded = commands("24.11")
     limits = hang(recorded)

@@ -1,4 +1,4 @@
-"""Names and comments that imitate Slurm's own output change nothing but their own text."""
+"""Names and comments that imitate Slurm's own output change only their own text."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def truth(series: str) -> tuple[Job, str]:
 
 
 def forged(text: str, field: str, value: str) -> str:
-    """Return a record in which a user has written a field; it is added where it is not shown."""
+    """Return a record in which a user has set a field; the field is added if it is missing."""
     raw = value.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
     lines = text.split("\n")
     if field == "JobName":
@@ -77,7 +77,7 @@ def forged(text: str, field: str, value: str) -> str:
 @pytest.mark.parametrize("name", HOSTILE)
 @pytest.mark.parametrize("series", SERIES)
 def test_forged_text_is_suspect_or_harmless(series: str, name: str, field: str) -> None:
-    """Whatever a user writes, the text gives the true nodes, cores and GRES, or nothing."""
+    """Whatever a user writes, the text gives the true nodes, cores and GRES, or is refused."""
     job, text = truth(series)
     honest = add_job_detail(job, text, node_of=node_of)
     try:
@@ -89,7 +89,7 @@ def test_forged_text_is_suspect_or_harmless(series: str, name: str, field: str) 
 
 
 @pytest.mark.parametrize("series", SERIES)
-def test_name_of_one_line_is_taken_as_it_is(series: str) -> None:
+def test_name_of_one_line_is_kept_unchanged(series: str) -> None:
     """A name that imitates fields within its line stays a name."""
     job, text = truth(series)
     forgery = forged(text, "JobName", HOSTILE["one line"])
@@ -99,7 +99,7 @@ def test_name_of_one_line_is_taken_as_it_is(series: str) -> None:
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_forged_names_in_json_stay_names(name: str) -> None:
-    """JSON escapes what users write: only the name differs, whatever bytes it holds."""
+    """JSON escapes what users write: only the name differs, whatever bytes it has."""
     document = Situation("24.11", "gpu-two-nodes").files["squeue.json"]
     honest = json_jobs(document)
     changed = json.loads(document)
@@ -125,8 +125,8 @@ def test_forged_names_in_json_stay_names(name: str) -> None:
         "|\n|",
     ],
 )
-def test_admin_comment_cannot_make_another_job(comment: str) -> None:
-    """The comment of an administrator is the last field: it is read whole, line breaks too."""
+def test_admin_comment_cannot_create_another_job(comment: str) -> None:
+    """The comment of an administrator is the last field: it is read with its line breaks."""
     columns = columns_for(features_of(Release(22, 5)))
     line = "7|7|N/A|N/A|N/A|RUNNING|1|2|3|1:00:00|0|2|alice|5001|k1|cpu|n|(null)|n2cn001|cpu=2|OK|"
     stdout = f"{line}{comment}|\n".encode()
@@ -137,8 +137,8 @@ def test_admin_comment_cannot_make_another_job(comment: str) -> None:
     assert comment == parsed.rows[7].admin_comment
 
 
-def test_description_shows_the_job_asked_for() -> None:
-    """A name that imitates a record cuts its own text, it shows nobody else's."""
+def test_description_shows_only_the_requested_job() -> None:
+    """A name that imitates a record truncates its own text, and shows no other job."""
     job, text = truth("22.05")
     forgery = forged(text, "JobName", HOSTILE["a record of somebody else"])
     own = job_record_text(forgery, job.job_id)
@@ -164,8 +164,8 @@ def test_description_shows_the_job_asked_for() -> None:
         ("   Partition=gpu", "     Partition=gpu"),
     ],
 )
-def test_text_that_does_not_fit_is_suspect(old: str, new: str) -> None:
-    """Text that disagrees with squeue, or is not whole, is not believed."""
+def test_text_that_disagrees_with_squeue_is_suspect(old: str, new: str) -> None:
+    """Text that is incomplete is refused, too."""
     job, text = truth("22.05")
     changed = text.replace(old, new)
     assert changed != text
@@ -173,8 +173,8 @@ def test_text_that_does_not_fit_is_suspect(old: str, new: str) -> None:
         add_job_detail(job, changed, node_of=node_of)
 
 
-def test_text_of_an_unknown_node_tells_no_cores() -> None:
-    """Without the threads of a core CPU numbers say nothing; GRES and nodes still do."""
+def test_text_of_an_unknown_node_gives_no_cores() -> None:
+    """Without the threads per core, CPU numbers have no meaning; GRES and nodes are known."""
     job, text = truth("22.05")
     found = add_job_detail(job, text, node_of=lambda _name: None)
 
@@ -182,8 +182,8 @@ def test_text_of_an_unknown_node_tells_no_cores() -> None:
     assert [(2, 3), (0, 1)] == [node.gres[0].indices for node in found.allocations if node.gres]
 
 
-def test_all_recorded_texts_are_believed_but_the_hostile_ones() -> None:
-    """No honest record of any scenario is given up for JSON."""
+def test_all_recorded_texts_but_the_hostile_ones_are_accepted() -> None:
+    """No harmless record of any scenario is replaced by JSON."""
     for series in SERIES:
         for scenario in ("many-states", "cr-cpu", "overcommit", "uneven-multinode"):
             assert all(

@@ -1,4 +1,4 @@
-"""A Slurm nobody has seen yet works, or it is said what is not understood; nothing is stopped."""
+"""An unknown later Slurm works, or the log shows what is not understood; nothing is stopped."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def paths(value: object, here: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]
 
 @pytest.mark.parametrize("series", JSON_SERIES)
 def test_new_fields_change_nothing(series: str) -> None:
-    """A field that nobody knows, anywhere in the record, is passed over."""
+    """An unknown field anywhere in the record is ignored."""
     document = record(series)
     more = with_more(document)
     assert isinstance(more, dict)
@@ -75,8 +75,8 @@ def test_new_fields_change_nothing(series: str) -> None:
 
 
 @pytest.mark.parametrize("series", JSON_SERIES)
-def test_missing_field_is_missing_or_said(series: str) -> None:
-    """Without any one field the record is read, or an error says what it lacks."""
+def test_missing_field_is_allowed_or_an_error(series: str) -> None:
+    """Without any one field the record is read, or an error names the missing field."""
     truth = job(record(series))
     for path in paths(record(series)):
         document = record(series)
@@ -93,8 +93,8 @@ def test_missing_field_is_missing_or_said(series: str) -> None:
 
 
 @pytest.mark.parametrize("series", JSON_SERIES)
-def test_field_of_another_kind_is_said(series: str) -> None:
-    """A field that turns into something else is nothing or an error, never a wrong end."""
+def test_field_of_another_type_is_ignored_or_an_error(series: str) -> None:
+    """A field of another type is missing or an error, and never leads to a wrong end."""
     for path in paths(record(series)):
         for odd in ODD:
             document = copy.deepcopy(record(series))
@@ -111,7 +111,7 @@ def test_field_of_another_kind_is_said(series: str) -> None:
 
 @pytest.mark.parametrize("words", ["NEW1", ["NEW2"], ["RUNNING", "NEW3"], ["NEW4", "RUNNING"]])
 def test_new_state_word_stops_nothing(words: object, caplog: pytest.LogCaptureFixture) -> None:
-    """An unknown word is no end, whatever the expected end time says, and is named in the log."""
+    """An unknown word does not end a run, whatever its end time is, and is logged."""
     document = record("24.05") | {"job_state": words}
     found = job(document)
     job(document)
@@ -122,7 +122,7 @@ def test_new_state_word_stops_nothing(words: object, caplog: pytest.LogCaptureFi
 
 
 def test_new_state_word_in_text_stops_nothing() -> None:
-    """The same by text."""
+    """This holds for the text of squeue, too."""
     recorded = commands("22.05")
     slurm = recorded.slurm()
     columns = CommandResult((), 0, looked_up_with(ids_of(recorded)[0], "HIBERNATING"), b"")
@@ -142,7 +142,7 @@ def looked_up_with(job_id: int, state: str) -> bytes:
 
 
 def test_new_state_word_of_accounting_without_an_end_stops_nothing() -> None:
-    """A row that has no end is no end."""
+    """A row without an end time does not end a run."""
     document = Situation("24.05", "gpu-two-nodes").files["sacct.json"]
     stream = AccountingStream()
     stream.feed(document.replace(b'"RUNNING"', b'"HIBERNATING"'))
@@ -150,8 +150,8 @@ def test_new_state_word_of_accounting_without_an_end_stops_nothing() -> None:
         assert RunStage.UNSETTLED is run_stage(run)
 
 
-def test_new_sharing_value_is_shared_and_said_once(caplog: pytest.LogCaptureFixture) -> None:
-    """A new word for sharing is taken as shared nodes, with one warning."""
+def test_new_sharing_value_is_shared_and_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+    """A new word for sharing means shared nodes, with one warning."""
     document = record("24.05") | {"shared": ["rack"]}
 
     assert Sharing.SHARED == job(document).sharing == job(document).sharing
@@ -160,7 +160,7 @@ def test_new_sharing_value_is_shared_and_said_once(caplog: pytest.LogCaptureFixt
 
 @pytest.mark.parametrize("series", SERIES[3:])
 def test_new_parser_version_is_read_by_its_shape(series: str) -> None:
-    """Which version made the JSON does not matter as long as its shape is known."""
+    """The version of the JSON does not matter as long as its shape is known."""
     document = Situation(series, "gpu-two-nodes").files["squeue.json"]
     renamed = json.loads(document)
     renamed["meta"]["plugin"]["data_parser"] = "data_parser/v0.0.99"
@@ -172,8 +172,8 @@ def test_new_parser_version_is_read_by_its_shape(series: str) -> None:
     assert [job(item) for item in json_records(document)] == [job(item) for item in stream_found]
 
 
-def test_release_that_dropped_the_pinned_parser_is_read_by_text() -> None:
-    """A later release without v0.0.44 refuses it; the same jobs come by text."""
+def test_release_without_the_requested_parser_is_read_by_text() -> None:
+    """A later release without v0.0.44 refuses the request; the same jobs are read from text."""
     recorded = commands("26.05")
     recorded.release = Release(27, 11, 1)
     words = b"squeue: error: Unable to find plugin: data_parser/v0.0.44\n"
@@ -184,7 +184,7 @@ def test_release_that_dropped_the_pinned_parser_is_read_by_text() -> None:
 
 
 def test_new_lines_in_text_change_nothing() -> None:
-    """More lines of Slurm's own, before and behind the nodes, are passed over."""
+    """Further lines of Slurm, before and after the nodes, are ignored."""
     recorded = commands("26.05")
     recorded.answers["--json"] = CommandResult((), 1, b"", b"no serializer")
     found = recorded.slurm().jobs(ids_of(recorded))
@@ -197,8 +197,8 @@ def test_new_lines_in_text_change_nothing() -> None:
     assert first == add_job_detail(first, more, node_of=node_of)
 
 
-def test_answer_of_another_kind_is_said(caplog: pytest.LogCaptureFixture) -> None:
-    """What is no answer of these commands is an error with words, for JSON and accounting."""
+def test_answer_of_another_type_is_an_error(caplog: pytest.LogCaptureFixture) -> None:
+    """Text that is no answer of these commands is an error, for JSON and accounting."""
     caplog.set_level(logging.WARNING)
     for document in (
         b"<html>",

@@ -1,6 +1,6 @@
-"""Every parser of Slurm's output gives a value or one of our errors, whatever it is fed.
+"""Every parser of Slurm's output returns a value or raises an expected error for any input.
 
-A thousand inputs each; `make fuzz` (`FUZZ_EXAMPLES`) takes a hundred times as many. Inputs are
+Each gets a thousand inputs; `make fuzz` (`FUZZ_EXAMPLES`) uses a hundred times as many. Inputs are
 random texts, and recorded answers in which something was changed.
 """
 
@@ -59,7 +59,7 @@ NEWER = Situation("26.05", "many-states")
 
 
 def changed(recorded: bytes, limit: int = 4000) -> st.SearchStrategy[bytes]:
-    """Return a beginning of a recorded answer in which some bytes are replaced, or cut out."""
+    """Return a strategy for the start of a recorded answer with some bytes changed or removed."""
     cut = recorded[:limit]
     place = st.integers(0, len(cut))
     piece = st.binary(max_size=6) | st.sampled_from([b"\n", b"|", b"\x1f", b"[", b"}", b"0", b" "])
@@ -74,8 +74,8 @@ def changed(recorded: bytes, limit: int = 4000) -> st.SearchStrategy[bytes]:
     return edits.map(apply)
 
 
-def gives_or_refuses(parse: Callable[[Any], object], value: object) -> object:
-    """Return what a parser gives, None where it refuses with an error of ours."""
+def parse_or_refuse(parse: Callable[[Any], object], value: object) -> object:
+    """Return the value of a parser, or None if it refuses with an expected error."""
     try:
         return parse(value)
     except RESULT as error:
@@ -113,38 +113,38 @@ BYTES: dict[str, tuple[Callable[[bytes], object], bytes]] = {
 
 @pytest.mark.parametrize("name", TEXTS)
 def test_texts_are_read_or_refused(name: str) -> None:
-    """A word of any kind is a value or one of our errors."""
+    """Any text gives a value or an expected error."""
 
     @fuzzed
     @given(WORDS)
     def check(word: str) -> None:
-        gives_or_refuses(TEXTS[name], word)
+        parse_or_refuse(TEXTS[name], word)
 
     check()
 
 
 @pytest.mark.parametrize("name", BYTES)
 def test_answers_are_read_or_refused(name: str) -> None:
-    """A changed or random answer of a command is a value or one of our errors."""
+    """A changed or random answer of a command gives a value or an expected error."""
     parse, recorded = BYTES[name]
 
     @fuzzed
     @given(changed(recorded) | st.binary() | WORDS.map(str.encode))
     def check(raw: bytes) -> None:
-        gives_or_refuses(parse, raw)
+        parse_or_refuse(parse, raw)
 
     check()
 
 
 @pytest.mark.parametrize("series", SHAPES)
 def test_json_answers_are_read_or_refused(series: str) -> None:
-    """A changed JSON answer of squeue is a value or one of our errors."""
+    """A changed JSON answer of squeue gives a value or an expected error."""
     files = Situation(series, "gpu-two-nodes").files
 
     @fuzzed
     @given(changed(files["squeue.json"], 1 << 20))
     def check(squeue: bytes) -> None:
-        gives_or_refuses(json_jobs, squeue)
+        parse_or_refuse(json_jobs, squeue)
 
     check()
 
@@ -161,19 +161,19 @@ VALUES = st.recursive(
 
 @pytest.mark.parametrize("parse", [number, positive, instant, split_state, sharing_from_json, text])
 def test_values_are_read_or_refused(parse: Callable[[Any], object]) -> None:
-    """Any JSON value is a number, a word, or one of our errors."""
+    """Any JSON value gives a number, a word, or an expected error."""
 
     @fuzzed
     @given(VALUES)
     def check(value: object) -> None:
-        gives_or_refuses(parse, value)
+        parse_or_refuse(parse, value)
 
     check()
 
 
 @pytest.mark.parametrize("series", SHAPES)
 def test_records_are_read_or_refused(series: str) -> None:
-    """A record with any value in any field is a job or one of our errors."""
+    """A record with any value in any field gives a job or an expected error."""
     document = Situation(series, "gpu-two-nodes").files["squeue.json"]
     record = json.loads(document)["jobs"][1]
     inner = record["job_resources"]
@@ -182,14 +182,14 @@ def test_records_are_read_or_refused(series: str) -> None:
     @given(st.sampled_from(sorted(record)), VALUES, st.sampled_from(sorted(inner)), VALUES)
     def check(name: str, value: object, part: str, other: object) -> None:
         odd = record | {"job_resources": inner | {part: other}, name: value}
-        found = gives_or_refuses(lambda item: parse_job(item, node_of=node_of), odd)
+        found = parse_or_refuse(lambda item: parse_job(item, node_of=node_of), odd)
         assert found is None or isinstance(found, Job)
 
     check()
 
 
 @pytest.mark.parametrize("situation", [SOURCE, NEWER], ids=str)
-def test_detailed_text_is_true_or_refused(situation: Situation) -> None:
+def test_detailed_text_is_correct_or_refused(situation: Situation) -> None:
     """A changed record gives the cores and GRES of its nodes, or is suspect."""
     series = tuple(map(int, situation.series.split(".")))
     columns = columns_for(features_of(Release(*series)))
@@ -201,7 +201,7 @@ def test_detailed_text_is_true_or_refused(situation: Situation) -> None:
     @given(changed(records[job.job_id].encode()))
     def check(raw: bytes) -> None:
         words = raw.decode("utf-8", "replace")
-        found = gives_or_refuses(lambda t: add_job_detail(job, t, node_of=node_of), words)
+        found = parse_or_refuse(lambda t: add_job_detail(job, t, node_of=node_of), words)
         if isinstance(found, Job):
             assert job.nodes == found.nodes
             assert (job.state, job.user, job.start_time) == (
@@ -215,13 +215,13 @@ def test_detailed_text_is_true_or_refused(situation: Situation) -> None:
 
 @fuzzed
 @given(st.dictionaries(st.sampled_from(["nodes", "cpus_per_node", "user", "array_job_id"]), WORDS))
-def test_hook_words_are_read(words: dict[str, str]) -> None:
-    """Whatever stands in an event's extras, facts come out or are missing."""
+def test_facts_of_hooks_are_read(words: dict[str, str]) -> None:
+    """Any extras of an event give facts, or the facts are missing."""
     assert isinstance(parse_hook_facts(words), HookFacts)
 
 
 def index_range(low: int, more: int, width: int) -> str:
-    """Return a range as Slurm prints it: both bounds zero padded alike."""
+    """Return a range as Slurm prints it: both bounds padded with zeros to the same width."""
     return f"{low:0{width}d}" if more == 0 else f"{low:0{width}d}-{low + more:0{width}d}"
 
 
@@ -236,7 +236,7 @@ ITEM = st.builds(
 
 @fuzzed
 @given(st.lists(ITEM, min_size=1, max_size=3).map(",".join))
-def test_two_other_libraries_expand_alike(expression: str) -> None:
+def test_two_other_libraries_expand_in_the_same_way(expression: str) -> None:
     """python-hostlist gives the same hosts in the same order, ClusterShell the same set."""
     found = expand_hosts(expression)
 
@@ -247,7 +247,7 @@ def test_two_other_libraries_expand_alike(expression: str) -> None:
 @fuzzed
 @given(st.binary(max_size=60), st.integers(1, 9))
 def test_any_bytes_end_the_stream_with_an_error_or_an_answer(raw: bytes, size: int) -> None:
-    """Random bytes in pieces are refused, or were an answer after all."""
+    """Random bytes in pieces are refused, or are a valid answer by chance."""
 
     def read(document: bytes) -> object:
         stream = RecordStream(lambda _record: None)
@@ -255,10 +255,10 @@ def test_any_bytes_end_the_stream_with_an_error_or_an_answer(raw: bytes, size: i
             stream.feed(document[start : start + size])
         return stream.close()
 
-    gives_or_refuses(read, raw)
+    parse_or_refuse(read, raw)
 
 
-def test_refusals_are_of_our_kinds() -> None:
-    """The errors that count as refusals are those that callers handle."""
+def test_errors_of_parsers_are_value_errors() -> None:
+    """Callers handle `ValueError`."""
     assert issubclass(HostlistError, ValueError)
     assert issubclass(GresError, ValueError)

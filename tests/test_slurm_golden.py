@@ -1,7 +1,7 @@
-"""Every recorded situation of nine releases decodes to what is expected, whatever the source.
+"""Every recorded situation of nine releases decodes to the expected facts, from each source.
 
 A situation is one scenario of one series. All sources of a moment must agree, and their common
-answer must be the one in `data/slurm-expected.txt`. What differs is listed here, with its reason.
+answer must be that of `data/slurm-expected.txt`. `EXPLAINED` lists each difference and its reason.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def expected() -> dict[tuple[str, str], dict[str, list[tuple[frozenset[str], str
 
 
 def expected_lines(situation: Situation, moment: str) -> dict[str, str]:
-    """Return what one series must give, by index."""
+    """Return the lines expected of one series, by index."""
     lines = {}
     for index, variants in expected()[situation.name, moment].items():
         own = [text for series, text in variants if situation.series in series]
@@ -71,7 +71,7 @@ def expected_lines(situation: Situation, moment: str) -> dict[str, str]:
 
 @pytest.mark.parametrize("situation", RECORDED, ids=str)
 def test_sources_of_a_moment_agree(situation: Situation) -> None:
-    """Text and JSON of squeue, scontrol and sacct say the same of every job."""
+    """Text and JSON of squeue, scontrol and sacct give the same facts for every job."""
     for moment in situation.moments():
         for kind, sights in (
             ("controller", controller(situation, moment)),
@@ -83,7 +83,7 @@ def test_sources_of_a_moment_agree(situation: Situation) -> None:
 
 @pytest.mark.parametrize("situation", RECORDED, ids=str)
 def test_controller_and_accounting_agree(situation: Situation) -> None:
-    """The controller's record and accounting's row of one run say the same."""
+    """The controller's record and accounting's row of one run have the same facts."""
     for moment in situation.moments():
         for record, row in shared_runs(situation, moment):
             assert [] == unexplained(situation, moment, "both", differences(record, row))
@@ -91,7 +91,7 @@ def test_controller_and_accounting_agree(situation: Situation) -> None:
 
 @pytest.mark.parametrize("situation", RECORDED, ids=str)
 def test_situation_is_as_expected(situation: Situation) -> None:
-    """Identity, state, limit, CPUs, sharing, nodes, cores and GRES are those checked by hand."""
+    """Identity, state, limit, CPUs, sharing, nodes, cores and GRES were checked by hand."""
     for moment in situation.moments():
         jobs = sorted(controller(situation, moment).items())
         runs = sorted(accounting(situation, moment).items())
@@ -103,10 +103,10 @@ def test_situation_is_as_expected(situation: Situation) -> None:
 @pytest.mark.parametrize("situation", RECORDED, ids=str)
 def test_times_are_those_of_the_commands(situation: Situation) -> None:
     """Submission, start and end are within seconds of sbatch and of the hooks' calls."""
-    assert [] == strange_times(situation)
+    assert [] == unexplained_times(situation)
 
 
-def strange_times(situation: Situation) -> list[str]:
+def unexplained_times(situation: Situation) -> list[str]:
     """Return the times that no command and no hook of that time explains."""
     commands = situation.files["commands.txt"].decode()
     submitted = [(job, time) for time, job in COMMAND.findall(commands)]
@@ -125,7 +125,7 @@ def strange_times(situation: Situation) -> list[str]:
 
 
 def strange(job: Job, field: str, known: list[tuple[str, str]]) -> list[str]:
-    """Return a time of a job that is near none of those known of it."""
+    """Return a time of a job, with its field, if it is near none of the known times."""
     times = [float(time) for job_id, time in known if int(job_id) == job.job_id]
     value = getattr(job, field)
     if value is None or not times or min(abs(value - time) for time in times) < LEEWAY:
@@ -133,8 +133,8 @@ def strange(job: Job, field: str, known: list[tuple[str, str]]) -> list[str]:
     return [f"{job.job_id} {field}: {value}, known are {times}"]
 
 
-def test_all_situations_are_looked_at(capsys: pytest.CaptureFixture[str]) -> None:
-    """No recorded situation is left out; how many values were compared is printed."""
+def test_no_situation_is_omitted(capsys: pytest.CaptureFixture[str]) -> None:
+    """The number of compared values is printed."""
     sights = [sight for situation in situations() for sight in sights_of(situation)]
     compared = sum(sight.compared() for sight in sights)
     pairs = [pair for s in RECORDED for moment in s.moments() for pair in shared_runs(s, moment)]
@@ -160,7 +160,7 @@ def test_all_situations_are_looked_at(capsys: pytest.CaptureFixture[str]) -> Non
 
 
 def unknown_fields(one: Job, other: Job) -> list[str]:
-    """Return the fields that one of two does not know."""
+    """Return the fields that are unknown in one of two jobs."""
     unknown: tuple[object, ...] = (None, ())
     return [f for f in FIELDS if getattr(one, f) in unknown or getattr(other, f) in unknown]
 
@@ -169,7 +169,7 @@ def unknown_fields(one: Job, other: Job) -> list[str]:
 def test_every_explanation_is_needed(
     row: tuple[str, str, str, str, str], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    """A listed difference exists: an explanation that explains nothing is taken out."""
+    """A listed difference exists: an explanation without a difference must be removed."""
     pattern, _, where, names, reason = row
     found: list[str] = []
     for situation in RECORDED:

@@ -1,4 +1,4 @@
-"""What hooks and other parsers of the recorded releases say, against the controller's records."""
+"""Facts of hooks and of other parsers of the recorded releases, against the records."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from slurm.job import Job, Sharing
 
 
 @pytest.mark.parametrize("situation", situations(), ids=str)
-def test_hooks_saw_what_the_controller_says(situation: Situation, tmp_path: Path) -> None:
-    """Our hook, given the recorded environment, writes facts that agree with the records."""
+def test_hooks_agree_with_the_controller(situation: Situation, tmp_path: Path) -> None:
+    """The hook, called with the recorded environment, writes facts that agree with the records."""
     seen = [sight.job() for sight in sights_of(situation)]
     for job in hook_jobs(situation, tmp_path):
         records = [record for record in seen if is_same_run(job, record)]
@@ -32,8 +32,8 @@ PARSERS = [
 
 
 @pytest.mark.parametrize(("situation", "name"), PARSERS, ids=str)
-def test_each_parser_says_the_same(situation: Situation, name: str) -> None:
-    """Every JSON version that a release offers, `+complex` and `+fast` too, gives the same job."""
+def test_each_parser_gives_the_same_facts(situation: Situation, name: str) -> None:
+    """Every JSON version of a release, `+complex` and `+fast` too, gives the same job."""
     document = situation.files[name]
     reads = json_jobs if name.startswith("squeue") else runs_by_id
     kind = name.partition("-")[0]
@@ -46,7 +46,7 @@ def test_each_parser_says_the_same(situation: Situation, name: str) -> None:
 
 
 def held(job: Job) -> list[object]:
-    """Return what a job holds on each node; CPUs are listed from v0.0.41 on only."""
+    """Return what a job has on each node; CPUs are listed only from v0.0.41 on."""
     return [(node.name, node.cores, node.core_count, node.gres) for node in job.allocations]
 
 

@@ -1,4 +1,4 @@
-"""GRES strings of one node: every form of slurm.md section 5, cut lists, nonsense."""
+"""GRES strings of one node: every form of slurm.md section 5, truncated lists, invalid text."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ from slurm.job import Gres
 def test_every_form_is_read(
     text: str | None, expected: list[tuple[str, str | None, int, tuple[int, ...] | None]]
 ) -> None:
-    """Name, type, count and devices come out; what Slurm has cut or left out is not known."""
+    """Name, type, count and devices are read; what Slurm has truncated or omitted is unknown."""
     assert list(parse_gres(text)) == [
         Gres(name=n, type=t, count=c, indices=i) for n, t, c, i in expected
     ]
@@ -94,8 +94,8 @@ def test_every_form_is_read(
         "7:1",
     ],
 )
-def test_nonsense_is_left_out(text: str) -> None:
-    """Text outside the grammar gives nothing, it is never read as fewer or other devices."""
+def test_invalid_text_is_ignored(text: str) -> None:
+    """Text outside the grammar gives nothing; it is never read as fewer or other devices."""
     assert () == parse_gres(text)
 
 
@@ -111,14 +111,14 @@ def test_nonsense_is_left_out(text: str) -> None:
         ("gpu:1,(IDX:0)", ("gpu", 1, None), "(IDX:0)"),
     ],
 )
-def test_what_can_be_read_is_read(
+def test_the_readable_parts_are_read(
     text: str,
     expected: tuple[str, int, tuple[int, ...] | None],
     warned: str,
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """One piece that is not understood costs one warning, and neither its name nor the others."""
+    """A part that is not understood causes one warning; its name and the others are still read."""
     monkeypatch.setattr(gres, "_warned", set())
     found = [piece for _ in range(2) for piece in parse_gres(text) if piece.name == "gpu"]
 
@@ -127,10 +127,10 @@ def test_what_can_be_read_is_read(
     assert warned in caplog.text
 
 
-def test_pieces_that_differ_in_numbers_warn_once(
+def test_parts_that_differ_only_in_numbers_warn_once(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A thousand nodes with an odd GRES are one warning."""
+    """A thousand nodes with an unknown GRES cause one warning."""
     monkeypatch.setattr(gres, "_warned", set())
     for number in range(1000):
         parse_gres(f"odd@{number}:1")
@@ -139,8 +139,8 @@ def test_pieces_that_differ_in_numbers_warn_once(
 
 
 @given(st.integers(1, 60).flatmap(lambda n: st.sets(st.integers(0, 300), min_size=n, max_size=n)))
-def test_no_cut_names_wrong_devices(devices: set[int]) -> None:
-    """Wherever Slurm cuts the list, devices are named only if all of them are."""
+def test_no_truncated_list_gives_wrong_devices(devices: set[int]) -> None:
+    """Wherever Slurm truncates the list, devices are listed only if all of them are there."""
     ranges = ",".join(map(str, sorted(devices)))
     whole = f"gpu:{len(devices)}(IDX:{ranges})"
 

@@ -1,4 +1,4 @@
-"""Host lists: Slurm's order, nothing made up, bounded; two other libraries agree."""
+"""Host lists: in Slurm's order, only real hosts, limited; two other libraries agree."""
 
 from __future__ import annotations
 
@@ -58,16 +58,16 @@ def test_expansion_keeps_slurms_order(text: str, hosts: tuple[str, ...]) -> None
         ("n[1-65536],x", 12, "more than 65536 hosts"),
     ],
 )
-def test_anything_else_says_what_and_where(text: str, position: int, reason: str) -> None:
-    """A text outside the grammar is an error with its place, never a made-up host."""
+def test_invalid_text_is_an_error_with_its_position(text: str, position: int, reason: str) -> None:
+    """A text outside the grammar is an error, and never gives an invented host."""
     with pytest.raises(HostlistError) as caught:
         expand_hosts(text)
 
     assert str(caught.value).startswith(f"{reason} at character {position} of ")
 
 
-def test_the_bound_itself_is_allowed() -> None:
-    """Exactly as many hosts as allowed are expanded."""
+def test_the_maximum_number_of_hosts_is_allowed() -> None:
+    """A list with exactly as many hosts as allowed is expanded."""
     assert len(expand_hosts("n[1-65536]")) == 65536
     assert len(expand_hosts("n[1-65535],m")) == 65536
 
@@ -82,8 +82,8 @@ def test_index_lists_expand(text: str, numbers: tuple[int, ...]) -> None:
 
 
 @pytest.mark.parametrize("text", ["0-", "0,", "-1", "a", "1-65537", "0-3:2", " 1"])
-def test_broken_index_lists_are_refused(text: str) -> None:
-    """A cut or foreign index list is an error, never a shorter list."""
+def test_invalid_index_lists_are_refused(text: str) -> None:
+    """A truncated or foreign index list is an error, and never a shorter list."""
     with pytest.raises(HostlistError):
         expand_indices(text)
 
@@ -110,7 +110,7 @@ _EXPRESSION = st.lists(_HOST, min_size=1, max_size=4).map(",".join)
 
 @given(_EXPRESSION)
 def test_python_hostlist_agrees(text: str) -> None:
-    """python-hostlist expands the dialect we share to the same hosts in the same order."""
+    """python-hostlist expands the grammar that both support to the same hosts in the same order."""
     expected = oracle.expand_hostlist(text, allow_duplicates=True, sort=False)
 
     assert list(expand_hosts(text)) == expected
@@ -118,13 +118,13 @@ def test_python_hostlist_agrees(text: str) -> None:
 
 @given(_EXPRESSION)
 def test_clustershell_agrees(text: str) -> None:
-    """ClusterShell, which sorts and merges, finds the same set of hosts."""
+    """ClusterShell, which sorts and merges, gives the same set of hosts."""
     assert set(expand_hosts(text)) == set(NodeSet(text))
 
 
 @given(st.text(alphabet="n0123[]-, x", max_size=14))
 def test_every_text_is_expanded_or_refused(text: str) -> None:
-    """Whatever comes, the result is a list of plausible names or an error with a place."""
+    """Any text gives a list of plausible names or an error with a position."""
     try:
         hosts = expand_hosts(text)
     except HostlistError as error:

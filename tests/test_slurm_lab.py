@@ -1,4 +1,4 @@
-"""The lab: a real cluster that does what the tests ask of it."""
+"""The lab: a real cluster that does what the tests request."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def events(lab: Lab, job: int) -> list[str]:
 
 
 def extras(lab: Lab, kind: str, job: int) -> dict[str, str]:
-    """Return what stands inside the only event of a kind and job id."""
+    """Return the contents of the only event of a kind and job id."""
     (path,) = (lab.spool / "new").glob(f"1-{kind}-{job}-*")
     *lines, end = path.read_text().splitlines()
     assert end == "end"
@@ -50,7 +50,7 @@ def test_batch_job_leaves_start_and_stop(lab: Lab) -> None:
 
 @pytest.mark.slurm
 def test_srun_leaves_start_and_stop(lab: Lab) -> None:
-    """A job of srun is a job like any other, and runs as its user."""
+    """A job of srun is reported like any other, and runs as its user."""
     done = lab.run("srun", "sh", "-c", "id -un; echo $SLURM_JOB_ID", user="alice")
     user, job = done.stdout.split()
     lab.jobs.wait_ended(job)
@@ -61,7 +61,7 @@ def test_srun_leaves_start_and_stop(lab: Lab) -> None:
 
 @pytest.mark.slurm
 def test_array_leaves_events_for_each_task(lab: Lab) -> None:
-    """Each task has a job id of its own; the last one to start has that of the array."""
+    """Each task has its own job id; the last one to start has that of the array."""
     job = lab.jobs.sbatch("--array=0-2")
     lab.jobs.wait_ended(job)
 
@@ -73,7 +73,7 @@ def test_array_leaves_events_for_each_task(lab: Lab) -> None:
 
 @pytest.mark.slurm
 def test_het_job_leaves_events_for_each_component(lab: Lab) -> None:
-    """The components have consecutive ids and know their leader."""
+    """The components have consecutive ids and have the id of their leader."""
     job = lab.jobs.sbatch("-n1", ":", "-n2", "-pgpu", "--gres=gpu:1")
     lab.jobs.wait_ended(job)
 
@@ -100,8 +100,8 @@ def test_requeue_leaves_events_for_each_run(lab: Lab) -> None:
 
 
 @pytest.mark.slurm
-def test_job_cancelled_before_its_start_leaves_nothing(lab: Lab) -> None:
-    """A pending job that is cancelled never meets a hook."""
+def test_job_cancelled_before_its_start_leaves_no_event(lab: Lab) -> None:
+    """No hook runs for a pending job that is cancelled."""
     job = lab.jobs.sbatch("--hold")
     lab.jobs.wait_state(job, "PENDING")
     lab.jobs.cancel(job)
@@ -112,7 +112,7 @@ def test_job_cancelled_before_its_start_leaves_nothing(lab: Lab) -> None:
 
 @pytest.mark.slurm
 def test_suspended_job_leaves_no_further_event(lab: Lab) -> None:
-    """Suspending and resuming is neither start nor stop."""
+    """Suspend and resume are neither start nor stop."""
     job = lab.jobs.sbatch(script=FOR_EVER)
     lab.jobs.wait_state(job, "RUNNING")
     lab.jobs.control("suspend", job)
@@ -125,8 +125,8 @@ def test_suspended_job_leaves_no_further_event(lab: Lab) -> None:
 
 
 @pytest.mark.slurm
-def test_gpu_indices_are_real(lab: Lab) -> None:
-    """The made-up GPUs are handed out by index, as real ones are."""
+def test_gpus_have_indices(lab: Lab) -> None:
+    """Slurm allocates the simulated GPUs by index, as real ones."""
     job = lab.jobs.sbatch("-pgpu", "--gres=gpu:a100:2", "-c2", script=FOR_EVER)
     lab.jobs.wait_state(job, "RUNNING")
     shown = lab.run("scontrol", "show", "job", "-d", str(job)).stdout
@@ -136,8 +136,8 @@ def test_gpu_indices_are_real(lab: Lab) -> None:
 
 
 @pytest.mark.slurm
-def test_node_dies_and_returns(lab: Lab) -> None:
-    """A dead node ends its jobs; it can be brought back."""
+def test_node_can_fail_and_return(lab: Lab) -> None:
+    """A failed node ends its jobs; it can be resumed."""
     job = lab.jobs.sbatch("--no-requeue", "-w", "n2cn004", script=FOR_EVER)
     lab.jobs.wait_state(job, "RUNNING")
     lab.fail_node("n2cn004")
@@ -151,8 +151,8 @@ def test_node_dies_and_returns(lab: Lab) -> None:
 
 
 @pytest.mark.slurm
-def test_job_outlives_controller(lab: Lab) -> None:
-    """A crash and a restart of slurmctld leave a running job alone; no event is repeated."""
+def test_job_survives_a_controller_restart(lab: Lab) -> None:
+    """A crash and a restart of slurmctld do not end a running job; no event is repeated."""
     job = lab.jobs.sbatch(script=FOR_EVER)
     lab.jobs.wait_state(job, "RUNNING")
     lab.controller.restart()
@@ -166,23 +166,23 @@ def test_job_outlives_controller(lab: Lab) -> None:
 
 
 @pytest.mark.slurm
-def test_accounting_catches_up(lab: Lab) -> None:
-    """A run that ended while slurmdbd was away is known to sacct when it is back."""
+def test_accounting_catches_up_after_an_outage(lab: Lab) -> None:
+    """Sacct has a run that ended while slurmdbd was stopped."""
     lab.dbd.stop()
     done = lab.run("srun", "printenv", "SLURM_JOB_ID", user="alice")
     job = int(done.stdout)
     lab.jobs.wait_ended(job)
     assert lab.run("sacct", check=False).returncode != 0
     lab.dbd.start()
-    lab.controller.restart()  # left alone it would try again after some 20 s
+    lab.controller.restart()  # without a restart it would retry after 20 s
     lab.jobs.wait_accounted(job)
 
     assert lab.jobs.accounted(job, "State") == [("COMPLETED",)]
 
 
 @pytest.mark.slurm
-def test_callers_outside_reach_cluster(lab: Lab) -> None:
-    """Commands by path work outside the namespaces, and batch scripts can be read."""
+def test_callers_outside_the_namespaces_reach_the_cluster(lab: Lab) -> None:
+    """Commands work by path outside the namespaces, and batch scripts can be read."""
     job = lab.jobs.sbatch("--hold", script="echo 4711")
     shown = subprocess.run(
         [lab.command("squeue"), "-h", "-j", str(job), "-o", "%u"],
@@ -207,7 +207,7 @@ def test_configuration_can_change(lab: Lab) -> None:
 
 @pytest.mark.slurm
 def test_job_ids_wrap() -> None:
-    """Past MaxJobId ids begin again; a second cluster stands beside the first."""
+    """Past MaxJobId ids start again; a second cluster runs beside the first."""
     require_slurm()
     with Lab(Settings(accounting=False, options={"FirstJobId": "1004"})) as lab:
         ids = [lab.jobs.sbatch("--hold")]
@@ -220,7 +220,7 @@ def test_job_ids_wrap() -> None:
 
 @pytest.mark.slurm
 def test_slurm_user_is_as_configured() -> None:
-    """The hooks run as SlurmUser, whoever that is."""
+    """The hooks run as the configured SlurmUser."""
     require_slurm()
     with Lab(Settings(accounting=False, hooks=HOOKS, slurm_user="root")) as lab:
         lab.run("srun", "true", user="alice")

@@ -1,4 +1,4 @@
-"""The lab leaves no process, mount or file behind, and says why it failed."""
+"""The lab leaves no process, mount or file behind, and reports why it failed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ FOR_EVER = "sleep 600"
 
 
 def leftovers(root: Path) -> list[str]:
-    """Return what still speaks of a lab: processes, mounts, files."""
+    """Return everything that is left of a lab: processes, mounts, files."""
     lines = [line for line in Path("/proc/mounts").read_text().splitlines() if str(root) in line]
     for process in Path("/proc").glob("[0-9]*"):
         try:
@@ -29,7 +29,7 @@ def leftovers(root: Path) -> list[str]:
 
 @pytest.mark.slurm
 def test_failed_test_leaves_nothing() -> None:
-    """When a test fails in the middle of a job, every process, mount and file goes."""
+    """If a test fails while a job runs, every process, mount and file is removed."""
     require_slurm()
     lab = Lab(Settings(accounting=False))
     before: list[str] = []
@@ -46,8 +46,8 @@ def test_failed_test_leaves_nothing() -> None:
 
 
 @pytest.mark.slurm
-def test_daemon_that_does_not_start_says_why() -> None:
-    """A wrong slurm.conf shows the words of the daemon, and leaves nothing."""
+def test_daemon_that_does_not_start_is_reported() -> None:
+    """With a wrong slurm.conf the error has the message of the daemon, and nothing is left."""
     require_slurm()
     lab = Lab(Settings(accounting=False, options={"SlurmctldPort": "none"}))
 
@@ -58,7 +58,7 @@ def test_daemon_that_does_not_start_says_why() -> None:
 
 @pytest.mark.slurm
 def test_killed_test_process_leaves_nothing() -> None:
-    """When the process of the tests is killed, every process, mount and file goes."""
+    """If the process of the tests is killed, every process, mount and file is removed."""
     require_slurm()
     program = (
         "from slurm_lab import Lab, Settings\n"
@@ -82,6 +82,6 @@ def test_killed_test_process_leaves_nothing() -> None:
 
 
 def test_waiting_has_a_limit() -> None:
-    """What does not come is named."""
+    """The error names the event that did not happen."""
     with pytest.raises(LabError, match="0 s in vain for rain"):
         wait_until(lambda: False, "rain", timeout=0)

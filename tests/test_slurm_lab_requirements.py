@@ -1,4 +1,4 @@
-"""What the lab needs, and what a test says that cannot have it."""
+"""What the lab needs, and what a test reports where that is missing."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from slurm_lab import require_slurm, require_tree, requirements, trees
 
 
 def test_missing_slurm_skips(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without what the lab needs a test is skipped, and says what is missing."""
+    """A test is skipped, and the reason names what is missing."""
     monkeypatch.setattr(requirements, "what_is_missing", lambda: "needs root")
     monkeypatch.delenv("REQUIRE_SLURM", raising=False)
 
@@ -19,7 +19,7 @@ def test_missing_slurm_skips(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_missing_slurm_fails_where_it_is_required(monkeypatch: pytest.MonkeyPatch) -> None:
-    """With REQUIRE_SLURM=1 the same is a failure."""
+    """With REQUIRE_SLURM=1 a missing Slurm is a failure."""
     monkeypatch.setattr(requirements, "what_is_missing", lambda: "not installed: slurmctld")
     monkeypatch.setenv("REQUIRE_SLURM", "1")
 
@@ -28,7 +28,7 @@ def test_missing_slurm_fails_where_it_is_required(monkeypatch: pytest.MonkeyPatc
 
 
 def test_missing_programs_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is missing is named, root first."""
+    """Missing root rights are reported first."""
     monkeypatch.setattr(requirements, "PATH", "/nonexistent")
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     named = requirements.what_is_missing()
@@ -46,7 +46,7 @@ def test_missing_programs_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 def test_mirror_is_that_of_apt(tmp_path: Path, name: str, text: str) -> None:
-    """Read at run time, in either form."""
+    """The mirror is read at run time, from either form of file."""
     (tmp_path / "sources.list.d").mkdir()
     before = trees.mirror(tmp_path)
     (tmp_path / name).write_text(text)
@@ -54,10 +54,10 @@ def test_mirror_is_that_of_apt(tmp_path: Path, name: str, text: str) -> None:
     assert (None, "http://mirror/debian") == (before, trees.mirror(tmp_path))
 
 
-def test_release_that_is_not_here_skips_and_says_so(
+def test_missing_release_skips_with_a_reason(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A missing suite is reported; one that is kept is used."""
+    """A missing suite is reported; an existing one is used."""
     monkeypatch.setenv("SLURM_LAB_CACHE", str(tmp_path))
     monkeypatch.delenv("SLURM_LAB_BUILD", raising=False)
 
@@ -68,10 +68,10 @@ def test_release_that_is_not_here_skips_and_says_so(
     assert (None, tmp_path / "trixie") == (require_tree("here"), require_tree("24.11"))
 
 
-def test_release_that_cannot_be_built_skips_and_says_why(
+def test_release_that_cannot_be_built_skips_with_a_reason(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The tool's message is shown, and nothing half-made stays."""
+    """The reason has the message of the tool, and no incomplete tree stays."""
     tool = tmp_path / "mmdebstrap"
     tool.write_text("#!/bin/sh\necho no such suite >&2\nexit 25\n")
     tool.chmod(0o755)

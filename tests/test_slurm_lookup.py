@@ -1,4 +1,4 @@
-"""Look-ups of jobs by every release: which commands run, how many, and the same jobs."""
+"""Look-ups of jobs by every release: which commands run, how many, with the same jobs."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ def test_jobs_are_the_same_by_every_release(series: str, scenario: str) -> None:
 
 
 @pytest.mark.parametrize("series", SERIES)
-def test_one_job_is_asked_for_by_the_cheapest_source(series: str) -> None:
-    """The commands run for one job are those of the table."""
+def test_one_job_is_queried_from_the_cheapest_source(series: str) -> None:
+    """The commands depend on the release."""
     recorded = commands(series)
     job_id = ids_of(recorded)[1]
     slurm = recorded.slurm(cluster="lab")
@@ -58,8 +58,8 @@ def test_one_job_is_asked_for_by_the_cheapest_source(series: str) -> None:
         assert [f"squeue --local -a -t all {option} -j {job_id}", *geometry] == recorded.asked
 
 
-def test_many_jobs_are_asked_for_in_one_listing_where_that_is_cheaper() -> None:
-    """Single look-ups go on while their number times 10 ms is below what a listing took."""
+def test_many_jobs_are_queried_in_one_listing_where_that_is_cheaper() -> None:
+    """Single look-ups are used while their number times 10 ms is below the time of a listing."""
     recorded = commands("22.05")
     slurm = recorded.slurm(cluster="lab")
     few, many = [1, 2], [1, 2, 3]
@@ -76,8 +76,8 @@ def test_many_jobs_are_asked_for_in_one_listing_where_that_is_cheaper() -> None:
     assert "squeue --local -a -t all --json" == recorded.asked[-1]
 
 
-def test_only_this_cluster_of_a_federation_is_asked() -> None:
-    """With FederationParameters=fed_display its siblings' records would look like own ones."""
+def test_only_this_cluster_of_a_federation_is_queried() -> None:
+    """With FederationParameters=fed_display records of its siblings would look like its own."""
     recorded = commands("22.05")
     slurm = recorded.slurm(cluster="lab")
     job_id = ids_of(recorded)[1]
@@ -92,7 +92,7 @@ def test_only_this_cluster_of_a_federation_is_asked() -> None:
 
 @pytest.mark.parametrize("series", [*TEXT, *OLD_JSON])
 def test_nodes_are_read_again_after_ten_minutes(series: str) -> None:
-    """Their sockets, cores and threads may be set anew; a name may go to another machine."""
+    """Their sockets, cores and threads may change; a name may be given to another machine."""
     recorded = commands(series)
     slurm = recorded.slurm(cluster="lab")
     job_id = ids_of(recorded)[1]
@@ -112,7 +112,7 @@ def test_nodes_are_read_again_after_ten_minutes(series: str) -> None:
 
 @pytest.mark.parametrize("series", [*TEXT, *OLD_JSON])
 def test_jobs_are_read_while_the_nodes_cannot_be_read_again(series: str) -> None:
-    """The nodes of before stay, and the command that fails is repeated once a minute at most."""
+    """The earlier nodes are used, and the failing command is repeated at most once a minute."""
     recorded = commands(series)
     slurm = recorded.slurm(cluster="lab")
     job_id = ids_of(recorded)[1]
@@ -128,8 +128,8 @@ def test_jobs_are_read_while_the_nodes_cannot_be_read_again(series: str) -> None
     assert 3 == recorded.asked.count("scontrol -a show node")
 
 
-def test_single_lookups_count_as_what_they_take_on_a_busy_host() -> None:
-    """Where they have become dear, a listing of moderate cost serves fewer jobs."""
+def test_lookups_are_rated_by_their_time_on_a_busy_host() -> None:
+    """If they have become slow, a listing of moderate cost is used for fewer jobs."""
     recorded = commands("22.05")
     slurm = recorded.slurm(cluster="lab")
     job_id = ids_of(recorded)[0]
@@ -144,8 +144,8 @@ def test_single_lookups_count_as_what_they_take_on_a_busy_host() -> None:
 
 
 @pytest.mark.parametrize("series", TEXT)
-def test_an_end_costs_one_process(series: str) -> None:
-    """Where cores cost a process each, they are left out of jobs asked for briefly."""
+def test_a_query_for_states_only_runs_one_process(series: str) -> None:
+    """Cores need a process per job, so they are omitted for jobs whose end alone is needed."""
     recorded = commands(series)
     job_id = ids_of(recorded)[1]
     slurm = recorded.slurm(cluster="lab")
@@ -166,8 +166,8 @@ def test_an_end_costs_one_process(series: str) -> None:
 
 
 @pytest.mark.parametrize("series", OLD_JSON)
-def test_old_json_is_asked_for_each_job(series: str) -> None:
-    """Where JSON honours one id alone, each job is asked for by itself."""
+def test_old_json_is_queried_for_each_job(series: str) -> None:
+    """If JSON supports only one id per call, each job is queried by itself."""
     recorded = commands(series)
     found = recorded.slurm().jobs([*ids_of(recorded), 7])
     option = features_of(RELEASES[series]).json_option
@@ -178,8 +178,8 @@ def test_old_json_is_asked_for_each_job(series: str) -> None:
     assert all(" -j " in line and "," not in line for line in calls)
 
 
-def test_rate_limit_leaves_one_listing_for_many_jobs() -> None:
-    """With Slurm's rate limit on, 25 calls go at once and 2 a second after that."""
+def test_with_a_rate_limit_many_jobs_need_one_listing() -> None:
+    """With Slurm's rate limit on, 25 calls can be made at once and 2 per second after that."""
     recorded = commands("23.02")
     config = recorded.slurm().config()
     assert config["SlurmctldParameters"] == ()
@@ -198,8 +198,8 @@ def test_rate_limit_leaves_one_listing_for_many_jobs() -> None:
     assert 2 == len([line for line in recorded.asked if " -j " in line])
 
 
-def test_json_alone_tells_what_text_tells(caplog: pytest.LogCaptureFixture) -> None:
-    """On 22.05 both ways give equal jobs, but for what only one of them knows."""
+def test_json_and_text_give_the_same_jobs(caplog: pytest.LogCaptureFixture) -> None:
+    """On 22.05 both give equal jobs, except for facts that only one of them has."""
     caplog.set_level(logging.ERROR)
     recorded = commands("22.05", "many-states")
     by_json = json_jobs(recorded.situation.files["squeue-all.json"])
@@ -214,8 +214,8 @@ def test_json_alone_tells_what_text_tells(caplog: pytest.LogCaptureFixture) -> N
 
 
 @pytest.mark.parametrize("series", TEXT)
-def test_last_task_of_an_array_is_asked_for_alone(series: str) -> None:
-    """Its id is the array's own: asked for by that, all tasks would answer."""
+def test_last_task_of_an_array_is_queried_by_itself(series: str) -> None:
+    """Its id is that of the array: with that id scontrol would print all tasks."""
     recorded = commands(series, "array-running-pending", "ended")
     array = ids_of(recorded)[0]
     job = job_of(recorded.slurm(), array)

@@ -1,4 +1,4 @@
-"""Look-ups where JSON is missing, cut or odd, or text is suspect."""
+"""Look-ups where JSON is missing, truncated or invalid, or text is suspect."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ TEXT = ("21.08", "22.05")
 
 
 @pytest.mark.parametrize("series", [s for s in SERIES if s not in TEXT])
-def test_text_serves_where_json_is_missing(series: str, caplog: pytest.LogCaptureFixture) -> None:
-    """Without the JSON plugin the same jobs come by text; JSON is not asked for again."""
+def test_text_is_used_where_json_is_missing(series: str, caplog: pytest.LogCaptureFixture) -> None:
+    """Without the JSON plugin text has the same jobs; JSON is not requested again."""
     recorded = commands(series)
     recorded.answers["--json"] = NO_JSON
     slurm = recorded.slurm()
@@ -29,8 +29,8 @@ def test_text_serves_where_json_is_missing(series: str, caplog: pytest.LogCaptur
 
 
 @pytest.mark.parametrize("stdout", [b"", b'{"jobs": [', b"[]", b"{}", b'{"jobs": 1}'])
-def test_text_serves_where_json_is_cut_or_odd(stdout: bytes) -> None:
-    """JSON that ends early or is none is asked for again after ten minutes."""
+def test_text_is_used_where_json_is_truncated_or_invalid(stdout: bytes) -> None:
+    """Such JSON is requested again after ten minutes."""
     recorded = commands("24.11")
     recorded.answers["--json"] = CommandResult((), 0, stdout, b"")
     slurm = recorded.slurm()
@@ -47,8 +47,8 @@ def test_text_serves_where_json_is_cut_or_odd(stdout: bytes) -> None:
     assert not [line for line in recorded.asked if "scontrol" in line]
 
 
-def test_text_serves_for_a_record_that_is_not_understood() -> None:
-    """One odd record does not concern the others, and its job is asked for by text."""
+def test_text_is_used_for_a_record_that_is_not_understood() -> None:
+    """One unknown record does not affect the others; only its job is read from text."""
     recorded = commands("24.11")
     good, odd = ids_of(recorded)
     document = recorded.situation.files["squeue.json"]
@@ -62,7 +62,7 @@ def test_text_serves_for_a_record_that_is_not_understood() -> None:
 
 
 @pytest.mark.parametrize("series", TEXT)
-def test_suspect_text_is_given_up_for_json(series: str) -> None:
+def test_suspect_text_is_replaced_by_json(series: str) -> None:
     """A name of several lines makes the text suspect; JSON has the job."""
     recorded = commands(series, "special-chars")
     (job_id,) = ids_of(recorded)
@@ -75,10 +75,10 @@ def test_suspect_text_is_given_up_for_json(series: str) -> None:
 
 
 @pytest.mark.parametrize("answer", [NO_JSON, DOWN, CommandResult((), 0, b"{", b"")], ids=str)
-def test_suspect_job_without_json_is_told_by_its_hosts(
+def test_suspect_job_without_json_has_only_its_hosts(
     answer: CommandResult, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """No cores and no GRES are reported that might be forged, and the log says why."""
+    """Cores and GRES might be forged, so they are not reported, and the log has the reason."""
     recorded = commands("22.05", "special-chars")
     recorded.answers["--json"] = answer
     (job_id,) = ids_of(recorded)
@@ -92,8 +92,8 @@ def test_suspect_job_without_json_is_told_by_its_hosts(
     assert f"job={job_id} is reported without cores and GRES" in caplog.text
 
 
-def test_a_suspect_text_still_tells_the_comment_of_its_user() -> None:
-    """It may exclude the job, and a forged one is the user's own."""
+def test_suspect_text_still_has_the_comment_of_its_user() -> None:
+    """It may exclude the job, and a forged comment is the user's own."""
     recorded = commands("22.05", "special-chars")
     recorded.answers["--json"] = NO_JSON
     (job_id,) = ids_of(recorded)
@@ -103,7 +103,7 @@ def test_a_suspect_text_still_tells_the_comment_of_its_user() -> None:
     assert comment.startswith("c1|c2")
 
 
-def test_a_suspect_text_about_another_job_tells_no_comment() -> None:
+def test_suspect_text_about_another_job_has_no_comment() -> None:
     """A wrapper, or an array's id, may give the record of another job."""
     recorded = commands("22.05", "special-chars")
     recorded.answers["--json"] = NO_JSON
@@ -114,8 +114,8 @@ def test_a_suspect_text_about_another_job_tells_no_comment() -> None:
     assert job_of(recorded.slurm(), job_id).comment is None
 
 
-def test_job_that_vanishes_between_two_calls_keeps_what_is_known() -> None:
-    """Squeue's facts stand where scontrol does not know the job any more."""
+def test_job_that_vanishes_between_two_calls_keeps_its_facts() -> None:
+    """Squeue's facts are used if scontrol no longer knows the job."""
     recorded = commands("22.05")
     recorded.answers["show job"] = UNKNOWN
     recorded.answers["--json"] = NO_JSON
@@ -125,8 +125,8 @@ def test_job_that_vanishes_between_two_calls_keeps_what_is_known() -> None:
     assert [None] == [node.cores for node in job.allocations]
 
 
-def test_answer_that_carries_errors_is_unknown() -> None:
-    """Errors in JSON void it with exit 0 too (21.08, 22.05), and text serves."""
+def test_answer_with_errors_is_unknown() -> None:
+    """Errors in JSON make it invalid with exit 0 too (21.08, 22.05), and text is used."""
     recorded = commands("22.05", "special-chars")
     document = b'{"meta": {}, "errors": [{"error_code": 2}], "jobs": []}'
     recorded.answers["--json"] = CommandResult((), 0, document, b"")
@@ -140,8 +140,8 @@ def test_answer_that_carries_errors_is_unknown() -> None:
     assert "Slurm reports errors in its JSON output" in slurm.warnings()[0]
 
 
-def test_job_that_no_source_can_tell_is_an_error_of_its_own() -> None:
-    """A record that cannot be read by JSON nor found by text stays unknown, others do not."""
+def test_job_that_no_source_can_read_is_an_error_of_its_own() -> None:
+    """A record that JSON and text cannot give stays unknown; the other jobs are read."""
     recorded = commands("24.11")
     good, odd = ids_of(recorded)
     document = recorded.situation.files["squeue.json"].replace(b'"job_state"', b'"job_stat_"', 1)

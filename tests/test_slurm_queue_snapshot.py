@@ -1,4 +1,4 @@
-"""The snapshot of all jobs: running starts at once, a line for the few that are looked at."""
+"""The snapshot of all jobs: starts of the running ones at once, other facts on demand."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ LINES = (
 )
 
 
-def test_board_tells_running_waiting_and_unsettled_jobs() -> None:
-    """Starts of what runs, ids of what is neither begun nor over, and each line on demand."""
+def test_snapshot_has_running_waiting_and_unsettled_jobs() -> None:
+    """It has starts of running jobs, ids of unsettled ones, and each line on demand."""
     snapshot = parse_queue_snapshot(LINES)
     found = snapshot.job(10)
 
@@ -28,8 +28,8 @@ def test_board_tells_running_waiting_and_unsettled_jobs() -> None:
     assert snapshot.job(11) is None
 
 
-def test_board_knows_the_tasks_of_an_array() -> None:
-    """A task has the array's id in its line, the last one to begin also as its own."""
+def test_snapshot_has_the_tasks_of_an_array() -> None:
+    """A task's line has the array's id; the last task to begin has it also as its own id."""
     snapshot = parse_queue_snapshot(LINES)
 
     assert (7, 8) == snapshot.started_tasks(7)
@@ -50,8 +50,8 @@ def test_board_knows_the_tasks_of_an_array() -> None:
         (b"Welcome to the cluster\n" + LINES, FailureReason.INCOMPLETE),
     ],
 )
-def test_board_that_is_cut_or_odd_is_unknown(stdout: bytes, kind: FailureReason) -> None:
-    """An answer that is not whole is none."""
+def test_truncated_or_invalid_snapshot_is_unknown(stdout: bytes, kind: FailureReason) -> None:
+    """An incomplete answer is refused."""
     with pytest.raises(SlurmError) as caught:
         parse_queue_snapshot(stdout)
     assert kind is caught.value.reason
@@ -69,8 +69,8 @@ CONFIG = "{}\nClusterName = lab\nX[0] = a\nX[1] = b\nY = (null)\n\nSlurmctld(pri
         ("Configuration", None),
     ],
 )
-def test_configuration_tells_its_time(first: str, expected: int | None) -> None:
-    """Epoch seconds or ISO 8601 in UTC, as the release prints it; names may repeat."""
+def test_configuration_has_its_time(first: str, expected: int | None) -> None:
+    """It is in epoch seconds or ISO 8601 in UTC, as the release prints it; names may repeat."""
     settings = parse_config(CONFIG.format(first).encode())
 
     assert expected == config_time(settings, AS_OF)
@@ -78,7 +78,7 @@ def test_configuration_tells_its_time(first: str, expected: int | None) -> None:
     assert config_time(settings, "Z") is None
 
 
-def test_configuration_that_is_cut_is_unknown() -> None:
-    """Without the controllers' state at its end it is not whole."""
+def test_truncated_configuration_is_unknown() -> None:
+    """Without the controllers' state at its end it is incomplete."""
     with pytest.raises(SlurmError):
         parse_config(CONFIG.encode()[:40])

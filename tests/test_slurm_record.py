@@ -1,4 +1,4 @@
-"""A whole job by `scontrol show job ID -d` alone: what is read, and what is not believed."""
+"""A whole job from `scontrol show job ID -d`: what is read, and what is refused."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def parsed(record: str) -> Job:
 
 
 def test_a_record_has_all_facts_but_cores() -> None:
-    """Those of the lines before and behind the resources."""
+    """The lines before and after the resources have these facts."""
     assert parsed(RECORD) == Job(
         job_id=815,
         cluster="lab",
@@ -87,16 +87,16 @@ def test_a_record_has_all_facts_but_cores() -> None:
 
 
 @pytest.mark.parametrize("forgery", FORGED)
-def test_text_that_may_be_forged_is_not_believed(forgery: str) -> None:
-    """Its job is an error of its own."""
+def test_text_that_may_be_forged_is_refused(forgery: str) -> None:
+    """The error affects only this job."""
     old, new = FORGED[forgery]
     assert old in RECORD
     with pytest.raises(UntrustedTextError):
         parsed(RECORD.replace(old, new))
 
 
-def test_an_unlimited_job_that_waits_has_no_run() -> None:
-    """Its start is an expectation, its CPUs a wish."""
+def test_a_pending_job_without_time_limit_has_no_run() -> None:
+    """Its start is only expected, and its CPUs are only requested."""
     waiting = RECORD.replace("JobState=RUNNING", "JobState=PENDING").replace(
         "TimeLimit=01:00:00", "TimeLimit=UNLIMITED"
     )
@@ -113,7 +113,7 @@ def test_an_unlimited_job_that_waits_has_no_run() -> None:
 
 
 def test_a_job_of_scrontab_is_marked() -> None:
-    """By a line of Slurm's own."""
+    """Slurm itself prints the line that marks it."""
     cron = RECORD.replace(
         "   SuspendTime", '   CronJob=Yes CrontabSpec="* * * * *"\n   SuspendTime'
     )
@@ -121,23 +121,23 @@ def test_a_job_of_scrontab_is_marked() -> None:
     assert (SCRONTAB_FLAG,) == parsed(cron).flags
 
 
-def test_a_placeholder_is_no_user() -> None:
-    """The name service cannot name the uid at the moment."""
+def test_a_placeholder_is_no_user_name() -> None:
+    """The name service cannot resolve the uid at the moment."""
     job = parsed(RECORD.replace("alice(5001)", "nobody(5001)"))
 
     assert (None, 5001) == (job.user, job.uid)
 
 
 def test_cpus_are_counted_without_tres() -> None:
-    """And where two lines claim to have them."""
+    """They are also counted if two lines claim to have the TRES."""
     without = RECORD.replace("   AllocTRES=", "   Other=")
     assert (4, None) == (parsed(without).cpus, parsed(without).gpus)
     twice = RECORD.replace("   Socks/Node", "   TRES=cpu=64,gres/gpu=8\n   Socks/Node")
     assert (4, None) == (parsed(twice).cpus, parsed(twice).gpus)
 
 
-def test_sharing_stands_right_behind_the_resources() -> None:
-    """A line further below may be anybody's."""
+def test_sharing_is_read_only_directly_after_the_resources() -> None:
+    """A user may have written a later line."""
     moved = RECORD.replace(
         "   OverSubscribe=NO Exclusive=USER", "   A=1\n   B=1\n   OverSubscribe=NO"
     )
@@ -146,7 +146,7 @@ def test_sharing_stands_right_behind_the_resources() -> None:
 
 
 def test_comments_may_have_several_lines() -> None:
-    """That of the administrators decides whether a job is reported: nothing of it is hidden."""
+    """The comment of administrators decides whether a job is reported, so all of it is read."""
     comments = (
         '   AdminComment=[\n      {\n        "name": "hpc-1"\n      }\n    ]\n'
         "   Comment=mine\n   AdminComment=disable_cc_submission\n"
@@ -159,8 +159,8 @@ def test_comments_may_have_several_lines() -> None:
     assert "mine" == job.comment
 
 
-def test_records_of_an_array_are_told_apart() -> None:
-    """Each begins with its ids."""
+def test_records_of_an_array_are_distinguished() -> None:
+    """Each record begins with its ids."""
     text = "JobId=7 ArrayJobId=7 ArrayTaskId=2-4%2 ArrayTaskThrottle=2 JobName=a\n   X=1\n\n"
     text += "JobId=8 ArrayJobId=7 ArrayTaskId=1 JobName=a\n   X=1\n\nJobId=9 HetJobId=9 "
     text += "HetJobOffset=0 JobName=h\n\n"
@@ -173,11 +173,11 @@ def test_records_of_an_array_are_told_apart() -> None:
     ] == heads
 
 
-# what the look-up makes of it
+# Results of the look-up
 
 
 def by_scontrol(recorded: RecordedCommands, text: str, job_id: int) -> Job | SlurmError:
-    """Return one job where squeue fails and scontrol prints a text."""
+    """Return one job where squeue fails and scontrol prints the given text."""
     recorded.answers |= {
         "squeue --local": CommandResult((), 1, b"", b"squeue: error: x\n"),
         "show job": CommandResult((), 0, text.encode(), b""),
@@ -186,15 +186,15 @@ def by_scontrol(recorded: RecordedCommands, text: str, job_id: int) -> Job | Slu
 
 
 def recorded_text(recorded: RecordedCommands, job_id: int) -> str:
-    """Return what scontrol has printed of a job."""
+    """Return what scontrol has printed about a job."""
     argv = ["/opt/slurm/bin/scontrol", "show", "job", str(job_id), "-d"]
     environment = {"PATH": "", "LC_ALL": "", "SLURM_JSON": "", "TZ": "", "SLURM_TIME_FORMAT": ""}
     return recorded(argv, environment=environment, timeout_seconds=1, limit_bytes=1).stdout.decode()
 
 
 @pytest.mark.parametrize("words", ["Nodes=n2gpu", "JOB_GRES="])
-def test_a_running_job_with_forged_resources_is_not_believed(words: str) -> None:
-    """Reported by its hosts alone it would lack cores and GPUs for good."""
+def test_a_running_job_with_forged_resources_is_refused(words: str) -> None:
+    """If it were reported with its hosts only, it would never get cores and GPUs."""
     recorded = commands("24.11")
     job_id = ids_of(recorded)[1]
     text = recorded_text(recorded, job_id).replace(words, f"x{words}", 1)
@@ -204,8 +204,8 @@ def test_a_running_job_with_forged_resources_is_not_believed(words: str) -> None
     assert FailureReason.MALFORMED is found.reason
 
 
-def test_an_ended_job_has_its_hosts_where_resources_are_gone() -> None:
-    """The controller does not show them any more."""
+def test_an_ended_job_without_resources_has_its_hosts() -> None:
+    """The controller no longer shows the resources."""
     recorded = commands("24.11")
     job_id = ids_of(recorded)[1]
     text = recorded_text(recorded, job_id).replace("JobState=RUNNING", "JobState=COMPLETED")
@@ -216,8 +216,8 @@ def test_an_ended_job_has_its_hosts_where_resources_are_gone() -> None:
 
 
 @pytest.mark.parametrize("copies", [0, 2])
-def test_an_answer_about_other_jobs_is_not_believed(copies: int) -> None:
-    """Nor one in which the job stands twice."""
+def test_an_answer_about_other_jobs_is_refused(copies: int) -> None:
+    """An answer in which the job appears twice is refused, too."""
     recorded = commands("24.11")
     other, job_id = ids_of(recorded)
     text = recorded_text(recorded, other) + copies * recorded_text(recorded, job_id)
@@ -225,8 +225,8 @@ def test_an_answer_about_other_jobs_is_not_believed(copies: int) -> None:
     assert isinstance(by_scontrol(recorded, text, job_id), SlurmError)
 
 
-def test_a_running_job_among_others_is_not_believed() -> None:
-    """Asked for alone it must come alone: another record may be forged."""
+def test_a_running_job_among_others_is_refused() -> None:
+    """Only this job was queried: another record may be forged."""
     recorded = commands("24.11")
     other, job_id = ids_of(recorded)
     text = recorded_text(recorded, other) + recorded_text(recorded, job_id)
@@ -234,8 +234,8 @@ def test_a_running_job_among_others_is_not_believed() -> None:
     assert isinstance(by_scontrol(recorded, text, job_id), SlurmError)
 
 
-def test_an_array_is_asked_for_by_its_task() -> None:
-    """Its own id means all tasks."""
+def test_the_last_task_of_an_array_is_queried_by_its_task_id() -> None:
+    """The array's own id means all tasks."""
     recorded = commands("24.11", "array-running-pending", "ended")
     array = ids_of(recorded)[0]
     recorded.answers["squeue --local"] = DOWN

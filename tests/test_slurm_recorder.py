@@ -1,4 +1,4 @@
-"""The recorder of Slurm's outputs: what it keeps, and which names never leave a site."""
+"""The recorder of Slurm's outputs: what it stores, and which names never leave a site."""
 
 from __future__ import annotations
 
@@ -19,25 +19,25 @@ from slurm_recorder.snapshot import snapshot
 
 
 class Scripted:
-    """Commands that say what a test wants them to say."""
+    """Commands that return the answers given by a test."""
 
     def __init__(self, answers: dict[str, Said]) -> None:
         self.answers = answers
         self.asked: list[str] = []
 
     def __call__(self, argv: Sequence[str], user: str) -> Said:
-        """Answer by the command's last word."""
+        """Return the answer for the command's last word."""
         self.asked.append(f"{user}: {' '.join(argv)}")
         return self.answers.get(argv[-1], Said(0, b"text\n", b""))
 
 
 def story(folder: Path) -> str:
-    """Return the text of a recording's story."""
+    """Return the text of `commands.txt` in a recording."""
     return (folder / "commands.txt").read_text()
 
 
-def test_a_situation_recorded_again_replaces_its_own_alone(tmp_path: Path) -> None:
-    """The others of the release stay in its file."""
+def test_a_situation_recorded_again_replaces_only_its_own_files(tmp_path: Path) -> None:
+    """The other situations of the release stay in its archive."""
     for round_, names in enumerate((("array", "batch"), ("batch",))):
         folder = tmp_path / str(round_) / "new"
         for name in names:
@@ -52,8 +52,8 @@ def test_a_situation_recorded_again_replaces_its_own_alone(tmp_path: Path) -> No
     assert {"24.11/array/squeue.txt": b"0\n", "24.11/batch/squeue.txt": b"1\n"} == said
 
 
-def test_a_name_is_hidden_wherever_it_stands() -> None:
-    """In a field, in a path, and as JSON escapes it."""
+def test_a_name_is_hidden_everywhere() -> None:
+    """It may be in a field, in a path, or escaped by JSON."""
     found = Pseudonyms({"user": ["alice"], "file": ["/home/alice/my job.sh"]}, [])
 
     hidden = found.hide(b"alice|/home/alice/my job.sh|\\/home\\/alice\\/my job.sh|/srv/alice")
@@ -61,28 +61,28 @@ def test_a_name_is_hidden_wherever_it_stands() -> None:
     assert b"user0001|file0001|file0001|/srv/user0001" == hidden
 
 
-def test_a_longer_name_goes_before_its_part() -> None:
-    """No half of it stays."""
+def test_a_longer_name_is_replaced_before_its_part() -> None:
+    """No part of the longer name stays."""
     hidden = Pseudonyms({"user": ["ann", "annabel"]}, []).hide(b"annabel ann")
 
     assert b"user0002 user0001" == hidden
 
 
 def test_a_name_with_a_line_break_is_hidden_in_json() -> None:
-    """It stands there escaped."""
+    """JSON has it escaped."""
     hidden = Pseudonyms({"job": ["über\nuns"]}, []).hide(json.dumps("über\nuns").encode())
 
     assert b'"job0001"' == hidden
 
 
 @pytest.mark.parametrize("word", ["a1", "(null)", "1000", "gpu", "10.5"])
-def test_words_that_tell_nothing_stay(word: str) -> None:
-    """Replacing them would spoil numbers and structure."""
+def test_words_without_private_information_stay(word: str) -> None:
+    """A replacement would damage numbers and structure."""
     assert word.encode() == Pseudonyms({"user": [word]}, []).hide(word.encode())
 
 
 def test_hosts_keep_their_numbers_and_ranges() -> None:
-    """Node lists stay node lists; hosts without a number get a name each."""
+    """Node lists stay node lists; each host without a number gets its own name."""
     found = Pseudonyms({}, ["fritz001", "fritz002", "login"])
 
     hidden = found.hide(b"fritz[001-002],login Slurmfritz001 fritz")
@@ -91,13 +91,13 @@ def test_hosts_keep_their_numbers_and_ranges() -> None:
 
 
 @pytest.mark.parametrize(("host", "prefix"), [("n2cn001", "n2cn"), ("a-b7", "a-b"), ("ctl", None)])
-def test_a_prefix_is_what_stands_before_the_number(host: str, prefix: str | None) -> None:
-    """Digits inside belong to it."""
+def test_a_prefix_is_the_part_before_the_number(host: str, prefix: str | None) -> None:
+    """Digits before the last other character belong to the prefix."""
     assert prefix == prefix_of(host)
 
 
-def test_an_answer_is_kept_as_it_was_printed(tmp_path: Path) -> None:
-    """Every byte of it, and the command beside it."""
+def test_an_answer_is_stored_as_it_was_printed(tmp_path: Path) -> None:
+    """Every byte is stored, with the command beside it."""
     writer = RecordingWriter(
         tmp_path, Scripted({"show": Said(0, b"\xff\n", b"")}), clock=lambda: 1.5
     )
@@ -110,7 +110,7 @@ def test_an_answer_is_kept_as_it_was_printed(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("said", [Said(1, b"x", b"no such job"), Said(0, b"", b"")])
 def test_a_failed_command_leaves_no_file(tmp_path: Path, said: Said) -> None:
-    """The story says why."""
+    """`commands.txt` has the reason."""
     writer = RecordingWriter(tmp_path, Scripted({"show": said}))
     writer.keep("a.txt", "scontrol", "show")
     writer.close()
@@ -119,7 +119,7 @@ def test_a_failed_command_leaves_no_file(tmp_path: Path, said: Said) -> None:
     assert ("no such job" in story(tmp_path)) == bool(said.stderr)
 
 
-def test_an_answer_with_the_same_records_is_not_kept_twice(tmp_path: Path) -> None:
+def test_an_answer_with_the_same_records_is_not_stored_twice(tmp_path: Path) -> None:
     """Times in its head may differ."""
     answers = {
         "--json": Said(0, b'{"meta":1,"jobs":[7]}', b""),
@@ -135,7 +135,7 @@ def test_an_answer_with_the_same_records_is_not_kept_twice(tmp_path: Path) -> No
 
 
 def test_a_moment_is_recorded_by_every_command(tmp_path: Path) -> None:
-    """The files carry its name."""
+    """The names of the files contain the name of the moment."""
     writer = RecordingWriter(tmp_path, Scripted({"--json": Said(1, b"", b"no plugin")}))
     jobs_at(writer, "2-running", [7, 8])
 
@@ -148,8 +148,8 @@ def test_a_moment_is_recorded_by_every_command(tmp_path: Path) -> None:
     } == {path.name for path in tmp_path.iterdir()}
 
 
-def test_a_command_that_changes_something_is_told_with_its_words(tmp_path: Path) -> None:
-    """And with who gave it."""
+def test_a_command_that_changes_something_is_recorded_with_its_output(tmp_path: Path) -> None:
+    """The user who called it is recorded, too."""
     said = Said(1, b"Submitted\n", b"sorry\n")
     run = Scripted({"job.sh": said})
     writer = RecordingWriter(tmp_path, run, clock=lambda: 2.0)
@@ -164,8 +164,8 @@ def test_a_command_that_changes_something_is_told_with_its_words(tmp_path: Path)
     )
 
 
-def test_every_situation_has_a_name_of_its_own() -> None:
-    """They are folders."""
+def test_every_situation_has_a_unique_name() -> None:
+    """The names are those of folders."""
     names = [each.name for each in (*SHAPES, *FATES)]
 
     assert len(names) == len(set(names))
@@ -173,7 +173,7 @@ def test_every_situation_has_a_name_of_its_own() -> None:
 
 @pytest.fixture(scope="module")
 def lab() -> Iterator[Lab]:
-    """Run one cluster."""
+    """Run one cluster for all tests of this module."""
     require_slurm()
     with Lab(Settings()) as cluster:
         yield cluster
@@ -181,7 +181,7 @@ def lab() -> Iterator[Lab]:
 
 @pytest.mark.slurm
 def test_a_situation_is_recorded_on_a_real_cluster(lab: Lab, tmp_path: Path) -> None:
-    """With GPUs of no type, names of any bytes, and what the hooks saw."""
+    """It has GPUs without a type, and the environment of the hooks."""
     (scenario,) = (each for each in SHAPES if each.name == "gpu-untyped")
     ScenarioRun(lab, tmp_path).record(scenario, 4_200_100)
 
@@ -193,10 +193,10 @@ def test_a_situation_is_recorded_on_a_real_cluster(lab: Lab, tmp_path: Path) -> 
 
 
 @pytest.mark.slurm
-def test_a_snapshot_tells_no_names(
+def test_a_snapshot_has_no_real_names(
     lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Not those of users, jobs, paths or nodes."""
+    """Names of users, jobs, paths and nodes are replaced."""
     job = lab.jobs.sbatch("-J", "secret/plan", script="sleep 60", user="alice")
     lab.jobs.wait_state(job, "RUNNING")
     monkeypatch.setenv("PATH", f"{lab.root}/bin:/usr/bin:/bin")

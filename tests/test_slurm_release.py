@@ -1,4 +1,4 @@
-"""The release of Slurm's commands, also behind a site's own wrappers."""
+"""The release of Slurm's commands, also behind the wrappers of a site."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ from slurm.release import Release
         (b"\xff\xfe\nslurm 24.11.5\n", Release(24, 11, 5)),
     ],
 )
-def test_the_release_stands_behind_the_word_slurm(stdout: bytes, release: Release) -> None:
-    """Other numbers that a wrapper prints are not taken for it."""
+def test_the_release_is_after_the_word_slurm(stdout: bytes, release: Release) -> None:
+    """Other numbers that a wrapper prints are not used."""
     assert release == parse_release(stdout)
 
 
 @pytest.mark.parametrize("stdout", [b"site wrapper 24.05.1\n", b"slurm 24.13.1\n", b"slurm x\n"])
 def test_an_answer_without_a_release_is_shown(stdout: bytes) -> None:
-    """The message holds the line that was refused."""
+    """The message has the line that was refused."""
     with pytest.raises(SlurmError) as caught:
         parse_release(stdout)
 
@@ -46,12 +46,12 @@ def test_an_empty_answer_has_no_release() -> None:
         parse_release(b"")
 
 
-def test_a_release_number_stands_alone_in_configuration_and_json() -> None:
-    """Without the word slurm, and with nothing else."""
+def test_a_release_number_is_alone_in_configuration_and_json() -> None:
+    """The word slurm is not there, nor any other text."""
     assert Release(22, 5, 8) == parse_release_number("22.05.8")
 
 
 def test_other_text_is_no_release_number() -> None:
-    """The message holds it."""
+    """The message has the text."""
     with pytest.raises(SlurmError, match="of mine"):
         parse_release_number("22.05.8 of mine")

@@ -1,4 +1,4 @@
-"""Rows of squeue: free text, wrappers and dates cost their own job at most."""
+"""Rows of squeue: free text, wrappers and dates affect at most their own job."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def row(job: int = 1000, **fields: str) -> str:
 
 
 def parsed(answer: str) -> ParsedRows:
-    """Return what is made of an answer of `squeue -O`."""
+    """Return the parsed rows of an answer of `squeue -O`."""
     return parse_job_columns(answer.encode(), ALL_COLUMNS, cluster="lab")
 
 
@@ -47,8 +47,8 @@ def parsed(answer: str) -> ParsedRows:
         "1000|1000|\nx",
     ],
 )
-def test_comment_of_several_lines_costs_nobody_anything(comment: str) -> None:
-    """The job itself is read with its whole comment, and so are those around it."""
+def test_comment_of_several_lines_affects_no_row(comment: str) -> None:
+    """The job itself is read with its whole comment, and so are the jobs around it."""
     found = parsed(row(999) + row(1000, comment=comment) + row(1001))
 
     assert [999, 1000, 1001] == list(found.rows)
@@ -74,7 +74,7 @@ def test_comment_of_several_lines_costs_nobody_anything(comment: str) -> None:
     ],
 )
 def test_separator_in_a_name_makes_its_own_row_doubtful(fields: dict[str, str]) -> None:
-    """Columns that have moved are never read; which job it is, is known, and others are read."""
+    """Shifted columns are never read; the job id is known, and other jobs are read."""
     found = parsed(row(999) + row(1000, **fields) + row(1001))
 
     assert [999, 1001] == list(found.rows)
@@ -83,7 +83,7 @@ def test_separator_in_a_name_makes_its_own_row_doubtful(fields: dict[str, str]) 
 
 
 def test_job_that_is_listed_twice_is_doubtful() -> None:
-    """A comment may imitate a row: then neither of the two is believed."""
+    """A comment may imitate a row: then none of the two rows is used."""
     found = parsed(row(999, comment=f"x|\n{row(1000)[:-2]}") + row(1000, user="bob"))
 
     assert [999] == list(found.rows)
@@ -92,7 +92,7 @@ def test_job_that_is_listed_twice_is_doubtful() -> None:
 
 @pytest.mark.parametrize("old", ["|90|", "|100|"])
 def test_date_in_a_row_is_shown(old: str) -> None:
-    """Without SLURM_TIME_FORMAT the row is doubtful, and the reason names column and line."""
+    """Without SLURM_TIME_FORMAT the row is doubtful, and the reason has column and line."""
     date = "|2026-11-27T23:10:04|"
     found = parsed(row(1000).replace(old, date))
 
@@ -101,16 +101,16 @@ def test_date_in_a_row_is_shown(old: str) -> None:
     assert "Time: " in found.doubtful[1000]
 
 
-def test_header_and_carriage_returns_are_passed_over() -> None:
-    """A wrapper that loses `-h` or ends lines like another system costs nothing."""
+def test_header_and_carriage_returns_are_ignored() -> None:
+    """A wrapper may lose `-h` or use line ends of another system."""
     found = parsed((HEADER + row(1000) + row(1001)).replace("\n", "\r\n"))
 
     assert [1000, 1001] == list(found.rows)
     assert () == found.problems
 
 
-def test_banner_leaves_rows_readable_and_absence_open() -> None:
-    """A line that is no row is shown; a job that is not listed may be there all the same."""
+def test_with_a_banner_rows_are_readable_and_absence_is_undecided() -> None:
+    """A line that is no row is shown; a job that is not listed may still exist."""
     found = parsed("site wrapper 12.34\n" + row(1000))
 
     assert [1000] == list(found.rows)
@@ -123,7 +123,7 @@ def test_banner_leaves_rows_readable_and_absence_open() -> None:
     [("site wrapper 12.34\n", "site wrapper 12.34"), (row()[:-2], "1000|1000|"), ("x", "'x'")],
 )
 def test_answer_without_a_row_is_refused_with_its_line(answer: str, shown: str) -> None:
-    """What is no answer of squeue, or ends inside a row, is shown."""
+    """Text that is no answer of squeue, or ends inside a row, is shown."""
     with pytest.raises(SlurmError, match=r"row|truncated") as caught:
         parsed(answer)
     assert shown in str(caught.value)
@@ -136,7 +136,7 @@ LINES = (
 
 
 def test_separator_in_an_account_leaves_the_listing_readable() -> None:
-    """Id, state, times and nodes are certain; whose job it is cannot be decided."""
+    """Id, state, times and nodes are certain; the owner of the job is unknown."""
     rows = parse_job_list(LINES.encode())
     snapshot = parse_queue_snapshot(LINES.encode())
     odd = snapshot.job(9)
@@ -148,7 +148,7 @@ def test_separator_in_an_account_leaves_the_listing_readable() -> None:
 
 
 def test_listing_with_header_and_carriage_returns_is_read() -> None:
-    """As for a look-up."""
+    """The rules are the same as for a look-up."""
     header = "JOBID|ARRAY_JOB_ID|ARRAY_TASK_ID|STATE|START_TIME|END_TIME|SUBMIT_TIME|NODES|"
     header += "PARTITION|USER|ACCOUNT|NODELIST\n"
     raw = (header + LINES).replace("\n", "\r\n").encode()
@@ -169,23 +169,23 @@ def test_listing_with_header_and_carriage_returns_is_read() -> None:
         ("|n[2-3]\n", "|n[2-3]", "9|9|N/A|RUNNING"),
     ],
 )
-def test_listing_that_is_odd_is_refused_with_its_line(old: str, new: str, shown: str) -> None:
-    """What a listing does not show is taken for gone: one line that is none voids it."""
+def test_invalid_listing_is_refused_with_its_line(old: str, new: str, shown: str) -> None:
+    """Jobs missing in a listing count as ended, so one invalid line makes all of it invalid."""
     with pytest.raises(SlurmError) as caught:
         parse_queue_snapshot(LINES.replace(old, new, 1).encode())
     assert shown in str(caught.value)
 
 
 @pytest.mark.parametrize("user", ["nobody", "5001", "(null)", ""])
-def test_squeue_names_users_by_facts_alone(user: str) -> None:
-    """The uid stays, for whoever can name it later."""
+def test_squeue_placeholders_are_no_user_names(user: str) -> None:
+    """The uid stays; the name can be resolved later."""
     found = parsed(row(1000, user=user)).rows[1000]
 
     assert (None, 5001) == (found.user, found.uid)
 
 
 def test_doubtful_row_is_read_from_another_source() -> None:
-    """A job whose account holds the separator comes by JSON; the others by text as ever."""
+    """A job whose account has the separator is read from JSON; the others from text."""
     recorded = commands("22.05")
     truth = expected(recorded)
     ids = ids_of(recorded)

@@ -1,4 +1,4 @@
-"""Where a record of Slurm stands in the life of a run, and which runs accounting's rows make."""
+"""The stage of a run that a record of Slurm shows, and the runs in accounting's rows."""
 
 from __future__ import annotations
 
@@ -44,13 +44,13 @@ OVER = replace(RUNNING, state="COMPLETED", end_time=1060)
     ],
 )
 def test_a_record_has_a_stage(expected: RunStage, job: Job) -> None:
-    """State word, flags, times and nodes decide."""
+    """State word, flags, times and nodes determine the stage."""
     assert expected is run_stage(job)
 
 
 @pytest.mark.parametrize(("other", "expected"), [(1005, True), (995, True), (1006, False)])
 def test_a_start_may_move_by_seconds(other: int, *, expected: bool) -> None:
-    """Controller and accounting differ."""
+    """The start times of controller and accounting differ."""
     assert expected is same_start(1000, other)
 
 
@@ -61,12 +61,12 @@ def test_a_start_may_move_by_seconds(other: int, *, expected: bool) -> None:
 def test_a_start_is_matched_if_that_is_unambiguous(
     expected: int | None, candidates: list[int]
 ) -> None:
-    """The exact one, or the only near one."""
+    """The equal start matches, or the only near one."""
     assert expected == match_start(1000, candidates)
 
 
 def test_the_rows_of_one_id_are_its_runs_oldest_first() -> None:
-    """Rows of other jobs, and rows that never ran, are left out."""
+    """Rows of other jobs, and rows that never ran, are omitted."""
     later = replace(OVER, start_time=2000, end_time=2060)
     rows = [
         later,
@@ -81,7 +81,7 @@ def test_the_rows_of_one_id_are_its_runs_oldest_first() -> None:
 
 
 def test_a_resized_run_is_one_run() -> None:
-    """It keeps its first start and its first nodes, and has the last row's end."""
+    """It has its first start and its first nodes, and the end of the last row."""
     rows = [
         replace(OVER, state="RESIZING", nodes=("n1", "n2")),
         replace(OVER, start_time=1060, end_time=1100, state="RESIZING"),
@@ -120,8 +120,8 @@ def test_a_resized_run_has_all_of_its_first_resources(start: int) -> None:
     )
 
 
-def test_a_resized_run_keeps_its_last_nodes_where_the_first_are_not_known() -> None:
-    """With the number of their CPUs."""
+def test_a_resized_run_has_its_last_nodes_if_the_first_are_unknown() -> None:
+    """It has the CPU count of these nodes, too."""
     rows = [
         replace(OVER, state="RESIZING", nodes=(), cpus=4),
         replace(OVER, start_time=1060, end_time=1200, cpus=2),
@@ -132,7 +132,7 @@ def test_a_resized_run_keeps_its_last_nodes_where_the_first_are_not_known() -> N
     ]
 
 
-def test_a_run_long_after_a_resize_is_another() -> None:
+def test_a_run_long_after_a_resize_is_another_run() -> None:
     """The row between them is missing."""
     rows = [replace(OVER, state="RESIZING"), replace(OVER, start_time=2000, end_time=2060)]
 
@@ -142,17 +142,17 @@ def test_a_run_long_after_a_resize_is_another() -> None:
 @pytest.mark.parametrize(
     ("starts", "expected"), [({1000}, [1000]), ({1000, 1010}, []), ({1060}, []), (set(), [])]
 )
-def test_a_row_that_lost_its_start_gets_the_only_one_that_fits(
+def test_a_row_without_a_start_gets_the_only_matching_start(
     starts: set[int], expected: list[int]
 ) -> None:
-    """One that is known of an unfinished run, between submission and end."""
+    """It is the start of an unfinished run, between submission and end."""
     row = replace(OVER, start_time=None, submit_time=990)
 
     assert expected == [run.start_time for run in runs_of_accounting([row], 5, starts=starts)]
 
 
-def test_a_row_that_lost_its_start_is_told_from_the_next_run_seconds_later() -> None:
-    """A requeued job runs again at once: the start of its second run is that of another row."""
+def test_a_row_without_a_start_differs_from_the_next_run_seconds_later() -> None:
+    """A requeued job runs again at once: the start of its second run belongs to another row."""
     first = replace(OVER, start_time=None, submit_time=990, end_time=1001, state="REQUEUED")
     second = replace(OVER, start_time=1002, submit_time=1001)
     found = runs_of_accounting([first, second], 5, starts={1000, 1002})

@@ -14,7 +14,7 @@ from slurm.process import CommandResult, Sink
 
 
 def slurm(status: int, stdout: bytes, stderr: bytes) -> Slurm:
-    """Return a Slurm whose commands all answer the same."""
+    """Return a Slurm whose commands all give the same answer."""
 
     def run(
         argv: Sequence[str],
@@ -35,14 +35,14 @@ def slurm(status: int, stdout: bytes, stderr: bytes) -> Slurm:
 
 
 def test_script_is_returned_without_its_final_nul() -> None:
-    """A script comes as scontrol writes it."""
+    """The rest is as scontrol writes it."""
     assert "#!/bin/sh\n" == slurm(0, b"#!/bin/sh\n\0", b"").script(1)
 
 
 @pytest.mark.parametrize("words", [b"Invalid user id", b"Access/permission denied"])
 @pytest.mark.parametrize("status", [0, 1])
 def test_script_of_another_user_is_denied(words: bytes, status: int) -> None:
-    """Slurm 22.05 says so with exit status 0: it must not pass for an empty script."""
+    """Slurm 22.05 denies it with exit status 0: it must not pass for an empty script."""
     asked = slurm(status, b"", b"job script retrieval failed: " + words + b"\n")
     with pytest.raises(SlurmError) as raised:
         asked.script(1)
@@ -55,8 +55,8 @@ def test_job_without_script_has_none(words: bytes) -> None:
     assert slurm(0, b"", b"job script retrieval failed: " + words + b"\n").script(1) is None
 
 
-def test_script_is_unknown_while_the_controller_is_away() -> None:
-    """No answer is no "no script"."""
+def test_script_is_unknown_while_the_controller_is_down() -> None:
+    """A missing answer does not mean that there is no script."""
     words = b"Unable to contact slurm controller (connect failure)\n"
     with pytest.raises(SlurmError) as raised:
         slurm(0, b"", b"job script retrieval failed: " + words).script(1)

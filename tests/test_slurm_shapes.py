@@ -59,7 +59,7 @@ def records(series: str) -> list[dict[str, Any]]:
 
 
 def paths(value: object, here: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
-    """Yield the place of every field in a JSON value, of lists the first item's."""
+    """Yield the path of every field in a JSON value; of a list only that of the first item."""
     for name, item in value.items() if isinstance(value, dict) else ():
         yield (*here, name)
         yield from paths(item, (*here, name))
@@ -69,7 +69,7 @@ def paths(value: object, here: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]
 
 
 def changed(value: Any, path: tuple[Any, ...], new: object) -> Any:
-    """Return a JSON value with another one in one place; the rest is shared."""
+    """Return a JSON value that has another value at one path; the rest is shared."""
     if not path:
         return new
     found = copy.copy(value)
@@ -78,7 +78,7 @@ def changed(value: Any, path: tuple[Any, ...], new: object) -> Any:
 
 
 def refusal(parse: Callable[[], object]) -> ValueError | SlurmError | None:
-    """Return how a parser refuses, None where it gives a value; any other error ends the test."""
+    """Return the error with which a parser refuses, or None; any other error ends the test."""
     try:
         parse()
     except (FieldError, SlurmError) as error:
@@ -101,7 +101,7 @@ def test_every_shape_of_every_field_is_read_or_refused_by_name(series: str) -> N
 
 @pytest.mark.parametrize("series", SERIES)
 def test_number_means_the_same_in_every_shape(series: str) -> None:
-    """Plain, wrapped, as text, as float and alone in a list it is one number."""
+    """The number may be plain, wrapped, text, a float, or alone in a list."""
     record = records(series)[1]
     truth = parse_job(record, node_of=node_of)
     for name in NUMBERS & set(record):
@@ -116,20 +116,20 @@ def test_number_means_the_same_in_every_shape(series: str) -> None:
 
 @pytest.mark.parametrize("value", [4200900, {"set": True, "infinite": False, "number": 4200900}])
 def test_job_id_is_read_plain_and_wrapped(value: object) -> None:
-    """From whatever shape the record of a job is found."""
+    """These are the shapes in which a record has its id."""
     assert 4200900 == record_job_id({"job_id": value})
 
 
 @pytest.mark.parametrize("value", [None, [], {}, "x", True, -1, [[7]], {"a": 1}])
 def test_record_without_a_job_id_is_malformed(value: object) -> None:
-    """A shape that cannot be read is no id: the record may be any of the wanted jobs."""
+    """A value of another shape is no id: the record may be of any requested job."""
     with pytest.raises(SlurmError, match="expected a job id such as 4711 from squeue, got"):
         record_job_id({"job_id": value})
 
 
 @pytest.mark.parametrize("shape", [lambda i: {"set": True, "number": i}, str, lambda i: [i]])
 def test_jobs_with_ids_in_other_shapes_are_found(shape: Callable[[int], object]) -> None:
-    """The client finds the jobs that it asks for."""
+    """The client finds the jobs that it queries."""
     recorded = commands("24.11")
     ids = ids_of(recorded)
     document = json.loads(recorded.situation.files["squeue.json"])
@@ -143,14 +143,14 @@ def test_jobs_with_ids_in_other_shapes_are_found(shape: Callable[[int], object])
 
 
 def listed(line: bytes) -> bytes:
-    """Return a line of the listing of all jobs out of one of the look-up."""
+    """Return the line that the listing of all jobs has for a line of the look-up."""
     field = line.split(b"|")
     places = (0, 1, 2, 5, 7, 8, 6, 11, 15, 12, 14, 18)
     return b"|".join(field[place] for place in places)
 
 
 def look_up(line: bytes) -> object:
-    """Read a line of `squeue -O`."""
+    """Parse a line of `squeue -O`."""
     columns = columns_for(features_of(Release(22, 5)))
     return parse_job_columns(line + b"\n", columns, cluster="lab")
 
@@ -168,7 +168,7 @@ LINES: dict[str, tuple[Callable[[bytes], object], bytes, bytes]] = {
 
 @pytest.mark.parametrize("name", LINES)
 def test_every_word_in_every_column_is_read_or_refused(name: str) -> None:
-    """A text listing with an odd word in one column is a value, or an error that shows it."""
+    """A text listing with an odd word in one column gives a value, or an error that shows it."""
     parse, line, separator = LINES[name]
     fields = line.split(separator)
     for place in range(len(fields)):
@@ -178,6 +178,6 @@ def test_every_word_in_every_column_is_read_or_refused(name: str) -> None:
             assert error is None or ":" in str(error)
 
 
-def test_no_column_of_accounting_is_left_out() -> None:
-    """The recorded row has every field that is asked for."""
+def test_no_column_of_accounting_is_omitted() -> None:
+    """The recorded row has every field that is requested."""
     assert SACCT_FIELDS.count(",") == SACCT_LINE.count(SACCT_SEPARATOR.encode())

@@ -11,7 +11,7 @@ from slurm.release import RELEASE_TABLE, QueryMethod, Release, features_of
 
 
 def test_table_has_a_row_for_every_release() -> None:
-    """Releases in between take the row before them, unknown ones the nearest."""
+    """Releases in between use the row before them, unknown ones the nearest."""
     assert [
         QueryMethod.TEXT,
         QueryMethod.TEXT,
@@ -26,8 +26,8 @@ def test_table_has_a_row_for_every_release() -> None:
     assert "--json=v0.0.44" == features_of(Release(26, 5, 5)).json_option
 
 
-def test_way_is_told_with_its_form_of_json() -> None:
-    """What check says of a source names the commands or the pinned JSON."""
+def test_query_method_is_described_with_its_json_option() -> None:
+    """`check` names the commands or the pinned JSON version of a source."""
     row = features_of(Release(26, 5))
 
     assert "squeue's JSON with `-j IDS`, `--json=v0.0.44`" == row.describe(row.few_jobs)
@@ -35,7 +35,7 @@ def test_way_is_told_with_its_form_of_json() -> None:
 
 
 def test_table_is_shown_as_markdown() -> None:
-    """Every row and every source common to all is in what the page shows."""
+    """The page shows every row and every source that all releases share."""
     lines = markdown().splitlines()
 
     assert len(RELEASE_TABLE) + 2 == len([line for line in lines if line.startswith("|")])
@@ -44,7 +44,7 @@ def test_table_is_shown_as_markdown() -> None:
 
 
 def test_the_page_shows_the_table() -> None:
-    """What docs/compatibility.md says of the sources is what the code has."""
+    """docs/compatibility.md contains the table that the code generates."""
     page = Path(__file__).parent.parent / "docs" / "compatibility.md"
 
     assert markdown() in page.read_text()

@@ -1,4 +1,4 @@
-"""Error lines on stderr: harmless beside a complete answer, else the reason of its refusal."""
+"""Error lines on stderr: harmless with a complete answer, otherwise the reason to refuse it."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ EMPTY = CommandResult((), 0, b"", b"")
 
 
 def complain(recorded: RecordedCommands, *lines: bytes) -> RecordedCommands:
-    """Let every command print error lines beside its answer, under its own name."""
+    """Let every command print error lines on stderr, each after the command's name."""
 
     def alter(argv: Sequence[str], _seconds: float, answer: CommandResult) -> CommandResult:
         name = argv[0].rpartition("/")[2].encode()
@@ -46,7 +46,7 @@ def complain(recorded: RecordedCommands, *lines: bytes) -> RecordedCommands:
 
 @pytest.mark.parametrize("series", SERIES)
 def test_jobs_are_found_beside_a_harmless_error(series: str) -> None:
-    """Every command prints it, exits with 0 and gives a complete answer."""
+    """Every command prints the line, exits with 0 and gives a complete answer."""
     recorded = complain(commands(series, "many-states"), CPUS)
     usual = commands(series, "many-states").slurm().jobs(ids_of(recorded))
 
@@ -65,15 +65,15 @@ def test_jobs_are_found_beside_a_harmless_error(series: str) -> None:
         lambda slurm: slurm.description(4201001),
     ],
 )
-def test_every_answer_is_believed_beside_a_harmless_error(ask: Callable[[Slurm], object]) -> None:
-    """The same as without it."""
+def test_every_answer_is_accepted_beside_a_harmless_error(ask: Callable[[Slurm], object]) -> None:
+    """The answer is the same as without the error line."""
     usual = ask(commands("26.05").slurm())
 
     assert usual == ask(complain(commands("26.05"), CPUS, MUNGE).slurm())
 
 
 def test_the_line_is_shown_once(caplog: pytest.LogCaptureFixture) -> None:
-    """Whichever commands print it; the log has it once an hour."""
+    """Several commands print the line; the log has it once an hour."""
     recorded = complain(commands("24.11"), CPUS)
     slurm = recorded.slurm()
     slurm.jobs(ids_of(recorded))
@@ -87,8 +87,8 @@ def test_the_line_is_shown_once(caplog: pytest.LogCaptureFixture) -> None:
     assert [1, 2] == [*logged, caplog.text.count("Resetting CPUs")]
 
 
-def test_lines_that_differ_in_numbers_alone_are_one() -> None:
-    """Such as process ids and times."""
+def test_lines_that_differ_only_in_numbers_count_as_one() -> None:
+    """Such numbers are process ids and times, for example."""
     recorded = complain(commands("24.11"), b"error: attempt 1", b"error: attempt 2", MUNGE)
     slurm = recorded.slurm()
     slurm.version()
@@ -96,8 +96,8 @@ def test_lines_that_differ_in_numbers_alone_are_one() -> None:
     assert 2 == len(slurm.warnings())
 
 
-def test_the_line_is_gone_with_its_cause() -> None:
-    """After the next answer of the command without it."""
+def test_the_line_is_removed_with_its_cause() -> None:
+    """The next answer of the command without the line removes the warning."""
     recorded = complain(commands("24.11"), CPUS)
     slurm = recorded.slurm()
     slurm.listing()
@@ -107,8 +107,8 @@ def test_the_line_is_gone_with_its_cause() -> None:
     assert () == slurm.warnings()
 
 
-def test_a_cut_answer_stays_refused() -> None:
-    """The message says both: that it is cut, and what stood on stderr."""
+def test_a_truncated_answer_is_still_refused() -> None:
+    """The message says that the answer is truncated, and what was on stderr."""
     recorded = commands("24.11")
     complain(recorded, CPUS)
     whole = recorded.slurm().listing
@@ -124,7 +124,7 @@ def test_a_cut_answer_stays_refused() -> None:
 
 
 def test_an_answer_that_cannot_be_read_shows_the_line() -> None:
-    """It may be the cause."""
+    """The line on stderr may be the cause."""
     recorded = complain(commands("24.11"), b"error: half of the plugins are missing")
     recorded.answers["-o"] = CommandResult((), 0, b"1|2\n", b"")
     with pytest.raises(SlurmError, match="half of the plugins") as caught:
@@ -133,8 +133,8 @@ def test_an_answer_that_cannot_be_read_shows_the_line() -> None:
     assert "fields instead of" in str(caught.value)
 
 
-def test_cut_json_beside_a_harmless_error_gives_way_to_text() -> None:
-    """As without it."""
+def test_truncated_json_beside_a_harmless_error_is_replaced_by_text() -> None:
+    """The client asks for text, as it does without the error line."""
     recorded = complain(commands("24.11"), CPUS)
     document = recorded.situation.files["squeue.json"]
     recorded.answers["--json"] = CommandResult((), 0, document[: len(document) // 2], b"")
@@ -143,8 +143,8 @@ def test_cut_json_beside_a_harmless_error_gives_way_to_text() -> None:
     assert expected(recorded) == [described(found[job_id]) for job_id in ids_of(recorded)]
 
 
-def test_nothing_beside_an_error_of_every_command_is_an_answer() -> None:
-    """There is no job, and `--version` prints the same line."""
+def test_empty_output_beside_an_error_of_every_command_is_an_answer() -> None:
+    """There is no job: `--version` prints the same line, so the line is harmless."""
     recorded = complain(commands("24.11"), CPUS)
     recorded.answers["-o"] = EMPTY
 
@@ -152,8 +152,8 @@ def test_nothing_beside_an_error_of_every_command_is_an_answer() -> None:
     assert ["squeue --version"] == [line for line in recorded.asked if "--version" in line]
 
 
-def test_nothing_beside_a_known_error_is_an_answer() -> None:
-    """It came beside a complete one before: no process is needed to know that it is harmless."""
+def test_empty_output_beside_a_known_error_is_an_answer() -> None:
+    """The line came with a complete answer before, so it is harmless without another query."""
     recorded = complain(commands("24.11"), CPUS)
     slurm = recorded.slurm()
     slurm.listing()
@@ -164,8 +164,8 @@ def test_nothing_beside_a_known_error_is_an_answer() -> None:
     assert 1 == len(recorded.asked)
 
 
-def test_nothing_beside_a_new_error_is_no_answer() -> None:
-    """The message has the new line, not the harmless one."""
+def test_empty_output_beside_a_new_error_is_refused() -> None:
+    """The message contains the new line, not the harmless one."""
     recorded = complain(commands("24.11"), CPUS)
     slurm = recorded.slurm()
     slurm.listing()
@@ -176,16 +176,16 @@ def test_nothing_beside_a_new_error_is_no_answer() -> None:
     assert "Resetting" not in str(caught.value)
 
 
-def test_a_version_that_cannot_be_asked_proves_nothing() -> None:
-    """Then an empty answer with an error stays unknown."""
+def test_a_failed_version_query_proves_nothing() -> None:
+    """An empty answer with an error line is then refused."""
     recorded = complain(commands("24.11"), CPUS)
     recorded.answers |= {"-o": EMPTY, "--version": CommandResult((), 1, b"", b"")}
     with pytest.raises(SlurmError, match="Resetting CPUs"):
         recorded.slurm().listing()
 
 
-def test_a_failed_connection_is_never_taken_for_harmless() -> None:
-    """Although a backup controller may have answered once."""
+def test_a_failed_connection_is_never_harmless() -> None:
+    """A backup controller may have answered once beside the same line."""
     recorded = complain(commands("24.11"), b"error: slurm_x: Connection refused")
     slurm = recorded.slurm()
     assert slurm.listing()
@@ -206,7 +206,7 @@ def test_a_failed_connection_is_never_taken_for_harmless() -> None:
     ],
 )
 def test_a_query_that_failed_is_refused_whatever_was_printed(stderr: bytes) -> None:
-    """Some commands exit with 0 then; the message begins with the reason."""
+    """Some commands exit with 0 after a failure; the message begins with the reason."""
     recorded = commands("24.11")
     (line,) = stderr.splitlines()[-1:]
 
@@ -221,7 +221,7 @@ def test_a_query_that_failed_is_refused_whatever_was_printed(stderr: bytes) -> N
 
 
 def test_the_reason_of_a_failure_is_shown_before_harmless_lines() -> None:
-    """A line that comes with every command explains nothing."""
+    """A line that comes with every command does not explain the failure."""
     recorded = complain(commands("24.11"), CPUS)
     slurm = recorded.slurm()
     slurm.version()
@@ -232,7 +232,7 @@ def test_the_reason_of_a_failure_is_shown_before_harmless_lines() -> None:
     assert str(caught.value) == f"{SQUEUE} exited with 1: squeue: error: Invalid user: ada"
 
 
-def test_a_failure_without_a_word_on_stderr_shows_what_was_printed() -> None:
+def test_a_failure_without_stderr_shows_stdout() -> None:
     """A wrapper may print its error to stdout."""
     recorded = commands("24.11")
     recorded.answers["-o"] = CommandResult((), 1, b"license expired\nsee wiki\n", b"")
@@ -245,7 +245,7 @@ def test_a_failure_without_a_word_on_stderr_shows_what_was_printed() -> None:
     [(-9, "-9 (SIGKILL)"), (139, "139 (SIGSEGV)"), (1, "1"), (255, "255"), (128, "128")],
 )
 def test_the_signal_that_ended_a_command_is_named(status: int, words: str) -> None:
-    """Also where a wrapper's shell shows it by its exit status."""
+    """A wrapper's shell shows the signal as an exit status above 128."""
     recorded = commands("24.11")
     recorded.answers["-o"] = CommandResult((), status, b"", b"")
     with pytest.raises(SlurmError) as caught:
@@ -255,14 +255,14 @@ def test_the_signal_that_ended_a_command_is_named(status: int, words: str) -> No
 
 
 def test_an_unknown_job_beside_a_harmless_error_is_unknown() -> None:
-    """The controller's own word goes before."""
+    """The controller's own answer takes precedence over the harmless line."""
     recorded = complain(commands("24.11"), CPUS)
 
     assert {} == recorded.slurm().jobs([7])
 
 
-def test_an_unknown_id_among_others_voids_no_answer() -> None:
-    """The words about one id stand beside records of others."""
+def test_an_unknown_id_among_others_keeps_the_answer() -> None:
+    """The error about one id comes with the records of the others."""
     answer = CommandResult((SQUEUE,), 0, b"1 2 3\n", b"squeue: error: Invalid job id specified\n")
     read = SlurmCommands(COMMANDS, lambda *_args, **_how: answer)
 
@@ -271,8 +271,8 @@ def test_an_unknown_id_among_others_voids_no_answer() -> None:
         SlurmCommands(COMMANDS, lambda *_args, **_how: replace(answer, stdout=b"")).run([SQUEUE])
 
 
-def test_text_beside_an_error_ends_with_a_line() -> None:
-    """An answer cut inside a line is refused before it is read."""
+def test_text_beside_an_error_must_end_with_a_newline() -> None:
+    """An answer truncated inside a line is refused before it is parsed."""
     answer = CommandResult((SQUEUE,), 0, b"1 2 3", b"squeue: " + CPUS)
     with pytest.raises(SlurmError, match="is truncated") as caught:
         SlurmCommands(COMMANDS, lambda *_args, **_how: answer).run([SQUEUE])
@@ -281,7 +281,7 @@ def test_text_beside_an_error_ends_with_a_line() -> None:
 
 
 def test_memory_of_lines_is_bounded() -> None:
-    """A command that invents a new line each time fills nothing."""
+    """A command that prints a new line each time does not fill the memory."""
     lines = ErrorLines(lambda: 0.0)
     for number in range(3000):
         word = "".join(chr(97 + int(digit)) for digit in str(number))

@@ -1,4 +1,4 @@
-"""JSON is read piece by piece; every cut is noticed, and bytes that are no UTF-8 do no harm."""
+"""The JSON stream parser: answers in pieces, truncated answers and invalid UTF-8."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ WHOLE = b'{ "meta" : {"a": [1, 2]},\n "jobs": [{"x": 1} , {"y": "]}"}], "errors"
 
 
 def read(document: bytes, size: int = 7) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    """Return the records and what stands beside them, fed in pieces."""
+    """Parse a document in pieces; return its records and its other fields."""
     found: list[dict[str, Any]] = []
     stream = RecordStream(found.append)
     for start in range(0, len(document), size):
@@ -35,8 +35,8 @@ def test_pieces_of_any_size_give_the_same(size: int) -> None:
     assert {"meta": {"a": [1, 2]}, "jobs": True, "errors": [], "n": 12} == beside
 
 
-def test_every_cut_is_noticed() -> None:
-    """No beginning of an answer is taken for an answer."""
+def test_every_truncation_is_detected() -> None:
+    """The beginning of an answer is never accepted as an answer."""
     for length in range(len(WHOLE.rstrip())):
         with pytest.raises(SlurmError) as caught:
             read(WHOLE[:length])
@@ -44,8 +44,8 @@ def test_every_cut_is_noticed() -> None:
 
 
 @pytest.mark.parametrize("series", SERIES)
-def test_cuts_of_recorded_answers_are_noticed(series: str) -> None:
-    """The same for what each release printed."""
+def test_truncated_recorded_answers_are_refused(series: str) -> None:
+    """The recorded answers of every release are cut at many places."""
     document = Situation(series, "gpu-two-nodes").files["squeue.json"].rstrip()
     for length in range(0, len(document), 997):
         with pytest.raises(SlurmError):
@@ -69,22 +69,22 @@ def test_cuts_of_recorded_answers_are_noticed(series: str) -> None:
         (b'{"jobs": [], "meta": ' + b"9" * 5000 + b', "errors": []}', FailureReason.MALFORMED),
     ],
 )
-def test_what_is_no_answer_is_an_error(document: bytes, kind: FailureReason) -> None:
-    """Another grammar, missing parts and reported errors have kinds of their own."""
+def test_an_invalid_document_is_an_error(document: bytes, kind: FailureReason) -> None:
+    """Bad syntax, missing parts and reported errors each have their own reason."""
     with pytest.raises(SlurmError) as caught:
         read(document, 1 << 16)
     assert kind is caught.value.reason
 
 
-def test_bytes_that_are_no_utf_8_spoil_one_name_alone() -> None:
-    """Slurm passes the bytes of names through; the other jobs are read as ever."""
+def test_invalid_utf_8_affects_only_one_name() -> None:
+    """Slurm passes the bytes of names through; the other jobs are read as usual."""
     document = b'{"meta": {}, "errors": [], "jobs": [{"name": "a\xff\xc3"}, {"name": "\xc3\xbc"}]}'
 
     assert [{"name": "a\ufffd\ufffd"}, {"name": "ü"}] == read(document, 1)[0]
 
 
 def test_large_answer_needs_the_memory_of_a_record() -> None:
-    """Of ten megabytes about two thousand jobs no more than a few pieces are held."""
+    """Of ten megabytes about two thousand jobs, only a few pieces are in memory."""
     record = json.dumps({"name": "x" * 5000}).encode()
     count = 0
 
@@ -115,13 +115,13 @@ JSON = st.recursive(
 
 @given(records=st.lists(st.dictionaries(st.text(), JSON, max_size=3)), size=st.integers(1, 50))
 def test_any_records_come_out_as_they_went_in(records: list[dict[str, Any]], size: int) -> None:
-    """Whatever JSON the records hold, they are given on unchanged and in order."""
+    """The parser returns any JSON records unchanged and in order."""
     document = json.dumps({"jobs": records, "errors": [], "meta": {}}).encode()
     assert records == read(document, size)[0]
 
 
 def test_a_huge_record_in_small_pieces_is_read_in_linear_time() -> None:
-    """Joined piece by piece, this one would take minutes."""
+    """Joining the pieces of this record one by one would take minutes."""
     records: list[dict[str, object]] = []
     stream = RecordStream(records.append)
     answer = json.dumps({"jobs": [{"comment": "x" * (4 << 20)}], "meta": {}, "errors": []}).encode()

@@ -1,4 +1,4 @@
-"""Questions about a cluster itself: nodes, releases, JSON, rights. Texts as Slurm prints them."""
+"""Queries about the cluster: nodes, releases, JSON support, rights. Texts as Slurm prints them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from slurm.release import Release
 
 
 class Answers:
-    """A runner that answers by the command's name, and remembers what it ran."""
+    """A runner that answers by the command's name and records what it ran."""
 
     def __init__(self, **answers: tuple[int, bytes, bytes] | SlurmError) -> None:
         self.answers = answers
@@ -40,7 +40,7 @@ class Answers:
         limit_bytes: int,
         sink: Sink | None = None,
     ) -> CommandResult:
-        """Answer as told."""
+        """Return the configured answer of the command, or raise it."""
         assert timeout_seconds > 0
         assert limit_bytes > 0
         assert sink is None
@@ -53,7 +53,7 @@ class Answers:
 
 
 def survey(answers: Answers, conf: Path | None = None) -> ClusterSurvey:
-    """Return a survey by these answers."""
+    """Return a survey that gets these answers."""
     commands = CommandPaths(
         squeue=Path("/s/squeue"), sacct=Path("/s/sacct"), scontrol=Path("/s/scontrol"), conf=conf
     )
@@ -61,7 +61,7 @@ def survey(answers: Answers, conf: Path | None = None) -> ClusterSurvey:
 
 
 def test_nodes_of_old_and_new_releases_are_read() -> None:
-    """Sockets, cores, GRES and held CPUs stand in all of them."""
+    """The records of all releases have sockets, cores, GRES and allocated CPUs."""
     old, new = parse_nodes(NODE_21 + NODE_26)
     assert old == Node(
         name="n2cn001",
@@ -77,18 +77,18 @@ def test_nodes_of_old_and_new_releases_are_read() -> None:
 
 
 def test_node_without_partition_or_with_odd_gres_is_read() -> None:
-    """What a check does not need may be missing or strange."""
+    """Fields that a check does not need may be missing or malformed."""
     (node,) = parse_nodes(b"NodeName=a Gres=(( \n   CoresPerSocket=1 Sockets=2 ThreadsPerCore=1\n")
     assert (("",), ()) == (node.partitions, node.devices)
 
 
 def test_cluster_without_nodes_has_none() -> None:
-    """Slurm says so."""
+    """Slurm prints a sentence instead of records."""
     assert () == parse_nodes(b"No nodes in the system\n")
 
 
-def test_node_without_its_size_is_left_out(caplog: pytest.LogCaptureFixture) -> None:
-    """One without sockets, cores and threads costs one warning, and no other node."""
+def test_node_without_its_size_is_omitted(caplog: pytest.LogCaptureFixture) -> None:
+    """Nodes without sockets, cores and threads cause one warning; other nodes are read."""
     odd = NODE_26.replace(b"ThreadsPerCore=2", b"").replace(b"n2gpu01", b"future%d")
     nodes = parse_nodes(odd % 1 + odd % 2 + NODE_21)
 
@@ -97,7 +97,7 @@ def test_node_without_its_size_is_left_out(caplog: pytest.LogCaptureFixture) -> 
 
 
 def test_node_with_odd_gres_keeps_the_others() -> None:
-    """What can be read is read; the CPUs are those that jobs can have."""
+    """Readable GRES are kept; the CPUs are those that jobs can use."""
     gres = b"gpu:1g.10gb+me:4(S:0-1),bandwidth:lustre:4G,scratch:ssd/raid:1,@"
     text = NODE_26.replace(b"gpu:a100:4(S:0-1)", gres).replace(b"CPUEfctv=16", b"CPUEfctv=14")
     (node,) = parse_nodes(text)
@@ -115,8 +115,8 @@ def test_node_with_odd_gres_keeps_the_others() -> None:
         (b"NodeName=a Arch=x86_64 CoresPerSocket=4 \n   CPUAlloc=0", FailureReason.INCOMPLETE),
     ],
 )
-def test_cut_node_listing_is_an_error(text: bytes, kind: FailureReason) -> None:
-    """Half an answer is none."""
+def test_truncated_node_listing_is_an_error(text: bytes, kind: FailureReason) -> None:
+    """A part of an answer is not accepted."""
     with pytest.raises(SlurmError) as raised:
         parse_nodes(text)
     assert kind is raised.value.reason
@@ -131,12 +131,12 @@ def test_cut_node_listing_is_an_error(text: bytes, kind: FailureReason) -> None:
     ],
 )
 def test_private_data_of_slurmdbd_is_its_own(text: bytes, hidden: frozenset[str] | None) -> None:
-    """That of slurm.conf stands above it in the same answer."""
+    """The same answer has the PrivateData of slurm.conf above that of slurmdbd."""
     assert hidden == parse_private_accounting(text)
 
 
-def test_settings_tell_slurm_user_and_private_data() -> None:
-    """As `scontrol show config` has them."""
+def test_slurm_user_and_private_data_are_read_from_the_settings() -> None:
+    """The settings are those of `scontrol show config`."""
     config = {"SlurmUser": ("slurm(64030)",), "PrivateData": ("jobs,users",)}
     assert "slurm" == slurm_user_of(config)
     assert frozenset({"jobs", "users"}) == private_data_of(config)
@@ -147,8 +147,8 @@ def test_settings_tell_slurm_user_and_private_data() -> None:
 @pytest.mark.parametrize(
     ("text", "level"), [(b"bob|Operator\n", "Operator"), (b"", None), (b"bobby|Operator\n", None)]
 )
-def test_admin_level_is_that_of_the_very_account(text: bytes, level: str | None) -> None:
-    """An account without record has none."""
+def test_admin_level_is_that_of_the_exact_account(text: bytes, level: str | None) -> None:
+    """An account without a record has no admin level."""
     assert level == parse_admin_level(text, "bob")
 
 
@@ -171,7 +171,7 @@ def test_rights_follow_from_account_and_settings(
     jobs: bool,
     accounting: bool,
 ) -> None:
-    """Root, SlurmUser and Operators see all; others what is not private."""
+    """Root, SlurmUser and Operators see everything; others see what is not private."""
     usual: dict[str, Any] = {
         "user": "bob",
         "uid": 20002,
@@ -184,8 +184,8 @@ def test_rights_follow_from_account_and_settings(
     assert (jobs, accounting) == (rights.sees_jobs, rights.sees_accounting)
 
 
-def test_each_question_is_one_command() -> None:
-    """Read-only ones, with an environment of our own."""
+def test_each_query_is_one_command() -> None:
+    """The commands are read-only and run with an environment that the program sets."""
     answers = Answers(
         squeue=(0, b"slurm-wlm 22.05.8\n", b""),
         scontrol=(0, NODE_26, b""),
@@ -213,7 +213,7 @@ def test_each_question_is_one_command() -> None:
     "answer", [(1, b"", b"sacctmgr: error: gone\n"), (0, b"", b"sacctmgr: error: gone\n")]
 )
 def test_failed_command_is_an_error(answer: tuple[int, bytes, bytes]) -> None:
-    """Also one that ends with 0."""
+    """A command that prints an error and exits with 0 has failed, too."""
     with pytest.raises(SlurmError, match="gone"):
         survey(Answers(sacctmgr=answer)).admin_level("bob")
 
@@ -234,7 +234,7 @@ def test_json_plugin_may_be_missing(
     *,
     works: bool,
 ) -> None:
-    """A build without json-c says so; the beginning of an answer is proof enough."""
+    """A build without json-c says so; the beginning of an answer proves that JSON works."""
     answers = Answers(squeue=answer)
     assert works is survey(answers).supports_json(Release(24, 11, 5), "bob")
     assert [["/s/squeue", "--local", "--json=v0.0.42", "-u", "bob"]] == answers.ran
@@ -248,16 +248,16 @@ def test_json_plugin_may_be_missing(
         SlurmError("", reason=FailureReason.TIMEOUT),
     ],
 )
-def test_json_of_a_silent_controller_is_unknown(
+def test_json_support_is_unknown_without_an_answer(
     answer: tuple[int, bytes, bytes] | SlurmError,
 ) -> None:
-    """Nothing was learned about the plugin."""
+    """A controller that does not answer proves nothing about the plugin."""
     with pytest.raises(SlurmError):
         survey(Answers(squeue=answer)).supports_json(Release(22, 5), "bob")
 
 
-def test_a_reconfiguration_is_told_by_the_nodes() -> None:
-    """One call of scontrol; the slurmd of the only node was replaced."""
+def test_a_reconfiguration_is_detected_from_the_nodes() -> None:
+    """One call of scontrol is enough; the slurmd of the only node was replaced."""
     times = b"NodeName=n1 Arch=x\n   BootTime=1795000000 SlurmdStartTime=1795832000\n"
     answers = Answers(scontrol=(0, times, b""))
 
@@ -265,8 +265,8 @@ def test_a_reconfiguration_is_told_by_the_nodes() -> None:
     assert answers.ran == [["/s/scontrol", "-a", "show", "node"]]
 
 
-def test_silence_of_the_nodes_is_an_error() -> None:
-    """Whoever asks decides what it means."""
+def test_a_failed_node_query_is_an_error() -> None:
+    """The caller decides what the failure means."""
     gone = SlurmError("away", reason=FailureReason.UNREACHABLE)
 
     with pytest.raises(SlurmError, match="away"):

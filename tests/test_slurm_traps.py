@@ -1,4 +1,4 @@
-"""The traps of Slurm's output, one by one: what is made of each."""
+"""Traps in Slurm's output, one by one, and how they are decoded."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ def job(document: dict[str, Any], nodes: NodeOf = node_of) -> Job:
 def cores_2108(
     sockets: str, cores: str, cpus: int, node: Node | None = NODE
 ) -> tuple[int, ...] | None:
-    """Return what 21.08 prints of one node; keys of sockets and cores as words."""
+    """Return the cores of a node as decoded from 21.08; sockets and cores are lists of words."""
     allocated = {"sockets": dict.fromkeys(sockets.split()), "cores": dict.fromkeys(cores.split())}
     document = {"nodes": "n1", "allocated_nodes": {"0": {**allocated, "cpus": cpus}}}
     found = parse_job_resources(document, [], lambda _name: node, is_live=True)
     return found.allocations[0].cores
 
 
-def test_shrinking_node_list_of_a_completing_job_is_not_taken() -> None:
-    """While COMPLETING `nodes` lists a rest; text and JSON both give all nodes."""
+def test_shrinking_node_list_of_a_completing_job_is_not_used() -> None:
+    """While COMPLETING, `nodes` has only a part; text and JSON decode to all nodes."""
     for series in ("22.05", "26.05"):
         document = record(series, "completing-partial")
         (by_text,) = text_jobs(Situation(series, "completing-partial"), "").values()
@@ -69,7 +69,7 @@ def test_collapsed_cores_of_21_08(
 
 
 def test_cores_of_21_08_need_the_size_of_the_node() -> None:
-    """Without it the first socket alone is certain; nodes of several sizes prove nothing."""
+    """Without the size only the first socket is certain; nodes of several sizes prove nothing."""
     assert (0, 1) == cores_2108("0", "0 1", 4, None)
     assert cores_2108("1", "0 1", 4, None) is None
     sizes = {"n1": NODE, "n2": replace(NODE, sockets=4)}
@@ -80,7 +80,7 @@ def test_cores_of_21_08_need_the_size_of_the_node() -> None:
 
 
 def test_requeued_job_of_21_08_does_not_keep_its_former_nodes() -> None:
-    """A job that waits again still shows the resources of its former run."""
+    """A job that is pending again still shows the resources of its former run."""
     document = record("21.08", "node-fail-requeue")
 
     assert document["job_resources"]
@@ -89,7 +89,7 @@ def test_requeued_job_of_21_08_does_not_keep_its_former_nodes() -> None:
 
 
 def test_cores_below_sockets_need_the_cores_of_a_socket() -> None:
-    """22.05 to 23.11 count cores within the socket: without its size the first alone is certain."""
+    """22.05 to 23.11 count cores within the socket: without its size only the first is certain."""
     document = record("22.05", "block-sockets", 1)  # cores of socket 1 alone
     assert (4, 5, 6) == job(document).allocations[0].cores
     assert job(document, lambda _name: None).allocations[0].cores is None
@@ -115,7 +115,7 @@ def test_cores_below_sockets_need_the_cores_of_a_socket() -> None:
 def test_empty_shared_of_26_05_is_no_answer(
     shared: object, whole: object, expected: Sharing | None
 ) -> None:
-    """Its default parser always has `[]`; only `whole` says something then."""
+    """The default parser always prints `[]`; only `whole` says something then."""
     document = record("26.05", "gpu-two-nodes")
     document["shared"] = shared
     document["job_resources"]["nodes"]["whole"] = whole
@@ -123,7 +123,7 @@ def test_empty_shared_of_26_05_is_no_answer(
     assert expected == job(document).sharing
 
 
-def test_pinned_parser_of_26_05_tells_sharing() -> None:
+def test_pinned_parser_of_26_05_shows_sharing() -> None:
     """v0.0.44, still shipped, has the old field with its old meaning."""
     document = record("26.05", "data-parsers", file="squeue-v0.0.44.json")
     assert Sharing.SHARED == job(document).sharing
@@ -148,12 +148,12 @@ def test_pinned_parser_of_26_05_tells_sharing() -> None:
 def test_oversubscribe_no_changed_its_meaning(
     exclusive: str | None, oversubscribe: str | None, expected: Sharing | None
 ) -> None:
-    """Where an Exclusive value is, it alone decides."""
+    """Where there is an Exclusive value, it alone decides."""
     assert expected == sharing_from_text(exclusive=exclusive, oversubscribe=oversubscribe)
 
 
-def test_gres_are_forgotten_after_the_end_not_absent() -> None:
-    """An empty GRES list means none while the job runs, and nothing once it is over."""
+def test_gres_are_unknown_after_the_end() -> None:
+    """An empty GRES list means none while the job runs, and nothing after it has ended."""
     document = record("24.11", "lifecycle", file="squeue-2-running.json")
     assert () == job(document).allocations[0].gres
     document["job_state"] = ["COMPLETED"]
@@ -161,7 +161,7 @@ def test_gres_are_forgotten_after_the_end_not_absent() -> None:
 
 
 def test_gres_without_type_and_of_two_types() -> None:
-    """All forms of GRES are read, one text a node."""
+    """All forms of GRES are read, one text for each node."""
     (untyped,) = job(record("24.11", "gpu-untyped")).allocations
     assert (Gres(name="gpu", count=2, indices=(0, 1)),) == untyped.gres
     (mixed,) = job(record("24.11", "gpu-mixed-types")).allocations
@@ -173,7 +173,7 @@ def test_gres_without_type_and_of_two_types() -> None:
 
 
 def test_start_of_sacct_json_is_the_eligible_time_in_old_releases() -> None:
-    """21.08 and 22.05 before .8 give it wrong, so nothing is taken; text is right."""
+    """21.08 and 22.05 before .8 print it wrong, so it is not used; the text is right."""
     (run,) = sacct_runs(Situation("21.08", "gpu-1of4").files["sacct-ended.json"])
     assert run.start_time is None
     document = Situation("22.05", "gpu-1of4").files["sacct-ended.json"]
@@ -184,7 +184,7 @@ def test_start_of_sacct_json_is_the_eligible_time_in_old_releases() -> None:
 
 
 def test_start_4294967294_is_no_start() -> None:
-    """A job that never ran has Slurm's NO_VAL for a start, or 0, or null."""
+    """A job that never ran has Slurm's NO_VAL, 0 or null as its start."""
     for series in ("21.08", "22.05", "23.02", "24.11", "26.05"):
         (run,) = sacct_runs(Situation(series, "cancelled-pending").files["sacct.json"])
         assert run.start_time is None
@@ -193,7 +193,7 @@ def test_start_4294967294_is_no_start() -> None:
 
 
 def test_exit_code_of_sacct_json_is_right_from_23_11() -> None:
-    """Before that it says success whatever happened."""
+    """Older releases print success for every job, so it is not used."""
     codes = {
         series: sacct_runs(Situation(series, "failed-exit3").files["sacct.json"])[0].exit_code
         for series in ("21.08", "22.05", "23.02", "23.11", "26.05")
@@ -201,15 +201,15 @@ def test_exit_code_of_sacct_json_is_right_from_23_11() -> None:
     assert {"21.08": None, "22.05": None, "23.02": None, "23.11": "3:0", "26.05": "3:0"} == codes
 
 
-def test_records_of_resize_and_requeue_keep_their_word() -> None:
-    """From 23.11 on `PENDING` stands before the word that says how the record was closed."""
+def test_records_of_resize_and_requeue_keep_their_state() -> None:
+    """From 23.11 on `PENDING` comes before the word that says how the record was closed."""
     runs = sacct_runs(Situation("24.11", "resized").files["sacct-ended.json"])
     assert ["RESIZING", "COMPLETED"] == [run.state for run in runs]
     assert all(run.end_time for run in runs)
 
 
-def test_times_of_waiting_and_running_jobs_are_expectations() -> None:
-    """A start estimated by backfill and an end by the limit are no facts."""
+def test_expected_times_of_pending_and_running_jobs_are_ignored() -> None:
+    """A start estimated by backfill and an end by the time limit are not facts."""
     for series in ("21.08", "26.05"):
         running, waiting = (record(series, "pending-start-estimate", place) for place in (0, 1))
         if "RUNNING" not in running["job_state"]:
@@ -220,8 +220,8 @@ def test_times_of_waiting_and_running_jobs_are_expectations() -> None:
         assert job(running).end_time is None
 
 
-def test_memory_in_text_is_brought_to_mebibytes() -> None:
-    """`62.50G` a node and `1000M` a CPU are written as JSON's numbers are."""
+def test_memory_in_text_is_converted_to_mebibytes() -> None:
+    """`62.50G` per node and `2T` per CPU become numbers as in JSON."""
     situation = Situation("22.05", "mem-zero")
     (found,) = text_jobs(situation, "").values()
     assert isinstance(found, Job)

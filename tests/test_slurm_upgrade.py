@@ -32,7 +32,7 @@ def test_upgrade_is_noticed_by_the_file_of_squeue(tmp_path: Path) -> None:
 
 
 def test_upgrade_is_noticed_by_an_answer_that_fails() -> None:
-    """Upon a failure the version is asked for again, and the new one's sources are taken."""
+    """After a failure the version is asked for again, and the new one's sources are used."""
     recorded = commands("24.11")
     recorded.release = Release(22, 5, 8)
     slurm = recorded.slurm(cluster="lab")
@@ -60,7 +60,7 @@ def test_upgrade_behind_a_wrapper_is_noticed_in_time() -> None:
 
 
 def test_upgrade_is_noticed_by_the_release_that_json_names() -> None:
-    """A wrapper's file stays as it is, and a newer squeue's default JSON lacks node sharing."""
+    """A wrapper's file does not change, and a newer squeue's default JSON lacks node sharing."""
     recorded = commands("26.05")
     recorded.release = Release(23, 2, 8)
     slurm = recorded.slurm(cluster="lab")
@@ -74,8 +74,8 @@ def test_upgrade_is_noticed_by_the_release_that_json_names() -> None:
     assert [False, True] == ["--json=v0.0.44" in line for line in (asked[0], asked[-1])]
 
 
-def test_json_is_believed_where_the_version_goes_on_to_differ() -> None:
-    """A wrapper may answer `--version` on its own."""
+def test_json_is_accepted_while_the_version_differs() -> None:
+    """A wrapper may answer `--version` itself."""
     recorded = commands("24.11")
     recorded.release = Release(25, 5, 1)
     found = recorded.slurm(cluster="lab").jobs(ids_of(recorded))
@@ -83,8 +83,8 @@ def test_json_is_believed_where_the_version_goes_on_to_differ() -> None:
     assert expected(recorded) == [described(job) for _, job in sorted(found.items())]
 
 
-def test_an_answer_that_cannot_be_read_is_asked_for_in_the_form_of_the_release() -> None:
-    """JSON refused by a newer squeue: not by its text as the older one had it."""
+def test_a_failed_json_query_is_repeated_with_the_new_release() -> None:
+    """A newer squeue refuses the old JSON; the client asks for the new JSON, not for text."""
     recorded = commands("26.05")
     recorded.release = Release(23, 11, 11)
     slurm = recorded.slurm(cluster="lab")
@@ -99,7 +99,7 @@ def test_an_answer_that_cannot_be_read_is_asked_for_in_the_form_of_the_release()
 
 
 def test_accounting_that_an_upgrade_brings_is_used() -> None:
-    """Whether there is accounting is asked again of another release."""
+    """After an upgrade the client asks again whether there is accounting."""
     recorded = commands("24.11")
     recorded.release = Release(24, 5, 8)
     recorded.answers["show config"] = CommandResult(

@@ -47,19 +47,19 @@ def test_numbers_come_plain_wrapped_or_complex(value: object, expected: int | No
     "value",
     [True, "x7", [], [7, 8], {}, {"set": True}, "1e3", float("nan"), float("inf"), 1 << 70],
 )
-def test_no_number_is_an_error(value: object) -> None:
-    """Something else is not taken for a number."""
+def test_a_value_that_is_no_number_is_an_error(value: object) -> None:
+    """Other values are not accepted as numbers."""
     with pytest.raises(ValueError, match=r"number|range"):
         number(value)
 
 
 def test_zero_means_none() -> None:
-    """Slurm writes 0 where there is none of it."""
+    """Slurm prints 0 for a value that does not exist."""
     assert [None, None, 3] == [positive(0), positive(-1), positive(3)]
 
 
-def test_texts_for_missing_are_missing() -> None:
-    """(null), N/A and the like are no names; half a surrogate pair is no text to be stored."""
+def test_words_for_a_missing_text_are_none() -> None:
+    """(null), N/A and the like are not names; half a surrogate pair is replaced."""
     assert [None] * 5 == [text(word) for word in (None, "", "(null)", "N/A", "None assigned")]
     assert "ü?" == text("ü\udc80")
     with pytest.raises(ValueError, match="string"):
@@ -84,13 +84,13 @@ def test_texts_for_missing_are_missing() -> None:
     ],
 )
 def test_state_words(value: object, expected: tuple[str | None, tuple[str, ...]]) -> None:
-    """One word hides the base state behind a flag, but those of a held job; a list has both."""
+    """One word shows a flag without the base state, except for a held job; a list has both."""
     assert expected == split_state(value)
 
 
 @pytest.mark.parametrize("value", [None, 7, [7], {}])
-def test_no_state_is_an_error(value: object) -> None:
-    """A state of another shape is not guessed at."""
+def test_an_invalid_state_is_an_error(value: object) -> None:
+    """A state of another type is refused."""
     with pytest.raises(ValueError, match="state"):
         split_state(value)
 
@@ -135,7 +135,7 @@ def test_time_limits_in_text(value: str, expected: int | None) -> None:
     ],
 )
 def test_counts_in_tres_text(tres: str, expected: tuple[int | None, int | None]) -> None:
-    """GPUs are counted by their types where that alone is tracked; shares are one device a node."""
+    """GPUs are counted by type if only types are tracked; shares count as one device per node."""
     assert expected == parse_tres(tres)
 
 
@@ -155,7 +155,7 @@ def test_counts_in_tres_text(tres: str, expected: tuple[int | None, int | None])
 def test_fewer_cpus_than_the_nodes_have_are_shared_nodes(
     cpus: int | None, node_cpus: list[int | None], expected: Sharing | None
 ) -> None:
-    """Where sharing is not known, the number of CPUs decides; of unknown nodes nothing."""
+    """If sharing is not known, the number of CPUs decides, unless the nodes are unknown."""
     assert expected == sharing_from_cpus(cpus, node_cpus)
 
 
@@ -187,7 +187,7 @@ def test_fewer_cpus_than_the_nodes_have_are_shared_nodes(
 def test_placeholder_is_no_user(
     name: object, uid: int | None, expected: tuple[str | None, int | None]
 ) -> None:
-    """What Slurm prints while nobody can name the uid is no name; the uid stays."""
+    """What Slurm prints for a uid without a name is not a user name; the uid is kept."""
     assert expected == user_and_uid(name, uid)
 
 
@@ -198,25 +198,25 @@ def test_placeholder_is_no_user(
     + [(word, None) for word in ("Unknown", "None", "N/A", "NONE", "(null)", "")],
 )
 def test_times_in_text_are_epoch_seconds(value: str, expected: int | None) -> None:
-    """Words stand for no time."""
+    """Words such as `Unknown` mean that there is no time."""
     assert expected == epoch_seconds(value)
 
 
 @pytest.mark.parametrize("value", ["2026-11-27T23:10:04", "27 Nov 23:10", "-5", "1" * 19])
-def test_dates_are_refused_with_their_words(value: str) -> None:
-    """In which zone a date is meant is unknown."""
+def test_dates_are_refused_with_their_text(value: str) -> None:
+    """The time zone of such a date is unknown."""
     with pytest.raises(ValueError, match=re.escape(value)):
         epoch_seconds(value)
 
 
 def test_sharing_of_another_shape_is_an_error() -> None:
-    """A number where words belong is no sharing."""
+    """A mapping instead of words is refused."""
     with pytest.raises(ValueError, match="sharing"):
         sharing_from_json({"none": True})
 
 
-def test_nodes_that_a_hook_was_told_and_cannot_be_read() -> None:
-    """A list outside the grammar is missing."""
+def test_an_unreadable_node_list_of_a_hook_is_missing() -> None:
+    """A list outside the grammar gives no nodes."""
     assert () == parse_hook_facts({"nodes": "n[1-"}).nodes
 
 
@@ -241,7 +241,7 @@ def looked_up_row(**fields: str) -> Job:
 
 
 def test_user_without_a_name_is_missing() -> None:
-    """Squeue prints the uid where there is no name for it; CPUs are counted without TRES too."""
+    """Squeue prints the uid if the user has no name; CPUs are counted without TRES, too."""
     found = looked_up_row()
     assert (None, 5001, 2) == (found.user, found.uid, found.cpus)
 
@@ -254,13 +254,13 @@ def test_user_without_a_name_is_missing() -> None:
         f"{'|'.join((ROW | {'JobID': 'x'}).values())}|\n".encode(),
     ],
 )
-def test_lookup_that_is_cut_or_odd_is_unknown(stdout: bytes) -> None:
-    """A cut answer, and one without any row, void the answer."""
+def test_truncated_or_malformed_lookup_is_refused(stdout: bytes) -> None:
+    """A truncated line, a missing field or a bad job id makes the whole answer invalid."""
     with pytest.raises(SlurmError):
         parse_job_columns(stdout, tuple(ROW), cluster="lab")
 
 
-def test_listing_that_is_odd_is_unknown() -> None:
-    """A job id that is no number voids the listing."""
+def test_malformed_listing_is_refused() -> None:
+    """A job id that is not a number makes the whole listing invalid."""
     with pytest.raises(SlurmError):
         parse_job_list(b"x|7|N/A|RUNNING|1|2|3|1|cpu|alice|k|n1\n")

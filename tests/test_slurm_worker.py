@@ -1,4 +1,4 @@
-"""What the workers make of Slurm's answers: frozen values, whatever happens."""
+"""The Slurm workers turn every answer and every failure into an immutable reply."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Line:
 
 @dataclass
 class Slurm:
-    """Answers as told, or fails; notes what it was asked."""
+    """A Slurm client that gives configured answers or fails, and records its queries."""
 
     failure: Exception | None = None
     has_accounting: bool | None = None
@@ -49,7 +49,7 @@ class Slurm:
     def jobs(
         self, ids: Iterable[int], *, states_only: Container[int] = ()
     ) -> Mapping[int, Job | SlurmError]:
-        """Return one record."""
+        """Return one record and one error."""
         self._note(ids, states_only)
         return {5: JOB, 6: SILENCE}
 
@@ -59,7 +59,7 @@ class Slurm:
         return (JOB,)
 
     def listing(self) -> Iterable[Line]:
-        """Yield lines; a failure may come behind the first of them."""
+        """Yield the lines; a failure may come after the last of them."""
         yield from self.lines
         self._note("list")
 
@@ -69,16 +69,16 @@ class Slurm:
             raise self.failure
 
 
-def test_records_are_given_as_slurm_gives_them() -> None:
-    """With an error of its own for one that cannot be read."""
+def test_records_are_passed_on_unchanged() -> None:
+    """A record that cannot be read is passed on as an error of its own."""
     slurm = Slurm()
 
     assert RecordsReply(records={5: JOB, 6: SILENCE}) == SlurmReader(slurm).ask_controller(RECORDS)
     assert [((5, 6), frozenset({6}))] == slurm.asked
 
 
-def test_a_job_list_names_what_runs() -> None:
-    """With its start; what is over or has none is no run."""
+def test_a_job_list_has_the_running_jobs() -> None:
+    """Each has its start, or 0 if there is none; ended jobs are omitted."""
     slurm = Slurm(lines=[Line(5), Line(6, is_live=False), Line(7, None)])
 
     assert ListReply(live={5: 100, 7: 0}) == SlurmReader(slurm).ask_controller(ListQuery())
@@ -86,7 +86,7 @@ def test_a_job_list_names_what_runs() -> None:
 
 @pytest.mark.parametrize(("has_accounting", "said"), [(True, True), (None, True), (False, False)])
 def test_rows_say_whether_there_is_accounting(*, has_accounting: bool | None, said: bool) -> None:
-    """Until it is known there is some: no event is given up too early."""
+    """Unknown counts as yes, so that no event is given up too early."""
     slurm = Slurm(has_accounting=has_accounting)
 
     expected = RowsReply(rows=(JOB,), has_accounting=said)
@@ -101,24 +101,24 @@ def test_rows_say_whether_there_is_accounting(*, has_accounting: bool | None, sa
         (ListQuery(), ListReply(error=r"no \x1b[31manswer")),
     ],
 )
-def test_silence_of_the_controller_is_an_answer(
+def test_a_failed_controller_query_gives_a_reply(
     query: ControllerQuery, reply: ControllerReply
 ) -> None:
-    """With Slurm's words, escaped; half a list is none."""
+    """The reply has Slurm's error, escaped; half a list is not returned."""
     reader = SlurmReader(Slurm(failure=SILENCE, lines=[Line(5)]))
 
     assert reply == reader.ask_controller(query)
 
 
-def test_silence_of_accounting_is_an_answer() -> None:
-    """No row, and nothing is said about whether there is accounting."""
+def test_a_failed_accounting_query_gives_a_reply() -> None:
+    """The reply has no row and does not say whether there is accounting."""
     reader = SlurmReader(Slurm(failure=SILENCE))
 
     assert RowsReply(error=r"no \x1b[31manswer") == reader.ask_accounting(ROWS)
 
 
-def test_an_error_of_our_own_ends_no_worker(caplog: pytest.LogCaptureFixture) -> None:
-    """It is logged, and counts as no answer."""
+def test_an_internal_error_does_not_end_the_worker(caplog: pytest.LogCaptureFixture) -> None:
+    """The error is logged, and the reply has no answer."""
     caplog.set_level(logging.ERROR)
     reader = SlurmReader(Slurm(failure=KeyError("odd")))
     error = "internal error of cc-slurm-sync (KeyError); please report it with the log"

@@ -1,4 +1,4 @@
-"""A site's wrapper around Slurm's commands: what it adds to an answer costs no fact of a job."""
+"""A site's wrapper around Slurm's commands: its extra output does not change the facts of a job."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ BANNER = b"*** maintenance on 2026-11-30, slurm 99.1 ***\n\n"
 
 
 def with_banner(stdout: bytes) -> bytes:
-    """Return an answer as a wrapper prints it that greets first."""
+    """Return an answer as a wrapper prints it that shows a banner first."""
     return BANNER + stdout
 
 
@@ -47,7 +47,7 @@ def wrapped(recorded: RecordedCommands, add: Callable[[bytes], bytes]) -> Record
 def test_the_facts_of_jobs_are_the_same(
     series: str, scenario: str, add: Callable[[bytes], bytes]
 ) -> None:
-    """Cores, GPUs and names too, by JSON and by text."""
+    """Cores, GPUs and names are the same too, in JSON and in text."""
     recorded = commands(series, scenario)
     usual = recorded.slurm().jobs(ids_of(recorded))
 
@@ -67,7 +67,7 @@ def test_the_facts_of_jobs_are_the_same(
 def test_other_answers_are_the_same(
     ask: Callable[[Slurm], object], add: Callable[[bytes], bytes]
 ) -> None:
-    """The controller's clock, too, and a text that is shown to people."""
+    """The answers include the controller's clock and a text that is shown to users."""
     assert ask(commands("26.05").slurm()) == ask(wrapped(commands("26.05"), add).slurm())
 
 
@@ -81,8 +81,8 @@ def test_a_script_is_what_the_user_wrote(add: Callable[[bytes], bytes]) -> None:
     assert script.decode() == wrapped(recorded, add).slurm().script(1)
 
 
-def test_what_is_no_script_is_shown_as_it_is() -> None:
-    """Nobody knows where it begins."""
+def test_text_that_is_no_script_is_shown_unchanged() -> None:
+    """Without `#!` the beginning of the script is unknown."""
     recorded = commands("26.05")
     recorded.answers["write batch_script"] = CommandResult((), 0, b"Welcome\n", b"")
 
@@ -91,7 +91,7 @@ def test_what_is_no_script_is_shown_as_it_is() -> None:
 
 @pytest.mark.parametrize("answer", [b"Welcome\nsqueue is closed today\n", b"Welcome"])
 def test_an_answer_without_json_is_refused_with_its_first_line(answer: bytes) -> None:
-    """However much of it there is."""
+    """This holds for one line and for several lines."""
     stream = RecordStream(lambda _record: None)
     stream.feed(answer)
 
@@ -112,5 +112,5 @@ def test_an_answer_without_json_is_refused_with_its_first_line(answer: bytes) ->
     ],
 )
 def test_a_time_with_a_zone_is_read_in_its_zone(text: str, expected: int) -> None:
-    """Where SLURM_TIME_FORMAT of a wrapper asks for one."""
+    """SLURM_TIME_FORMAT of a wrapper may ask for a zone."""
     assert expected == utc_instant(text)

@@ -1,4 +1,4 @@
-"""Was slurmctld reconfigured or restarted? The nodes' start times show it."""
+"""The start times of slurmd show whether slurmctld was reconfigured or restarted."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ NodeName=n3 CoresPerSocket=4
 
 
 def test_times_are_read_of_nodes_that_have_registered() -> None:
-    """As ISO text in UTC or as epoch seconds (24.11.5, TZ=UTC)."""
+    """The times are ISO text in UTC or epoch seconds (24.11.5, TZ=UTC)."""
     assert list(parse_slurmd_starts(NODES)) == [
         SlurmdStart(1795828332, 1795832000),
         SlurmdStart(1795828332, 1795832000),
@@ -47,5 +47,5 @@ def test_times_are_read_of_nodes_that_have_registered() -> None:
 def test_most_slurmd_are_replaced_with_a_reconfigured_slurmctld(
     starts: list[SlurmdStart], *, expected: bool
 ) -> None:
-    """A restart of slurmctld leaves them alone, a power failure boots their nodes."""
+    """A restart of slurmctld does not replace them; a power failure boots their nodes."""
     assert is_reconfigured(starts, BOOT) is expected

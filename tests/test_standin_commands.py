@@ -51,7 +51,7 @@ def two_jobs(printer: Printer) -> tuple[int, int]:
 
 
 def test_filters_of_json_count_as_they_do_in_the_release(printer: Printer, series: str) -> None:
-    """Up to 22.05 none does, from 23.02 a single id, from 24.05 several ids and states."""
+    """Up to 22.05 no filter works, from 23.02 a single id, from 24.05 several ids and states."""
     running, ended = two_jobs(printer)
     third = printer.controller.start({"n2cn003": [0]})
 
@@ -65,8 +65,8 @@ def test_filters_of_json_count_as_they_do_in_the_release(printer: Printer, serie
     assert several == ids_of(printer("squeue", "-a", "-t", "all", "--json", "-j", ids))
 
 
-def test_an_unknown_job_is_refused_in_words(printer: Printer, series: str) -> None:
-    """The controller says that it does not know an id, but for JSON up to 22.05."""
+def test_an_unknown_job_is_refused_with_a_message(printer: Printer, series: str) -> None:
+    """The controller says that it does not know an id, except for JSON up to 22.05."""
     words = "slurm_load_jobs error: Invalid job id specified\n"
 
     assert (1, words) == refusal(printer, "scontrol", "show", "job", "7", "-d")
@@ -77,10 +77,10 @@ def test_an_unknown_job_is_refused_in_words(printer: Printer, series: str) -> No
         assert [] == ids_of(printer("squeue", "--json", "-j", "7"))
 
 
-def test_a_controller_that_is_down_is_told_as_the_release_does(
+def test_a_controller_that_is_down_is_reported_as_by_the_release(
     printer: Printer, series: str
 ) -> None:
-    """JSON of 21.08 and 22.05 ends with 0 and an error inside, everything else with 1."""
+    """JSON of 21.08 and 22.05 exits with 0 and an error inside, everything else with 1."""
     printer.controller.set_down(controller=True)
 
     assert 1 == refusal(printer, "squeue", "-h", "-o", "%A")[0]
@@ -92,8 +92,8 @@ def test_a_controller_that_is_down_is_told_as_the_release_does(
         assert ([], 1) == (document["jobs"], len(document["errors"]))
 
 
-def test_an_ended_job_is_forgotten_after_a_while(printer: Printer) -> None:
-    """Purged jobs are known to accounting alone."""
+def test_a_purged_job_is_only_in_accounting(printer: Printer) -> None:
+    """Slurmctld purges an ended job after a while; squeue does not list it then."""
     running, ended = two_jobs(printer)
     printer.controller.forget(ended)
 
@@ -104,8 +104,8 @@ def test_an_ended_job_is_forgotten_after_a_while(printer: Printer) -> None:
     assert [str(running), str(ended)] == accounted
 
 
-def test_an_option_that_is_not_played_is_refused(printer: Printer) -> None:
-    """What the program does not call is no silent success."""
+def test_an_unsupported_option_is_refused(printer: Printer) -> None:
+    """An option that the program does not use must not succeed silently."""
     printer.controller.start({"n2cn001": [0]})
 
     assert 1 == refusal(printer, "squeue", "--me")[0]

@@ -22,9 +22,9 @@ def series(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-# of the array's head or the het job's leader alone
+# set only for the array's head or the het job's leader
 NOT_ALWAYS = {"SLURM_HET_JOB_NODELIST", "SLURM_PACK_JOB_NODELIST"}
-# the end, where an epilog is compared with a running job; the planned one (see PLANNED)
+# an epilog has the real end, a running job the planned one
 VARYING = {"SLURM_JOB_END_TIME"}
 
 
@@ -52,7 +52,7 @@ def test_hooks_get_the_variables_of_the_release(series: str, name: str) -> None:
 
 
 def test_21_08_starts_hooks_without_open_files(tmp_path: Path) -> None:
-    """The first file that a hook of 21.08 opens would become 0, 1 or 2; ours notices nothing."""
+    """The first file that a hook of 21.08 opens would become fd 0, 1 or 2; ours works anyway."""
     spool = tmp_path / "spool"
     (spool / "new").mkdir(parents=True)
     controller = Controller(tmp_path / "slurm", "21.08", spool=spool)

@@ -53,7 +53,7 @@ def shape(value: Any) -> Any:
 def json_pairs(
     printer: Printer, series: str, moments: tuple[tuple[str, str], ...]
 ) -> Iterator[tuple[str, dict[str, Any], dict[str, Any]]]:
-    """Yield recorded and printed record of every job that JSON was recorded of."""
+    """Yield the recorded and the printed record of every job whose JSON was recorded."""
     for situation, moment, job_id in told(series, moments):
         recorded = situation.file("squeue-all", moment, "json")
         recorded = recorded or situation.file("squeue", moment, "json")

@@ -40,10 +40,10 @@ def printer(
     return Printer(tmp_path, series, capsys)
 
 
-def told_jobs(
+def recorded_jobs(
     printer: Printer, series: str, moments: tuple[tuple[str, str], ...]
 ) -> Iterator[tuple[Situation, str, int, str]]:
-    """Yield situation, moment, id and recorded text of every job, which the stand-in has then."""
+    """Put each recorded job into the stand-in; yield situation, moment, id and recorded text."""
     for situation, moment, job_id in told(series, moments):
         text = text_records(situation.file("scontrol", moment, "txt") or b"")[job_id]
         printer.controller.put(standin_job(text))
@@ -54,11 +54,11 @@ def told_jobs(
 def test_the_line_of_squeue_is_as_recorded(
     printer: Printer, series: str, moments: tuple[tuple[str, str], ...]
 ) -> None:
-    """What our look-up asks for is printed as the release printed it."""
+    """The columns of our look-up are printed as the release printed them."""
     columns = columns_for(features_of(RELEASES[series]))
     argv = ("--local", "-a", "-h", "-t", "all", "-O", format_option(columns))
     differences = []
-    for situation, moment, job_id, _ in told_jobs(printer, series, moments):
+    for situation, moment, job_id, _ in recorded_jobs(printer, series, moments):
         printed = printer("squeue", *argv, "-j", str(job_id))
         lines = lookup_lines(situation, moment).decode().splitlines()
         pairs = [
@@ -114,7 +114,7 @@ def test_the_text_of_scontrol_is_as_recorded(
     """The structural lines of the detailed text are those of the release, in its order."""
     monkeypatch.delenv("SLURM_TIME_FORMAT")
     differences = []
-    for situation, moment, job_id, text in told_jobs(printer, series, moments):
+    for situation, moment, job_id, text in recorded_jobs(printer, series, moments):
         asked = standin_job(text)
         which = f"{asked['array'][0]}_{asked['array'][1]}" if asked["array"] else str(job_id)
         which = f"{asked['het'][0]}+{asked['het'][1]}" if asked["het"] else which
@@ -129,12 +129,12 @@ def test_the_text_of_scontrol_is_as_recorded(
 def test_the_row_of_sacct_is_as_recorded(
     printer: Printer, series: str, moments: tuple[tuple[str, str], ...]
 ) -> None:
-    """What we ask of accounting is printed as the release printed it."""
+    """The fields of our accounting query are printed as the release printed them."""
     names = SACCT_FIELDS.split(",")
     argv = ["-X", "-D", "-P", "-n", f"--delimiter={SACCT_SEPARATOR}", "-S", "uts1000000"]
     argv += ["-E", "uts9999999999", "-o", SACCT_FIELDS]
     differences = []
-    for situation, moment, job_id, _ in told_jobs(printer, series, moments):
+    for situation, moment, job_id, _ in recorded_jobs(printer, series, moments):
         rows = sacct_lines(situation.file("sacct", moment, "txt") or b"").decode().splitlines()
         table = [dict(zip(names, row.split(SACCT_SEPARATOR), strict=True)) for row in rows]
         theirs = next(row for row in table if row["JobIDRaw"] == str(job_id))

@@ -1,4 +1,4 @@
-"""The installed `cc-spool`: what a quick command starts without, and that others start as usual."""
+"""The installed `cc-spool`: quick commands load and collect less, other commands start as usual."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from spool.deferred import DeferredModule, DeferredPattern, when_loaded
 
 @pytest.fixture(autouse=True)
 def collector() -> Iterator[None]:
-    """Leave the collector of garbage as it was."""
+    """Enable the garbage collector again after the test."""
     yield
     gc.enable()
 
@@ -41,7 +41,7 @@ def loads() -> int:
 
 
 def test_an_import_does_not_load_a_deferred_module(rare: DeferredModule) -> None:
-    """Neither the statement nor another module that has it."""
+    """An `import` statement only binds the deferred module."""
     __import__("rarely_used")
 
     assert 0 == loads()
@@ -49,12 +49,12 @@ def test_an_import_does_not_load_a_deferred_module(rare: DeferredModule) -> None
 
 
 def test_a_deferred_module_is_loaded_once(rare: DeferredModule) -> None:
-    """When one of its names is used; then it is an ordinary module."""
+    """It is loaded when one of its names is used; then it is an ordinary module."""
     assert (42, 42, 1) == (rare.ANSWER, rare.ANSWER, loads())
 
 
 def test_a_step_waits_until_a_deferred_module_is_loaded(rare: DeferredModule) -> None:
-    """A module that is loaded already lets no step wait."""
+    """With a module that is already loaded the step runs at once."""
     done: list[str] = []
     when_loaded(rare, lambda: done.append(f"first, loads: {loads()}"))
     when_loaded(sys, lambda: done.append(f"at once, loads: {loads()}"))
@@ -63,14 +63,14 @@ def test_a_step_waits_until_a_deferred_module_is_loaded(rare: DeferredModule) ->
     assert ["at once, loads: 0", "first, loads: 1"] == done
 
 
-def test_a_name_that_a_deferred_module_lacks(rare: DeferredModule) -> None:
-    """The usual error; `from ... import` makes an ImportError of it."""
+def test_a_missing_name_of_a_deferred_module_is_an_error(rare: DeferredModule) -> None:
+    """The error is an AttributeError; `from ... import` makes an ImportError of it."""
     with pytest.raises(AttributeError, match="rarely_used"):
         _ = rare.QUESTION
 
 
 def test_a_deferred_pattern_is_compiled_when_it_is_used() -> None:
-    """So a mistake in it is found only then."""
+    """A mistake in the pattern is therefore found only then."""
     found = DeferredPattern("(a+)(b", re.IGNORECASE)
     with pytest.raises(re.error):
         _ = found.match
@@ -88,10 +88,10 @@ def test_a_deferred_pattern_is_compiled_when_it_is_used() -> None:
         ([], False),
     ],
 )
-def test_only_quick_commands_collect_no_garbage(
+def test_only_quick_commands_disable_garbage_collection(
     monkeypatch: pytest.MonkeyPatch, words: list[str], *, is_quick: bool
 ) -> None:
-    """Others run for long, or with several threads. A quick one ends the process itself."""
+    """Other commands run long or with several threads. A quick one ends the process itself."""
     ended: list[int] = []
     monkeypatch.setattr(sys, "argv", ["cc-spool", *words])
     monkeypatch.setattr(os, "_exit", ended.append)
@@ -105,7 +105,7 @@ def test_only_quick_commands_collect_no_garbage(
 
 
 def test_annotations_of_a_class_need_no_inspect(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Since Python 3.12 each dataclass asks for them."""
+    """Since Python 3.12 each dataclass asks for its annotations."""
     inspect = ModuleType("inspect")
     found: list[object] = []
 

@@ -1,4 +1,4 @@
-"""What the drain says of itself: process, server, outages, deliveries, files and halts."""
+"""The state report of the drain: process, server, outages, deliveries, files and halts."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ def reporter(tmp_path: Path) -> Reporter:
     return Reporter(tmp_path)
 
 
-def test_a_state_says_who_and_since_when(reporter: Reporter) -> None:
-    """Process, program and start by the wall clock; nothing is known of cc-backend yet."""
+def test_a_state_names_the_process_and_its_start(reporter: Reporter) -> None:
+    """It has pid, version and start by the wall clock; nothing is known of cc-backend yet."""
     began = reporter.wall
     reporter.world.now += 60
     state = reporter.state()
@@ -43,7 +43,7 @@ def test_a_state_says_who_and_since_when(reporter: Reporter) -> None:
 
 @pytest.mark.parametrize("once", [True, False])
 def test_a_drain_that_ends_by_itself_says_so(reporter: Reporter, *, once: bool) -> None:
-    """That it is gone is no alarm then."""
+    """Monitoring raises no alarm when such a drain has ended."""
     world = reporter.world
     report = StateReport(world.drain, world.parts, once=once)
 
@@ -51,7 +51,7 @@ def test_a_drain_that_ends_by_itself_says_so(reporter: Reporter, *, once: bool) 
 
 
 def test_a_server_that_has_answered_is_named(reporter: Reporter) -> None:
-    """By version and dialect."""
+    """The state has the server's version and dialect."""
     reporter.world.backend.version = Version(1, 5, 4)
     reporter.world.run()
     state = reporter.state()
@@ -66,7 +66,7 @@ def test_a_server_that_has_answered_is_named(reporter: Reporter) -> None:
 def test_an_outage_has_instants_of_the_wall_clock(
     reporter: Reporter, reason: Reason, health: HealthState
 ) -> None:
-    """Since when, why, and when the next try is due."""
+    """The state has the start of the outage, its reason and the time of the next try."""
     reporter.world.backend.everything = reason
     reporter.world.run()
     found = reporter.state().health
@@ -80,7 +80,7 @@ def test_an_outage_has_instants_of_the_wall_clock(
 
 
 def test_the_connections_have_a_health_of_their_own(reporter: Reporter) -> None:
-    """Starts are refused, stops are not."""
+    """cc-backend refuses starts and accepts stops."""
     for job_id in (1, 2):
         reporter.world.backend.answers[job_id] = Reason.UNKNOWN_CLUSTER
         reporter.world.begin(job_id)
@@ -91,8 +91,8 @@ def test_the_connections_have_a_health_of_their_own(reporter: Reporter) -> None:
     assert HealthState.UP is state.health.state
 
 
-def test_slurms_silence_is_shown_by_source(reporter: Reporter) -> None:
-    """Since when by the wall clock, and what the controller said."""
+def test_an_outage_of_slurm_is_shown_by_source(reporter: Reporter) -> None:
+    """The state has its start by the wall clock and the error of the controller."""
     reporter.world.slurm.silent = True
     reporter.world.begin(1)
     reporter.world.run()
@@ -104,8 +104,8 @@ def test_slurms_silence_is_shown_by_source(reporter: Reporter) -> None:
     assert 1 == state.inquiries
 
 
-def test_silence_of_accounting_is_shown(reporter: Reporter) -> None:
-    """The controller answers."""
+def test_an_outage_of_accounting_is_shown(reporter: Reporter) -> None:
+    """The controller answers meanwhile."""
     reporter.world.slurm.accounting_silent = True
     reporter.world.hook("start", 1)
     reporter.world.run()
@@ -116,7 +116,7 @@ def test_silence_of_accounting_is_shown(reporter: Reporter) -> None:
 
 
 def test_unreadable_files_are_named(reporter: Reporter) -> None:
-    """Those of the loader and those of the deliveries; twenty of them, and how many there are."""
+    """The report has their total, and names twenty from the loader and the deliveries."""
     parts = reporter.world.parts
     many = {f"{number}-100.json": "Input/output error" for number in range(10, 40)}
     parts.loader.unreadable.update(many)
@@ -127,8 +127,8 @@ def test_unreadable_files_are_named(reporter: Reporter) -> None:
     assert UnreadableFile(name="1-100.json", reason="Permission denied") == state.unreadable[0]
 
 
-def test_a_disk_that_takes_nothing_is_shown(reporter: Reporter) -> None:
-    """With the reason."""
+def test_a_full_disk_is_shown(reporter: Reporter) -> None:
+    """The state has the reason, too."""
     reporter.world.drain.disk_reason = "No space left on device"
     state = reporter.state()
 
@@ -136,7 +136,7 @@ def test_a_disk_that_takes_nothing_is_shown(reporter: Reporter) -> None:
 
 
 def test_deliveries_are_counted_over_an_hour(reporter: Reporter) -> None:
-    """What is older does not count any more."""
+    """Older deliveries do not count any more."""
     world, counts = reporter.world, []
     for job_id in (1, 2, 3):
         world.begin(job_id)
@@ -152,7 +152,7 @@ def test_deliveries_are_counted_over_an_hour(reporter: Reporter) -> None:
 
 
 def test_the_last_delivery_is_shown(reporter: Reporter) -> None:
-    """By the wall clock."""
+    """Its time is that of the wall clock."""
     reporter.world.begin(1)
     reporter.world.run()
     seen = reporter.state().last_delivery
@@ -173,7 +173,7 @@ def test_runs_that_are_not_reported_are_counted(reporter: Reporter) -> None:
 
 
 def test_a_halt_has_its_reason_in_one_word(reporter: Reporter) -> None:
-    """For monitoring, which must not get free text."""
+    """Monitoring must not get free text."""
     reporter.world.backend.everything = Reason.TOKEN_REFUSED
     reporter.world.run()
 

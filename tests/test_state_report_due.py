@@ -1,4 +1,4 @@
-"""Since when the drain says that a delivery is due."""
+"""The time since when a delivery is due, as the drain reports it."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ def reporter(tmp_path: Path) -> Reporter:
     return Reporter(tmp_path)
 
 
-def test_a_lonely_run_that_fails_stays_due(reporter: Reporter) -> None:
-    """In flight, between two tries and over a reset of the clock: it is due since its first try."""
+def test_a_single_run_that_fails_stays_due(reporter: Reporter) -> None:
+    """It is due since its first try: in flight, between two tries, and after a clock reset."""
     world = reporter.world
     world.run()
     idle = reporter.state().due_since
@@ -40,7 +40,7 @@ def test_a_lonely_run_that_fails_stays_due(reporter: Reporter) -> None:
 
 
 def test_clocks_that_differ_by_microseconds_change_nothing(reporter: Reporter) -> None:
-    """Each pass would have a changed state to write."""
+    """Otherwise every pass would have to write a changed state."""
     world = reporter.world
     world.backend.answers[1] = Reason.TIMED_OUT
     world.begin(1)
@@ -53,7 +53,7 @@ def test_clocks_that_differ_by_microseconds_change_nothing(reporter: Reporter) -
 
 
 def test_a_run_in_flight_is_due(reporter: Reporter) -> None:
-    """The server has accepted the connection and is silent."""
+    """The server has accepted the connection and does not answer."""
     world = reporter.world
     world.run()
     schedule = world.store.schedule
@@ -66,7 +66,7 @@ def test_a_run_in_flight_is_due(reporter: Reporter) -> None:
 
 
 def test_a_delivery_ends_what_was_due(reporter: Reporter) -> None:
-    """What is still due then is due since that delivery."""
+    """Runs that are still due then are due since that delivery."""
     world = reporter.world
     world.backend.answers[1] = Reason.TIMED_OUT
     world.begin(1)
@@ -89,7 +89,7 @@ def test_a_delivery_ends_what_was_due(reporter: Reporter) -> None:
     "reason", [Reason.UNKNOWN_HOST, Reason.BAD_REQUEST, Reason.UNKNOWN_CLUSTER_ALONE]
 )
 def test_a_run_that_waits_for_a_known_cause_is_not_due(reporter: Reporter, reason: Reason) -> None:
-    """The cause is shown instead; an answer that delivers nothing is no delivery."""
+    """The state shows the cause instead; a rejected request is no delivery."""
     world = reporter.world
     world.backend.answers[1] = reason
     world.begin(1)
@@ -100,7 +100,7 @@ def test_a_run_that_waits_for_a_known_cause_is_not_due(reporter: Reporter, reaso
 
 
 def test_a_run_that_is_known_to_fail_alone_is_not_due(reporter: Reporter) -> None:
-    """It is tried rarely, and its file says why."""
+    """It is tried rarely, and its file has the reason."""
     world = reporter.world
     world.backend.answers[1] = Reason.TIMED_OUT
     world.begin(1)
@@ -116,8 +116,8 @@ def test_a_run_that_is_known_to_fail_alone_is_not_due(reporter: Reporter) -> Non
     assert {None} == causes
 
 
-def test_what_an_outage_held_up_is_due_since_its_end(reporter: Reporter) -> None:
-    """While cc-backend was away nothing could be delivered."""
+def test_a_run_delayed_by_an_outage_is_due_since_its_end(reporter: Reporter) -> None:
+    """Nothing could be delivered while cc-backend was unreachable."""
     world = reporter.world
     world.backend.everything = Reason.UNREACHABLE
     world.begin(1)

@@ -1,4 +1,4 @@
-"""What the drain says of waiting runs: causes, counts, held stops and the next attempt."""
+"""The state report on waiting runs: causes, counts, held stops and the next attempt."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def reporter(tmp_path: Path) -> Reporter:
 
 
 def test_waiting_runs_are_counted_by_cause(reporter: Reporter) -> None:
-    """What most of them wait for comes first; a cause is known since it was first seen."""
+    """The most frequent cause comes first; a cause has the time when it was first seen."""
     world = reporter.world
     world.backend.answers = {1: Reason.UNKNOWN_HOST, 4: Reason.UNKNOWN_HOST}
     world.begin(1, nodes=("a1",))
@@ -43,8 +43,8 @@ def test_waiting_runs_are_counted_by_cause(reporter: Reporter) -> None:
     ) == waiting
 
 
-def test_waiting_runs_are_counted_now_and_then(reporter: Reporter) -> None:
-    """All of them are looked at: not at each of 25 passes a second."""
+def test_waiting_runs_are_counted_at_intervals(reporter: Reporter) -> None:
+    """Counting reads all of them, which is too much for each of 25 passes a second."""
     reporter.state()
     reporter.world.backend.answers = {1: Reason.UNKNOWN_HOST}
     reporter.world.begin(1)
@@ -56,7 +56,7 @@ def test_waiting_runs_are_counted_now_and_then(reporter: Reporter) -> None:
     assert ([], [1]) == ([each.count for each in early], [each.count for each in late])
 
 
-def test_a_run_whose_time_has_come_waits_for_nothing(reporter: Reporter) -> None:
+def test_a_run_that_is_due_is_not_waiting(reporter: Reporter) -> None:
     """It is tried in the next pass."""
     reporter.world.backend.answers = {1: Reason.UNKNOWN_HOST}
     reporter.world.begin(1)
@@ -79,7 +79,7 @@ def test_at_most_twenty_causes_are_named(reporter: Reporter) -> None:
 
 
 def test_stops_that_are_held_are_counted(reporter: Reporter) -> None:
-    """cc-backend's job cache is waited for; a start that waits is none of them."""
+    """They wait for cc-backend's job cache; a start that waits is not counted."""
     world = reporter.world
     world.backend.version = Version(1, 5, 4)
     world.backend.is_cached = True
@@ -93,7 +93,7 @@ def test_stops_that_are_held_are_counted(reporter: Reporter) -> None:
 
 
 def test_the_next_attempt_is_an_instant_of_the_wall_clock(reporter: Reporter) -> None:
-    """A host that is unknown is tried again later."""
+    """A run with an unknown host is tried again later."""
     reporter.world.backend.answers = {1: Reason.UNKNOWN_HOST}
     reporter.world.begin(1)
     reporter.world.run()
@@ -104,5 +104,5 @@ def test_the_next_attempt_is_an_instant_of_the_wall_clock(reporter: Reporter) ->
 
 
 def test_without_waiting_requests_there_is_no_next_attempt(reporter: Reporter) -> None:
-    """An idle drain names none."""
+    """The drain is idle."""
     assert reporter.state().next_attempt is None

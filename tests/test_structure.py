@@ -1,6 +1,6 @@
 """The structure of the packages, read from the syntax tree: names, sizes, imports.
 
-Each check is tried on a made-up tree first, where it must find what is wrong.
+Each check is tested with invented modules first, where it must find an error.
 """
 
 from __future__ import annotations
@@ -120,8 +120,8 @@ def modules() -> list[Module]:
     return modules_of(*(Path(package.__file__ or "").parent for package in packages))
 
 
-def test_all_four_packages_are_looked_at(modules: list[Module]) -> None:
-    """A package itself, a module in it and one further down are known by their names."""
+def test_all_four_packages_are_checked(modules: list[Module]) -> None:
+    """Packages, their modules and modules of subpackages have their full names."""
     names = {module.name for module in modules}
 
     assert {"slurm", "slurm.job", "ccbackend.client", "spool.files.run", "sweeper.plan"} <= names
@@ -143,7 +143,7 @@ def test_no_function_is_too_long(modules: list[Module]) -> None:
 
 
 def test_only_listed_modules_import_many_others(modules: list[Module]) -> None:
-    """No other module depends on so many, and none is listed without need."""
+    """Every module in the list needs to be there."""
     assert MANY_IMPORTS.keys() == many_imports(modules).keys()
 
 
@@ -163,7 +163,7 @@ def made_up(directory: Path, **sources: str) -> list[Module]:
     "second", ["class Job:\n    pass\n", "def f():\n    class Job:\n        pass\n"]
 )
 def test_a_second_class_of_a_name_is_found(tmp_path: Path, second: str) -> None:
-    """In another package, also further down; the message names both places."""
+    """It may be in another package or in a function; the message names both places."""
     modules = made_up(tmp_path, one__job="class Job:\n    pass\n", two__deep__x=second)
 
     with pytest.raises(AssertionError, match=r"Job: one\.job and two\.deep\.x \(line "):
@@ -171,7 +171,7 @@ def test_a_second_class_of_a_name_is_found(tmp_path: Path, second: str) -> None:
 
 
 def test_private_classes_may_share_a_name(tmp_path: Path) -> None:
-    """Nobody meets both."""
+    """No other module uses them."""
     source = "class _Job:\n    pass\n"
 
     check_class_names(made_up(tmp_path, one__a=source, two__b=source))
@@ -199,7 +199,7 @@ def test_a_function_of_one_line_too_many_is_found(tmp_path: Path, head: str) -> 
     "form", ["from two.m{0} import x", "from two import m{0}", "import two.m{0}"]
 )
 def test_one_import_too_many_is_found(tmp_path: Path, form: str) -> None:
-    """In any form; imports from elsewhere do not count."""
+    """Every form of import counts; imports from other packages do not."""
     numbers = range(MAX_IMPORTED_MODULES + 1)
     lines = ["import json", *(form.format(number) for number in numbers)]
     sources = {f"two__m{number}": "" for number in numbers}

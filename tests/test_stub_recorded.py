@@ -1,4 +1,4 @@
-"""The stub server answers every recorded exchange as the real server did, and stores the same."""
+"""The stub server answers each recorded request, and stores the same, as the real server did."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from recorded_replay import Played, play
 
 @pytest.mark.parametrize("release", releases())
 def test_every_recorded_exchange_is_answered_and_stored_alike(release: str) -> None:
-    """By status, type, words and JSON, and by the rows of all tables at every recorded moment."""
+    """Status, type, text and JSON are compared, and all tables at each recorded moment."""
     played, different = 0, []
     for name in scenarios(release):
         for each in play(release, name):
@@ -24,7 +24,7 @@ def test_every_recorded_exchange_is_answered_and_stored_alike(release: str) -> N
 
 
 def test_every_deviation_is_needed() -> None:
-    """One that explains nothing would hide a difference to come."""
+    """A deviation that explains nothing would hide a later difference."""
     names = {
         why
         for release in ("1.3.0", "1.4.0", "1.5.4")

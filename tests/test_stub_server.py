@@ -1,4 +1,4 @@
-"""What the stub server can beyond the recordings: clocks, queues, faults, size, a process."""
+"""Features of the stub server beyond the recordings: clocks, queues, faults, size, a process."""
 
 from __future__ import annotations
 
@@ -28,45 +28,45 @@ class Clock:
         self.now = float(BEGAN)
 
     def __call__(self) -> float:
-        """Tell the time that was set."""
+        """Return the time that was set."""
         return self.now
 
 
 def start(job_id: int, **fields: Any) -> dict[str, Any]:
-    """The body of a start."""
+    """Return the body of a start."""
     resources = [{"hostname": "n1"}]
     base = {"jobId": job_id, "user": "ada", "cluster": "lab", "numNodes": 1, "startTime": BEGAN}
     return base | {"resources": resources} | fields
 
 
 def told(model: Model, job_id: int, **fields: Any) -> int:
-    """Tell a start; the status of the answer."""
+    """Send a start and return the status of the answer."""
     body = json.dumps(start(job_id, **fields))
     return model.answer("POST", "/api/jobs/start_job/", body, model.token).status
 
 
 def stopped(model: Model, job_id: int) -> int:
-    """Tell an end; the status of the answer."""
+    """Send a stop and return the status of the answer."""
     body = {"jobId": job_id, "cluster": "lab", "startTime": BEGAN, "stopTime": BEGAN + 60}
     return model.answer("POST", "/api/jobs/stop_job/", json.dumps(body), model.token).status
 
 
 def listed(model: Model) -> int:
-    """How many jobs the listing shows."""
+    """Return the number of jobs in the job list."""
     answer = model.answer("GET", "/api/jobs/?items-per-page=1000", "", model.token)
     return len(json.loads(answer.body)["jobs"])
 
 
 @contextmanager
 def connection(server: StubServer) -> Iterator[http.client.HTTPConnection]:
-    """A connection that gives up soon."""
+    """Open a connection with a short timeout."""
     found = http.client.HTTPConnection(urlsplit(server.url).netloc, timeout=0.2)
     yield found
     found.close()
 
 
 def asked(peer: http.client.HTTPConnection, path: str = "/login") -> int:
-    """Ask for a page; its status."""
+    """Request a page and return the status."""
     peer.request("GET", path)
     response = peer.getresponse()
     response.read()
@@ -74,7 +74,7 @@ def asked(peer: http.client.HTTPConnection, path: str = "/login") -> int:
 
 
 def test_the_cache_is_committed_on_its_interval() -> None:
-    """By the clock that is given, at the first request after it."""
+    """The first request after the interval commits, by the clock that is given."""
     clock = Clock()
     model = Model(version="1.5.4", commit_seconds=120.0, clock=clock)
     told(model, 1)
@@ -84,8 +84,8 @@ def test_the_cache_is_committed_on_its_interval() -> None:
     assert (0, 1) == (before, listed(model))
 
 
-def test_the_cache_is_committed_by_hand() -> None:
-    """Without an interval nothing else does."""
+def test_the_cache_is_committed_on_request() -> None:
+    """Without an interval only the call of `commit` does this."""
     model = Model(version="1.5.4")
     told(model, 1)
     before = listed(model)
@@ -95,7 +95,7 @@ def test_the_cache_is_committed_by_hand() -> None:
 
 
 def test_a_row_both_cached_and_stored_makes_the_stop_fail() -> None:
-    """Until the next commit."""
+    """The next commit ends this."""
     model = Model(version="1.5.4")
     told(model, 1, tags=[{"type": "a", "name": "b"}])
     model.cache[1, "lab", BEGAN] = start(1) | {"jobState": "running"}
@@ -106,7 +106,7 @@ def test_a_row_both_cached_and_stored_makes_the_stop_fail() -> None:
     assert [500, 200] == statuses
 
 
-def test_a_queued_start_is_not_known_until_the_worker_comes() -> None:
+def test_a_queued_start_is_unknown_until_the_worker_stores_it() -> None:
     """1.4.0 and 1.4.1 answer before they store."""
     model = Model(version="1.4.1", worker=Worker.MANUAL)
     statuses = [told(model, 1), stopped(model, 1)]
@@ -117,7 +117,7 @@ def test_a_queued_start_is_not_known_until_the_worker_comes() -> None:
 
 
 def test_a_start_that_the_database_refuses_holds_up_the_worker() -> None:
-    """For five seconds; then what waited is stored, the refused one never."""
+    """After five seconds the waiting start is stored; the refused one never is."""
     clock = Clock()
     model = Model(version="1.4.0", worker=Worker.REAL, clock=clock)
     statuses = [told(model, 1, smt=2), told(model, 2)]
@@ -129,8 +129,8 @@ def test_a_start_that_the_database_refuses_holds_up_the_worker() -> None:
     assert ([201, 201], [0, 0, 1]) == (statuses, counts)
 
 
-def test_a_full_queue_works_off_its_oldest_start() -> None:
-    """128 places; the handler waits for one, which is not shown here."""
+def test_a_full_queue_stores_its_oldest_start() -> None:
+    """The queue has 128 places; the real handler waits for a free one, the stub does not."""
     model = Model(version="1.4.0", worker=Worker.MANUAL)
     for job_id in range(1, 131):
         told(model, job_id)
@@ -138,8 +138,8 @@ def test_a_full_queue_works_off_its_oldest_start() -> None:
     assert (2, 128) == (len(model.job), len(model.queue))
 
 
-def test_an_upgrade_keeps_the_rows_and_speaks_the_new_dialect() -> None:
-    """The sharing of old rows is shown in the new words."""
+def test_an_upgrade_keeps_the_rows_and_uses_the_new_dialect() -> None:
+    """Old rows show their sharing in the new words."""
     model = Model(version="1.4.4")
     told(model, 1, exclusive=0)
     model.version = "1.5.4"
@@ -150,7 +150,7 @@ def test_an_upgrade_keeps_the_rows_and_speaks_the_new_dialect() -> None:
 
 
 def test_nats_mode_has_no_job_routes() -> None:
-    """Listings stay."""
+    """The job list is still answered."""
     model = Model(version="1.5.4", nats=True)
     statuses = [told(model, 1), stopped(model, 1)]
     statuses.append(model.answer("GET", "/api/jobs/", "", model.token).status)
@@ -159,14 +159,14 @@ def test_nats_mode_has_no_job_routes() -> None:
 
 
 def test_a_poisoned_job_is_refused_and_the_others_are_not() -> None:
-    """In the words that were given."""
+    """The refusal is the one that was configured."""
     model = Model(poison={2: refusal(400, "made up")})
 
     assert [201, 400, 201] == [told(model, job_id) for job_id in (1, 2, 3)]
 
 
 def test_a_token_that_was_changed_is_refused() -> None:
-    """And the new one is good at once."""
+    """The new token is valid at once."""
     model = Model()
     old, model.token = model.token, "TOKEN:new"
     statuses = [model.answer("GET", "/api/jobs/", "", token).status for token in (old, "TOKEN:new")]
@@ -174,15 +174,15 @@ def test_a_token_that_was_changed_is_refused() -> None:
     assert [401, 200] == statuses
 
 
-def test_everything_answers_everything() -> None:
-    """As a proxy does whose server is away."""
+def test_a_general_refusal_answers_every_request() -> None:
+    """A proxy does this while its server is unreachable."""
     model = Model(everything=refusal(503, "away"))
 
     assert {503} == {told(model, 1), model.answer("GET", "/login", "", None).status}
 
 
 def test_fifty_thousand_running_jobs_are_listed_whole() -> None:
-    """By one query."""
+    """One query lists them."""
     model = Model(version="1.5.4")
     for job_id in range(1, 50_001):
         model.job[job_id, "lab", BEGAN] = {"jobState": "running"}
@@ -193,8 +193,8 @@ def test_fifty_thousand_running_jobs_are_listed_whole() -> None:
     assert (50_000, 50_000) == (jobs["count"], len(jobs["items"]))
 
 
-def test_silence_lasts_until_it_is_mended() -> None:
-    """Who waits is hung up then, and the next request is answered."""
+def test_silence_lasts_until_the_fault_is_removed() -> None:
+    """The waiting connection is closed then, and the next request is answered."""
     with StubServer() as server, connection(server) as peer:
         server.fail(Fault(Kind.SILENCE))
         with pytest.raises(TimeoutError):
@@ -206,7 +206,7 @@ def test_silence_lasts_until_it_is_mended() -> None:
 
 
 def received(server: StubServer) -> list[bytes]:
-    """What comes back for one request, in the pieces in which it came."""
+    """Return the answer to one request, in the pieces in which it was received."""
     address = urlsplit(server.url)
     pieces = []
     with socket.create_connection((address.hostname, address.port or 0), 10) as peer:
@@ -217,7 +217,7 @@ def received(server: StubServer) -> list[bytes]:
 
 
 def test_a_connection_is_reset() -> None:
-    """Before a byte of answer."""
+    """The reset comes before the first byte of the answer."""
     with StubServer() as server:
         server.fail(Fault(Kind.RESET))
         with pytest.raises(ConnectionResetError):
@@ -227,16 +227,16 @@ def test_a_connection_is_reset() -> None:
 @pytest.mark.parametrize(
     ("fault", "size"), [(Fault(Kind.CLOSE), 0), (Fault(Kind.CUT, handled=True, after_bytes=9), 9)]
 )
-def test_a_connection_ends_where_it_was_told_to(fault: Fault, size: int) -> None:
-    """Without a word, or in the middle of one."""
+def test_a_connection_ends_at_the_configured_byte(fault: Fault, size: int) -> None:
+    """The answer is empty or truncated."""
     with StubServer() as server:
         server.fail(fault)
 
         assert b"HTTP/1.1 200 OK"[:size] == b"".join(received(server))
 
 
-def test_an_answer_drips() -> None:
-    """It is whole at last."""
+def test_an_answer_is_sent_in_small_pieces() -> None:
+    """The answer is complete at the end."""
     with StubServer() as server:
         server.fail(Fault(Kind.DRIP, handled=True, pause_seconds=0.001))
         pieces = received(server)
@@ -245,8 +245,8 @@ def test_an_answer_drips() -> None:
     assert len(pieces) > 20
 
 
-def test_a_fault_may_take_effect_and_pass_by() -> None:
-    """The start is stored although nobody hears of it; the next request is answered."""
+def test_a_handled_request_may_get_no_answer() -> None:
+    """The start is stored without an answer; the next request is answered."""
     with StubServer() as server, connection(server) as peer:
         server.fail(Fault(Kind.CLOSE, times=1, path="/api/jobs/start_job/", handled=True))
         statuses = [asked(peer)]
@@ -270,8 +270,8 @@ def test_a_closed_server_refuses_connections() -> None:
         http.client.HTTPConnection("127.0.0.1", port).connect()
 
 
-def test_it_runs_as_a_process_with_the_standard_library_alone(tmp_path: Path) -> None:
-    """It prints its URL, takes orders and ends by SIGTERM."""
+def test_it_runs_as_a_process_with_only_the_standard_library(tmp_path: Path) -> None:
+    """It prints its URL, accepts control requests and ends on SIGTERM."""
     parts = [{"name": "main", "nodes": "n[1-4]"}]
     clusters = tmp_path / "clusters.json"
     clusters.write_text(json.dumps([{"name": "lab", "subClusters": parts}]))

@@ -1,4 +1,4 @@
-"""What the sweep asks for is delivered again, although the drain remembers its delivery."""
+"""Events of a sweep are delivered again, although the drain remembers their delivery."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ DAY = 24 * 3600
 
 
 def asked(world: World, kind: str, job_id: int, start: int, end: int) -> None:
-    """Do what the sweep does."""
+    """Write an event as the sweep does."""
     path = world.root / "new" / f"1-{kind}-{job_id}-{start}-{end}-1"
     path.write_text("again=1\nend\n")
     os.utime(path, (world.now, world.now))
 
 
 def delivered_run(world: World) -> tuple[int, int]:
-    """A run that was delivered in full; its start and end."""
+    """Deliver a run completely; return its start and end."""
     start = int(world.begin(7).start_time or 0)
     world.run(2)
     world.end(7)
@@ -30,8 +30,8 @@ def delivered_run(world: World) -> tuple[int, int]:
     return start, world.backend.ends[7, start]
 
 
-def test_a_delivered_run_that_vanished_there_is_told_again(tmp_path: Path) -> None:
-    """Its server's database was restored from yesterday."""
+def test_a_run_missing_at_cc_backend_is_delivered_again(tmp_path: Path) -> None:
+    """The server's database was restored from yesterday's backup."""
     world = World(tmp_path)
     start, end = delivered_run(world)
     world.backend.rows.clear()
@@ -43,8 +43,8 @@ def test_a_delivered_run_that_vanished_there_is_told_again(tmp_path: Path) -> No
     assert world.files() == {}
 
 
-def test_a_stop_without_effect_is_told_again(tmp_path: Path) -> None:
-    """The server answered 200 and the row still runs."""
+def test_a_stop_without_effect_is_delivered_again(tmp_path: Path) -> None:
+    """The server answered 200, and the row is still running."""
     world = World(tmp_path)
     start, end = delivered_run(world)
     world.backend.rows[7, start] = "running"
@@ -57,7 +57,7 @@ def test_a_stop_without_effect_is_told_again(tmp_path: Path) -> None:
 
 
 def orphan(world: World) -> tuple[int, int]:
-    """Add a row left running, whose run the spool never had; return its start and its run's end."""
+    """Add a running row whose run the spool never had; return its start and its run's end."""
     world.backend.version = Version(1, 5, 4)
     job = world.job(9, start_time=int(world.now) - 9000, end_time=int(world.now) - 4000)
     world.slurm.rows.append(replace(job, state="COMPLETED"))
@@ -67,7 +67,7 @@ def orphan(world: World) -> tuple[int, int]:
 
 
 def test_a_row_left_running_is_stopped_at_once_without_a_start(tmp_path: Path) -> None:
-    """Its host may have left cluster.json, and then cc-backend refuses every start of it."""
+    """Its host may be removed from cluster.json, and then cc-backend rejects every start of it."""
     world = World(tmp_path)
     world.run()
     start, end = orphan(world)
@@ -80,7 +80,7 @@ def test_a_row_left_running_is_stopped_at_once_without_a_start(tmp_path: Path) -
     assert world.files() == {}
 
 
-def test_a_row_that_vanished_before_its_stop_is_started_again(tmp_path: Path) -> None:
+def test_a_row_deleted_before_its_stop_is_started_again(tmp_path: Path) -> None:
     """An administrator deleted it between the sweep and the drain."""
     world = World(tmp_path)
     world.run()
@@ -94,7 +94,7 @@ def test_a_row_that_vanished_before_its_stop_is_started_again(tmp_path: Path) ->
     assert world.files() == {}
 
 
-def test_a_hook_that_ran_twice_is_not_told_again(tmp_path: Path) -> None:
+def test_the_event_of_a_hook_that_ran_twice_is_not_delivered_again(tmp_path: Path) -> None:
     """Only the sweep knows that something is missing."""
     world = World(tmp_path)
     start, end = delivered_run(world)

@@ -1,4 +1,4 @@
-"""Changes become events, and are waited for."""
+"""`apply` writes changes as events and waits for the drain."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ def layout(tmp_path: Path) -> Layout:
 
 
 def names(layout: Layout) -> list[str]:
-    """Return what waits in new/, without the writer's number."""
+    """Return the events in new/, without the writer's number."""
     return sorted(name.rpartition("-")[0] for name in layout.names(Directory.NEW))
 
 
 def test_each_change_is_an_event_with_all_that_is_known(layout: Layout) -> None:
-    """It carries the mark that it is to be delivered again."""
+    """The event has the mark that it is to be delivered again."""
     written = write_events(layout, [start(1), Start(job=over(2), why=""), CLOSE, stop(4)])
 
     assert [each.key for each in written] == [(1, OLD), (2, OLD), (3, OLD), (4, OLD)]
@@ -56,7 +56,7 @@ def test_each_change_is_an_event_with_all_that_is_known(layout: Layout) -> None:
 
 
 def test_a_first_sighting_is_reported_later(layout: Layout) -> None:
-    """Its event carries the time instead of the mark: the drain may know the run already."""
+    """Its event has the time instead of the mark: the drain may know the run already."""
     (written,) = write_events(layout, [replace(start(1), not_before=NOON)])
 
     contents = (layout.root / "new" / written.event).read_bytes()
@@ -65,7 +65,7 @@ def test_a_first_sighting_is_reported_later(layout: Layout) -> None:
 
 
 class NotingCalls(RealCalls):
-    """Notes which files and directories become durable."""
+    """System calls that record which files and directories become durable."""
 
     rename = staticmethod(os.rename)
     unlink = staticmethod(os.unlink)
@@ -74,12 +74,12 @@ class NotingCalls(RealCalls):
         self.durable: list[str] = []
 
     def fsync(self, fd: int, /) -> None:
-        """Note the name."""
+        """Record the name."""
         self.durable.append(Path(f"/proc/self/fd/{fd}").readlink().name)
 
 
 def test_events_outlive_a_power_cut(layout: Layout) -> None:
-    """The state of the sweep remembers them: an ended run would not be planned again."""
+    """The state of the sweep has them, so that an ended run would not be planned again."""
     calls = NotingCalls()
     write_events(Layout(layout.root, calls), [Start(job=over(2), why=""), stop(4)])
 
@@ -87,11 +87,11 @@ def test_events_outlive_a_power_cut(layout: Layout) -> None:
     assert ("new", 2) == (directory, len(set(files)))
 
 
-def test_what_the_drain_has_read_before_the_disk_is_full_counts(layout: Layout) -> None:
-    """Its events are gone from new/."""
+def test_events_read_by_the_drain_before_the_disk_is_full_count(layout: Layout) -> None:
+    """The drain has removed these events from new/."""
 
     class FillingCalls(NotingCalls):
-        """The drain reads the first batch, then the disk is full."""
+        """System calls on a disk that is full after the drain has read the first batch."""
 
         def fsync(self, fd: int, /) -> None:
             """Fail for the second batch."""
@@ -115,7 +115,7 @@ def test_the_same_sweep_twice_writes_its_events_once(layout: Layout) -> None:
 
 
 def waiting(state: Path, drain_once: Callable[[], object], *, seconds: float = 60) -> DrainWait:
-    """Return a wait on a clock that runs a second at each look."""
+    """Return a wait whose clock advances a second at each reading."""
     times = iter(range(10**6))
     return DrainWait(
         state_directory=state,
@@ -127,12 +127,12 @@ def waiting(state: Path, drain_once: Callable[[], object], *, seconds: float = 6
 
 
 def never() -> None:
-    """Fail: nobody may drain here."""
+    """Fail: no drain may run here."""
     raise AssertionError("a drain is running")
 
 
 def emptied(layout: Layout) -> Callable[[], None]:
-    """Return a drain that delivers all."""
+    """Return a drain that delivers all events."""
 
     def drain() -> None:
         for path in (layout.root / "new").iterdir():
@@ -142,7 +142,7 @@ def emptied(layout: Layout) -> Callable[[], None]:
 
 
 def test_without_a_drain_one_is_run_here(layout: Layout, tmp_path: Path) -> None:
-    """Also for what the hooks left, where a sweep plans nothing."""
+    """It also reads the events of the hooks, if a sweep plans nothing."""
     assert (
         wait_for_drain(layout, write_events(layout, [stop(4)]), waiting(tmp_path, emptied(layout)))
         == 0
@@ -153,8 +153,8 @@ def test_without_a_drain_one_is_run_here(layout: Layout, tmp_path: Path) -> None
     assert wait_for_drain(layout, [], waiting(tmp_path, never)) == 0
 
 
-def test_what_a_drain_here_cannot_tell_is_left(layout: Layout, tmp_path: Path) -> None:
-    """It has tried what could be tried."""
+def test_undelivered_runs_of_the_own_drain_are_counted(layout: Layout, tmp_path: Path) -> None:
+    """The drain has tried every event."""
     assert (
         wait_for_drain(layout, write_events(layout, [stop(4)]), waiting(tmp_path, lambda: None))
         == 1
@@ -162,7 +162,7 @@ def test_what_a_drain_here_cannot_tell_is_left(layout: Layout, tmp_path: Path) -
 
 
 def test_a_running_drain_is_waited_for(layout: Layout, tmp_path: Path) -> None:
-    """Until it has delivered all, or the time is over."""
+    """The wait ends when the drain has delivered everything, or at the timeout."""
     written = write_events(layout, [stop(4)])
     seen: list[int] = []
 
@@ -180,7 +180,7 @@ def test_a_running_drain_is_waited_for(layout: Layout, tmp_path: Path) -> None:
 
 
 def test_a_drain_that_starts_meanwhile_is_waited_for(layout: Layout, tmp_path: Path) -> None:
-    """Instead of a second one."""
+    """The sweep runs no second drain."""
     locks: list[FileLock] = []
 
     def starts() -> None:
@@ -197,7 +197,7 @@ def test_a_drain_that_starts_meanwhile_is_waited_for(layout: Layout, tmp_path: P
 
 
 def test_a_run_in_todo_still_waits(layout: Layout, tmp_path: Path) -> None:
-    """For the hold, or for a server that is away."""
+    """The run waits for the hold, or for a server that is unreachable."""
     (layout.root / "todo" / f"4-{OLD}.json").touch()
 
     left = wait_for_drain(
@@ -208,7 +208,7 @@ def test_a_run_in_todo_still_waits(layout: Layout, tmp_path: Path) -> None:
 
 
 def test_nodes_that_do_not_answer_prove_no_reconfiguration() -> None:
-    """Then stops wait, as after a restart."""
+    """Stops then wait as after a restart."""
 
     def ask(_boot_time: int) -> bool:
         raise SlurmError("away", reason=FailureReason.UNREACHABLE)
@@ -232,7 +232,7 @@ def test_nodes_that_do_not_answer_prove_no_reconfiguration() -> None:
 def test_the_first_controller_that_is_up_is_the_active_one(
     controllers: list[tuple[str, str, bool]], host: str, active: str | None
 ) -> None:
-    """With one controller a sweep may run anywhere."""
+    """With one controller a sweep may run on any host."""
     assert active == active_elsewhere(tuple(controllers), host)
 
 
@@ -252,14 +252,14 @@ def _unknown(_user: str) -> str | None:
         ("jobs", ("eve", 7), _unknown, False),
     ],
 )
-def test_hidden_jobs_are_seen_by_few(
+def test_few_users_see_hidden_jobs(
     private: str,
     user: tuple[str, int],
     level: Callable[[str], str | None],
     *,
     sees: bool,
 ) -> None:
-    """Where Slurm hides jobs, only root, SlurmUser and Operators see all."""
+    """If Slurm hides jobs, only root, SlurmUser and Operators see all."""
     settings = {"PrivateData": (private,), "SlurmUser": ("slurm(64030)",)}
 
     assert sees == sees_all_jobs(settings, user=user, admin_level=level)

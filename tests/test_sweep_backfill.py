@@ -1,4 +1,4 @@
-"""History from accounting: paged, paced, resumed, and repeated without harm."""
+"""Backfill from accounting: windows, pace, resuming and repetition."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ HOUR, DAY = 3600, 86400
 
 @pytest.fixture
 def world(tmp_path: Path) -> SweptWorld:
-    """A site whose accounting has three days of history."""
+    """Return a site whose accounting has three days of history."""
     made = SweptWorld(tmp_path / "spool")
     for number in range(1, 7):
         end = int(made.world.now) - number * 12 * HOUR
@@ -32,18 +32,18 @@ def world(tmp_path: Path) -> SweptWorld:
 
 
 def window(world: SweptWorld, **facts: int) -> BackfillWindow:
-    """The last four days."""
+    """Return a window of the last four days."""
     now = int(world.world.now)
     return replace(BackfillWindow(since=now - 4 * DAY, until=now), **facts)
 
 
 def pace(*, room: bool = True, dry_run: bool = False) -> BackfillControl:
-    """As fast as it goes."""
+    """Return a control that does not slow the backfill down."""
     return BackfillControl(make_room=lambda: room, window_done=lambda _tally: None, dry_run=dry_run)
 
 
-def test_history_is_told_oldest_first_and_once(world: SweptWorld) -> None:
-    """What is there is skipped when the command is repeated."""
+def test_history_is_queued_oldest_first_and_once(world: SweptWorld) -> None:
+    """A repeated command skips runs that are already at cc-backend."""
     pages: list[int] = []
     slow = replace(pace(), window_done=lambda progress: pages.append(progress.queued))
 
@@ -67,7 +67,7 @@ def test_history_is_told_oldest_first_and_once(world: SweptWorld) -> None:
 def test_after_a_day_with_very_many_runs_the_rest_is_read_by_the_hour(
     world: SweptWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A day of a large site would need gigabytes of memory."""
+    """Reading a whole day of a large site would need gigabytes of memory."""
     monkeypatch.setattr(module, "LARGE_WINDOW_RUNS", 1)
     pages: list[int] = []
     slow = replace(pace(), window_done=lambda progress: pages.append(progress.queued))
@@ -81,7 +81,7 @@ def test_after_a_day_with_very_many_runs_the_rest_is_read_by_the_hour(
 def test_a_site_with_very_many_runs_an_hour_is_read_by_the_hour_from_the_beginning(
     world: SweptWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Not even the first day is read at once."""
+    """The first day is not read at once either."""
     monkeypatch.setattr(module, "LARGE_WINDOW_RUNS", 24)
     end = int(world.world.now) - 4 * DAY
     ended = [world.world.job(i, start_time=end - 60, state="COMPLETED", end_time=end + i)
@@ -96,7 +96,7 @@ def test_a_site_with_very_many_runs_an_hour_is_read_by_the_hour_from_the_beginni
     assert (4 * 24, [2, 2]) == (len(pages), pages[:2])
 
 
-def test_metrics_that_do_not_exist_are_said_to_be_missing(world: SweptWorld) -> None:
+def test_missing_metrics_are_reported_as_missing(world: SweptWorld) -> None:
     """`--monitoring-status 0` reaches the server's document."""
     backfill(world.site, window(world, monitoring_status=0), pace())
     world.drain()
@@ -107,7 +107,7 @@ def test_metrics_that_do_not_exist_are_said_to_be_missing(world: SweptWorld) -> 
 
 
 def test_events_outlive_a_power_cut(world: SweptWorld, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A window that is done is not read again."""
+    """A completed window is not read again."""
     synced: list[Path] = []
 
     def note(descriptor: int) -> None:
@@ -122,8 +122,8 @@ def test_events_outlive_a_power_cut(world: SweptWorld, monkeypatch: pytest.Monke
     assert (6, 6, root / Directory.NEW) == (progress.queued, len(files), synced[-1])
 
 
-def test_what_is_left_out_or_in_the_spool_is_only_counted(world: SweptWorld) -> None:
-    """Filtered, queued, requeued within a day; or the job id was used again: history is refused."""
+def test_excluded_runs_and_runs_in_the_spool_are_only_counted(world: SweptWorld) -> None:
+    """Others were requeued within a day, or cc-backend has a newer run of the job id."""
     rows = world.slurm.rows
     rows[0] = replace(rows[0], partition="quiet")
     world.world.hook("stop", 2)
@@ -143,8 +143,8 @@ def test_what_is_left_out_or_in_the_spool_is_only_counted(world: SweptWorld) -> 
 
 
 @pytest.mark.parametrize("what", ["config", "ended", "accounting"])
-def test_a_question_without_an_answer_ends_it(world: SweptWorld, what: str) -> None:
-    """The message says where to continue."""
+def test_a_failed_slurm_query_ends_the_backfill(world: SweptWorld, what: str) -> None:
+    """The progress has the time at which to continue."""
     world.slurm.failures = {what: SlurmError("away", reason=FailureReason.FAILED)}
 
     progress = backfill(world.site, window(world), pace())
@@ -154,8 +154,8 @@ def test_a_question_without_an_answer_ends_it(world: SweptWorld, what: str) -> N
     assert progress.resume_at <= int(world.world.now) - 3 * DAY
 
 
-def test_look_ups_that_fail_end_it(world: SweptWorld) -> None:
-    """Nothing is reported that may be there."""
+def test_failed_look_ups_at_cc_backend_end_the_backfill(world: SweptWorld) -> None:
+    """A run that may be at cc-backend is not reported."""
     world.backend.silent = True
 
     progress = backfill(world.site, window(world), pace())
@@ -164,10 +164,8 @@ def test_look_ups_that_fail_end_it(world: SweptWorld) -> None:
     assert world.world.files() == {}
 
 
-def test_a_drain_that_does_not_keep_up_is_waited_for(
-    world: SweptWorld, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """At most so many events lie in new/; one that never does ends it."""
+def test_a_slow_drain_is_waited_for(world: SweptWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The number of events in new/ is limited."""
     monkeypatch.setattr(module, "CHECK_EVERY", 1)
     monkeypatch.setattr(module, "MAX_PENDING", 3)
     crowds: list[int] = []
@@ -182,10 +180,10 @@ def test_a_drain_that_does_not_keep_up_is_waited_for(
     assert (crowds, progress.queued, progress.failure) == ([3], 6, None)
 
 
-def test_a_drain_that_never_keeps_up_ends_it(
+def test_a_drain_that_never_keeps_up_ends_the_backfill(
     world: SweptWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Exit 75; what was delivered counts."""
+    """The exit code is 75; events that were queued count."""
     monkeypatch.setattr(module, "CHECK_EVERY", 1)
     monkeypatch.setattr(module, "MAX_PENDING", 3)
 
@@ -195,8 +193,8 @@ def test_a_drain_that_never_keeps_up_ends_it(
     assert (progress.queued, failure_code(progress.failure)) == (3, TRY_AGAIN)
 
 
-def test_a_tally_begins_with_nothing() -> None:
-    """So that a report of nothing is one of zeros."""
+def test_the_progress_begins_with_zeros() -> None:
+    """A report of an empty window has only zeros."""
     assert BackfillProgress() == BackfillProgress(
         seen=0, at_backend=0, in_spool=0, excluded=0, queued=0, resume_at=0
     )

@@ -20,7 +20,7 @@ HOUR, DAY = 3600, 86400
 
 
 def waiting(state: Path, *, drained: list[int], counts: list[int]) -> DrainWait:
-    """A wait whose clock runs a minute at each look."""
+    """Return a wait whose clock advances a minute at each reading."""
     times = iter(range(0, 10**6, 60))
 
     def less(_seconds: float = 0) -> None:
@@ -42,7 +42,7 @@ def waiting(state: Path, *, drained: list[int], counts: list[int]) -> DrainWait:
 
 @pytest.mark.parametrize("words", [(), ("--dry-run",)])
 def test_history_of_another_cluster_is_not_reported(tmp_path: Path, words: tuple[str, ...]) -> None:
-    """As after a copy of its slurm.conf: exit 11, and nothing is queued."""
+    """This happens after a copy of its slurm.conf: exit 11, and nothing is queued."""
     with site(tmp_path) as made:
         history(made)
         (made.state / "sweep.json").write_text('{"cluster": "fritz"}')
@@ -54,8 +54,8 @@ def test_history_of_another_cluster_is_not_reported(tmp_path: Path, words: tuple
         assert "repeat the same command" not in said.err
 
 
-def test_room_is_made_by_the_drain(tmp_path: Path) -> None:
-    """A running one is waited for, else one runs here; without progress it is given up."""
+def test_the_drain_makes_room(tmp_path: Path) -> None:
+    """A running drain is waited for, else one runs here; without progress the wait ends."""
     drained: list[int] = []
     counts = [1000, 900, 800, 400]
     assert has_room(lambda: counts[0], waiting(tmp_path, drained=drained, counts=counts))
@@ -68,7 +68,7 @@ def test_room_is_made_by_the_drain(tmp_path: Path) -> None:
 
 
 def history(made: SweepSite, count: int = 3) -> list[ListedRun]:
-    """Runs that ended hours ago, unknown to cc-backend."""
+    """Add runs that ended hours ago and are unknown to cc-backend; return them."""
     runs = [
         ListedRun(i, made.now - i * HOUR, "FAILED", made.now - i * HOUR + 60, in_squeue=False)
         for i in range(1, count + 1)
@@ -77,8 +77,8 @@ def history(made: SweepSite, count: int = 3) -> list[ListedRun]:
     return runs
 
 
-def test_the_command_tells_history_and_reports(tmp_path: Path) -> None:
-    """Where no drain is running it drains itself; repeated it skips what is there."""
+def test_the_command_delivers_history_and_reports(tmp_path: Path) -> None:
+    """If no drain is running, it runs one; repeated, it skips runs that are at cc-backend."""
     with site(tmp_path) as made:
         runs = history(made)
 
@@ -93,8 +93,8 @@ def test_the_command_tells_history_and_reports(tmp_path: Path) -> None:
     assert (again.json["at_backend"], again.json["queued"], again.json["failed"]) == (3, 0, None)
 
 
-def test_an_interrupted_backfill_goes_on_where_it_ended(tmp_path: Path) -> None:
-    """The same window alone; another begins anew."""
+def test_an_interrupted_backfill_resumes_where_it_ended(tmp_path: Path) -> None:
+    """Only the same window is resumed; another one starts at its beginning."""
     with site(tmp_path) as made:
         history(made)
         since, until = made.now - 3 * DAY, made.now - 60
@@ -115,8 +115,8 @@ def test_an_interrupted_backfill_goes_on_where_it_ended(tmp_path: Path) -> None:
     assert "goes on" not in anew.err
 
 
-def test_what_the_drain_has_not_told_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Exit 75."""
+def test_undelivered_events_are_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The exit code is 75."""
     monkeypatch.setattr("sweeper.commands.backfill.WAIT_SECONDS", 0)
     with site(tmp_path) as made:
         history(made)
@@ -129,7 +129,7 @@ def test_what_the_drain_has_not_told_waits(tmp_path: Path, monkeypatch: pytest.M
 
 
 def test_the_command_makes_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """By draining itself where no drain runs."""
+    """If no drain is running, it runs one."""
     monkeypatch.setattr(module, "CHECK_EVERY", 1)
     monkeypatch.setattr(module, "MAX_PENDING", 1)
     monkeypatch.setattr("sweeper.commands.backfill.MAX_PENDING", 1)
@@ -143,7 +143,7 @@ def test_the_command_makes_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 
 def test_two_backfills_do_not_mix(tmp_path: Path) -> None:
-    """The second says who holds the lock."""
+    """The second one names the process that holds the lock."""
     with site(tmp_path) as made:
         (made.state / "backfill.json").write_text(json.dumps({"pid": os.getpid()}))
         with FileLock(made.state / "backfill.lock"):

@@ -1,4 +1,4 @@
-"""How the instants of a backfill may be written."""
+"""The notations of a time in `cc-sweep backfill`."""
 
 from __future__ import annotations
 
@@ -43,12 +43,12 @@ def _berlin(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     ],
 )
 def test_an_instant_may_be_written_in_several_ways(text: str, instant: int) -> None:
-    """Without an offset it is in this machine's zone, as on that day."""
+    """A time without an offset is in this machine's zone, with the offset of that day."""
     assert instant == parse_instant(text, now=NOON + 0.7)
 
 
 @pytest.mark.parametrize("text", ["", "soon", "2026-13-01", "7", "7y", "-3d", "12:00", "1-1-1"])
-def test_what_is_no_instant_is_told_with_examples(text: str) -> None:
-    """Nothing is guessed."""
+def test_an_invalid_instant_is_refused_with_examples(text: str) -> None:
+    """The command does not guess a time."""
     with pytest.raises(UsageError, match="expected a time such as 2026-03-29"):
         parse_instant(text, now=NOON)

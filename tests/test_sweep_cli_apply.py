@@ -16,7 +16,7 @@ HOUR = 3600
 
 
 def test_applying_repairs_and_the_next_plan_is_empty(tmp_path: Path) -> None:
-    """Where no drain is running, apply drains once itself."""
+    """If no drain is running, apply runs one once."""
     with site(tmp_path) as made:
         kept, ended, unseen = drifted(made)
 
@@ -37,8 +37,8 @@ def test_applying_repairs_and_the_next_plan_is_empty(tmp_path: Path) -> None:
     assert "sweep: done (repairs: 2)" in said.err
 
 
-def test_the_first_apply_ever_only_looks(tmp_path: Path) -> None:
-    """It sets the mark and exits 11; the second one acts."""
+def test_the_first_apply_changes_nothing(tmp_path: Path) -> None:
+    """It sets the mark and exits with 11; the second one repairs."""
     with site(tmp_path, mark=False) as made:
         _, ended, _ = drifted(made)
 
@@ -53,7 +53,7 @@ def test_the_first_apply_ever_only_looks(tmp_path: Path) -> None:
 
 
 def test_force_skips_the_wait_of_the_first_sweep(tmp_path: Path) -> None:
-    """If the number is right."""
+    """The number of stops must be right."""
     with site(tmp_path, mark=False) as made:
         _, ended, _ = drifted(made)
 
@@ -64,7 +64,7 @@ def test_force_skips_the_wait_of_the_first_sweep(tmp_path: Path) -> None:
 
 
 def test_a_forced_number_that_is_too_small_is_refused(tmp_path: Path) -> None:
-    """With the right one in the message; nothing is done."""
+    """The message has the right number; nothing is repaired."""
     with site(tmp_path) as made:
         for job in range(100, 130):
             made.run(
@@ -79,8 +79,8 @@ def test_a_forced_number_that_is_too_small_is_refused(tmp_path: Path) -> None:
         assert set(made.server.rows().values()) == {"running"}
 
 
-def test_a_second_sweep_says_who_holds_the_lock(tmp_path: Path) -> None:
-    """Exit 75; the first is not disturbed."""
+def test_a_second_sweep_names_the_process_that_holds_the_lock(tmp_path: Path) -> None:
+    """The exit code is 75; the first sweep is not disturbed."""
     with site(tmp_path) as made:
         drifted(made)
         (made.state / "sweep.json").write_text(f'{{"pid": {os.getpid()}, "mark": 1}}')
@@ -93,8 +93,8 @@ def test_a_second_sweep_says_who_holds_the_lock(tmp_path: Path) -> None:
         assert json.loads((made.state / "sweep.json").read_text())["mark"] == 1
 
 
-def test_a_limit_leaves_work_and_says_so(tmp_path: Path) -> None:
-    """Exit 75; the mark stays for the rest."""
+def test_a_limit_leaves_changes_and_reports_them(tmp_path: Path) -> None:
+    """The exit code is 75; the mark stays for the remaining changes."""
     with site(tmp_path) as made:
         drifted(made)
         made.run(ListedRun(10, made.now - HOUR, "FAILED", made.now - HOUR // 2, in_squeue=False))
@@ -107,8 +107,8 @@ def test_a_limit_leaves_work_and_says_so(tmp_path: Path) -> None:
         assert made.sweep("apply", "--direction", "start").code == 0
 
 
-def test_what_the_drain_cannot_tell_yet_waits(tmp_path: Path) -> None:
-    """A running drain is waited for, as long as was said."""
+def test_undelivered_repairs_are_reported(tmp_path: Path) -> None:
+    """A running drain is waited for as long as `--wait` allows."""
     with site(tmp_path) as made:
         drifted(made)
         with FileLock(made.state / "drain.lock"):
@@ -120,10 +120,10 @@ def test_what_the_drain_cannot_tell_yet_waits(tmp_path: Path) -> None:
         assert "nothing to do for: 2 runs already in the spool" in made.sweep("plan").out
 
 
-def test_a_full_spool_is_told_and_left_for_the_next_sweep(
+def test_a_full_spool_is_reported_and_the_rest_left(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What was written is applied."""
+    """Events that were written are applied; the next sweep repairs the rest."""
     real = os.link
     links: list[str] = []
 

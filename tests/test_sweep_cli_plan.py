@@ -16,11 +16,11 @@ from sweep_site import drifted, site
 from sweeper.cli import main
 
 HOUR = 3600
-RELEASE = "cc-sweep: Slurm 22.05.8\n"  # told if it is asked for
+RELEASE = "cc-sweep: Slurm 22.05.8\n"  # logged when the version is queried
 
 
-def test_without_drift_there_is_nothing_to_say(tmp_path: Path) -> None:
-    """One line of summary, exit code 0."""
+def test_a_plan_without_drift_is_one_line(tmp_path: Path) -> None:
+    """The line is the summary; the exit code is 0."""
     with site(tmp_path) as made:
         kept = ListedRun(7, made.now - 2 * HOUR)
         made.run(kept)
@@ -33,7 +33,7 @@ def test_without_drift_there_is_nothing_to_say(tmp_path: Path) -> None:
 
 
 def test_a_plan_is_a_short_table_and_changes_nothing(tmp_path: Path) -> None:
-    """Without a verb too; what, job, user, start, and the evidence of each side."""
+    """`plan` is the default command; the table has action, job, user, times and evidence."""
     with site(tmp_path) as made:
         drifted(made)
         before = made.everything()
@@ -52,7 +52,7 @@ def test_a_plan_is_a_short_table_and_changes_nothing(tmp_path: Path) -> None:
 
 
 def test_a_plan_as_json_has_stable_keys(tmp_path: Path) -> None:
-    """For scripts."""
+    """Scripts read them."""
     with site(tmp_path) as made:
         _, ended, _ = drifted(made)
 
@@ -103,7 +103,7 @@ def test_a_plan_as_json_has_stable_keys(tmp_path: Path) -> None:
 def test_bad_input_is_a_clear_line_and_exit_2(
     tmp_path: Path, words: list[str], message: str
 ) -> None:
-    """And nothing is done."""
+    """The command does nothing else."""
     with site(tmp_path) as made:
         said = made.sweep(*words)
 
@@ -112,8 +112,8 @@ def test_bad_input_is_a_clear_line_and_exit_2(
     assert said.out == ""
 
 
-def test_one_job_is_looked_at_alone(tmp_path: Path) -> None:
-    """And repaired alone; the mark stays."""
+def test_only_the_given_jobs_are_planned_and_repaired(tmp_path: Path) -> None:
+    """The mark stays for the next complete sweep."""
     with site(tmp_path) as made:
         _, ended, unseen = drifted(made)
 
@@ -131,7 +131,7 @@ def test_one_job_is_looked_at_alone(tmp_path: Path) -> None:
 
 
 def test_on_a_terminal_the_wait_is_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """And wiped away; never where NO_COLOR is set."""
+    """It is not shown if NO_COLOR is set."""
     monkeypatch.delenv("NO_COLOR", raising=False)
     monkeypatch.setenv("TERM", "xterm")
     with site(tmp_path) as made:
@@ -146,10 +146,10 @@ def test_on_a_terminal_the_wait_is_shown(tmp_path: Path, monkeypatch: pytest.Mon
         assert made.sweep("apply", terminal=True).code == 0
 
 
-def test_progress_on_a_terminal_is_silent_for_a_second(
+def test_progress_on_a_terminal_is_shown_after_a_second(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Colour and bars can be switched off."""
+    """NO_COLOR switches colour and progress off."""
     monkeypatch.delenv("NO_COLOR", raising=False)
     monkeypatch.setenv("TERM", "xterm")
     with site(tmp_path) as made:
@@ -166,7 +166,7 @@ def test_progress_on_a_terminal_is_silent_for_a_second(
 
 
 def test_help_and_version_need_no_verb(tmp_path: Path) -> None:
-    """All verbs are named."""
+    """The help names all verbs."""
     with site(tmp_path) as made:
         shown, version = call("--help", program=main), call("--version", program=main)
         assert made.sweep("--version").code == 0
@@ -175,8 +175,8 @@ def test_help_and_version_need_no_verb(tmp_path: Path) -> None:
     assert {"plan", "apply", "explain", "backfill"} <= set(shown.out.split())
 
 
-def test_filters_leave_runs_out(tmp_path: Path) -> None:
-    """By partition, or where all hosts are ignored."""
+def test_filters_exclude_runs(tmp_path: Path) -> None:
+    """They exclude a partition, or a run whose hosts are all ignored."""
     with site(tmp_path) as made:
         _, _, unseen = drifted(made)
         made.document["ignoreHosts"] = "^n1$"
@@ -193,7 +193,7 @@ def test_filters_leave_runs_out(tmp_path: Path) -> None:
 def test_an_account_without_a_name_is_no_bug(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As in a container; where Slurm hides nothing it does not matter."""
+    """A container may have such an account; if Slurm hides nothing, it does not matter."""
     monkeypatch.setattr(os, "geteuid", lambda: 54_321)
     with site(tmp_path) as made:
         said = made.sweep("plan")
@@ -202,7 +202,7 @@ def test_an_account_without_a_name_is_no_bug(
 
 
 def test_the_module_is_a_program_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As the tests and a bare checkout call it."""
+    """The tests and a bare checkout call it like this."""
     monkeypatch.setattr("sys.argv", ["cc-sweep", "--version"])
 
     with pytest.warns(RuntimeWarning, match="found in sys.modules"), pytest.raises(SystemExit):

@@ -1,4 +1,4 @@
-"""`cc-sweep` does nothing on incomplete answers, on a standby and without a server."""
+"""`cc-sweep` changes nothing on incomplete answers, on a standby and without a server."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from sweep_site import drifted, site
 
 
 def test_on_a_standby_controller_nothing_is_done(tmp_path: Path) -> None:
-    """The sweep on the active one acts."""
+    """The sweep on the active controller repairs."""
     with site(tmp_path) as made:
         drifted(made)
         before = made.server.rows()
@@ -23,7 +23,7 @@ def test_on_a_standby_controller_nothing_is_done(tmp_path: Path) -> None:
 
 
 def test_without_a_controller_nothing_is_done(tmp_path: Path) -> None:
-    """Exit 69."""
+    """The exit code is 69."""
     with site(tmp_path) as made:
         (made.root / "scontrol").write_text("#!/bin/sh\necho 'error: no' >&2\nexit 9\n")
 
@@ -33,8 +33,8 @@ def test_without_a_controller_nothing_is_done(tmp_path: Path) -> None:
     assert "slurmctld does not answer" in said.err
 
 
-def test_a_cut_answer_is_refused_and_stays_visible(tmp_path: Path) -> None:
-    """In the state, until a sweep is clean."""
+def test_a_truncated_answer_is_refused_and_stays_visible(tmp_path: Path) -> None:
+    """The state has the refusal until a sweep succeeds."""
     with site(tmp_path) as made:
         drifted(made)
         listing = made.root / "squeue.txt"
@@ -50,7 +50,7 @@ def test_a_cut_answer_is_refused_and_stays_visible(tmp_path: Path) -> None:
 
 
 def test_a_refusal_is_not_hidden_by_a_sweep_of_one_job(tmp_path: Path) -> None:
-    """Only a sweep of all is clean."""
+    """Only a complete sweep removes the refusal from the state."""
     with site(tmp_path) as made:
         drifted(made)
         listing = made.root / "squeue.txt"
@@ -67,8 +67,8 @@ def test_a_refusal_is_not_hidden_by_a_sweep_of_one_job(tmp_path: Path) -> None:
     assert (after_all["refused"], after_all["guards"]) == (False, [])
 
 
-def test_a_token_that_rest_refuses_sees_an_empty_cluster_and_does_nothing(tmp_path: Path) -> None:
-    """GraphQL does not look at roles; no listing is believed without REST: exit 77."""
+def test_a_token_that_only_graphql_accepts_plans_nothing(tmp_path: Path) -> None:
+    """GraphQL does not check roles; without REST no job list is accepted: exit 77."""
     with site(tmp_path) as made:
         drifted(made)
         made.token.write_text("TOKEN:user\n")
@@ -80,8 +80,8 @@ def test_a_token_that_rest_refuses_sees_an_empty_cluster_and_does_nothing(tmp_pa
     assert [guard["name"] for guard in said.json["guards"]] == ["listing"]
 
 
-def test_a_server_that_is_away_is_told(tmp_path: Path) -> None:
-    """Exit 69; nothing is planned."""
+def test_an_unreachable_server_is_reported(tmp_path: Path) -> None:
+    """The exit code is 69; nothing is planned."""
     with site(tmp_path) as made:
         drifted(made)
         made.server.close()

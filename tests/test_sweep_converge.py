@@ -19,7 +19,7 @@ from slurm.job import Job
 from spool.files.run_id import RunId
 from sweeper.sweep import SweepResult
 
-# What may have become of a run: its state in Slurm, then what cc-backend has of it.
+# The state of a run in Slurm, then its state at cc-backend ("there").
 LIVE = ("there", "missing")
 OVER = ("there", "running there", "missing")
 SITUATION = st.one_of(
@@ -35,7 +35,7 @@ Drifts = list[tuple[str, str]]
 
 @pytest.fixture(autouse=True)
 def _utc_again() -> Iterator[None]:
-    """Leave the time zone as it was."""
+    """Restore the time zone after the test."""
     before = os.environ.get("TZ")
     yield
     os.environ.pop("TZ", None)
@@ -44,16 +44,16 @@ def _utc_again() -> Iterator[None]:
     time.tzset()
 
 
-def lay(world: SweptWorld, drift: Drifts) -> dict[RunId, str]:
-    """Make a drift; return the rows that must be there in the end."""
+def make_drift(world: SweptWorld, drift: Drifts) -> dict[RunId, str]:
+    """Make a drift; return the rows that cc-backend must have at the end."""
     expected: dict[RunId, str] = {}
     for number, (in_slurm, there) in enumerate(drift, 1):
-        expected |= lay_one(world, number, in_slurm, there)
+        expected |= make_run(world, number, in_slurm, there)
     return expected
 
 
-def lay_one(world: SweptWorld, number: int, in_slurm: str, there: str) -> dict[RunId, str]:
-    """Make one run; return its rows in the end."""
+def make_run(world: SweptWorld, number: int, in_slurm: str, there: str) -> dict[RunId, str]:
+    """Make one run; return its rows at the end."""
     now, slurm, rows = int(world.world.now), world.slurm, world.world.backend.rows
     key = RunId(number, now - 7000)
     job = world.world.job(number, start_time=key.start_time)
@@ -90,12 +90,12 @@ def requeue(world: SweptWorld, job: Job) -> dict[RunId, str]:
 
 
 def again_key(job: Job) -> RunId:
-    """The key of a record."""
+    """Return the key of a record."""
     return RunId(job.job_id, job.start_time or 0)
 
 
 def settled(world: SweptWorld, expected: dict[RunId, str]) -> bool:
-    """Tell whether cc-backend has what it must, whatever word an end has."""
+    """Return whether cc-backend has the expected rows, whatever their end states."""
     found = {key: state == "running" for key, state in world.rows().items()}
     wanted = {
         key: state == "running"
@@ -106,12 +106,12 @@ def settled(world: SweptWorld, expected: dict[RunId, str]) -> bool:
 
 
 def requeued_ids(world: SweptWorld) -> set[int]:
-    """Job ids with a second run: their first may have been replaced."""
+    """Return the job ids with a second run: their first may have been replaced."""
     return {job.job_id for job in world.slurm.records.values() if job.restart_count}
 
 
 def is_clean(result: SweepResult) -> bool:
-    """Tell whether a sweep had nothing to do or to say."""
+    """Return whether a sweep had nothing to repair or to report."""
     plan = result.decision.plan
     return not (plan.changes or plan.reports or plan.held_back or plan.guards or plan.over_limit)
 
@@ -119,12 +119,12 @@ def is_clean(result: SweepResult) -> bool:
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(SITUATION, min_size=1, max_size=12))
 def test_one_sweep_repairs_and_the_next_plans_nothing(drift: Drifts) -> None:
-    """Starts that are missing, ends that are missing, whole runs that are missing."""
+    """Starts, ends and whole runs are missing at cc-backend."""
     with temporary_directory() as directory:
         world = SweptWorld(directory / "spool")
-        expected = lay(world, drift)
+        expected = make_drift(world, drift)
         if not any(job.state != "COMPLETED" for job in world.slurm.records.values()):
-            expected |= lay_one(world, 99, "live", "there")  # else an empty queue is suspicious
+            expected |= make_run(world, 99, "live", "there")  # an empty queue fails a safety check
 
         world.sweep()
         second = world.sweep()
@@ -135,13 +135,13 @@ def test_one_sweep_repairs_and_the_next_plans_nothing(drift: Drifts) -> None:
 
 @settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.integers(21, 120), st.integers(1, 30))
-def test_a_mass_of_ends_takes_three_sweeps_at_most(ended: int, live: int) -> None:
-    """The first holds them, the second has proof, the third plans nothing."""
+def test_many_missing_ends_take_three_sweeps_at_most(ended: int, live: int) -> None:
+    """The first sweep holds them, the second has proof, the third plans nothing."""
     with temporary_directory() as directory:
         world = SweptWorld(directory / "spool")
         drift = [("over", "running there")] * ended + [("live", "there")] * live
 
-        expected = lay(world, drift)
+        expected = make_drift(world, drift)
         first, second, third = world.sweep(), world.sweep(), world.sweep()
 
         is_mass = ended > max(20, (ended + live) // 5)
@@ -163,7 +163,7 @@ def test_a_mass_of_ends_takes_three_sweeps_at_most(ended: int, live: int) -> Non
 def test_the_plan_is_the_same_in_any_zone_on_any_day(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, zone: str, noon: int
 ) -> None:
-    """Also when all clocks of the site were stepped by an hour."""
+    """The plan is the same, too, after all clocks of the site were moved by an hour."""
     drift: Drifts = [("live", "missing"), ("over", "running there"), ("purged", "missing")]
     plans = []
     for number, step in enumerate((0, 3600, 0)):
@@ -172,7 +172,7 @@ def test_the_plan_is_the_same_in_any_zone_on_any_day(
         world = SweptWorld(tmp_path / str(number))
         world.world.now = float(noon + 3000)
         world.state = replace(world.state, mark=noon - 3600)
-        lay(world, drift)
+        make_drift(world, drift)
         world.world.now += step
         plans.append(world.plan().decision.plan)
 
@@ -183,9 +183,9 @@ def test_the_plan_is_the_same_in_any_zone_on_any_day(
 
 
 def test_a_clock_set_back_by_an_hour_changes_no_plan(tmp_path: Path) -> None:
-    """What is older than that stays old; the mark may lie in the future then."""
+    """Older runs stay old enough; the mark may be in the future then."""
     world = SweptWorld(tmp_path / "spool")
-    lay(world, [("live", "missing"), ("live", "there")])
+    make_drift(world, [("live", "missing"), ("live", "there")])
     before = world.plan().decision.plan
 
     world.world.now -= 3600

@@ -1,4 +1,4 @@
-"""No recorded answer of Slurm, cut anywhere, makes a sweep stop a job that runs."""
+"""A recorded answer of Slurm, truncated anywhere, never makes a sweep stop a running job."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Recorded:
 
 @cache
 def recorded(series: str) -> Recorded:
-    """All situations of a release at once: of equal job ids the first one."""
+    """Return all situations of a release together: of equal job ids the first one."""
     lines: dict[int, str] = {}
     sacct: dict[int, str] = {}
     runs: dict[int, int] = {}
@@ -62,7 +62,7 @@ def recorded(series: str) -> Recorded:
 
 
 def accounted_lines(rows: bytes) -> list[str]:
-    """Our sacct rows of a recorded answer; a job's name may hold line breaks."""
+    """Return our sacct rows of a recorded answer; a job's name may contain line breaks."""
     text = sacct_lines(rows).decode().removesuffix("\n") if rows else ""
     return re.split(r"\n(?=lab\x1f)", text) if text else []
 
@@ -72,8 +72,8 @@ PLACES = 20
 
 @pytest.mark.parametrize("command", ["squeue", "sacct", "config"])
 @pytest.mark.parametrize("series", SERIES)
-def test_no_cut_of_a_recorded_answer_stops_a_job(tmp_path: Path, series: str, command: str) -> None:
-    """Twenty random places of each answer of nine releases; a cut inside a line is refused."""
+def test_no_truncated_recording_stops_a_job(tmp_path: Path, series: str, command: str) -> None:
+    """Each answer of nine releases is cut at 20 random places; a cut inside a line is refused."""
     truth = recorded(series)
     hidden = sorted(truth.runs)[:3]  # so that accounting is asked
     squeue = "".join(
@@ -102,7 +102,7 @@ def test_no_cut_of_a_recorded_answer_stops_a_job(tmp_path: Path, series: str, co
         assert not is_visible or plan_code(results[0].decision.plan) == REFUSED
 
 
-def test_the_cuts_are_many() -> None:
-    """Four hundred at least."""
+def test_enough_truncated_answers_are_tested() -> None:
+    """There are at least four hundred."""
     assert PLACES * len(SERIES) * 3 >= 400
     assert all(len(recorded(series).runs) > 10 for series in SERIES)

@@ -1,4 +1,4 @@
-"""Which runs a sweep reports or captures, as values."""
+"""The starts that a sweep reports or captures."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from sweeper.values import Differences, Report, SpoolEntry, SpoolStatus, Start
 GRACE = 600
 
 
-def test_a_run_that_is_missing_there_is_started() -> None:
-    """The evidence of both sides stands in the plan."""
+def test_a_run_that_is_missing_at_cc_backend_is_started() -> None:
+    """The plan shows the evidence of both sides."""
     job = run(7)
 
     drift = found(Differences(missing=(job,)))
@@ -25,8 +25,8 @@ def test_a_run_that_is_missing_there_is_started() -> None:
 
 
 @pytest.mark.parametrize(("age", "starts"), [(GRACE - 1, 0), (GRACE, 1)])
-def test_a_run_younger_than_the_grace_is_left_alone(age: int, starts: int) -> None:
-    """It may be accepted and not listed yet."""
+def test_a_run_younger_than_the_grace_is_not_started(age: int, starts: int) -> None:
+    """cc-backend may have accepted it without listing it yet."""
     drift = found(Differences(missing=(run(7, NOON - age),)))
 
     assert starts == len(drift.starts)
@@ -34,7 +34,7 @@ def test_a_run_younger_than_the_grace_is_left_alone(age: int, starts: int) -> No
 
 
 def test_the_first_sighting_of_a_young_run_captures_its_facts() -> None:
-    """Slurm forgets them before the grace is over; the run is reported then."""
+    """Slurm purges them before the grace ends; the run is reported after the grace."""
     young = run(7, NOON - 60)
 
     drift = found(Differences(missing=(young,)))
@@ -44,7 +44,7 @@ def test_the_first_sighting_of_a_young_run_captures_its_facts() -> None:
 
 
 def test_a_short_run_that_has_just_ended_is_captured_too() -> None:
-    """From its end on it has the grace, as a running one from its start on."""
+    """Its grace begins at its end, that of a running one at its start."""
     short = over(7, NOON - 90, NOON - 30)
 
     drift = found(Differences(ended=(short,)))
@@ -69,7 +69,7 @@ def test_a_young_run_that_the_spool_has_is_not_captured(status: SpoolStatus) -> 
 
 
 def test_an_excluded_young_run_is_not_captured() -> None:
-    """Whether it goes on or has ended."""
+    """One run is still running, the other has ended."""
     jobs = run(7, NOON - 60, partition="quiet"), over(8, NOON - 90, NOON - 30, partition="quiet")
 
     drift = found(Differences(missing=jobs[:1], ended=jobs[1:]))
@@ -78,8 +78,8 @@ def test_an_excluded_young_run_is_not_captured() -> None:
 
 
 @pytest.mark.parametrize("status", [SpoolStatus.QUEUED, SpoolStatus.UNREPORTED, SpoolStatus.DEAD])
-def test_what_the_spool_has_in_hand_is_counted_and_never_planned(status: SpoolStatus) -> None:
-    """Neither its start, nor its end, nor both together."""
+def test_runs_in_the_spool_are_counted_and_never_planned(status: SpoolStatus) -> None:
+    """Neither a start nor a stop nor both together are planned."""
     spool_entries = {
         RunId(7, OLD): SpoolEntry(status=status),
         RunId(8, OLD): SpoolEntry(status=status),
@@ -101,7 +101,7 @@ def test_what_the_spool_has_in_hand_is_counted_and_never_planned(status: SpoolSt
 
 @pytest.mark.parametrize(("since", "starts"), [(GRACE - 1, 0), (GRACE, 1)])
 def test_an_accepted_start_gets_time_to_appear(since: int, starts: int) -> None:
-    """An accepted start is sent again when it is absent after the server's cache interval."""
+    """It is sent again if it is still missing after the server's cache interval."""
     entry = SpoolEntry(status=SpoolStatus.STARTED, started_at=NOON - since)
 
     drift = found(Differences(missing=(run(7),), spool_entries={RunId(7, OLD): entry}))
@@ -111,8 +111,8 @@ def test_an_accepted_start_gets_time_to_appear(since: int, starts: int) -> None:
     ] * starts
 
 
-def test_a_run_closed_there_while_it_goes_on_is_reported() -> None:
-    """The server's walltime reaper did that; deleting rows is not the sweep's business."""
+def test_a_running_job_that_cc_backend_closed_is_reported() -> None:
+    """The server's walltime check closed it; a sweep deletes no rows."""
     drift = found(Differences(missing=(run(7),), backend_rows={7: (row(7, state="failed"),)}))
 
     assert drift.starts == []
@@ -120,15 +120,15 @@ def test_a_run_closed_there_while_it_goes_on_is_reported() -> None:
     assert drift.reports == [Report(key=RunId(7, OLD), user="ada", why=why)]
 
 
-def test_a_run_that_appeared_meanwhile_is_left_alone() -> None:
-    """Between the two listings it was delivered."""
+def test_a_run_that_appeared_meanwhile_is_not_started() -> None:
+    """It was delivered between the two job lists."""
     drift = found(Differences(missing=(run(7),), backend_rows={7: (row(7, OLD + 2),)}))
 
     assert (drift.starts, drift.skipped["young"]) == ([], 1)
 
 
 def test_a_filtered_run_is_counted() -> None:
-    """Whether it goes on or is over."""
+    """One run is still running, the other has ended."""
     differences = Differences(
         missing=(run(7, partition="quiet"),), ended=(over(8, partition="quiet"),)
     )
@@ -138,8 +138,8 @@ def test_a_filtered_run_is_counted() -> None:
     assert (drift.starts, drift.skipped) == ([], {SpoolStatus.UNREPORTED: 2})
 
 
-def test_a_run_that_ended_unseen_is_told_whole() -> None:
-    """Start and end together."""
+def test_a_run_that_ended_unseen_is_delivered_completely() -> None:
+    """The plan has its start and its end in one change."""
     job = over(7)
 
     (change,) = found(Differences(ended=(job,))).starts
@@ -148,8 +148,8 @@ def test_a_run_that_ended_unseen_is_told_whole() -> None:
     assert change.why == "COMPLETED according to accounting, missing at cc-backend"
 
 
-def test_a_run_that_ended_and_is_there_is_done() -> None:
-    """Whatever state it has there."""
+def test_an_ended_run_at_cc_backend_needs_no_change() -> None:
+    """Its state at cc-backend does not matter."""
     assert (
         found(Differences(ended=(over(7),), backend_rows={7: (row(7, state="failed"),)})).starts
         == []
@@ -157,15 +157,15 @@ def test_a_run_that_ended_and_is_there_is_done() -> None:
 
 
 @pytest.mark.parametrize(("apart", "starts"), [(-86400, 1), (-86399, 0), (86399, 0), (8640000, 0)])
-def test_a_run_that_gave_way_to_its_requeue_is_known(apart: int, starts: int) -> None:
-    """The server refuses a start within a day of an earlier row, and any before a later one."""
+def test_a_run_replaced_by_its_requeue_is_not_started(apart: int, starts: int) -> None:
+    """The server rejects a start within a day of an earlier row, and any before a later one."""
     drift = found(Differences(ended=(over(7),), backend_rows={7: (row(7, OLD + apart),)}))
 
     assert (len(drift.starts), drift.skipped["requeued"]) == (starts, 1 - starts)
 
 
-def test_what_the_drain_told_nothing_of_is_not_asked_for_again() -> None:
-    """An opt-out is known to the drain alone; the start of what it delivered is sent again."""
+def test_a_start_that_the_drain_did_not_deliver_is_not_repeated() -> None:
+    """Only the drain knows an opt-out; a start that it delivered is sent again."""
     memory = SweepMemory(starts_queued={RunId(7, OLD): NOON - 600})
 
     assert found(Differences(ended=(over(7),)), memory).starts == []
@@ -173,8 +173,8 @@ def test_what_the_drain_told_nothing_of_is_not_asked_for_again() -> None:
     assert keys(found(again, memory).starts) == [RunId(7, OLD)]
 
 
-def test_a_strangers_row_under_an_id_used_again_is_no_moved_start() -> None:
-    """The run that goes on is started, the row reported."""
+def test_an_unknown_row_of_a_reused_id_is_no_moved_start() -> None:
+    """The running job is started, and the row is reported."""
     newer = run(7, OLD + 1000)
     differences = Differences(
         missing=(newer,),
@@ -188,8 +188,8 @@ def test_a_strangers_row_under_an_id_used_again_is_no_moved_start() -> None:
     assert (keys(drift.starts), keys(drift.reports)) == ([newer.key], [RunId(7, OLD)])
 
 
-def test_the_clock_is_taken_as_it_is_given() -> None:
-    """An hour more or less changes nothing about what is long over."""
+def test_an_hour_of_clock_difference_changes_no_plan() -> None:
+    """The runs ended long ago."""
     differences = Differences(
         missing=(run(7, NOON - 8000),),
         orphans=(row(8),),

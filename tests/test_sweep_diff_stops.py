@@ -1,4 +1,4 @@
-"""Which ends a sweep reports, and what proves them, as values."""
+"""The stops that a sweep reports, and what proves them."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ GRACE = 600
 
 @pytest.mark.parametrize("state", sorted(END_STATES))
 def test_a_proven_end_is_a_stop(state: str) -> None:
-    """Accounting has the same id and start, an end state and an end."""
+    """Accounting has the same id and start, an end state and an end time."""
     drift = found(Differences(orphans=(row(7),), accounting_runs={7: (over(7, state=state),)}))
 
     why = f"{state} according to accounting, still running at cc-backend"
     assert drift.stops == [Stop(job=over(7, state=state), proof=EndProof.ACCOUNTING, why=why)]
 
 
-def test_the_controllers_own_record_proves_too() -> None:
-    """Where accounting is late."""
+def test_the_controllers_own_record_is_a_proof() -> None:
+    """Accounting still shows the run as running."""
     differences = Differences(
         orphans=(row(7),), controller_runs={7: over(7)}, accounting_runs={7: (run(7),)}
     )
@@ -52,8 +52,8 @@ def test_the_controllers_own_record_proves_too() -> None:
         over(7, state="NEVER_HEARD_OF"),
     ],
 )
-def test_what_is_no_proof_is_reported(job: SlurmRun) -> None:
-    """From accounting as from the controller."""
+def test_an_end_without_proof_is_reported(job: SlurmRun) -> None:
+    """The same rules hold for accounting and for the controller."""
     for differences in (
         Differences(orphans=(row(7),), accounting_runs={7: (job,)}),
         Differences(orphans=(row(7),), accounting_runs={}, controller_runs={7: job}),
@@ -62,8 +62,8 @@ def test_what_is_no_proof_is_reported(job: SlurmRun) -> None:
         assert (drift.stops, len(drift.reports)) == ([], 1)
 
 
-def test_silence_is_no_proof() -> None:
-    """Neither of both, nor of accounting that does not answer."""
+def test_a_missing_record_is_no_proof() -> None:
+    """Accounting may lack the run, fail to answer, or show it as running."""
     assert [
         report.why for report in found(Differences(orphans=(row(7),), accounting_runs={})).reports
     ] == ["not in Slurm's queue, and accounting does not have it"]
@@ -80,8 +80,8 @@ def test_silence_is_no_proof() -> None:
     ]
 
 
-def test_a_stop_carries_the_start_that_was_told() -> None:
-    """Slurm's own may differ by some seconds."""
+def test_a_stop_has_the_delivered_start() -> None:
+    """Slurm's own start may differ by some seconds."""
     drift = found(Differences(orphans=(row(7, OLD + 4),), accounting_runs={7: (over(7),)}))
 
     assert drift.stops[0].job == over(7, OLD + 4)
@@ -89,7 +89,7 @@ def test_a_stop_carries_the_start_that_was_told() -> None:
 
 @pytest.mark.parametrize(("age", "stops"), [(GRACE - 1, 0), (GRACE, 1)])
 def test_a_fresh_end_waits_for_the_next_sweep(age: int, stops: int) -> None:
-    """Unless the sweep before has seen it too."""
+    """It does not wait if the sweep before has already seen it."""
     differences = Differences(orphans=(row(7),), accounting_runs={7: (over(7, end=NOON - age),)})
 
     drift = found(differences)
@@ -100,8 +100,8 @@ def test_a_fresh_end_waits_for_the_next_sweep(age: int, stops: int) -> None:
 
 
 @pytest.mark.parametrize(("ahead", "stops"), [(300, 0), (301, 0)])
-def test_an_end_in_the_future_is_never_told(ahead: int, stops: int) -> None:
-    """A little ahead is too young; more is a clock to be corrected."""
+def test_an_end_in_the_future_is_never_delivered(ahead: int, stops: int) -> None:
+    """Up to 300 s ahead it is too young; beyond that a clock must be corrected."""
     drift = found(Differences(orphans=(row(7),), accounting_runs={7: (over(7, end=NOON + ahead),)}))
 
     assert (len(drift.stops), len(drift.reports)) == (stops, int(ahead > 300))
@@ -123,7 +123,7 @@ def test_a_stop_without_effect_is_repeated_two_sweeps_later(sweeps: int, stops: 
 
 
 def test_the_older_run_of_an_id_is_stopped_and_the_newer_started() -> None:
-    """A requeued job: each run is judged alone."""
+    """The job was requeued: each run is compared on its own."""
     newer = run(7, OLD + 1000)
     differences = Differences(
         missing=(newer,),
@@ -138,7 +138,7 @@ def test_the_older_run_of_an_id_is_stopped_and_the_newer_started() -> None:
 
 
 def test_a_start_that_moved_is_the_same_run() -> None:
-    """Nodes powered up late: Slurm knows nothing under the old start, the spool has it open."""
+    """Nodes powered up late: Slurm has only the new start, the spool still has the old one."""
     newer = run(7, OLD + 1000)
     differences = Differences(
         missing=(newer,),
@@ -154,8 +154,8 @@ def test_a_start_that_moved_is_the_same_run() -> None:
     assert drift.skipped["moved"] == 1
 
 
-def test_unknown_runs_are_closed_only_by_the_switch() -> None:
-    """Counted from when a sweep first could not decide."""
+def test_unknown_runs_are_closed_only_if_configured() -> None:
+    """The time counts from the first sweep that could not decide."""
     differences = Differences(orphans=(row(7),), accounting_runs={})
     memory = SweepMemory(unproven_since={RunId(7, OLD): NOON - 100})
 
@@ -171,8 +171,8 @@ def test_unknown_runs_are_closed_only_by_the_switch() -> None:
     ]
 
 
-def test_a_close_has_the_last_moment_it_was_seen() -> None:
-    """If the spool remembers one."""
+def test_a_close_has_the_time_when_the_run_was_last_seen() -> None:
+    """The spool has this time."""
     entry = SpoolEntry(status=SpoolStatus.STARTED, started_at=OLD, last_seen=OLD + 500)
     differences = Differences(
         orphans=(row(7),), accounting_runs={}, spool_entries={RunId(7, OLD): entry}

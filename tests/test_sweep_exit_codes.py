@@ -1,4 +1,4 @@
-"""Exit codes of `cc-sweep`: what happened, in one number."""
+"""The exit codes of `cc-sweep`."""
 
 from __future__ import annotations
 
@@ -56,8 +56,8 @@ def test_each_cause_has_its_code(cause: FailureCause, code: int) -> None:
         (replace(ONE, guards=(BOOT,)), REFUSED),
     ],
 )
-def test_a_plan_is_drift_or_none_or_refused(plan: Plan, code: int) -> None:
-    """That nothing was applied before is no refusal."""
+def test_a_plan_shows_drift_no_drift_or_a_refusal(plan: Plan, code: int) -> None:
+    """The first sweep of a site is not a refusal."""
     assert plan_code(plan) == code
 
 
@@ -78,6 +78,6 @@ def test_a_plan_is_drift_or_none_or_refused(plan: Plan, code: int) -> None:
         (replace(ONE, guards=(FIRST,)), 0, 0, REFUSED),
     ],
 )
-def test_an_apply_says_what_was_done(plan: Plan, applied: int, pending: int, code: int) -> None:
-    """Refused is only that of which nothing was applied; held stops are no work left."""
+def test_an_apply_shows_what_was_done(plan: Plan, applied: int, pending: int, code: int) -> None:
+    """Refused means that nothing was applied; held stops do not count as remaining work."""
     assert apply_code(plan, applied=applied, pending=pending) == code

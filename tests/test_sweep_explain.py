@@ -1,4 +1,4 @@
-"""`cc-sweep explain`: every case of a job on one page."""
+"""`cc-sweep explain` shows every case of a job in one report."""
 
 from __future__ import annotations
 
@@ -41,15 +41,15 @@ GUARD = GuardFinding(name="boot", kind=GuardKind.ANSWER, text="up for 3 s")
 
 
 def spooled(made: SweepSite, directory: Directory, job_id: int = 7, **fields: Any) -> Run:
-    """A run in the spool."""
+    """Put a run into the spool and return it."""
     begun = made.now - 2 * HOUR
     job = Job(job_id=job_id, user="ada", start_time=begun, nodes=("n1",))
     held = replace(Run(job=job, start_time=begun), **fields)
     return made.put(directory, held)
 
 
-def test_a_job_in_order_says_so(tmp_path: Path) -> None:
-    """Each side has its line."""
+def test_a_job_in_agreement_is_reported(tmp_path: Path) -> None:
+    """Each side has its own line."""
     with site(tmp_path) as made:
         made.run(ListedRun(7, made.now - 2 * HOUR, "FAILED", made.now - HOUR, in_squeue=False))
         made.row(7, made.now - 2 * HOUR, "failed")
@@ -67,7 +67,7 @@ def test_a_job_in_order_says_so(tmp_path: Path) -> None:
 
 
 def test_a_drift_names_the_command_that_repairs_it(tmp_path: Path) -> None:
-    """Which is run as written, and the page is in order."""
+    """The command runs as printed; the report shows agreement afterwards."""
     with site(tmp_path) as made:
         made.run(ListedRun(7, made.now - 2 * HOUR, "FAILED", made.now - HOUR, in_squeue=False))
         made.row(7, made.now - 2 * HOUR)
@@ -86,8 +86,8 @@ def test_a_drift_names_the_command_that_repairs_it(tmp_path: Path) -> None:
     assert [run["state"] for run in after["spool"]["delivered"]] == ["FAILED"]
 
 
-def test_the_spools_side_is_shown(tmp_path: Path) -> None:
-    """Runs, events, and what was refused and why."""
+def test_the_spool_is_shown(tmp_path: Path) -> None:
+    """The report has runs, events and dead letters with their reasons."""
     with site(tmp_path) as made:
         told = ListedRun(7, made.now - 2 * HOUR, "FAILED", made.now - HOUR, in_squeue=False)
         made.run(told)
@@ -115,7 +115,7 @@ def test_the_spools_side_is_shown(tmp_path: Path) -> None:
 
 
 def test_a_run_of_scrontab_is_shown_with_its_own_end(tmp_path: Path) -> None:
-    """Accounting says that it was requeued."""
+    """Accounting shows it as REQUEUED."""
     world = SweptWorld(tmp_path / "spool")
     job = world.world.job(12, flags=(SCRONTAB_FLAG,), restart_count=1)
     world.slurm.records = {12: job}
@@ -130,7 +130,7 @@ def test_a_run_of_scrontab_is_shown_with_its_own_end(tmp_path: Path) -> None:
 
 
 def test_a_requeued_array_task_is_shown_with_its_siblings(tmp_path: Path) -> None:
-    """All of its runs, and the other tasks that have begun."""
+    """The report has all runs of the task and the other tasks that have started."""
     world = SweptWorld(tmp_path / "spool")
     task = world.world.job(12, array_job_id=10, array_task_id=3, restart_count=1)
     world.slurm.records = {10: task, 12: task, 13: task}
@@ -150,8 +150,8 @@ def test_a_requeued_array_task_is_shown_with_its_siblings(tmp_path: Path) -> Non
     assert "task 3 of array 10, requeued 1 time" in text
 
 
-def test_who_does_not_answer_is_named(tmp_path: Path) -> None:
-    """Each of the sides, in its own words."""
+def test_a_side_that_does_not_answer_is_named(tmp_path: Path) -> None:
+    """The report has the error of each side."""
     world = SweptWorld(tmp_path / "spool")
     world.world.begin(7)
     world.slurm.records[7] = replace(world.slurm.records[7], array_job_id=5)
@@ -215,13 +215,13 @@ def test_who_does_not_answer_is_named(tmp_path: Path) -> None:
     ],
 )
 def test_the_verdict_is_one_sentence(page: JobReport, verdict: str, command: str | None) -> None:
-    """And the command fits it."""
+    """The command matches the verdict."""
     assert (page.verdict, page.command) == (verdict, command)
     assert job_report_document(page)["verdict"] == verdict
 
 
 def test_records_of_every_kind_have_a_line() -> None:
-    """Het components, flags, runs without end."""
+    """The records are het components, flags and runs without an end."""
     het = Job(job_id=7, het_job_id=6, het_job_offset=1, flags=("COMPLETING",), end_time=NOON)
     page = replace(
         EMPTY,
@@ -237,7 +237,7 @@ def test_records_of_every_kind_have_a_line() -> None:
 
 
 def test_delivered_runs_are_found_among_many(tmp_path: Path) -> None:
-    """A damaged line is passed over."""
+    """A damaged line is skipped."""
     world = SweptWorld(tmp_path / "spool")
     archive = tmp_path / "delivered"
     archive.mkdir()

@@ -1,4 +1,4 @@
-"""The first sweep of a site only stores its time, whatever the answers are like."""
+"""The first sweep of a site only stores its time, whatever the answers are."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ DOUBTS = ("boot", "clock", "rights", "accounting")
 
 @pytest.fixture
 def world(tmp_path: Path) -> SweptWorld:
-    """Return a site before its first sweep: a job runs unseen, another one has ended unseen."""
+    """Return a site before its first sweep: one job runs and one has ended, both unseen."""
     made = world_in_order(tmp_path / "spool")
     made.state = replace(made.state, mark=None)
     made.world.backend.rows[over(made, 9)] = "running"
@@ -42,8 +42,8 @@ def guards(result: SweepResult) -> list[str]:
 
 
 @pytest.mark.parametrize("name", DOUBTS)
-def test_in_doubt_it_only_stores_its_time(world: SweptWorld, name: str) -> None:
-    """And exits with 11."""
+def test_a_failed_check_lets_it_only_store_its_time(world: SweptWorld, name: str) -> None:
+    """The exit code is 11."""
     doubt(world, name)
     now, before = int(world.world.now), world.rows()
 
@@ -56,8 +56,8 @@ def test_in_doubt_it_only_stores_its_time(world: SweptWorld, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", DOUBTS)
-def test_the_second_sweep_repairs_what_doubt_allows(world: SweptWorld, name: str) -> None:
-    """The time of the first one stays while the doubt lasts; without it the stop follows."""
+def test_the_second_sweep_repairs_what_the_checks_allow(world: SweptWorld, name: str) -> None:
+    """The first time stays while a check fails; the stop follows when the checks pass."""
     doubt(world, name)
     world.sweep()
     mark = world.state.mark or 0
@@ -76,7 +76,7 @@ def test_the_second_sweep_repairs_what_doubt_allows(world: SweptWorld, name: str
 
 
 def test_without_the_controllers_clock_no_time_is_stored(world: SweptWorld) -> None:
-    """cc-backend did not answer, so that the controller was not asked; nothing was repaired."""
+    """cc-backend did not answer, so the controller was not asked; nothing was repaired."""
     world.backend.listing = UNKNOWN
     before = world.state
 
@@ -86,7 +86,7 @@ def test_without_the_controllers_clock_no_time_is_stored(world: SweptWorld) -> N
 
 
 def test_at_another_cluster_no_time_is_stored(world: SweptWorld) -> None:
-    """It would be that of a foreign controller."""
+    """It would be the time of another cluster's controller."""
     world.state = before = replace(world.state, cluster="fritz")
 
     result = world.sweep()
@@ -94,8 +94,8 @@ def test_at_another_cluster_no_time_is_stored(world: SweptWorld) -> None:
     assert (guards(result), world.state) == (["cluster"], before)
 
 
-def test_in_doubt_a_named_job_is_repaired_and_no_time_stored(world: SweptWorld) -> None:
-    """A sweep of single jobs is not the first one."""
+def test_after_a_failed_check_only_named_jobs_are_repaired(world: SweptWorld) -> None:
+    """A sweep of single jobs is not the first sweep: it stores no time."""
     doubt(world, "rights")
     start = world.slurm.records[7].start_time or 0
 

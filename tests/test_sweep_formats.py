@@ -14,7 +14,7 @@ from sweeper.values import Close, GuardFinding, GuardKind, Plan, Report
 CLOSE = Close(key=RunId(3, OLD), end_time=OLD + 60, why="unknown")
 
 
-def test_a_table_is_short_and_json_is_whole() -> None:
+def test_a_table_is_short_and_json_is_complete() -> None:
     """Held stops are marked; users' names cannot break a line."""
     evil = replace(start(1), job=replace(start(1).job, user="a\nb"))
     reports = tuple(Report(key=RunId(i, OLD), user="eve", why="odd") for i in range(100, 160))
@@ -48,7 +48,7 @@ def test_a_table_is_short_and_json_is_whole() -> None:
 
 
 def test_a_plan_says_that_not_all_ends_were_read() -> None:
-    """In words and in JSON."""
+    """The text and the JSON have the time up to which ends were read."""
     plan = Plan(ends_read_until=OLD)
 
     (line,) = plan_lines(plan)

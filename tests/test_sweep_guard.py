@@ -1,4 +1,4 @@
-"""Each guard just below and just above its threshold."""
+"""Each safety check just below and just above its threshold."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sweeper.values import GuardFinding, GuardKind
 
 
 def spoken(*, has_stops: bool = True, **facts: Any) -> list[str]:
-    """Names of the guards on the answer that speak."""
+    """Return the names of the failed safety checks of the answers."""
     base: dict[str, Any] = {
         "controller_clock": NOON,
         "clock": NOON,
@@ -26,41 +26,41 @@ def spoken(*, has_stops: bool = True, **facts: Any) -> list[str]:
 
 
 def held(**numbers: Any) -> list[str]:
-    """Names of the guards on the size that speak."""
+    """Return the names of the failed safety checks of the sizes."""
     return [guard.name for guard in check_sizes(sizes(**numbers))]
 
 
-def test_an_ordinary_answer_is_believed() -> None:
-    """No guard speaks."""
+def test_an_ordinary_answer_passes_every_check() -> None:
+    """No finding is returned."""
     assert spoken() == []
     assert held() == []
 
 
-def test_a_failed_question_is_a_guard_itself() -> None:
-    """With its own words."""
+def test_a_failed_query_is_a_finding_itself() -> None:
+    """The finding has the message of the query."""
     guard = GuardFinding(name="slurm", kind=GuardKind.ANSWER, text="squeue was cut")
 
     assert list(check_answers(AnswerCheckInput(failed=(guard,)))) == [guard]
 
 
 @pytest.mark.parametrize(("up", "names"), [(119, ["boot"]), (120, [])])
-def test_a_fresh_controller_is_not_believed(up: int, names: list[str]) -> None:
+def test_stops_wait_for_a_controller_that_has_just_started(up: int, names: list[str]) -> None:
     """It may still recover jobs."""
     assert spoken(boot_time=NOON - up) == names
 
 
-def test_a_reconfigured_controller_is_believed() -> None:
-    """Its boot time is of just now, but it has taken all jobs over."""
+def test_a_reconfigured_controller_passes() -> None:
+    """Its boot time is recent, but it still has all jobs."""
     assert spoken(boot_time=NOON - 1, is_reconfigured=True) == []
 
 
-def test_a_fresh_controller_without_a_stop_is_no_alarm() -> None:
-    """There is nothing that would have to wait."""
+def test_a_restarted_controller_without_stops_passes() -> None:
+    """There is no stop that would have to wait."""
     assert spoken(boot_time=NOON - 1, has_stops=False) == []
 
 
-def test_only_a_fresh_controller_passes_by_itself() -> None:
-    """All other doubt about an answer needs an administrator."""
+def test_only_the_boot_check_is_transient() -> None:
+    """Every other failed check of an answer needs an administrator."""
     facts = AnswerCheckInput(
         boot_time=NOON - 30, controller_clock=NOON, clock=NOON - 99, sees_all_jobs=False
     )
@@ -77,25 +77,25 @@ def test_only_a_fresh_controller_passes_by_itself() -> None:
 @pytest.mark.parametrize("sign", [-1, 1])
 @pytest.mark.parametrize(("seconds", "names"), [(60, []), (61, ["clock"])])
 def test_clocks_must_agree(sign: int, seconds: int, names: list[str]) -> None:
-    """In both directions."""
+    """The check works in both directions."""
     assert spoken(clock=NOON + sign * seconds) == names
 
 
 def test_without_the_controllers_clock_nothing_is_compared() -> None:
-    """The question behind it has failed, which is a guard already."""
+    """The query for it has failed, which is a finding of its own."""
     assert spoken(controller_clock=None, clock=0) == []
     assert spoken(boot_time=None) == []
 
 
-def test_another_cluster_is_noticed() -> None:
-    """By the name that the last sweep saw."""
+def test_another_cluster_is_detected() -> None:
+    """The name is compared with that of the last sweep."""
     assert spoken(known_cluster="lab") == []
     assert spoken(known_cluster="fritz") == ["cluster"]
     assert spoken(foreign_cluster="fritz") == ["listing"]
 
 
 def test_only_answers_about_another_cluster_void_starts() -> None:
-    """In all other doubt the jobs that are shown are ours; the message says which it is."""
+    """After other failed checks the listed jobs are ours; the message says which case it is."""
     facts = AnswerCheckInput(
         sees_all_jobs=False, boot_time=NOON - 30, controller_clock=NOON, clock=NOON - 99,
         cluster="fritz", known_cluster="lab", foreign_cluster="fritz",
@@ -115,8 +115,8 @@ def test_only_answers_about_another_cluster_void_starts() -> None:
     assert {guard.voids_starts for guard in quiet} == {False}
 
 
-def test_a_restricted_account_is_noticed() -> None:
-    """Its listings are shorter, without an error."""
+def test_a_restricted_account_is_detected() -> None:
+    """Its job lists are shorter, without an error."""
     assert spoken(sees_all_jobs=False) == ["rights"]
 
 
@@ -126,7 +126,7 @@ def test_a_restricted_account_is_noticed() -> None:
      (201, 1000, ["stops"]), (40, 200, []), (41, 200, ["stops"])],
 )  # fmt: skip
 def test_many_stops_are_held(stops: int, running: int, names: list[str]) -> None:
-    """More than the larger of 20 and 20 % of what runs at cc-backend."""
+    """The limit is the larger of 20 and 20 % of the jobs that run at cc-backend."""
     assert held(stops=stops, running_at_backend=running) == names
 
 
@@ -138,19 +138,19 @@ def test_many_stops_are_held(stops: int, running: int, names: list[str]) -> None
 def test_a_queue_that_lost_its_half_is_held(
     running: int, before: int | None, names: list[str]
 ) -> None:
-    """Only where stops could follow: an idle cluster is no reason for alarm."""
+    """The check needs possible stops: an idle cluster is no reason for an alarm."""
     assert held(running_in_slurm=running, running_before=before, candidates=1) == names
     assert held(running_in_slurm=running, running_before=before, candidates=0) == []
 
 
-def test_the_first_sweep_only_looks() -> None:
-    """An old site must ask for its history; there is nothing more to be held back."""
+def test_the_first_sweep_repairs_nothing() -> None:
+    """An administrator reports past jobs with `backfill`; no other size is checked."""
     assert held(has_mark=False) == ["first"]
     assert held(has_mark=False, stops=30, running_in_slurm=0, candidates=30) == ["first"]
 
 
 def test_messages_name_numbers_threshold_and_next_step() -> None:
-    """So that nobody has to look them up."""
+    """The administrator need not look them up."""
     texts = [guard.text for guard in check_sizes(sizes(stops=30, running_at_backend=40))]
     fewer = [
         g.text for g in check_sizes(sizes(running_in_slurm=4, running_before=10, candidates=3))

@@ -1,4 +1,4 @@
-"""What takes several sweeps: confirmations, second looks, closing what nobody knows."""
+"""Decisions that take several sweeps: confirmations, repeated repairs, closing unknown runs."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ AGO = 7000
 
 @pytest.fixture
 def world(tmp_path: Path) -> SweptWorld:
-    """A site in order: one job runs on both sides."""
+    """Return a site in agreement: one job runs on both sides."""
     made = SweptWorld(tmp_path / "spool")
     live(made, 1, there=True)
     return made
 
 
 def live(world: SweptWorld, job_id: int, *, there: bool) -> RunId:
-    """A job that runs in Slurm."""
+    """Add a job that runs in Slurm; return its key."""
     job = world.world.job(job_id, start_time=int(world.world.now) - AGO)
     world.slurm.records[job_id] = job
     world.slurm.rows.append(job)
@@ -35,7 +35,7 @@ def live(world: SweptWorld, job_id: int, *, there: bool) -> RunId:
 
 
 def ended(world: SweptWorld, job_id: int, ago: int = 1500) -> RunId:
-    """A job that ended in Slurm and runs at cc-backend."""
+    """Add a job that ended in Slurm and runs at cc-backend; return its key."""
     key = live(world, job_id, there=True)
     job = world.slurm.records.pop(job_id)
     end = int(world.world.now) - ago
@@ -44,7 +44,7 @@ def ended(world: SweptWorld, job_id: int, ago: int = 1500) -> RunId:
 
 
 def test_a_stop_without_effect_is_repeated_by_the_second_sweep_after(world: SweptWorld) -> None:
-    """The server answered 200 and the row runs on."""
+    """The server answered 200, and the row is still running."""
     key = ended(world, 7)
 
     planned = []
@@ -58,8 +58,8 @@ def test_a_stop_without_effect_is_repeated_by_the_second_sweep_after(world: Swep
     assert world.rows()[key] == "completed"
 
 
-def test_a_start_that_vanished_is_told_again_after_the_cache_interval(world: SweptWorld) -> None:
-    """It was accepted; until then its absence means nothing."""
+def test_a_start_lost_in_the_cache_interval_is_delivered_again(world: SweptWorld) -> None:
+    """It was accepted; until the interval has passed its absence means nothing."""
     key = live(world, 7, there=False)
 
     first = world.sweep()
@@ -75,8 +75,8 @@ def test_a_start_that_vanished_is_told_again_after_the_cache_interval(world: Swe
     assert world.rows()[key] == "running"
 
 
-def test_an_end_of_just_now_is_stopped_when_seen_twice(world: SweptWorld) -> None:
-    """The drain has its own time for it first."""
+def test_a_recent_end_is_stopped_when_seen_twice(world: SweptWorld) -> None:
+    """The drain gets time to deliver it first."""
     key = ended(world, 7, ago=0)
 
     result = world.plan()
@@ -87,8 +87,8 @@ def test_an_end_of_just_now_is_stopped_when_seen_twice(world: SweptWorld) -> Non
     assert keys(world.plan().decision.plan.changes) == [key]
 
 
-def test_what_nobody_knows_is_closed_only_by_the_switch(tmp_path: Path) -> None:
-    """Seen for long enough; the end is the last moment it was seen running, else its start."""
+def test_unknown_runs_are_closed_only_if_configured(tmp_path: Path) -> None:
+    """The end is the time when the run was last seen running, or else its start."""
     never, after = (SweptWorld(tmp_path / n, close_after=c) for n, c in (("a", None), ("b", 600)))
     for world in (never, after):
         live(world, 1, there=True)
@@ -102,8 +102,8 @@ def test_what_nobody_knows_is_closed_only_by_the_switch(tmp_path: Path) -> None:
     assert after.plan().decision.plan.drift["report"] == 0
 
 
-def test_what_was_asked_for_and_not_told_is_left(world: SweptWorld) -> None:
-    """A job that opted out ended unseen: only the drain sees its comment."""
+def test_a_queued_run_that_was_not_delivered_is_excluded(world: SweptWorld) -> None:
+    """A job that opted out ended unseen: only the drain reads its comment."""
     key = ended(world, 7)
     del world.world.backend.rows[key]
     row = world.slurm.rows[-1]
@@ -116,8 +116,8 @@ def test_what_was_asked_for_and_not_told_is_left(world: SweptWorld) -> None:
     assert key not in world.rows()
 
 
-def test_a_run_that_was_told_and_vanished_is_told_again(world: SweptWorld) -> None:
-    """The server's database is younger than the delivery."""
+def test_a_delivered_run_that_is_missing_is_delivered_again(world: SweptWorld) -> None:
+    """The server's database was replaced after the delivery."""
     key = ended(world, 7)
     del world.world.backend.rows[key]
     world.sweep()
@@ -130,7 +130,7 @@ def test_a_run_that_was_told_and_vanished_is_told_again(world: SweptWorld) -> No
 
 
 def test_dead_and_unreported_runs_are_counted_and_never_planned(world: SweptWorld) -> None:
-    """Sweep after sweep."""
+    """Further sweeps count them again."""
     dead = live(world, 7, there=False)
     live(world, 8, there=False)
     record = world.slurm.records[8]
@@ -147,7 +147,7 @@ def test_dead_and_unreported_runs_are_counted_and_never_planned(world: SweptWorl
 
 
 def test_a_job_requeued_within_a_day_is_replaced_once(world: SweptWorld) -> None:
-    """The first run is stopped, then gives way; nothing is planned for it again."""
+    """The first run is stopped and then replaced; nothing is planned for it again."""
     first = ended(world, 7)
     row = world.slurm.rows[-1]
     world.slurm.rows[-1] = replace(row, state="REQUEUED")
@@ -164,7 +164,7 @@ def test_a_job_requeued_within_a_day_is_replaced_once(world: SweptWorld) -> None
 
 
 def test_an_end_whose_start_accounting_has_lost_is_proven_by_the_row(world: SweptWorld) -> None:
-    """A controller that stopped in time: the run lies between submission and end of one row."""
+    """The controller stopped in time: the run is between submission and end of one row."""
     key = ended(world, 7)
     row = replace(world.slurm.rows[-1], submit_time=key.start_time - 5)
     world.slurm.rows[-1] = replace(row, start_time=None, nodes=())
@@ -178,7 +178,7 @@ def test_an_end_whose_start_accounting_has_lost_is_proven_by_the_row(world: Swep
 
 
 def test_a_row_that_may_belong_to_another_run_proves_nothing(world: SweptWorld) -> None:
-    """Submitted after the start, ended before it, or not over."""
+    """It was submitted after the start, ended before it, or has not ended."""
     key = ended(world, 7)
     row = replace(world.slurm.rows[-1], start_time=None, nodes=())
     for facts in (
@@ -193,7 +193,7 @@ def test_a_row_that_may_belong_to_another_run_proves_nothing(world: SweptWorld) 
 
 
 def seen_young(world: SweptWorld, **facts: object) -> RunId:
-    """A job without a hook's event that a sweep has seen a minute after its start."""
+    """Add a job without a hook's event; let a sweep see it a minute after its start."""
     cores = NodeAllocation(name="n1", cores=(0, 1), core_count=16)
     start = int(world.world.now) - 60
     job = world.world.job(7, start_time=start, allocations=(cores,), **facts)
@@ -204,7 +204,7 @@ def seen_young(world: SweptWorld, **facts: object) -> RunId:
 
 
 def test_the_facts_of_a_short_job_survive_the_grace(world: SweptWorld) -> None:
-    """Slurm forgets it before; it is reported after, with the cores that it had."""
+    """Slurm purges it earlier; it is reported after the grace, with the cores that it had."""
     key = seen_young(world)
     job = world.slurm.records.pop(7)
     world.slurm.rows[-1] = replace(job, state="COMPLETED", end_time=key.start_time + 100)
@@ -221,7 +221,7 @@ def test_the_facts_of_a_short_job_survive_the_grace(world: SweptWorld) -> None:
 
 
 def test_a_captured_run_is_not_captured_again(world: SweptWorld) -> None:
-    """It counts as being in the spool; named by -j it is reported now."""
+    """It counts as being in the spool; with -j it is reported now."""
     key = seen_young(world)
 
     plain, named = world.plan().decision.plan, world.plan(7).decision.plan
@@ -231,7 +231,7 @@ def test_a_captured_run_is_not_captured_again(world: SweptWorld) -> None:
 
 
 def test_an_excluded_young_job_is_never_reported(world: SweptWorld) -> None:
-    """Its flag is seen when its facts are stored and when it is due."""
+    """Its flag is read when its facts are stored and again when it is due."""
     key = seen_young(world, comment="disable_cc_submission")
     world.world.now += 700
     world.drain()

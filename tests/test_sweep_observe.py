@@ -1,4 +1,4 @@
-"""What a sweep asks of the lists of both sides, and what it believes of them."""
+"""The queries of a sweep for the job lists of both sides, and the checks of the answers."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from sweeper.values import Start
 
 @pytest.fixture
 def world(tmp_path: Path) -> SweptWorld:
-    """A site in order: one job runs on both sides."""
+    """Return a site in agreement: one job runs on both sides."""
     return world_in_order(tmp_path / "spool")
 
 
-def test_without_drift_nobody_is_asked_about_single_jobs(world: SweptWorld) -> None:
-    """One listing of each side, and the window of what ended."""
+def test_without_drift_no_single_job_is_queried(world: SweptWorld) -> None:
+    """One job list of each side and the window of ended jobs are enough."""
     world.plan()
 
     assert world.slurm.asked == ["config", "queue_snapshot", "ended"]
@@ -29,8 +29,8 @@ def test_without_drift_nobody_is_asked_about_single_jobs(world: SweptWorld) -> N
 
 
 @pytest.mark.parametrize("what", ["config", "queue_snapshot", "ended", "accounting"])
-def test_a_question_without_an_answer_leaves_all_as_it_was(world: SweptWorld, what: str) -> None:
-    """The mark, the counters, the memory."""
+def test_a_failed_query_changes_no_state(world: SweptWorld, what: str) -> None:
+    """The mark, the counters and the memory stay."""
     over(world, 5)
     orphan = over(world, 6)
     world.world.backend.rows[orphan] = "running"
@@ -44,8 +44,8 @@ def test_a_question_without_an_answer_leaves_all_as_it_was(world: SweptWorld, wh
     assert world.state == before
 
 
-def test_look_ups_that_fail_plan_nothing(world: SweptWorld) -> None:
-    """Whether a run is there in another state is not known then."""
+def test_failed_look_ups_plan_nothing(world: SweptWorld) -> None:
+    """It is unknown then whether cc-backend has a run in another state."""
     over(world, 5)
     world.slurm.records[6] = world.world.job(6, start_time=int(world.world.now) - 7000)
     world.backend.silent = True
@@ -55,8 +55,8 @@ def test_look_ups_that_fail_plan_nothing(world: SweptWorld) -> None:
     assert (plan.changes, [guard.name for guard in plan.guards]) == ((), ["listing"])
 
 
-def test_a_configuring_job_is_neither_begun_nor_over(world: SweptWorld) -> None:
-    """On whichever side it is seen."""
+def test_a_configuring_job_is_neither_started_nor_ended(world: SweptWorld) -> None:
+    """One is missing at cc-backend, one is running there."""
     start = int(world.world.now) - 7000
     for job_id in (5, 6):
         world.slurm.records[job_id] = world.world.job(job_id, state="CONFIGURING", start_time=start)
@@ -78,8 +78,8 @@ def test_starts_that_differ_by_seconds_are_one_run(world: SweptWorld) -> None:
     assert (plan.changes, plan.reports) == ((), ())
 
 
-def test_a_listing_of_another_cluster_is_not_believed(world: SweptWorld) -> None:
-    """Whatever it holds."""
+def test_a_listing_with_another_cluster_is_refused(world: SweptWorld) -> None:
+    """One row of another cluster is enough."""
     listing = world.backend.running_jobs("alex")
     row = BackendRow(5, "fritz", 1, "running", 50)
     world.backend.listing = JobList(listing.reply, (*(listing.rows or ()), row))
@@ -90,8 +90,8 @@ def test_a_listing_of_another_cluster_is_not_believed(world: SweptWorld) -> None
 
 
 @pytest.mark.parametrize("ids", [(), (70, 71)])
-def test_jobs_of_another_slurm_are_left_alone(world: SweptWorld, ids: tuple[int, ...]) -> None:
-    """As after a copy of another cluster's slurm.conf; the young one is not stored either."""
+def test_jobs_of_another_slurm_are_not_reported(world: SweptWorld, ids: tuple[int, ...]) -> None:
+    """Another cluster's slurm.conf was copied; the young job is not stored either."""
     world.sweep()
     for job_id, ago in ((70, 5000), (71, 60)):
         start = int(world.world.now) - ago
@@ -107,7 +107,7 @@ def test_jobs_of_another_slurm_are_left_alone(world: SweptWorld, ids: tuple[int,
 
 
 def test_a_restricted_account_stops_nothing(world: SweptWorld) -> None:
-    """Its lists are short without an error."""
+    """Its job lists are shorter, without an error."""
     world.sees_all_jobs = False
     orphan = over(world, 6)
     world.world.backend.rows[orphan] = "running"
@@ -118,7 +118,7 @@ def test_a_restricted_account_stops_nothing(world: SweptWorld) -> None:
 
 
 def test_ten_thousand_candidates_never_make_a_long_argument_list(tmp_path: Path) -> None:
-    """Below 100 kB each, with the longest job ids."""
+    """Each list is below 100 kB, with the longest job ids."""
     slurm = FaultySlurm(now=1_767_225_600)
     ids = range(100_000_000_000, 100_000_010_000)
     slurm.runs = [
@@ -137,7 +137,7 @@ def test_ten_thousand_candidates_never_make_a_long_argument_list(tmp_path: Path)
 def test_a_listed_run_has_single_nodes(
     world: SweptWorld, listed: str, nodes: tuple[str, ...]
 ) -> None:
-    """A list that cannot be read is none: the drain reads its own."""
+    """An unreadable node list gives no nodes: the drain asks Slurm itself."""
     job = world.world.job(5, start_time=int(world.world.now) - 7000)
     world.slurm.records[5] = job
     world.slurm.listed_nodes = listed

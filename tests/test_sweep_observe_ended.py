@@ -1,4 +1,4 @@
-"""What a sweep asks of accounting about runs that ended."""
+"""The queries of a sweep to accounting about runs that ended."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ DAY = 24 * HOUR
 
 @pytest.fixture
 def world(tmp_path: Path) -> SweptWorld:
-    """A site in order: one job runs on both sides."""
+    """Return a site in agreement: one job runs on both sides."""
     return world_in_order(tmp_path / "spool")
 
 
-def test_what_ended_is_looked_up_and_asked_for_again(world: SweptWorld) -> None:
-    """A window cuts the rows of resized jobs; asked by id they are whole."""
+def test_ended_runs_are_looked_up_and_queried_by_id(world: SweptWorld) -> None:
+    """A window truncates the rows of resized jobs; a query by id returns all of them."""
     whole = over(world, 5)
     resized = over(world, 6)
     first = world.slurm.rows[-1]
@@ -61,7 +61,7 @@ def test_a_plan_names_the_own_end_of_a_run_of_scrontab(
     *,
     running: bool,
 ) -> None:
-    """Accounting says REQUEUED, the record says who requeued; one that cannot be read says nothing.
+    """Accounting says REQUEUED; the job's record says who requeued it, if it can be read.
 
     The run is missing at cc-backend, or still running there.
     """
@@ -80,7 +80,7 @@ def test_a_plan_names_the_own_end_of_a_run_of_scrontab(
 def test_a_plan_of_requeued_runs_needs_no_answer_about_their_records(
     world: SweptWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """They are for its words alone."""
+    """The records only change the wording of the plan."""
     over(world, 5, ago=900, exit_code="0:0", state="REQUEUED")
 
     def silent(*_: object, **__: object) -> NoReturn:
@@ -96,7 +96,7 @@ def test_a_plan_of_requeued_runs_needs_no_answer_about_their_records(
 def test_the_window_reaches_an_hour_and_the_grace_behind_the_mark(
     world: SweptWorld, ago: int, found: int
 ) -> None:
-    """What ended in the grace is left for the next sweep; what ended before is history."""
+    """The next sweep reads runs that ended in the grace; `backfill` reads older ones."""
     job = world.world.job(5, start_time=int(world.world.now) - 9000)
     end = int(world.world.now) - ago
     world.slurm.rows.append(replace(job, state="COMPLETED", end_time=end))
@@ -106,7 +106,7 @@ def test_the_window_reaches_an_hour_and_the_grace_behind_the_mark(
 
 
 def test_a_window_is_read_in_parts(world: SweptWorld) -> None:
-    """Four hours each; the mark may be weeks old."""
+    """A part has four hours; the mark may be weeks old."""
     world.state = replace(world.state, mark=int(world.world.now) - 10 * DAY)
 
     result = world.plan()
@@ -115,8 +115,8 @@ def test_a_window_is_read_in_parts(world: SweptWorld) -> None:
     assert not result.observation.has_unread_ends
 
 
-def test_a_window_that_has_not_begun_is_not_read(world: SweptWorld) -> None:
-    """The clock was set back behind the installation."""
+def test_a_window_in_the_future_is_not_read(world: SweptWorld) -> None:
+    """The clock was set back to before the installation."""
     now = int(world.world.now)
     world.state = replace(world.state, mark=now + 9000, installed=now + 9000)
 
@@ -126,7 +126,7 @@ def test_a_window_that_has_not_begun_is_not_read(world: SweptWorld) -> None:
 
 
 def delivered(world: SweptWorld, count: int, *, ago: int) -> None:
-    """Add runs of which one ended each second from so long ago on; cc-backend has them all."""
+    """Add runs that end one per second, beginning `ago` seconds ago; cc-backend has them all."""
     first = 1000 + len(world.slurm.rows)
     for number in range(count):
         key = over(world, first + number, ago=ago - number, start_time=world.state.mark)
@@ -136,7 +136,7 @@ def delivered(world: SweptWorld, count: int, *, ago: int) -> None:
 def test_a_gap_full_of_delivered_runs_is_read_sweep_by_sweep(
     world: SweptWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The sweeps go on behind them and find the lost run."""
+    """Each sweep continues after the last one; the last of them finds the lost run."""
     monkeypatch.setattr(collector, "MAX_ENDED", 10)
     now = int(world.world.now)
     world.state = replace(world.state, mark=now - 3 * DAY)
@@ -154,10 +154,10 @@ def test_a_gap_full_of_delivered_runs_is_read_sweep_by_sweep(
     assert 2 < len(sweeps) <= 3 * DAY // collector.PART_SECONDS
 
 
-def test_a_part_with_too_many_runs_is_read_whole(
+def test_a_part_with_too_many_runs_is_read_completely(
     world: SweptWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The mark moves by a part, although the overlap alone holds more than the limit."""
+    """The mark moves by a part, although the overlap alone has more runs than the limit."""
     monkeypatch.setattr(collector, "MAX_ENDED", 2)
     mark = int(world.world.now) - DAY
     world.state = replace(world.state, mark=mark)
@@ -168,10 +168,10 @@ def test_a_part_with_too_many_runs_is_read_whole(
     assert world.state.mark == mark + collector.PART_SECONDS == result.decision.plan.ends_read_until
 
 
-def test_the_newest_part_is_all_however_much_it_holds(
+def test_the_newest_part_is_always_read_completely(
     world: SweptWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A site where more runs end between two sweeps than one would read after an outage."""
+    """More runs end between two sweeps of this site than one sweep reads after an outage."""
     monkeypatch.setattr(collector, "MAX_ENDED", 2)
     now = int(world.world.now)
     world.state = replace(world.state, mark=now - 600)
@@ -182,10 +182,10 @@ def test_the_newest_part_is_all_however_much_it_holds(
     assert (world.state.mark, result.decision.plan.ends_read_until) == (now, None)
 
 
-def test_a_part_is_left_when_all_of_it_is_repaired(
+def test_a_part_is_read_again_until_all_of_it_is_repaired(
     world: SweptWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What the limit of a plan leaves out is in the next window again."""
+    """Runs over the limit of a plan are in the next window again."""
     monkeypatch.setattr(collector, "MAX_ENDED", 2)
     mark = int(world.world.now) - DAY
     world.state = replace(world.state, mark=mark)
@@ -201,7 +201,7 @@ def test_a_part_is_left_when_all_of_it_is_repaired(
 
 
 def test_without_accounting_there_is_no_window(world: SweptWorld) -> None:
-    """And the controller's own word is the proof."""
+    """The controller's own record is the proof then."""
     world.slurm.settings = {"AccountingStorageType": ("accounting_storage/none",)}
     over(world, 5)
 

@@ -1,4 +1,4 @@
-"""What a sweep of one job asks and judges."""
+"""The queries and decisions of a sweep of single jobs."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from spool.files.run_id import RunId
 
 @pytest.fixture
 def world(tmp_path: Path) -> SweptWorld:
-    """A site in order: one job runs on both sides."""
+    """Return a site in agreement: one job runs on both sides."""
     return world_in_order(tmp_path / "spool")
 
 
 def test_one_job_loads_only_what_it_needs(world: SweptWorld) -> None:
-    """No listing of either side."""
+    """No job list of either side is loaded."""
     orphan = over(world, 6)
     world.world.backend.rows[orphan] = "running"
     world.backend.listing = None
@@ -32,8 +32,8 @@ def test_one_job_loads_only_what_it_needs(world: SweptWorld) -> None:
     assert world.slurm.asked == ["config", "accounting"]
 
 
-def test_one_job_in_every_state_is_judged_as_among_all(world: SweptWorld) -> None:
-    """Live and missing, live and there, over and missing, over by the controller alone."""
+def test_a_single_job_is_judged_as_in_a_complete_sweep(world: SweptWorld) -> None:
+    """Running and missing, running on both sides, ended and missing, ended at slurmctld only."""
     start = int(world.world.now) - 7000
     world.slurm.records[5] = world.world.job(5, start_time=start)
     unseen = over(world, 6)
@@ -48,7 +48,7 @@ def test_one_job_in_every_state_is_judged_as_among_all(world: SweptWorld) -> Non
 
 
 def test_a_record_that_cannot_be_read_voids_the_answer(world: SweptWorld) -> None:
-    """For one job as for all."""
+    """The same rule holds for a sweep of all jobs."""
     world.slurm.odd = {5: SlurmError("not understood", reason=FailureReason.MALFORMED)}
     world.world.backend.rows[5, 1] = "running"
 
@@ -59,7 +59,7 @@ def test_a_record_that_cannot_be_read_voids_the_answer(world: SweptWorld) -> Non
 
 @pytest.mark.parametrize("what", ["backend", "config", "jobs"])
 def test_one_job_without_an_answer_is_not_judged(world: SweptWorld, what: str) -> None:
-    """Whoever is silent."""
+    """Any of the three sources may be missing."""
     world.backend.silent = what == "backend"
     world.slurm.silent = what == "jobs"
     world.slurm.failures = {"config": GONE} if what == "config" else {}
@@ -70,8 +70,8 @@ def test_one_job_without_an_answer_is_not_judged(world: SweptWorld, what: str) -
     assert plan.changes == ()
 
 
-def test_a_job_that_nobody_knows_is_said_so(world: SweptWorld) -> None:
-    """Unless something of it lies in the spool."""
+def test_an_unknown_job_is_an_error(world: SweptWorld) -> None:
+    """It is no error if the spool has a file of the job."""
     with pytest.raises(UsageError, match="job 99 is unknown"):
         world.plan(1, 99)
     world.world.hook("stop", 99)

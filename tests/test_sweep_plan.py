@@ -1,4 +1,4 @@
-"""From drift and guards to a plan, as values."""
+"""A plan is made from the drift and the findings of the safety checks."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ CUT = GuardFinding(name="slurm", kind=GuardKind.ANSWER, text="cut")
 
 
 def test_an_ordinary_plan_is_in_the_order_of_starts() -> None:
-    """Of one second and job id the stop goes first."""
+    """With equal start and job id the stop comes first."""
     drift = Drift(
         starts=[start(2), start(1, OLD - 5)],
         stops=[stop(2, OLD - 9)],
@@ -40,7 +40,7 @@ def test_an_ordinary_plan_is_in_the_order_of_starts() -> None:
 
 
 def test_no_drift_is_an_empty_plan() -> None:
-    """Exit code 0."""
+    """The exit code is 0."""
     plan = decided(Drift()).plan
 
     assert plan == Plan()
@@ -50,8 +50,8 @@ def test_no_drift_is_an_empty_plan() -> None:
 @pytest.mark.parametrize(
     ("direction", "expected"), [("start", [1]), ("stop", [2, 3]), ("both", [1, 2, 3])]
 )
-def test_one_direction_leaves_out_the_other(direction: str, expected: list[int]) -> None:
-    """Closing is stopping."""
+def test_one_direction_omits_the_other(direction: str, expected: list[int]) -> None:
+    """Closing a run counts as stopping it."""
     drift = Drift(starts=[start(1)], stops=[stop(2)], closes=[CLOSE])
 
     plan = decided(drift, options=SweepOptions(direction=direction)).plan
@@ -60,7 +60,7 @@ def test_one_direction_leaves_out_the_other(direction: str, expected: list[int])
 
 
 def test_a_limit_counts_for_each_direction() -> None:
-    """As it did in the predecessor: a limit of two is two starts and two stops."""
+    """As in the predecessor, a limit of two allows two starts and two stops."""
     drift = Drift(starts=[start(i) for i in (1, 2, 3)], stops=[stop(i) for i in (4, 5)])
     drift.closes.append(replace(CLOSE, key=RunId(6, OLD)))
     drift.first_sightings += [start(i) for i in (7, 8, 9)]
@@ -73,7 +73,7 @@ def test_a_limit_counts_for_each_direction() -> None:
 
 @pytest.mark.parametrize(("direction", "captured"), [("start", 1), ("stop", 0), ("both", 1)])
 def test_first_sightings_are_no_drift(direction: str, captured: int) -> None:
-    """They belong to the starts, and nothing of them is to be repaired."""
+    """They belong to the starts, and they need no repair."""
     drift = Drift(first_sightings=[start(1)])
 
     plan = decided(drift, options=SweepOptions(direction=direction)).plan
@@ -83,7 +83,7 @@ def test_first_sightings_are_no_drift(direction: str, captured: int) -> None:
 
 
 def test_a_limit_leaves_the_rest_for_the_next_sweep() -> None:
-    """And says how much."""
+    """The plan has the number of the remaining changes."""
     plan = decided(many(5), options=SweepOptions(limit=3)).plan
 
     assert (len(plan.changes), plan.over_limit) == (3, 2)
@@ -91,7 +91,7 @@ def test_a_limit_leaves_the_rest_for_the_next_sweep() -> None:
 
 
 def test_a_guard_on_the_answer_voids_all_stops() -> None:
-    """No option overrides it; what was held before stays held."""
+    """No option overrides the safety check; stops that were held stay held."""
     drift = Drift(starts=[start(1)], stops=[stop(2)], closes=[CLOSE])
     held = HeldBackStops(time=1, guards=("stops",), stops=frozenset({RunId(2, OLD)}))
 
@@ -123,7 +123,7 @@ def test_answers_about_another_cluster_void_the_whole_plan() -> None:
 
 
 def test_the_first_sweep_applies_nothing() -> None:
-    """Not even starts; forcing skips the wait."""
+    """It does not apply starts either; `--force` skips the wait."""
     drift = Drift(starts=[start(1)], stops=[stop(2)])
     numbers = sizes(has_mark=False, stops=1)
 
@@ -136,8 +136,8 @@ def test_the_first_sweep_applies_nothing() -> None:
     assert (forced.may_apply, len(forced.plan.changes), forced.plan.guards) == (True, 2, ())
 
 
-def test_the_first_sweep_applies_nothing_in_doubt_either() -> None:
-    """Forced, or where single jobs are named, its starts are sent as those of any other."""
+def test_the_first_sweep_applies_nothing_after_a_failed_check() -> None:
+    """With --force or for single jobs its starts are sent as those of any other sweep."""
     drift = Drift(starts=[start(1)], stops=[stop(2)])
     numbers = sizes(has_mark=False, stops=1)
     exempt = SweepOptions(force_stops=1), SweepOptions(only_single_jobs=True)
@@ -151,7 +151,7 @@ def test_the_first_sweep_applies_nothing_in_doubt_either() -> None:
 
 
 def test_single_jobs_are_not_counted_against_sizes() -> None:
-    """Who names a job means it."""
+    """An administrator who names a job wants to repair it."""
     decision = decided(
         many(30), sizes(stops=30, has_mark=False), options=SweepOptions(only_single_jobs=True)
     )

@@ -19,7 +19,7 @@ from sweeper.values import Close, Drift, EndProof, Report, Stop
 CLOSE = Close(key=RunId(3, OLD), end_time=OLD + 1, why="unknown")
 
 
-def test_held_stops_go_on_when_the_next_sweep_proves_them() -> None:
+def test_held_stops_are_released_when_the_next_sweep_proves_them() -> None:
     """Starts are not held."""
     drift = many(30)
     drift.starts.append(start(99))
@@ -34,8 +34,8 @@ def test_held_stops_go_on_when_the_next_sweep_proves_them() -> None:
     assert second.held_stops == HeldBackStops(time=NOON, guards=("stops",), stops=frozenset())
 
 
-def test_a_second_look_releases_only_what_it_planned_and_proves() -> None:
-    """New ones, closes and those that the controller alone proves stay."""
+def test_the_next_sweep_releases_only_held_and_proven_stops() -> None:
+    """New stops, closes and stops that only the controller proves stay held."""
     drift = many(30)
     held = HeldBackStops(time=1, guards=("stops",), stops=frozenset(keys(drift.stops)))
     drift.stops[0] = stop(1, proof=EndProof.CONTROLLER)
@@ -71,10 +71,10 @@ def test_held_stops_are_released_in_linear_time() -> None:
         ({"running_in_slurm": 0, "stops": 30}, 0),
     ],
 )
-def test_where_slurm_runs_nothing_a_second_look_is_enough(
+def test_with_an_empty_queue_a_second_sweep_is_enough(
     end: Stop | Close, numbers: dict[str, int], released: int
 ) -> None:
-    """An empty queue seen twice is empty; only a surprising number wants accounting's word."""
+    """An empty queue seen twice is empty; only a large number needs proof from accounting."""
     drift = Drift(stops=[end]) if isinstance(end, Stop) else Drift(closes=[end])
     facts = sizes(candidates=1, **numbers)
 
@@ -86,8 +86,8 @@ def test_where_slurm_runs_nothing_a_second_look_is_enough(
     assert second.plan.is_refused is not bool(released)
 
 
-def test_without_accounting_the_controllers_word_must_do() -> None:
-    """There is no other."""
+def test_without_accounting_the_controllers_proof_is_enough() -> None:
+    """There is no other proof."""
     drift = many(30, EndProof.CONTROLLER)
     held = HeldBackStops(time=1, guards=("stops",), stops=frozenset(keys(drift.stops)))
 
@@ -97,8 +97,8 @@ def test_without_accounting_the_controllers_word_must_do() -> None:
     )
 
 
-def test_at_most_so_many_held_stops_go_at_once() -> None:
-    """The rest goes with the sweep after: three in all."""
+def test_at_most_500_held_stops_are_released_at_once() -> None:
+    """The next sweep releases the rest: 900 stops need three sweeps."""
     drift = many(900)
     first = decided(drift, sizes(stops=900))
     second = decided(drift, sizes(stops=900), held_stops=first.held_stops)
@@ -109,8 +109,8 @@ def test_at_most_so_many_held_stops_go_at_once() -> None:
     assert [d.plan.over_limit for d in (first, second, third)] == [0, 400, 0]
 
 
-def test_require_force_waits_for_a_person() -> None:
-    """A number that is too small is no consent; the message names the right one."""
+def test_require_force_waits_for_an_administrator() -> None:
+    """A number that is too small is refused; the message has the right one."""
     drift = many(30)
     options = SweepOptions(require_force=True)
     first = decided(drift, sizes(stops=30), options=options)
@@ -126,15 +126,15 @@ def test_require_force_waits_for_a_person() -> None:
         decided(drift, sizes(stops=30), options=SweepOptions(force_stops=29))
 
 
-def test_require_force_does_not_change_the_first_sweeps_words() -> None:
-    """They name the force already."""
+def test_require_force_does_not_change_the_first_sweeps_message() -> None:
+    """The message names --force already."""
     decision = decided(Drift(), sizes(has_mark=False), options=SweepOptions(require_force=True))
 
     assert "--force --stops N" in decision.plan.guards[0].text
 
 
-def test_an_empty_queue_needs_a_second_look_and_then_counts() -> None:
-    """The number that the next sweep compares with moves only then."""
+def test_an_empty_queue_needs_a_second_sweep_and_then_counts() -> None:
+    """The number that the next sweep compares with changes only then."""
     drift = Drift(reports=[Report(key=RunId(1, OLD), why="undecided")])
     numbers = sizes(running_in_slurm=0, candidates=1)
 

@@ -1,7 +1,7 @@
 """Drift of every kind on a real Slurm cluster: one sweep and one drain repair it.
 
-The hooks are taken away, so that nothing but the sweep can notice. The lab's controller is young:
-`scontrol` shows its begin an hour earlier, or the sweep would wait for two minutes.
+The hooks are removed, so that only the sweep can detect drift. The lab's controller has just
+started: `scontrol` shows its start an hour earlier, or the sweep would wait for two minutes.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.slurm
 def story(
     tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
 ) -> Iterator[Story]:
-    """Run a cluster whose controller forgets jobs after 5 s, and let everything happen."""
+    """Run a cluster whose controller purges jobs after 5 s, and run the whole story."""
     require_slurm()
     tree = require_tree(request.param)
     root = tmp_path_factory.mktemp("sweep")
@@ -33,8 +33,8 @@ def story(
         yield told
 
 
-def test_the_first_sweep_looks_and_does_nothing(story: Story) -> None:
-    """It sets its mark; that a drain is missing it takes for no drift."""
+def test_the_first_sweep_repairs_nothing(story: Story) -> None:
+    """It sets its mark; runs that only wait for a drain are no drift."""
     first = story.sweeps["first"]
 
     assert (first.code, [guard["name"] for guard in first.plan["guards"]]) == (11, ["first"])
@@ -43,9 +43,9 @@ def test_the_first_sweep_looks_and_does_nothing(story: Story) -> None:
 
 
 def test_a_plan_names_every_drift_and_nothing_else(story: Story) -> None:
-    """Array tasks and het components by their own ids; what waits in the spool is known.
+    """Array tasks and het components have their own ids; runs waiting in the spool are known.
 
-    What ended before the first sweep is history, of which only the spool knows.
+    Runs that ended before the first sweep are history; only the spool knows them.
     """
     jobs = story.jobs
     wanted = {
@@ -66,7 +66,7 @@ def test_a_plan_names_every_drift_and_nothing_else(story: Story) -> None:
 
 @pytest.mark.parametrize("what", ["lost hooks", "run again", "accounting again", "wrapped"])
 def test_one_sweep_and_one_drain_repair(story: Story, what: str) -> None:
-    """The next plan is empty but for a row that belongs to nobody."""
+    """The next plan is empty, except for a row without a job in Slurm."""
     after = story.sweeps[f"{what}: after"]
 
     assert story.sweeps[f"{what}: apply"].code == 0
@@ -78,7 +78,7 @@ def test_one_sweep_and_one_drain_repair(story: Story, what: str) -> None:
 
 
 def test_without_accounting_nothing_is_stopped(story: Story) -> None:
-    """And it says what is the matter."""
+    """The plan names the reason."""
     swept = story.sweeps["no accounting"]
 
     assert (swept.code, planned(swept)) == (11, {})
@@ -86,8 +86,8 @@ def test_without_accounting_nothing_is_stopped(story: Story) -> None:
     assert planned(story.sweeps["accounting again: apply"]) == {story.jobs["unseen"]: ["stop"]}
 
 
-def test_a_job_between_two_states_is_left_alone(story: Story) -> None:
-    """CONFIGURING is no run yet; COMPLETING is over, and its stop waits for the end of it."""
+def test_a_job_between_two_states_is_not_planned(story: Story) -> None:
+    """CONFIGURING is no run yet; COMPLETING has ended, and its stop waits for the last step."""
     slow = story.sweeps["slow"]
     hides_the_end = story.lab.settings.tree is None  # squeue of 22.05 shows one word of the state
 
@@ -95,8 +95,8 @@ def test_a_job_between_two_states_is_left_alone(story: Story) -> None:
     assert slow.code == (75 if hides_the_end else 0)
 
 
-def test_an_id_that_was_used_before_is_a_job_of_its_own(story: Story) -> None:
-    """Ids begin again; the row of the one before is reported."""
+def test_a_reused_id_is_a_new_job(story: Story) -> None:
+    """Ids have wrapped; the row of the older job is reported."""
     (report,) = story.sweeps["wrapped: apply"].plan["reports"]
 
     assert planned(story.sweeps["wrapped: apply"]) == {story.jobs["wrapped"]: ["start"]}
@@ -105,7 +105,7 @@ def test_an_id_that_was_used_before_is_a_job_of_its_own(story: Story) -> None:
 
 @pytest.mark.parametrize("name", EXPLAINED)
 def test_a_job_is_explained_with_all_of_its_runs(story: Story, name: str) -> None:
-    """Requeued, task of an array, component of a het job, under an id used again."""
+    """It is requeued, an array task, a het component, or has a reused id."""
     page = story.sweeps[f"explain {name}"].plan
 
     assert EXPLAINED[name] == [run["state"] for run in page["slurm"]["accounting"]]
@@ -115,8 +115,8 @@ def test_a_job_is_explained_with_all_of_its_runs(story: Story, name: str) -> Non
     assert len(page["slurm"]["members"]) == (2 if name == "array" else 0)
 
 
-def test_history_is_brought_back(story: Story) -> None:
-    """One job by its id; the rest from accounting, counted first and skipped when repeated."""
+def test_history_is_delivered(story: Story) -> None:
+    """One job is repaired by id, the others by backfill, which skips them when repeated."""
     one, dry, told, again = (
         story.sweeps[name] for name in ("one job", "history, counted", "history", "history again")
     )
@@ -147,7 +147,7 @@ STATES = {
 
 @pytest.mark.parametrize("name", STATES)
 def test_every_run_has_its_row_in_the_end(story: Story, name: str) -> None:
-    """With Slurm's own start, and the end of those that are over."""
+    """The row has Slurm's own start and, if the run has ended, its end."""
     row = story.site.rows(story.jobs[name])[-1]
     mine = [
         found

@@ -1,4 +1,4 @@
-"""What `cc-sweep` does at a site: first apply, grace, held stops, exclusions."""
+"""The rules of `cc-sweep` at a site: first apply, grace, held stops, exclusions."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ HOUR = 3600
 FLAG = "disable_cc_submission"
 
 
-def test_a_plan_before_the_first_apply_is_a_plan(tmp_path: Path) -> None:
-    """It shows the drift, exits 10 and notes that the first apply only stores its time."""
+def test_a_plan_before_the_first_apply_shows_the_drift(tmp_path: Path) -> None:
+    """It exits with 10 and notes that the first apply only stores its time."""
     with site(tmp_path, mark=False) as made:
         drifted(made)
 
@@ -32,7 +32,7 @@ def test_a_plan_before_the_first_apply_is_a_plan(tmp_path: Path) -> None:
 
 
 def test_a_plan_before_the_first_apply_without_drift_exits_0(tmp_path: Path) -> None:
-    """With the same note."""
+    """It has the same note."""
     with site(tmp_path, mark=False) as made:
         said = made.sweep("plan")
 
@@ -40,7 +40,7 @@ def test_a_plan_before_the_first_apply_without_drift_exits_0(tmp_path: Path) -> 
 
 
 def test_history_before_the_first_apply_is_not_reported(tmp_path: Path) -> None:
-    """The first mark is the time of installation; what ended before it takes a backfill."""
+    """The first mark is the time of installation; earlier runs need a backfill."""
     with site(tmp_path, mark=False) as made:
         made.run(ListedRun(9, made.now - HOUR, "COMPLETED", made.now - HOUR // 2, in_squeue=False))
 
@@ -51,7 +51,7 @@ def test_history_before_the_first_apply_is_not_reported(tmp_path: Path) -> None:
 
 
 def test_a_young_job_is_captured_and_reported_later(tmp_path: Path) -> None:
-    """Its facts go into the spool at first sight; the plan is no drift."""
+    """The first sweep that sees it stores its facts in the spool; this is no drift."""
     with site(tmp_path) as made:
         young = ListedRun(7, made.now - 60)
         made.run(young)
@@ -70,7 +70,7 @@ def test_a_young_job_is_captured_and_reported_later(tmp_path: Path) -> None:
 
 
 def test_a_named_job_is_reported_whatever_its_age(tmp_path: Path) -> None:
-    """A running one is started, one that has just ended is stopped: -j does not know the grace."""
+    """With -j the grace does not apply, neither to a start nor to a stop."""
     with site(tmp_path) as made:
         ended = ListedRun(8, made.now - 90, "COMPLETED", made.now - 5, in_squeue=False)
         made.run(ended)
@@ -87,8 +87,8 @@ def test_a_named_job_is_reported_whatever_its_age(tmp_path: Path) -> None:
         }
 
 
-def test_held_stops_are_no_refusal_where_starts_were_applied(tmp_path: Path) -> None:
-    """The exit code says what happened; the held stops are visible in sweep.json."""
+def test_held_stops_are_no_refusal_if_starts_were_applied(tmp_path: Path) -> None:
+    """The exit code shows what was applied; the held stops are in sweep.json."""
     with site(tmp_path) as made:
         _, _, unseen = drifted(made)
         for job_id in range(100, 121):
@@ -106,8 +106,8 @@ def test_held_stops_are_no_refusal_where_starts_were_applied(tmp_path: Path) -> 
     assert (state["refused"], len(state["held"]["stops"])) == (True, 22)
 
 
-def test_a_recovering_controller_holds_stops_without_an_alarm(tmp_path: Path) -> None:
-    """It passes by itself; `check` need not warn."""
+def test_a_recovering_controller_holds_stops_without_a_warning(tmp_path: Path) -> None:
+    """The reason passes without an administrator; `check` does not warn."""
     with site(tmp_path) as made:
         drifted(made)
         made.truth.booted = made.now - 60
@@ -120,8 +120,8 @@ def test_a_recovering_controller_holds_stops_without_an_alarm(tmp_path: Path) ->
     assert (state["refused"], state["guards"]) == (False, ["boot"])
 
 
-def test_a_reconfigured_controller_holds_nothing(tmp_path: Path) -> None:
-    """The nodes' slurmd were replaced with slurmctld: all jobs are there."""
+def test_a_reconfigured_controller_holds_no_stops(tmp_path: Path) -> None:
+    """The nodes' slurmd were replaced together with slurmctld: it has all jobs."""
     with site(tmp_path) as made:
         _, ended, _ = drifted(made)
         made.truth.booted = made.now - 60
@@ -145,10 +145,8 @@ def test_a_reconfigured_controller_holds_nothing(tmp_path: Path) -> None:
         {"accounts": {"deny": ["p1"]}},
     ],
 )
-def test_filters_exclude_what_accounting_alone_knows(
-    tmp_path: Path, filters: dict[str, Any]
-) -> None:
-    """By user, QOS and account."""
+def test_filters_use_facts_of_accounting(tmp_path: Path, filters: dict[str, Any]) -> None:
+    """The facts are user, QOS and account."""
     with site(tmp_path) as made:
         drifted(made)
         made.document["filters"] = filters
@@ -162,7 +160,7 @@ def test_filters_exclude_what_accounting_alone_knows(
 
 @pytest.mark.parametrize("facts", [{"admin_comment": FLAG}, {"comment": f"mine,{FLAG}"}])
 def test_an_opt_out_is_known_from_accounting(tmp_path: Path, facts: dict[str, Any]) -> None:
-    """Neither a sweep nor a backfill reports such a job; its name reaches nobody."""
+    """Neither a sweep nor a backfill reports such a job; nothing of it is sent."""
     with site(tmp_path) as made:
         hidden = ListedRun(9, made.now - 2 * HOUR, "COMPLETED", made.now - HOUR, **facts)
         made.run(replace(hidden, in_squeue=False))
@@ -175,8 +173,8 @@ def test_an_opt_out_is_known_from_accounting(tmp_path: Path, facts: dict[str, An
         assert made.server.rows() == {}
 
 
-def test_facts_that_the_listing_does_not_tell_exclude_nothing(tmp_path: Path) -> None:
-    """The drain, which sees the whole record, decides."""
+def test_facts_missing_in_the_listing_exclude_nothing(tmp_path: Path) -> None:
+    """The drain, which reads the whole record, decides."""
     with site(tmp_path) as made:
         made.run(ListedRun(7, made.now - 2 * HOUR))
         made.document["filters"] = {"qos": {"allow": ["normal"]}}

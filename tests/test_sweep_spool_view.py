@@ -1,4 +1,4 @@
-"""What the spool has of a run, by file names."""
+"""The state of a run in the spool, read from file names."""
 
 from __future__ import annotations
 
@@ -30,22 +30,22 @@ KEY = RunId(7, OLD)
 
 @pytest.fixture
 def layout(tmp_path: Path) -> Layout:
-    """An empty spool."""
+    """Return an empty spool."""
     make_directories(tmp_path)
     return Layout(tmp_path)
 
 
 def put(layout: Layout, directory: str, name: str, contents: bytes = b"") -> None:
-    """Put a file."""
+    """Write a file into a directory of the spool."""
     (layout.root / directory / name).write_bytes(contents)
 
 
 def stored(**fields: Any) -> bytes:
-    """A run file of the key."""
+    """Return the contents of a run file of the key."""
     return codec.encode(replace(run_of(7, OLD), **fields))
 
 
-def test_of_an_unknown_run_nothing_is_held(layout: Layout) -> None:
+def test_an_unknown_run_has_no_entry(layout: Layout) -> None:
     """Other runs and odd names do not count."""
     put(layout, "open", f"7-{OLD + 9}.json", stored())
     put(layout, "open", f"77-{OLD}.json")
@@ -67,7 +67,7 @@ class MovingLayout(Layout):
         self._move = (source, target)
 
     def names(self, directory: Directory) -> Iterator[str]:
-        """List a directory; the run is moved as soon as the one is listed that it moves to."""
+        """List a directory; move the run as soon as its target directory has been listed."""
         found = list(super().names(directory))
         source, target = (self.root / each / f"7-{OLD}.json" for each in self._move)
         if directory is self._move[1] and source.exists():
@@ -76,8 +76,8 @@ class MovingLayout(Layout):
 
 
 @pytest.mark.parametrize("way", [("todo", "open"), ("open", "todo"), ("todo", "dead")])
-def test_a_run_that_is_moved_meanwhile_is_seen(layout: Layout, way: tuple[str, str]) -> None:
-    """Wherever it goes: a start of it would be sent for nothing."""
+def test_a_run_that_is_moved_meanwhile_is_found(layout: Layout, way: tuple[str, str]) -> None:
+    """Without it the sweep would send a needless start."""
     source, target = (Directory(word) for word in way)
     put(layout, source, f"7-{OLD}.json", stored())
 
@@ -101,24 +101,24 @@ def test_a_run_that_is_moved_meanwhile_is_seen(layout: Layout, way: tuple[str, s
         ),
     ],
 )
-def test_a_run_that_waits_for_the_grace_alone_is_captured(
+def test_a_run_that_only_waits_for_the_grace_is_captured(
     layout: Layout, fields: dict[str, object], captured: int
 ) -> None:
-    """Not one that is being retried, nor one that waits for its stop."""
+    """A run that is retried or that waits for its stop is not captured."""
     put(layout, "todo", f"7-{OLD}.json", stored(**fields))
 
     assert len(captured_runs(layout, [KEY], now=NOON)) == captured
 
 
-def test_what_cannot_be_read_is_not_captured(layout: Layout) -> None:
-    """Neither a file that is gone nor one that is damaged."""
+def test_an_unreadable_run_is_not_captured(layout: Layout) -> None:
+    """One file is missing and one is damaged."""
     put(layout, "todo", f"8-{OLD}.json", b"{")
 
     assert captured_runs(layout, [KEY, RunId(8, OLD)], now=NOON) == frozenset()
 
 
-def test_of_some_runs_the_names_are_enough(layout: Layout) -> None:
-    """Their files are not read: one in open/ counts as started."""
+def test_names_only_runs_are_not_read(layout: Layout) -> None:
+    """A file in open/ then counts as started."""
     put(layout, "open", f"7-{OLD}.json", b"{")
 
     found = spool_entries_of(layout, [KEY], names_only=[KEY])
@@ -128,7 +128,7 @@ def test_of_some_runs_the_names_are_enough(layout: Layout) -> None:
 
 @pytest.mark.parametrize("name", ["1-start-7-0-0-3", "1-stop-7-0-0-3", f"1-stop-7-{OLD + 5}-0-3"])
 def test_an_event_without_another_start_queues_a_run(layout: Layout, name: str) -> None:
-    """Whatever lies elsewhere."""
+    """A file of the run in open/ does not matter then."""
     put(layout, "new", name)
     put(layout, "open", f"7-{OLD}.json", stored())
 
@@ -136,7 +136,7 @@ def test_an_event_without_another_start_queues_a_run(layout: Layout, name: str) 
 
 
 def test_the_directory_is_the_state(layout: Layout) -> None:
-    """Of two copies the earlier one in the order wins; starts may differ by some seconds."""
+    """Of two copies the first in the order of directories wins; starts may differ by seconds."""
     put(layout, "dead", f"7-{OLD + 3}.json")
     assert spool_entries_of(layout, [KEY]) == {KEY: SpoolEntry(status=SpoolStatus.DEAD)}
     put(layout, "open", f"7-{OLD}.json", stored(started=OLD + 9, seen=OLD + 10))
@@ -146,15 +146,15 @@ def test_the_directory_is_the_state(layout: Layout) -> None:
     assert spool_entries_of(layout, [KEY]) == {KEY: SpoolEntry(status=SpoolStatus.QUEUED)}
 
 
-def test_a_run_left_out_by_choice_is_seen_as_such(layout: Layout) -> None:
-    """Its mark lies in open/."""
+def test_an_excluded_run_is_unreported(layout: Layout) -> None:
+    """Its file in open/ says so."""
     put(layout, "open", f"7-{OLD}.json", stored(reported=False, reason="opted out"))
 
     assert spool_entries_of(layout, [KEY]) == {KEY: SpoolEntry(status=SpoolStatus.UNREPORTED)}
 
 
-def test_a_run_that_cannot_be_read_is_the_drains_business(layout: Layout) -> None:
-    """Neither planned nor lost."""
+def test_an_unreadable_run_is_left_to_the_drain(layout: Layout) -> None:
+    """It is neither planned nor lost."""
     put(layout, "open", f"7-{OLD}.json", b"odd")
 
     assert spool_entries_of(layout, [KEY]) == {KEY: SpoolEntry(status=SpoolStatus.QUEUED)}
@@ -164,8 +164,8 @@ def test_a_run_that_cannot_be_read_is_the_drains_business(layout: Layout) -> Non
     ("directory", "name"),
     [("new", "1-stop-7-0-0-1"), ("todo", "7-1.json"), ("open", "7-1.json"), ("dead", "7-1.json")],
 )
-def test_a_job_id_is_known_by_anything_of_it(layout: Layout, directory: str, name: str) -> None:
-    """An event or a run."""
+def test_a_job_id_is_known_by_any_file_of_it(layout: Layout, directory: str, name: str) -> None:
+    """The file is an event or a run."""
     assert not spool_has_job(layout, 7)
     put(layout, directory, name)
 
@@ -173,7 +173,7 @@ def test_a_job_id_is_known_by_anything_of_it(layout: Layout, directory: str, nam
 
 
 def test_delivered_runs_are_found_by_id_and_start(tmp_path: Path) -> None:
-    """In the archive of what cc-backend has taken."""
+    """The archive has the runs that were delivered to cc-backend."""
     end = End(time=NOON, state="FAILED", source=EndSource.ACCOUNTING)
     runs: list[Run] = [run_of(7, OLD, end=end), run_of(8, OLD + 1, end=end)]
     (tmp_path / "1.jsonl").write_bytes(b"".join(map(codec.encode, runs)))
@@ -184,8 +184,8 @@ def test_delivered_runs_are_found_by_id_and_start(tmp_path: Path) -> None:
     assert delivered_runs(tmp_path / "none", wanted) == frozenset()
 
 
-def test_a_delivered_run_is_found_whose_start_slurm_has_moved(tmp_path: Path) -> None:
-    """Its line has the start under which it was delivered, and Slurm's later one."""
+def test_a_delivered_run_with_a_moved_start_is_found(tmp_path: Path) -> None:
+    """Its line has the start that was delivered and Slurm's later one."""
     run = run_of(7, OLD)
     moved = replace(run, job=replace(run.job, start_time=OLD + 90, name='"job_id":8,'))
     (tmp_path / "1.jsonl").write_bytes(b"\n" + codec.encode(moved))
@@ -196,7 +196,7 @@ def test_a_delivered_run_is_found_whose_start_slurm_has_moved(tmp_path: Path) ->
 
 
 def test_delivered_runs_are_found_in_one_pass(tmp_path: Path) -> None:
-    """However many are looked for."""
+    """The number of runs to find does not matter."""
     (tmp_path / "1.jsonl").write_bytes(b"".join(codec.encode(run_of(i)) for i in range(1, 101)))
     few, many = ([RunId(i, OLD) for i in range(900, 900 + count)] for count in (1, 100))
 

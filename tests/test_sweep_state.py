@@ -1,4 +1,4 @@
-"""What a sweep leaves behind."""
+"""The state that a sweep stores for the next one."""
 
 from __future__ import annotations
 
@@ -40,14 +40,14 @@ STATE = SweepState(
 
 
 @pytest.mark.parametrize("state", [SweepState(), STATE])
-def test_what_is_written_is_read_again(tmp_path: Path, state: SweepState) -> None:
-    """All of it."""
+def test_a_written_state_is_read_again(tmp_path: Path, state: SweepState) -> None:
+    """All fields are kept."""
     write_sweep_state(tmp_path, state, SweepSummary(started=1.0, finished=2.5, pid=7))
 
     assert read_sweep_state(tmp_path) == state
 
 
-def test_the_file_says_how_the_sweep_went(tmp_path: Path) -> None:
+def test_the_file_has_the_result_of_the_sweep(tmp_path: Path) -> None:
     """`status` and `check` read it."""
     summary = SweepSummary(
         started=1.0, finished=None, pid=7, refused=True, guards=("boot",), drift={"start": 1}
@@ -65,18 +65,18 @@ def test_the_file_says_how_the_sweep_went(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("text", ["", "[]", "{", '{"mark": "soon"}', '{"held": {}}', '{"told": 1}',
                                   '{"young": ["x"]}'])  # fmt: skip
-def test_a_damaged_file_is_as_none(
+def test_a_damaged_file_counts_as_missing(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, text: str
 ) -> None:
-    """The next sweep looks before it acts, and says why."""
+    """The next sweep repairs nothing at first, and a warning names the reason."""
     (tmp_path / "sweep.json").write_text(text)
 
     assert read_sweep_state(tmp_path) == SweepState()
     assert ["WARNING"] == [record.levelname for record in caplog.records]
 
 
-def test_memory_keeps_what_the_next_sweep_needs() -> None:
-    """What was queued counts; old entries go."""
+def test_memory_keeps_the_facts_for_the_next_sweep() -> None:
+    """Queued changes are added; old entries are removed."""
     memory = SweepMemory(
         sweep=20,
         stops_queued={RunId(1, 1): 10, RunId(2, 2): 11},
@@ -105,8 +105,8 @@ LAST = SweepSummary(
 )
 
 
-def test_the_summary_is_read_without_the_rest(tmp_path: Path) -> None:
-    """With what waits for the next sweep."""
+def test_the_summary_is_read_without_the_state(tmp_path: Path) -> None:
+    """It has the stops that are held for the next sweep."""
     write_sweep_state(tmp_path, STATE, LAST)
 
     summary = read_sweep_summary(tmp_path)
@@ -115,7 +115,7 @@ def test_the_summary_is_read_without_the_rest(tmp_path: Path) -> None:
     assert LAST.duration_seconds == 1.0
 
 
-def test_where_no_sweep_has_run_there_is_no_summary(tmp_path: Path) -> None:
+def test_without_a_sweep_there_is_no_summary(tmp_path: Path) -> None:
     """The file is missing."""
     assert read_sweep_summary(tmp_path) is None
 
@@ -129,15 +129,15 @@ def test_where_no_sweep_has_run_there_is_no_summary(tmp_path: Path) -> None:
     ],
 )
 def test_a_damaged_summary_is_an_error(tmp_path: Path, text: str) -> None:
-    """It names the file."""
+    """The error names the file."""
     (tmp_path / "sweep.json").write_text(text)
 
     with pytest.raises(ValueError, match=r"sweep\.json is not valid"):
         read_sweep_summary(tmp_path)
 
 
-def test_a_refusal_stays_visible_while_the_next_sweep_is_at_work(tmp_path: Path) -> None:
-    """Also if that one dies."""
+def test_a_refusal_stays_visible_while_the_next_sweep_runs(tmp_path: Path) -> None:
+    """It also stays if that sweep crashes."""
     write_sweep_state(tmp_path, SweepState(), LAST)
 
     assert begin_sweep_summary(tmp_path, started=3.0, pid=8) == replace(
@@ -145,8 +145,8 @@ def test_a_refusal_stays_visible_while_the_next_sweep_is_at_work(tmp_path: Path)
     )
 
 
-def test_a_damaged_summary_begins_anew(tmp_path: Path) -> None:
-    """As a missing one does."""
+def test_a_damaged_summary_is_started_anew(tmp_path: Path) -> None:
+    """A missing summary gives the same result."""
     fresh = SweepSummary(started=3.0, finished=None, pid=8)
     first = begin_sweep_summary(tmp_path, started=3.0, pid=8)
     (tmp_path / "sweep.json").write_text('{"drift": 3}')

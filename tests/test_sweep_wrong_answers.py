@@ -1,4 +1,4 @@
-"""No lie of Slurm or cc-backend makes a sweep stop a job that runs."""
+"""No wrong answer of Slurm or cc-backend makes a sweep stop a running job."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ GONE = b"slurm_load_jobs error: Unable to contact slurm controller (connect fail
 
 
 def truth() -> FaultySlurm:
-    """Forty jobs run."""
+    """Return a Slurm with forty running jobs."""
     return FaultySlurm(now=NOON, runs=[ListedRun(i, OLD) for i in RUNNING])
 
 
-def test_the_truth_plans_nothing(tmp_path: Path) -> None:
-    """So that the lies below are what is seen."""
+def test_correct_answers_plan_nothing(tmp_path: Path) -> None:
+    """The findings of the tests below therefore come from the wrong answers."""
     results = swept(tmp_path, truth())
 
     assert [plan_code(result.decision.plan) for result in results] == [OK, OK]
@@ -69,8 +69,8 @@ LIES: dict[str, tuple[dict[str, AnswerFault], int, str]] = {
 
 
 @pytest.mark.parametrize("lie", LIES)
-def test_no_lie_of_the_controller_stops_a_job(tmp_path: Path, lie: str) -> None:
-    """The plan is refused, and its message says why."""
+def test_no_wrong_answer_of_the_controller_stops_a_job(tmp_path: Path, lie: str) -> None:
+    """The plan is refused, and its message has the reason."""
     slurm = truth()
     slurm.faults, code, words = LIES[lie]
 
@@ -96,8 +96,8 @@ CLOCKS = {
 
 
 @pytest.mark.parametrize("lie", CLOCKS)
-def test_a_controller_in_doubt_stops_nothing(tmp_path: Path, lie: str) -> None:
-    """Even what would be proven."""
+def test_a_controller_that_fails_a_check_stops_nothing(tmp_path: Path, lie: str) -> None:
+    """Even a proven end is not stopped."""
     facts, words = CLOCKS[lie]
     slurm = truth()
     slurm.booted, slurm.own_clock = facts.get("booted"), facts.get("own_clock")
@@ -129,8 +129,8 @@ def _without_end(stdout: bytes) -> AnswerFault:
 
 
 @pytest.mark.parametrize("lie", ACCOUNTING)
-def test_no_lie_of_accounting_stops_a_job(tmp_path: Path, lie: str) -> None:
-    """A job that squeue forgot, whose end accounting does not prove."""
+def test_no_wrong_answer_of_accounting_stops_a_job(tmp_path: Path, lie: str) -> None:
+    """The job is missing in squeue, and accounting does not prove its end."""
     slurm = truth()
     slurm.runs[0] = ListedRun(100, OLD, "COMPLETED", OLD + 60, in_squeue=False)
     slurm.faults["sacct"], code = ACCOUNTING[lie]
@@ -142,7 +142,7 @@ def test_no_lie_of_accounting_stops_a_job(tmp_path: Path, lie: str) -> None:
 
 
 def test_a_controller_started_clean_stops_nothing(tmp_path: Path) -> None:
-    """It knows no job any more; accounting still has them as running."""
+    """It has lost all jobs; accounting still has them as running."""
     slurm = truth()
     slurm.runs = [replace(run, in_squeue=False) for run in slurm.runs]
     slurm.booted = NOON - 300
@@ -154,7 +154,7 @@ def test_a_controller_started_clean_stops_nothing(tmp_path: Path) -> None:
 
 
 def test_a_controller_with_an_old_state_stops_nothing(tmp_path: Path) -> None:
-    """It shows jobs of yesterday as running and does not know those of today."""
+    """It shows yesterday's jobs as running and does not know today's."""
     slurm = truth()
     slurm.runs = [replace(run, in_squeue=run.job_id < 120) for run in slurm.runs]
     slurm.runs += [ListedRun(i, OLD - 86400, accounted="COMPLETED") for i in range(50, 75)]
@@ -163,7 +163,7 @@ def test_a_controller_with_an_old_state_stops_nothing(tmp_path: Path) -> None:
 
 
 def reply(reason: Reason, status: int | None, text: str = "") -> JobList:
-    """A listing that is not known."""
+    """Return an unknown job list."""
     verdict = ReplyVerdict(reason, text)
     return JobList(ApiReply(call=ApiCall.GRAPHQL, verdict=verdict, status=status))
 
@@ -185,8 +185,8 @@ THERE: dict[str, tuple[JobList, int, str]] = {
 
 
 @pytest.mark.parametrize("lie", THERE)
-def test_no_lie_of_cc_backend_stops_a_job(tmp_path: Path, lie: str) -> None:
-    """And where its listing is not whole, nothing at all is planned."""
+def test_no_wrong_answer_of_cc_backend_stops_a_job(tmp_path: Path, lie: str) -> None:
+    """With an incomplete job list nothing is planned."""
     listing, code, words = THERE[lie]
 
     results = swept(tmp_path, truth(), ListedThere(listing))
@@ -199,7 +199,7 @@ def test_no_lie_of_cc_backend_stops_a_job(tmp_path: Path, lie: str) -> None:
 
 
 def test_an_empty_listing_only_starts(tmp_path: Path) -> None:
-    """Which is harmless where the runs are there."""
+    """The starts are harmless if cc-backend has the runs."""
     listing = ListedThere().listing
 
     results = swept(tmp_path, truth(), ListedThere(replace(listing, rows=())))

@@ -1,4 +1,4 @@
-"""What systemd hears of a service."""
+"""The messages of a service to systemd."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from spool.drain.systemd import Watchdog, notify_systemd
 
 @pytest.fixture
 def heard(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
-    """Return what a watchdog says."""
+    """Return the messages of a watchdog."""
     said: list[str] = []
     monkeypatch.setattr(systemd, "notify_systemd", said.append)
     yield said
@@ -27,7 +27,7 @@ def heard(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
 def test_systemd_is_notified(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, abstract: bool
 ) -> None:
-    """By one datagram to the socket it named."""
+    """One datagram goes to the socket that systemd named."""
     name = f"@cc-slurm-sync-{os.getpid()}" if abstract else str(tmp_path / "notify")
     monkeypatch.setenv("NOTIFY_SOCKET", name)
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
@@ -37,8 +37,8 @@ def test_systemd_is_notified(
         assert b"READY=1" == sock.recv(100)
 
 
-def test_without_systemd_nobody_is_notified(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A drain in a terminal needs none: no socket is opened."""
+def test_without_systemd_no_message_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A drain in a terminal opens no socket."""
     opened: list[object] = []
     monkeypatch.setattr(socket, "socket", lambda *how: opened.append(how))
     monkeypatch.delenv("NOTIFY_SOCKET", raising=False)
@@ -48,10 +48,10 @@ def test_without_systemd_nobody_is_notified(monkeypatch: pytest.MonkeyPatch) -> 
     assert [] == opened
 
 
-def test_a_deaf_systemd_is_no_error(
+def test_a_missing_socket_is_no_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The socket may be gone; the log says so to who debugs it."""
+    """The log has a debug message."""
     monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "nobody"))
     caplog.set_level(logging.DEBUG)
 
@@ -60,10 +60,10 @@ def test_a_deaf_systemd_is_no_error(
     assert ["DEBUG"] == [record.levelname for record in caplog.records]
 
 
-def test_a_sign_of_life_comes_once_per_half_period(
+def test_the_watchdog_is_notified_once_per_half_period(
     heard: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Not at each of the 25 passes a second."""
+    """The loop makes 25 passes a second."""
     monkeypatch.setenv("WATCHDOG_USEC", "60000000")
     watchdog, counts = Watchdog(), []
     for now in (1000.0, 1000.04, 1029.9, 1030.0, 1059.9, 1060.1):
@@ -73,10 +73,10 @@ def test_a_sign_of_life_comes_once_per_half_period(
     assert [1, 1, 1, 2, 2, 3] == counts
 
 
-def test_the_time_until_the_next_sign_of_life_is_known(
+def test_the_time_until_the_next_notification_is_known(
     heard: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The loop waits no longer."""
+    """The loop waits no longer than this."""
     monkeypatch.setenv("WATCHDOG_USEC", "60000000")
     watchdog = Watchdog()
     before = watchdog.remaining(1000.0)
@@ -86,10 +86,10 @@ def test_the_time_until_the_next_sign_of_life_is_known(
 
 
 @pytest.mark.parametrize("period", [None, "", "soon", "0", "-5"])
-def test_without_a_period_one_is_sent(
+def test_without_a_watchdog_period_one_message_is_sent(
     heard: list[str], monkeypatch: pytest.MonkeyPatch, period: str | None
 ) -> None:
-    """Nobody waits for it (sd_watchdog_enabled(3)), whatever stands in the environment."""
+    """Without a valid period systemd expects none (sd_watchdog_enabled(3))."""
     monkeypatch.delenv("WATCHDOG_USEC", raising=False)
     if period is not None:
         monkeypatch.setenv("WATCHDOG_USEC", period)

@@ -1,4 +1,4 @@
-"""Foreign text on its way to a log, a terminal or a dead letter."""
+"""Text of other programs is escaped for a log, a terminal or a dead letter."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from spool.escaping import MAX_SHOWN_CHARACTERS, escape
     ],
 )
 def test_only_printable_ascii_is_shown_as_it_is(text: str, shown: str) -> None:
-    """Everything else becomes the bytes of its UTF-8."""
+    """All other characters become the bytes of their UTF-8."""
     assert shown == escape(text)
 
 
 @given(st.text(st.characters(exclude_categories=())), st.integers(3, 300))
 def test_no_text_gets_through_unescaped(text: str, limit: int) -> None:
-    """Whatever it is, what is shown is short printable ASCII."""
+    """The escaped text is always short printable ASCII."""
     shown = escape(text, limit)
 
     assert (True, True) == (len(shown) <= limit, all(" " <= letter <= "~" for letter in shown))
@@ -38,5 +38,5 @@ def test_no_text_gets_through_unescaped(text: str, limit: int) -> None:
     ("length", "end"), [(MAX_SHOWN_CHARACTERS, "x"), (MAX_SHOWN_CHARACTERS + 1, ".")]
 )
 def test_long_text_is_cut_with_three_dots(length: int, end: str) -> None:
-    """Text of just the limit is whole."""
+    """A text of exactly the limit is complete."""
     assert (MAX_SHOWN_CHARACTERS, end) == (len(escape("x" * length)), escape("x" * length)[-1])

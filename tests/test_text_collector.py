@@ -1,4 +1,4 @@
-"""Scripts and descriptions: asked for, waited for, and added to a run."""
+"""The collector of scripts and descriptions: queries, waits and additions to a run."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def collecting(world: World) -> TextCollectorWorld:
 
 
 def test_a_start_waits_a_moment_for_its_texts(collecting: TextCollectorWorld) -> None:
-    """They are asked for at once."""
+    """Slurm is asked for them at once."""
     entry = collecting.stage()
 
     assert collecting.world.now + START_WAIT_SECONDS == entry.texts_until
@@ -47,8 +47,8 @@ def test_a_start_waits_a_moment_for_its_texts(collecting: TextCollectorWorld) ->
     assert 1 == len(collecting.collector)
 
 
-def test_a_start_goes_as_soon_as_its_texts_are_here(collecting: TextCollectorWorld) -> None:
-    """With all of them."""
+def test_a_start_is_sent_as_soon_as_its_texts_are_here(collecting: TextCollectorWorld) -> None:
+    """The run has all of them."""
     entry = collecting.stage()
     collecting.find(replace(FOUND, script_bytes_total=9999))
     run = collecting.run_of(entry)
@@ -60,7 +60,7 @@ def test_a_start_goes_as_soon_as_its_texts_are_here(collecting: TextCollectorWor
 
 
 def test_a_job_without_texts_does_not_wait_longer(collecting: TextCollectorWorld) -> None:
-    """An interactive one has no script."""
+    """An interactive job has no script."""
     entry = collecting.stage()
     before = collecting.run_of(entry)
     collecting.answer(TextsReply())
@@ -69,8 +69,8 @@ def test_a_job_without_texts_does_not_wait_longer(collecting: TextCollectorWorld
     assert collecting.world.store.schedule.is_ready(collecting.world.now)
 
 
-def test_no_start_waits_longer_for_a_silent_slurm(collecting: TextCollectorWorld) -> None:
-    """A query without any answer has taken seconds: the next runs do not wait either."""
+def test_no_start_waits_longer_when_slurm_does_not_answer(collecting: TextCollectorWorld) -> None:
+    """A failed query took seconds: the next runs do not wait either."""
     entries, waits, late = [collecting.stage(1)], [], Texts(is_final=False)
     collecting.world.now += SILENT_SECONDS
     entries += [collecting.stage(job_id, start_time=NOON) for job_id in (2, 3)]
@@ -82,7 +82,7 @@ def test_no_start_waits_longer_for_a_silent_slurm(collecting: TextCollectorWorld
 
 
 def test_starts_wait_again_when_slurm_has_answered(collecting: TextCollectorWorld) -> None:
-    """A quick failure is repeated within the wait of the start."""
+    """A quick failure is repeated while the start waits."""
     collecting.stage(1)
     collecting.world.now += SILENT_SECONDS
     collecting.find(FOUND)
@@ -94,7 +94,7 @@ def test_starts_wait_again_when_slurm_has_answered(collecting: TextCollectorWorl
 
 
 def test_texts_not_reached_in_time_are_asked_for_again(collecting: TextCollectorWorld) -> None:
-    """What was found already is kept, and the start still waits."""
+    """Texts that were found are kept, and the start still waits."""
     entry = collecting.stage()
     until = entry.texts_until
     collecting.find(Texts(description=DESCRIPTION, is_final=False))
@@ -107,7 +107,7 @@ def test_texts_not_reached_in_time_are_asked_for_again(collecting: TextCollector
 
 
 def test_texts_that_are_never_reached_are_given_up(collecting: TextCollectorWorld) -> None:
-    """Half an hour of questions, ever rarer."""
+    """The collector asks for half an hour, at growing intervals."""
     collecting.stage()
     for _ in range(MAX_QUESTIONS):
         collecting.find(Texts(is_final=False))
@@ -117,8 +117,8 @@ def test_texts_that_are_never_reached_are_given_up(collecting: TextCollectorWorl
     assert (MAX_QUESTIONS, 0) == (len(collecting.worker.asked), len(collecting.collector))
 
 
-def test_while_the_worker_is_busy_nothing_is_asked(collecting: TextCollectorWorld) -> None:
-    """What comes meanwhile is asked together."""
+def test_while_the_worker_is_busy_no_query_is_sent(collecting: TextCollectorWorld) -> None:
+    """Jobs that start meanwhile share one query."""
     collecting.stage(1)
     collecting.stage(2)
     collecting.stage(3)
@@ -128,8 +128,8 @@ def test_while_the_worker_is_busy_nothing_is_asked(collecting: TextCollectorWorl
     assert (1, [2, 3]) == (asked, [job.job_id for job in collecting.worker.asked[-1].jobs])
 
 
-def test_a_crowd_is_asked_about_in_batches(collecting: TextCollectorWorld) -> None:
-    """One question must end in time."""
+def test_many_jobs_are_queried_in_batches(collecting: TextCollectorWorld) -> None:
+    """One query must end in time."""
     for job_id in range(1, BATCH_SIZE + 3):
         collecting.stage(job_id)
     collecting.find(FOUND)
@@ -138,8 +138,8 @@ def test_a_crowd_is_asked_about_in_batches(collecting: TextCollectorWorld) -> No
     assert [1, BATCH_SIZE, 1] == [len(query.jobs) for query in collecting.worker.asked]
 
 
-def test_a_question_that_was_not_asked_changes_nothing(collecting: TextCollectorWorld) -> None:
-    """The worker was closed: the drain ends."""
+def test_a_query_that_was_not_sent_changes_nothing(collecting: TextCollectorWorld) -> None:
+    """The worker was closed, because the drain stops."""
     entry = collecting.stage()
     before = collecting.run_of(entry)
     collecting.answer(None)
@@ -147,8 +147,8 @@ def test_a_question_that_was_not_asked_changes_nothing(collecting: TextCollector
     assert (before, 0) == (collecting.run_of(entry), len(collecting.collector))
 
 
-def test_texts_of_a_run_that_is_gone_are_dropped(collecting: TextCollectorWorld) -> None:
-    """It was excluded and is over, for example."""
+def test_texts_of_a_removed_run_are_dropped(collecting: TextCollectorWorld) -> None:
+    """The run was excluded and has ended, for example."""
     entry = collecting.stage()
     collecting.world.store.forget(entry, collecting.world.moment)
     collecting.find(FOUND)
@@ -156,8 +156,8 @@ def test_texts_of_a_run_that_is_gone_are_dropped(collecting: TextCollectorWorld)
     assert (0, 0) == (len(collecting.collector), len(collecting.world.store))
 
 
-def test_texts_of_a_run_whose_file_vanished_are_dropped(collecting: TextCollectorWorld) -> None:
-    """Somebody has removed it."""
+def test_texts_of_a_run_without_a_file_are_dropped(collecting: TextCollectorWorld) -> None:
+    """An administrator has removed the file."""
     entry = collecting.stage()
     collecting.world.store.persist(entry, collecting.run_of(entry), collecting.world.moment)
     collecting.world.drain.flush()
@@ -171,7 +171,7 @@ def test_texts_of_a_run_whose_file_vanished_are_dropped(collecting: TextCollecto
 def test_texts_of_a_run_that_cannot_be_read_now_are_asked_for_again(
     collecting: TextCollectorWorld, monkeypatch: pytest.MonkeyPatch, *, is_gone: bool
 ) -> None:
-    """Its start waits for them once more, if it is still there."""
+    """If the run still exists, its start waits for them once more."""
     entry = collecting.stage()
     collecting.world.store.persist(entry, collecting.run_of(entry), collecting.world.moment)
     collecting.world.drain.flush()
@@ -213,7 +213,7 @@ def test_texts_of_a_stored_run_are_stored(collecting: TextCollectorWorld) -> Non
 def test_texts_after_the_start_are_to_be_added_to_its_row(
     collecting: TextCollectorWorld, *, is_in_flight: bool
 ) -> None:
-    """Whether it is under way or has been accepted; each once."""
+    """The start is in flight or accepted; each text is added once."""
     entry = collecting.stage()
     if is_in_flight:
         entry.in_flight = RequestKind.START
@@ -228,8 +228,8 @@ def test_texts_after_the_start_are_to_be_added_to_its_row(
     assert entry.new_texts == collecting.run_of(entry).late_texts
 
 
-def test_texts_of_a_run_that_is_not_reported_stay_here(collecting: TextCollectorWorld) -> None:
-    """They are no business of cc-backend."""
+def test_texts_of_an_unreported_run_are_not_sent(collecting: TextCollectorWorld) -> None:
+    """cc-backend must not get them."""
     entry = collecting.stage()
     run = replace(collecting.run_of(entry), reported=False, started=NOON)
     collecting.world.store.persist(entry, run, collecting.world.moment)
@@ -239,7 +239,7 @@ def test_texts_of_a_run_that_is_not_reported_stay_here(collecting: TextCollector
 
 
 def test_an_end_that_came_meanwhile_is_kept(collecting: TextCollectorWorld) -> None:
-    """The run is changed as it is now, not as it was when its texts were asked for."""
+    """The current run is changed, not the run at the time of the query."""
     entry = collecting.stage()
     end = End(time=NOON + 60, state="COMPLETED", source=EndSource.CONTROLLER)
     collecting.world.store.stage(
@@ -250,8 +250,8 @@ def test_an_end_that_came_meanwhile_is_kept(collecting: TextCollectorWorld) -> N
     assert (end, SCRIPT) == (collecting.run_of(entry).end, collecting.run_of(entry).script)
 
 
-def test_where_nobody_wants_texts_a_start_does_not_wait(world: World) -> None:
-    """And nothing is asked."""
+def test_without_wanted_texts_a_start_does_not_wait(world: World) -> None:
+    """No query is sent."""
     collecting = TextCollectorWorld(world, wants_texts=False)
     entry = collecting.stage()
 

@@ -1,4 +1,4 @@
-"""Scripts and descriptions on their way through a whole drain."""
+"""Scripts and descriptions in a complete drain."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ def world(tmp_path: Path) -> World:
 
 
 @pytest.mark.parametrize(("version", "late"), [(NEW, [SCRIPT]), (OLD, [])])
-def test_a_start_goes_without_texts_that_take_long(
+def test_a_start_is_sent_without_texts_that_take_long(
     world: World, version: Version, late: list[str]
 ) -> None:
-    """They follow where cc-backend can still add them, and are stored."""
+    """They are stored, and sent later if cc-backend can still add them."""
     world.backend.version = version
     worker: Any = world.parts.texts._worker  # noqa: SLF001 - the drain's own, made to hang
     questions: list[TextsQuery] = []
@@ -53,7 +53,7 @@ def test_a_start_goes_without_texts_that_take_long(
 
 
 def test_a_start_has_its_texts(world: World) -> None:
-    """They come within its wait."""
+    """Slurm returns them while the start waits."""
     world.texts[1] = (SCRIPT, DESCRIPTION)
     world.begin(1)
     world.run()

@@ -1,4 +1,4 @@
-"""Names of users that Slurm did not say: asked for until the name service knows them."""
+"""User names that Slurm did not return: queries until the name service knows them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def collecting(world: World) -> TextCollectorWorld:
 
 
 def test_a_missing_name_is_asked_for_with_the_texts(collecting: TextCollectorWorld) -> None:
-    """In one question; each user once."""
+    """One query has both; it has each user once."""
     collecting.stage(9)
     entry = collecting.stage(1, user=None, uid=4711)
     collecting.stage(2, user=None, uid=4711)
@@ -40,7 +40,7 @@ def test_a_missing_name_is_asked_for_with_the_texts(collecting: TextCollectorWor
 
 
 def test_a_name_of_a_run_that_has_one_is_not_changed(collecting: TextCollectorWorld) -> None:
-    """Slurm's own word counts."""
+    """The name from Slurm takes precedence."""
     collecting.stage(1, user=None, uid=1000)
     entry = collecting.stage(1)
     collecting.answer(TextsReply(users={1000: "bob"}))
@@ -48,8 +48,8 @@ def test_a_name_of_a_run_that_has_one_is_not_changed(collecting: TextCollectorWo
     assert "ada" == collecting.run_of(entry).job.user
 
 
-def test_a_name_is_asked_for_where_nobody_wants_texts(world: World) -> None:
-    """When its start is due; the texts are not asked for with it."""
+def test_a_name_is_asked_for_without_wanted_texts(world: World) -> None:
+    """The query is sent when the start is due, and has no texts."""
     collecting = TextCollectorWorld(world, wants_texts=False)
     entry = collecting.stage(1, user=None, uid=4711)
     collecting.collector.want_user(collecting.run_of(entry), collecting.world.moment)
@@ -61,7 +61,7 @@ def test_a_name_is_asked_for_where_nobody_wants_texts(world: World) -> None:
 def test_a_name_that_is_being_asked_for_is_not_asked_for_again(
     collecting: TextCollectorWorld,
 ) -> None:
-    """Neither while it waits for the worker."""
+    """A query that waits for the worker counts, too."""
     entry = collecting.stage(1, user=None, uid=4711)
     other = collecting.stage(2, user=None, uid=4712)
     for each in (entry, other):
@@ -73,8 +73,8 @@ def test_a_name_that_is_being_asked_for_is_not_asked_for_again(
     assert 4 == len(collecting.collector)
 
 
-def test_a_user_without_a_number_is_not_asked_for(collecting: TextCollectorWorld) -> None:
-    """There is nothing to ask with."""
+def test_a_user_without_a_uid_is_not_asked_for(collecting: TextCollectorWorld) -> None:
+    """The query needs a uid."""
     run = Run(job=Job(job_id=1, start_time=NOON), start_time=NOON)
     collecting.collector.want_user(run, collecting.world.moment)
 
@@ -82,7 +82,7 @@ def test_a_user_without_a_number_is_not_asked_for(collecting: TextCollectorWorld
 
 
 def test_an_unknown_name_is_asked_for_while_its_start_waits(world: World) -> None:
-    """Every five seconds; the run goes as soon as the name service knows it."""
+    """It is asked for every five seconds; the start is sent when the name is known."""
     world.begin(1, user=None, uid=4711)
     world.run(20)
     before = dict(world.backend.rows)
@@ -94,7 +94,7 @@ def test_an_unknown_name_is_asked_for_while_its_start_waits(world: World) -> Non
 
 
 def test_an_unknown_name_is_asked_for_by_the_next_drain(world: World) -> None:
-    """Its runs would wait for ever."""
+    """Otherwise its runs would wait for ever."""
     world.begin(1, user=None, uid=4711)
     world.run(20)
     world.boot()
@@ -105,7 +105,7 @@ def test_an_unknown_name_is_asked_for_by_the_next_drain(world: World) -> None:
 
 
 def test_a_name_that_is_needed_no_more_is_not_asked_for(world: World) -> None:
-    """The site lets the number stand for it: the row cannot be changed afterwards."""
+    """The site accepts the uid as the name: the row cannot be changed afterwards."""
     site = SiteMap(cluster="alex", user_from_uid_after_seconds=0)
     world.composer.site_of = lambda _: site
     world.composer.update_clusters(())
@@ -117,7 +117,7 @@ def test_a_name_that_is_needed_no_more_is_not_asked_for(world: World) -> None:
 
 
 def test_a_name_that_stays_unknown_does_not_hold_up_a_short_run(world: World) -> None:
-    """A drain started by cron ends; the next one asks again."""
+    """A drain started by cron exits; the next one asks again."""
     world.begin(1, user=None, uid=4711)
     world.run(2)
 

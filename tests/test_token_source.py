@@ -1,4 +1,4 @@
-"""The token of a configuration: kept, replaced, expired, or a credential of systemd."""
+"""The token of a configuration: masked, replaced, expired, or a credential of systemd."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ def site(tmp_path: Path) -> CommandSite:
     return CommandSite(tmp_path / "site")
 
 
-def test_a_held_token_is_hidden_from_all_we_say(site: CommandSite) -> None:
-    """The old one and the one that replaces it."""
+def test_a_token_is_masked_in_all_output(site: CommandSite) -> None:
+    """Both the old token and its replacement are masked."""
     held = MaskedToken(config.load(site.config))
     held()
     site.token.write_text("made-up-new-one\n")
@@ -29,7 +29,7 @@ def test_a_held_token_is_hidden_from_all_we_say(site: CommandSite) -> None:
 
 
 def test_a_replaced_token_has_another_fingerprint(site: CommandSite) -> None:
-    """Reading it changes nothing about that."""
+    """Reading the token does not change its fingerprint."""
     held = open_token(config.load(site.config))
     before = [held.fingerprint(), held.fingerprint()]
     site.token.write_text("made-up-new-one\n")
@@ -40,7 +40,7 @@ def test_a_replaced_token_has_another_fingerprint(site: CommandSite) -> None:
 
 
 def test_a_token_in_the_configuration_never_changes(site: CommandSite) -> None:
-    """But with the configuration itself."""
+    """Only a new configuration changes it."""
     site.document["cc-backend"] = {"host": "http://127.0.0.1:9", "apikey": TOKEN}
     site.write()
     held = open_token(config.load(site.config))
@@ -48,8 +48,8 @@ def test_a_token_in_the_configuration_never_changes(site: CommandSite) -> None:
     assert (None, TOKEN, None) == (held.path, held(), held.fingerprint())
 
 
-def test_a_token_that_cannot_be_read_is_told_at_its_use(site: CommandSite) -> None:
-    """Many commands do without it."""
+def test_an_unreadable_token_is_an_error_at_its_use(site: CommandSite) -> None:
+    """Many commands need no token."""
     site.token.unlink()
     held = open_token(config.load(site.config))
 
@@ -63,7 +63,7 @@ def test_an_expired_token_is_not_used(
     *,
     is_in_a_file: bool,
 ) -> None:
-    """Its last second is the one before `exp`; looking at it goes on."""
+    """It is valid until just before `exp`; `current` still returns it afterwards."""
     expires_at_5 = "e30.eyJleHAiOjV9.c2ln"  # {}, {"exp":5}
     if not is_in_a_file:
         site.document["cc-backend"] = {"host": "http://127.0.0.1:9", "apikey": expires_at_5}
@@ -82,7 +82,7 @@ def test_an_expired_token_is_not_used(
 def test_a_credential_of_systemd_comes_first(
     site: CommandSite, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """If there is one."""
+    """The token file is used if there is no credential."""
     directory = site.root / "credentials"
     directory.mkdir()
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(directory))
@@ -96,8 +96,8 @@ def test_a_credential_of_systemd_comes_first(
     assert 0 == site.call("status").code
 
 
-def test_no_credentials_is_the_rule(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Commands run by hand have none."""
+def test_without_systemd_there_are_no_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Commands that are run by hand have none."""
     monkeypatch.delenv("CREDENTIALS_DIRECTORY", raising=False)
     by_hand = credentials_directory()
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", "/run/credentials/x")

@@ -32,7 +32,7 @@ def fresh(place: Path, tmp_path: Path) -> Path:
 
 
 def test_uninstalling_leaves_stubs_that_slurm_conf_names(fresh: Path, tmp_path: Path) -> None:
-    """The stubs stay and do nothing, the lines are printed; a second call removes them."""
+    """The stubs stay and do nothing, their lines are printed; a second call removes them."""
     conf = tmp_path / "etc" / "slurm.conf"
     conf.parent.mkdir()
     hooks = fresh / "etc/slurm/cc-slurm-sync"
@@ -65,8 +65,8 @@ def test_stubs_stay_while_a_script_of_the_site_calls_them(fresh: Path, tmp_path:
     assert (fresh / "etc/slurm/cc-slurm-sync/prolog_slurmctld").exists()
 
 
-def test_a_trial_is_removed_where_there_is_no_slurm_conf(fresh: Path) -> None:
-    """Nothing can name stubs below a PREFIX then; a slash at its end is no matter."""
+def test_a_trial_without_slurm_conf_is_removed(fresh: Path) -> None:
+    """No file can name stubs below such a PREFIX; a slash at its end does not matter."""
     done = make("uninstall", PREFIX=f"{fresh}/")
 
     assert (0, "", "") == (done.returncode, done.stdout, done.stderr)
@@ -93,7 +93,7 @@ def test_uninstalling_keeps_files_of_the_site(fresh: Path, tmp_path: Path) -> No
 
 
 def test_purging_removes_the_files_of_the_site(fresh: Path) -> None:
-    """Configuration, token, state, and a spool in which nothing is undelivered."""
+    """It removes configuration, token, state, and a spool without undelivered runs."""
     for name in ("etc/cc-slurm-sync/config.json", "etc/cc-slurm-sync/token"):
         (fresh / name).write_text("mine")
     (fresh / "var/spool/cc-slurm-sync/tmp/1").write_text("half")
@@ -107,7 +107,7 @@ def test_purging_removes_the_files_of_the_site(fresh: Path) -> None:
 
 @pytest.mark.parametrize("name", ["new/1-start-1-0-0-1", "todo/1-2.json", "dead/1-2.json"])
 def test_purging_keeps_a_spool_with_undelivered_runs(fresh: Path, name: str) -> None:
-    """It is named, with the command that deletes it; all else is removed."""
+    """The output names it and the command that deletes it; everything else is removed."""
     (fresh / "etc/cc-slurm-sync/token").write_text("mine")
     spool = fresh / "var/spool/cc-slurm-sync"
     (spool / name).write_text("mine")
@@ -120,7 +120,7 @@ def test_purging_keeps_a_spool_with_undelivered_runs(fresh: Path, name: str) -> 
 
 
 def test_purging_keeps_stubs_that_slurm_conf_names(fresh: Path, tmp_path: Path) -> None:
-    """And nothing else: slurmctld would not start without them."""
+    """Without the stubs slurmctld would not start; everything else is removed."""
     conf = tmp_path / "etc" / "slurm.conf"
     conf.parent.mkdir()
     stub = "etc/slurm/cc-slurm-sync/prolog_slurmctld"
@@ -132,8 +132,8 @@ def test_purging_keeps_stubs_that_slurm_conf_names(fresh: Path, tmp_path: Path) 
     assert {stub, stub.replace("prolog", "epilog")} == tree(fresh)
 
 
-def test_purging_is_asked_for_by_one_word(fresh: Path) -> None:
-    """A word that is not understood removes nothing."""
+def test_purging_needs_a_known_value(fresh: Path) -> None:
+    """An unknown value of PURGE removes nothing."""
     before = tree(fresh)
     done = make("uninstall", PREFIX=str(fresh), PURGE="maybe")
 

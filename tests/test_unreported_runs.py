@@ -1,4 +1,4 @@
-"""How many runs are deliberately not reported."""
+"""The number of runs that are deliberately not reported."""
 
 from __future__ import annotations
 
@@ -42,12 +42,12 @@ def hidden(job_id: int) -> Run:
 
 
 def settle(site: CommandSite, at: int = NOON) -> None:
-    """Let the last change of `open/` be long ago."""
+    """Set the last change of `open/` to a time long ago."""
     os.utime(site.spool / "open", (at, at))
 
 
 def test_only_runs_that_are_not_reported_count(layout: Layout) -> None:
-    """The other one waits for its end."""
+    """The other run waits for its end."""
     runs = UnreportedRuns(layout)
     before = runs.count
     runs.update(LATER)
@@ -55,7 +55,7 @@ def test_only_runs_that_are_not_reported_count(layout: Layout) -> None:
     assert (0, 1) == (before, runs.count)
 
 
-def test_what_is_gone_does_not_count(site: CommandSite, layout: Layout) -> None:
+def test_a_removed_run_does_not_count(site: CommandSite, layout: Layout) -> None:
     """Its job has ended."""
     runs = UnreportedRuns(layout)
     runs.update(LATER)
@@ -66,8 +66,8 @@ def test_what_is_gone_does_not_count(site: CommandSite, layout: Layout) -> None:
     assert 0 == runs.count
 
 
-def test_what_cannot_be_read_does_not_count(site: CommandSite, layout: Layout) -> None:
-    """`unreadable` shows it."""
+def test_an_unreadable_run_does_not_count(site: CommandSite, layout: Layout) -> None:
+    """The state report has it in `unreadable`."""
     site.put(Directory.OPEN, hidden(3))
     (site.spool / "open" / f"2-{NOON}.json").write_text("{")
     runs = UnreportedRuns(layout)
@@ -79,7 +79,7 @@ def test_what_cannot_be_read_does_not_count(site: CommandSite, layout: Layout) -
 def test_an_unchanged_directory_is_not_listed_again(
     layout: Layout, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It may hold 100 000 files."""
+    """It may have 100 000 files."""
     runs = UnreportedRuns(layout)
     runs.update(LATER)
     monkeypatch.setattr(layout, "names", None)
@@ -89,7 +89,7 @@ def test_an_unchanged_directory_is_not_listed_again(
 
 
 def test_a_directory_changed_just_now_is_listed_again(site: CommandSite, layout: Layout) -> None:
-    """Its time may be the same after the next change."""
+    """Its modification time may be the same after the next change."""
     runs = UnreportedRuns(layout)
     runs.update(Moment(NOON + 0.5, 0.5))
     site.put(Directory.OPEN, hidden(3))
@@ -102,7 +102,7 @@ def test_a_directory_changed_just_now_is_listed_again(site: CommandSite, layout:
 def test_many_files_are_read_in_several_calls(
     site: CommandSite, layout: Layout, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The loop waits for none of them."""
+    """The loop does not wait for all of them."""
     for job_id in (3, 4, 5):
         site.put(Directory.OPEN, hidden(job_id))
     settle(site)

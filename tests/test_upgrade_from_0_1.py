@@ -1,7 +1,7 @@
-"""What version 0.1 left in spool, state and configuration is read by this version.
+"""This version reads the spool, state and configuration of version 0.1.
 
 `data/upgrade-0.1.tar.xz` was written by the code of version 0.1 (commit 95ef7e4); `generate.py` in
-it says how, `expected.json` is what that version itself read in it.
+it shows how, `expected.json` has what that version itself read in it.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ DELIVERED_BY_DRAIN = {
 
 @pytest.fixture(scope="module")
 def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a directory with the files of version 0.1; tests leave it as it is."""
+    """Return a directory with the files of version 0.1; tests do not change it."""
     directory = tmp_path_factory.mktemp("version-0.1")
     unpack(ARCHIVE, directory)
     return directory
@@ -68,7 +68,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def site(tmp_path: Path, written: Path) -> Iterator[SweepSite]:
-    """Return a site that goes on with a copy of them."""
+    """Return a site that continues with a copy of them."""
     with SweepSite(tmp_path / "site", mark=False) as made:
         for name in ("spool", "state"):
             shutil.copytree(written / name, made.root / name, dirs_exist_ok=True)
@@ -91,7 +91,7 @@ def plain(value: Any) -> Any:
 
 
 def known_then(found: Any, expected: Any) -> Any:
-    """Return of some data what stands in the expected too: fields may be new, none may be gone."""
+    """Return the part of some data that the expected data has: fields may be new, none missing."""
     if isinstance(expected, dict):
         return {key: known_then(found[key], item) for key, item in expected.items()}
     if isinstance(expected, list) and isinstance(found, list) and len(found) == len(expected):
@@ -117,7 +117,7 @@ def read_spool(root: Path) -> dict[str, Any]:
 
 
 def test_every_run_event_and_dead_letter_is_read(written: Path) -> None:
-    """Each field has the value that it had then, and no file is left out."""
+    """Each field has its value of version 0.1, and no file is omitted."""
     expected = json.loads((written / "expected.json").read_text())
     expected = {name: item for name, item in expected.items() if "/" in name}
     found = {name: plain(item) for name, item in read_spool(written / "spool").items()}
@@ -127,7 +127,7 @@ def test_every_run_event_and_dead_letter_is_read(written: Path) -> None:
 
 
 def test_the_delivered_runs_are_read(written: Path) -> None:
-    """In their order, with all fields."""
+    """They are in their order, with all fields."""
     expected = json.loads((written / "expected.json").read_text())["delivered"]
     lines = archive_lines(written / "state" / "delivered")
     found = [plain(codec.decode_line("a line", line)) for line in lines]
@@ -136,7 +136,7 @@ def test_the_delivered_runs_are_read(written: Path) -> None:
 
 
 def test_the_configuration_is_read(written: Path, tmp_path: Path) -> None:
-    """Each key has the value that it had then; what is warned of may change."""
+    """Each key has its value of version 0.1; the warnings may differ."""
     expected = json.loads((written / "expected.json").read_text())["config"]
     del expected["warnings"], expected["path"]
     path = tmp_path / "config.json"
@@ -146,7 +146,7 @@ def test_the_configuration_is_read(written: Path, tmp_path: Path) -> None:
 
 
 def test_the_state_of_the_drain_is_read(written: Path) -> None:
-    """Under the keys of then; what it did not say is not known."""
+    """The keys are those of version 0.1; values that it did not write are unknown."""
     found = read_drain_state(written / "state" / "drain.json")
 
     assert found is not None
@@ -171,7 +171,7 @@ def test_the_state_of_the_drain_is_read(written: Path) -> None:
 
 
 def test_the_state_of_the_sweep_is_read(written: Path) -> None:
-    """The mark, the stops that wait for a second look, and what was noted about runs."""
+    """It has the mark, the held stops, and the memory of runs."""
     expected = SweepState(
         mark=NOON - 600,
         cluster="slurmlab",
@@ -194,7 +194,7 @@ def test_the_state_of_the_sweep_is_read(written: Path) -> None:
 
 
 def test_the_summary_of_the_sweep_is_read(written: Path) -> None:
-    """When it was, what it found, and that it refused."""
+    """It has the time, the drift and the refusal."""
     found = read_sweep_summary(written / "state")
 
     assert found is not None
@@ -204,12 +204,12 @@ def test_the_summary_of_the_sweep_is_read(written: Path) -> None:
     assert (2, ("share", "age")) == (found.held_stops, found.held_guards)
 
 
-def test_the_crashes_over_a_file_are_counted_on(site: SweepSite) -> None:
-    """Two processes of then died over it; the third death makes it poison."""
+def test_the_crash_count_of_a_file_is_continued(site: SweepSite) -> None:
+    """Version 0.1 crashed twice on it; the third crash makes it poison."""
     path = site.state / "handling"
     markers = [CrashMarker(path)]
     before = markers[0].is_poison(SUSPECT)
-    markers[0](SUSPECT)  # and never leaves it
+    markers[0](SUSPECT)  # a crash: the block is never left
     markers.append(CrashMarker(path))
     after = markers[1].is_poison(SUSPECT)
     for marker in markers:
@@ -218,8 +218,8 @@ def test_the_crashes_over_a_file_are_counted_on(site: SweepSite) -> None:
     assert (False, True) == (before, after)
 
 
-def test_a_backfill_goes_on_where_it_was(site: SweepSite) -> None:
-    """A call with the same window begins at the page that was next."""
+def test_a_backfill_resumes_where_it_was(site: SweepSite) -> None:
+    """A call with the same window begins at the next page."""
     site.truth.cluster = "slurmlab"  # that of the written state
     site.say()
     window = ("--since", NOON - 864000, "--until", NOON, "--monitoring-status", 0)
@@ -232,7 +232,7 @@ def test_a_backfill_goes_on_where_it_was(site: SweepSite) -> None:
 
 
 def test_all_entries_are_listed(site: SweepSite, written: Path) -> None:
-    """Every run, event and dead letter, each once."""
+    """Every run, event and dead letter is listed once."""
     files = {path for path in (written / "spool").rglob("*") if path.is_file()}
     expected = {path.name for path in files if path.suffix != WHY_SUFFIX}
     listed = [entry["id"] for entry in site.call("list", "--json").json]
@@ -242,20 +242,20 @@ def test_all_entries_are_listed(site: SweepSite, written: Path) -> None:
 
 @pytest.mark.parametrize("job", [8, 11, 13, 14, 15, 16])
 def test_each_job_is_shown(site: SweepSite, job: int) -> None:
-    """From todo, open, dead and new; one that is only in the archive is not there."""
+    """The jobs are in todo, open, dead and new; one that is only in the archive is not shown."""
     code = site.call("show", job).code
 
     assert (job == 8) == (code != 0)
 
 
 def test_a_dead_letter_is_shown_with_its_reason(site: SweepSite) -> None:
-    """A file that is no run, and a run with the server's words."""
+    """One is a file that is no run, the other a run with the server's message."""
     assert "the name is not that of an event" in site.call("show", STRANGE).out
     assert "no such subcluster" in site.call("show", 15).out
 
 
-def test_the_status_counts_what_lies_there(site: SweepSite) -> None:
-    """And says of cc-backend and the sweep what drain and sweep said of them."""
+def test_the_status_counts_the_files(site: SweepSite) -> None:
+    """It also has what drain and sweep stored about cc-backend and the sweep."""
     found = site.call("status", "--json").json
 
     assert {"new": 4, "todo": 7, "open": 2, "dead": 2, "tmp": 0} == found["counts"]
@@ -264,8 +264,8 @@ def test_the_status_counts_what_lies_there(site: SweepSite) -> None:
     assert {"start": 1, "stop": 2, "close": 3, "report": 4} == found["sweep"]["drift"]
 
 
-def test_the_check_reports_it(site: SweepSite) -> None:
-    """What waits, and what drain and sweep said long ago; no state file is taken for damaged."""
+def test_the_check_reports_the_old_state(site: SweepSite) -> None:
+    """It reports pending files and the old states; no state file counts as damaged."""
     said = site.call("check")
 
     for words in (
@@ -280,8 +280,8 @@ def test_the_check_reports_it(site: SweepSite) -> None:
     assert "" == said.err
 
 
-def test_a_drain_delivers_what_waits(site: SweepSite) -> None:
-    """Runs and events of then reach the server, and stay where they belong."""
+def test_a_drain_delivers_the_old_runs(site: SweepSite) -> None:
+    """Runs and events of version 0.1 reach the server and end in the right directories."""
     site.run(
         ListedRun(13, NOON, "COMPLETED", NOON + 50, in_squeue=False),
         ListedRun(16, NOON + 1, "FAILED", NOON + 50, in_squeue=False),

@@ -1,4 +1,4 @@
-"""Slurm, cc-backend or we become another release with work under way: nothing lost or doubled."""
+"""Slurm, cc-backend or this program changes its release with pending runs: no loss, no double."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ CHANGES = [
 def test_cc_backend_comes_back_from_an_outage_as_another_release(
     tmp_path: Path, before: str, after: str, dialect: str
 ) -> None:
-    """With starts, stops and a requeue waiting, and runs in `open/`."""
+    """Starts, stops and a requeue are pending, and runs are in `open/`."""
     with UpgradeSite(tmp_path, version=before) as site:
         node, late, requeued, stays, over = (site.begin() for _ in range(5))
         site.end(over)
@@ -63,10 +63,10 @@ def test_cc_backend_comes_back_from_an_outage_as_another_release(
     ("before", "after", "dialect"), [("1.4.4", "1.5.4", "shared"), ("1.5.4", "1.4.4", "exclusive")]
 )
 @pytest.mark.parametrize("way", ["connection lost", "connection kept"])
-def test_cc_backend_is_exchanged_between_two_requests(
+def test_cc_backend_is_replaced_between_two_requests(
     tmp_path: Path, before: str, after: str, dialect: str, way: str
 ) -> None:
-    """No outage is seen; behind a proxy not even a lost connection, only a telling answer."""
+    """There is no outage; behind a proxy no connection is lost, and only an answer shows it."""
     with UpgradeSite(tmp_path, version=before) as site:
         first, second = site.begin(), site.begin()
         site.wait_told([first, second])
@@ -96,7 +96,7 @@ def test_cc_backend_is_exchanged_between_two_requests(
 def test_a_cc_backend_without_a_version_is_known_by_its_generation(
     tmp_path: Path, before: str, old: str, after: str, new: str
 ) -> None:
-    """A build of one's own may carry none; also across an upgrade."""
+    """A site's own build may have no version; its generation is also found after an upgrade."""
     with UpgradeSite(tmp_path, version=before, server=NamelessModel) as site:
         first = site.begin()
         site.wait_told([first])
@@ -115,8 +115,8 @@ def test_a_cc_backend_without_a_version_is_known_by_its_generation(
     assert dict.fromkeys((first, second), NAMES[new]["NODE_FAIL"]) == states
 
 
-def test_starts_that_a_dying_queue_has_promised_are_told_to_its_successor(tmp_path: Path) -> None:
-    """cc-backend 1.4.1 answers 201 before it stores; its queue dies with it."""
+def test_starts_lost_in_the_queue_are_delivered_to_the_next_release(tmp_path: Path) -> None:
+    """cc-backend 1.4.1 answers 201 before it stores; a restart loses its queue."""
     with UpgradeSite(tmp_path, version="1.4.1") as site:
         site.model.worker = Worker.MANUAL
         job = site.begin()
@@ -132,9 +132,9 @@ def test_starts_that_a_dying_queue_has_promised_are_told_to_its_successor(tmp_pa
 
 @pytest.mark.parametrize("keeps_files", [False, True], ids=["package", "wrapper"])
 def test_slurm_is_upgraded_twice_under_a_drain(tmp_path: Path, *, keeps_files: bool) -> None:
-    """22.05, 24.11, 26.05: facts from before stay, new ones come in the new shape.
+    """22.05, 24.11, 26.05: old facts stay, and new ones come in the new format.
 
-    Where squeue is a site's wrapper, whose file stays as it is, answers tell of the first upgrade;
+    If squeue is a site's wrapper, whose file does not change, answers show the first upgrade;
     the second is noticed because 26.05 refuses the JSON that 24.11 was asked for.
     """
     with UpgradeSite(tmp_path, series="22.05", version="1.5.4") as site:
@@ -189,8 +189,8 @@ RUN_1 = (
 )
 
 
-def test_a_spool_of_the_first_version_is_taken_up(tmp_path: Path) -> None:
-    """As it was written then: an open run, its end and another start as events."""
+def test_a_spool_of_the_first_version_is_loaded(tmp_path: Path) -> None:
+    """It has an open run, and its end and another start as events."""
     world = World(tmp_path)
     world.backend.rows[7, NOON] = "running"
     (tmp_path / "open" / f"7-{NOON}.json").write_text(RUN_1)
@@ -207,10 +207,10 @@ def test_a_spool_of_the_first_version_is_taken_up(tmp_path: Path) -> None:
     assert {"open": [f"8-{NOON + 30}.json"]} == world.files()
 
 
-def test_what_a_later_version_wrote_is_left_alone_and_named(
+def test_files_of_a_later_version_are_kept_and_logged(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """After a step back to this version: the rest goes on, and each file is logged once."""
+    """After a downgrade other runs are delivered, and each such file is logged once."""
     site = CommandSite(tmp_path)
     later = {"todo": "5-100.json", "open": "6-100.json", "new": "2-start-7-0-0-1"}
     for directory, name in later.items():

@@ -1,4 +1,4 @@
-"""Threads that answer questions: the order, the queue, the end."""
+"""Worker threads that answer queries: order, queue and end."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ LIMIT_SECONDS = 30.0
 
 
 class Caller:
-    """A worker whose work waits for `gate`, the answers that were taken, and a clock."""
+    """A worker whose work waits for `gate`, the answers that it gave, and a clock."""
 
     def __init__(self) -> None:
         self.now = 100.0
@@ -32,7 +32,7 @@ class Caller:
         return f"answer {question}"
 
     def ask(self, *questions: int) -> None:
-        """Ask, and wait until the first question is begun."""
+        """Ask the questions, and wait until the worker starts on the first."""
         for question in questions:
             self.worker.ask(question)
         assert self.begun.acquire(timeout=LIMIT_SECONDS)
@@ -44,7 +44,7 @@ class Caller:
 
 @pytest.fixture
 def caller() -> Iterator[Caller]:
-    """Return a worker; its thread is ended."""
+    """Return a worker; stop its thread after the test."""
     made = Caller()
     yield made
     made.gate.set()
@@ -63,7 +63,7 @@ def test_questions_are_answered_in_order(caller: Caller) -> None:
 
 
 def test_an_answer_changes_nothing_until_it_is_taken(caller: Caller) -> None:
-    """The loop's thread alone touches the spool."""
+    """Only the thread of the loop changes the spool."""
     caller.gate.set()
     caller.ask(1)
     answer = caller.answers.get(timeout=LIMIT_SECONDS)
@@ -73,8 +73,8 @@ def test_an_answer_changes_nothing_until_it_is_taken(caller: Caller) -> None:
     assert ((1, []), 0, 1) == (before, caller.worker.outstanding, len(caller.taken))
 
 
-def test_an_answer_nobody_waits_for_is_dropped() -> None:
-    """By default nobody does."""
+def test_an_answer_without_a_callback_is_dropped() -> None:
+    """A new worker has no callback."""
     answers: Queue[Answered] = Queue()
     worker: Worker[int, int] = Worker("idle", lambda question: question, answers, clock=lambda: 0.0)
     worker.put_answer(1, 1)
@@ -84,7 +84,7 @@ def test_an_answer_nobody_waits_for_is_dropped() -> None:
 
 
 def test_no_thread_is_started_without_a_question() -> None:
-    """It has ended already."""
+    """`join` therefore succeeds at once."""
     answers: Queue[Answered] = Queue()
     worker: Worker[int, int] = Worker("idle", lambda question: question, answers, clock=lambda: 0.0)
     worker.close()
@@ -92,8 +92,8 @@ def test_no_thread_is_started_without_a_question() -> None:
     assert worker.join(0.0)
 
 
-def test_what_has_not_been_begun_is_taken_back(caller: Caller) -> None:
-    """The question under way goes on."""
+def test_questions_not_yet_started_are_recalled(caller: Caller) -> None:
+    """The question in progress is still answered."""
     caller.ask(1, 2, 3)
 
     assert ([2, 3], 1) == (caller.worker.recall(), caller.worker.outstanding)
@@ -102,8 +102,8 @@ def test_what_has_not_been_begun_is_taken_back(caller: Caller) -> None:
     assert [(1, "answer 1")] == caller.taken
 
 
-def test_questions_behind_the_end_come_back_unasked(caller: Caller) -> None:
-    """The one under way is answered."""
+def test_questions_left_at_the_end_come_back_unanswered(caller: Caller) -> None:
+    """The one in progress is answered."""
     caller.ask(1, 2)
     caller.worker.close()
     caller.gate.set()
@@ -115,7 +115,7 @@ def test_questions_behind_the_end_come_back_unasked(caller: Caller) -> None:
 
 
 def test_a_closed_worker_still_ends_after_a_recall(caller: Caller) -> None:
-    """The word to end is no question, and is not lost."""
+    """The end marker in the queue is not recalled."""
     caller.ask(1, 2)
     caller.worker.close()
 
@@ -125,15 +125,15 @@ def test_a_closed_worker_still_ends_after_a_recall(caller: Caller) -> None:
 
 
 def test_a_question_can_outlast_the_end(caller: Caller) -> None:
-    """`join` says that it was abandoned."""
+    """`join` returns False for it."""
     caller.ask(1)
     caller.worker.close()
 
     assert not caller.worker.join(0.0)
 
 
-def test_silence_counts_from_the_question_under_way(caller: Caller) -> None:
-    """Not from those behind it: the clock starts again with each answer."""
+def test_busy_time_counts_from_the_question_in_progress(caller: Caller) -> None:
+    """The clock starts again with each answer."""
     caller.ask(1)
     caller.now = 102.0
     caller.worker.ask(2)
@@ -149,8 +149,8 @@ def test_silence_counts_from_the_question_under_way(caller: Caller) -> None:
     assert [2.0, 1.0, 0.0] == silence
 
 
-def test_an_answer_is_dated_when_it_comes(caller: Caller) -> None:
-    """However long it waits for the loop."""
+def test_an_answer_has_the_time_when_it_was_given(caller: Caller) -> None:
+    """The wait for the loop does not count."""
     caller.gate.set()
     caller.ask(1)
     answer = caller.answers.get(timeout=LIMIT_SECONDS)
@@ -161,7 +161,7 @@ def test_an_answer_is_dated_when_it_comes(caller: Caller) -> None:
 
 
 def test_an_unexpected_exception_ends_the_loop() -> None:
-    """The process ends and is restarted, instead of waiting for the worker for ever."""
+    """The process ends and is restarted, instead of waiting for ever."""
     answers: Queue[Answered] = Queue()
     worker: Worker[int, float] = Worker(
         "faulty", lambda question: 1 / question, answers, clock=lambda: 0.0

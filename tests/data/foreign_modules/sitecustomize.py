@@ -1,3 +1,3 @@
-"""A module that a Python loads if it honours PYTHONPATH: ours and its installation do not."""
+"""A module that Python loads if it honours PYTHONPATH: our commands and `make install` must not."""
 
 raise SystemExit("a module of the caller was loaded")
