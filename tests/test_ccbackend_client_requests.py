@@ -163,10 +163,10 @@ UPGRADED = answer(200, "<li>Version 1.5.4</li>")
 
 
 @pytest.mark.parametrize(
-    ("state", "told"),
+    ("state", "reported"),
     [("NODE_FAIL", "node_fail"), ("DEADLINE", "deadline"), ("TIMEOUT", "timeout")],
 )
-def test_an_end_state_has_the_name_of_the_current_server(state: str, told: str) -> None:
+def test_an_end_state_has_the_name_of_the_current_server(state: str, reported: str) -> None:
     """The server may have been upgraded since the request was made."""
     actions = (STOPPED,) if state == "TIMEOUT" else (UPGRADED, STOPPED)
     old = {**STOP, "jobState": "timeout" if state != "NODE_FAIL" else "failed"}
@@ -174,7 +174,7 @@ def test_an_end_state_has_the_name_of_the_current_server(state: str, told: str) 
         there.stop(old, state=state)
 
     stops = [request for request in peer.requests if "stop_job" in request.path]
-    assert told == json.loads(stops[-1].body)["jobState"]
+    assert reported == json.loads(stops[-1].body)["jobState"]
 
 
 KEY = BackendRunKey(7, "lab", 100)

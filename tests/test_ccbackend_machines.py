@@ -57,7 +57,7 @@ def grace() -> Cluster:
     return machine([[[n] for n in range(72)]], GRACE_GPUS)
 
 
-def told(cluster: Cluster, cores: tuple[int, ...], count: int, *gpus: int) -> dict[str, Any]:
+def reported(cluster: Cluster, cores: tuple[int, ...], count: int, *gpus: int) -> dict[str, Any]:
     """Return the resources of a job that holds some cores and GPUs of the host."""
     gres = (Gres(name="gpu", count=len(gpus), indices=gpus),) if gpus else ()
     node = NodeAllocation(name="m1", cores=cores, core_count=count, gres=gres)
@@ -91,7 +91,7 @@ def test_cores_are_reported_as_the_machine_numbers_its_threads(
     cluster: Cluster, count: int, cores: tuple[int, ...], threads: list[int]
 ) -> None:
     """All threads of each core are reported, in ascending order."""
-    assert threads == told(cluster, cores, count)["hwthreads"]
+    assert threads == reported(cluster, cores, count)["hwthreads"]
 
 
 @pytest.mark.parametrize("cores", [(112,), (16, 112)])
@@ -99,21 +99,21 @@ def test_numa_domains_that_slurm_calls_sockets_change_nothing(cores: tuple[int, 
     """Eight sockets of 16 in Slurm, two of 64 at the server: the flat index is the same."""
     expected = sorted(thread for core in cores for thread in (core, core + 128))
 
-    assert expected == told(contiguous(), cores, 8 * 16)["hwthreads"]
+    assert expected == reported(contiguous(), cores, 8 * 16)["hwthreads"]
 
 
 def test_every_core_of_a_machine_is_reported_once() -> None:
     """A whole node has all of its threads."""
-    assert list(range(80)) == told(interleaved(), tuple(range(40)), 40)["hwthreads"]
+    assert list(range(80)) == reported(interleaved(), tuple(range(40)), 40)["hwthreads"]
 
 
 def test_a_machine_of_another_size_has_no_hardware_threads() -> None:
     """Slurm has 36 cores where the server has 40, so no thread is reported."""
-    assert "hwthreads" not in told(interleaved(), (0, 1), 36)
+    assert "hwthreads" not in reported(interleaved(), (0, 1), 36)
 
 
 def test_gpus_are_reported_by_slurms_index() -> None:
     """The job also has cores of the one socket."""
-    host = told(grace(), (0, 1), 72, 1, 3)
+    host = reported(grace(), (0, 1), 72, 1, 3)
 
     assert [GRACE_GPUS[1], GRACE_GPUS[3]] == host["accelerators"]

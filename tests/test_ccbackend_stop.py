@@ -37,9 +37,9 @@ def test_the_end_is_not_before_the_start_and_within_32_bits(
     end: int, sent: int, warnings: int
 ) -> None:
     """A correction by more than a second is logged."""
-    told: list[str] = []
+    reported: list[str] = []
     document = stop_payload(
-        KEY, end_time=end, state="COMPLETED", dialect=Dialect.SHARED, warn=told.append
+        KEY, end_time=end, state="COMPLETED", dialect=Dialect.SHARED, warn=reported.append
     )
 
     assert document == {
@@ -49,19 +49,19 @@ def test_the_end_is_not_before_the_start_and_within_32_bits(
         "stopTime": sent,
         "jobState": "completed",
     }
-    assert len(told) == warnings
+    assert len(reported) == warnings
     assert clamp_end_time(end, T) == sent
 
 
 def test_a_new_end_state_is_sent_as_failed_with_a_warning() -> None:
     """The warning contains the state's name."""
-    told: list[str] = []
+    reported: list[str] = []
     document = stop_payload(
-        KEY, end_time=T + 1, state="EXPLODED", dialect=Dialect.SHARED, warn=told.append
+        KEY, end_time=T + 1, state="EXPLODED", dialect=Dialect.SHARED, warn=reported.append
     )
 
     assert document["jobState"] == "failed"
-    assert told == ["end state 'EXPLODED' is unknown to this program: it is reported as failed"]
+    assert reported == ["end state 'EXPLODED' is unknown to this program: it is reported as failed"]
 
 
 @pytest.mark.parametrize("state", ["RUNNING", "PENDING", "SUSPENDED", "COMPLETING", "REVOKED"])

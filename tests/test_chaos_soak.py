@@ -22,4 +22,4 @@ def test_a_soak_loses_nothing_and_leaves_nothing_pending(
 
     with capfd.disabled():  # print the seed whatever the result is
         print(f"\nsoak of {SECONDS:g} s, {report}", file=sys.stderr)
-    assert report.is_well, str(report)
+    assert report.is_healthy, str(report)

@@ -59,7 +59,7 @@ def test_problems_are_critical_unless_our_account_has_no_access() -> None:
 
 
 @pytest.mark.parametrize(
-    ("warnings", "strict", "told"),
+    ("warnings", "strict", "reported"),
     [
         ([], False, [(CheckStatus.OK, "c.json has no problems")]),
         ([], True, [(CheckStatus.OK, "c.json has no problems")]),
@@ -75,8 +75,8 @@ def test_warnings_change_the_status_only_in_strict_mode(
     warnings: list[str],
     *,
     strict: bool,
-    told: list[tuple[CheckStatus, str]],
+    reported: list[tuple[CheckStatus, str]],
 ) -> None:
     """Without it they do not raise an alarm."""
     found = check_config_warnings("c.json", warnings, strict=strict)
-    assert told == [(result.status, result.text) for result in found]
+    assert reported == [(result.status, result.text) for result in found]

@@ -160,7 +160,7 @@ def test_events_are_seen_by_the_drain_and_in_the_spool(site: CommandSite) -> Non
     """The newer of both times is used; a file that is not an event is ignored."""
     spool = load(site.config).spool
     nothing = seen_events(spool)
-    site.beacon(started=NOON - 50, last_event=NOON - 20.5)
+    site.write_drain_state(started=NOON - 50, last_event=NOON - 20.5)
     by_drain = seen_events(spool)
     site.put_event("1-start-7-0-0-9", time=NOON - 10)
     site.put_event("odd", time=NOON)
@@ -172,7 +172,7 @@ def test_events_are_seen_by_the_drain_and_in_the_spool(site: CommandSite) -> Non
 
 def test_a_spool_that_cannot_be_read_has_no_events(site: CommandSite) -> None:
     """Another check reports the problem with the spool."""
-    site.beacon(started=None, last_event="odd")
+    site.write_drain_state(started=None, last_event="odd")
     (site.spool / "new").rmdir()
 
     assert SeenEvents(last=None) == seen_events(load(site.config).spool)

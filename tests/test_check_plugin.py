@@ -111,7 +111,7 @@ def test_missing_drain_is_critical(site: CommandSite) -> None:
 def test_a_halt_is_critical_at_once(site: CommandSite) -> None:
     """The first line has its reason."""
     halted = {"health": "halted", "since": time.time(), "reason": "the token has expired"}
-    site.beacon(started=0.0, updated=time.time(), destination=halted, server=None)
+    site.write_drain_state(started=0.0, updated=time.time(), destination=halted, server=None)
     said = site.call("check")
     assert 2 == said.code
     assert said.out.startswith(

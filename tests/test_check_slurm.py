@@ -28,7 +28,7 @@ GPU_NODE = Node(
 )
 
 
-def told(results: Any) -> list[tuple[str, CheckStatus]]:
+def reported(results: Any) -> list[tuple[str, CheckStatus]]:
     """Return the name and status of each result."""
     return [(result.name, result.status) for result in results]
 
@@ -177,4 +177,4 @@ def test_the_sources_of_data_depend_on_the_release(release: Release, words: str)
     """Each source is one result."""
     found = [*check_sources(release)]
     assert any(words in result.text for result in found)
-    assert [("source of events", CheckStatus.OK)] == told(found[:1])
+    assert [("source of events", CheckStatus.OK)] == reported(found[:1])

@@ -37,7 +37,7 @@ def test_backlog_counts_files_by_directory(tmp_path: Path, monkeypatch: pytest.M
     site.put_event("1-start-6-0-0-1", time=NOON - 10)
     site.put(Directory.TODO, run_of(8, end=END, started=NOON))
     site.put(Directory.OPEN, run_of(7))
-    site.bury("odd")
+    site.add_dead_letter("odd")
     monkeypatch.setattr(Layout, "read", None)
     with Layout(site.spool) as layout:
         found = read_backlog(layout)

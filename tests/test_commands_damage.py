@@ -34,7 +34,7 @@ def test_text_from_outside_is_escaped(site: CommandSite, verb: list[str]) -> Non
     site.put(Directory.TODO, replace(run, job=job))
     site.put(Directory.DEAD, replace(run, job=job, start_time=NOON + 1))
     (site.spool / "new" / f"1-start-5-{HOSTILE}").touch()
-    site.beacon(destination=HALTED | {"reason": HOSTILE})
+    site.write_drain_state(destination=HALTED | {"reason": HOSTILE})
     (site.state / "sweep.json").write_text(json.dumps({"drift": {HOSTILE: HOSTILE}}))
     said = site.call(*verb)
 
@@ -91,11 +91,11 @@ def test_damaged_files_do_not_break_the_commands(
             (site.state / name).write_bytes(contents)
         said = [site.call(*words) for words in (["status"], ["list"], ["list", "--json"])]
         said += [site.call("show", "--", each["id"]) for each in said[-1].json]
-        letters = {name for directory, name in files if not _is_reason(directory, name)}
+        dead_letters = {name for directory, name in files if not _is_reason(directory, name)}
 
     assert {0} == {each.code for each in said}
     assert all((each.out + each.err).replace("\n", "").isprintable() for each in said)
-    assert len(letters) <= len(said) - 3
+    assert len(dead_letters) <= len(said) - 3
 
 
 def _is_reason(directory: str, name: str) -> bool:

@@ -24,7 +24,9 @@ def site(tmp_path: Path) -> CommandSite:
 @pytest.fixture
 def drained(site: CommandSite) -> Iterator[CommandSite]:
     """Return a site on which a drain holds the lock."""
-    site.beacon(destination={"health": "up"}, server={"version": "1.5.4", "dialect": "shared"})
+    site.write_drain_state(
+        destination={"health": "up"}, server={"version": "1.5.4", "dialect": "shared"}
+    )
     lock = take_lock(site.state / "drain.lock", site.state / "drain.json")
     yield site
     lock.release()

@@ -84,7 +84,7 @@ def test_all_without_dead_letters_is_no_error(
 
 def test_a_refused_dead_letter_does_not_stop_the_others(site: CommandSite) -> None:
     """The command reports it, and the exit code is 11."""
-    site.bury("1-5.json", b"{", origin="todo")
+    site.add_dead_letter("1-5.json", b"{", origin="todo")
     said = site.call("retry", "ALL")
 
     assert 11 == said.code
@@ -154,7 +154,7 @@ def test_more_dead_letters_than_one_group_are_all_retried(
 
 def test_retry_as_json(site: CommandSite) -> None:
     """Each dead letter is one object."""
-    site.bury("1-5.json", b"{", origin="todo")
+    site.add_dead_letter("1-5.json", b"{", origin="todo")
     found = site.call("retry", "ALL", "--json").json
 
     assert {"id": DEAD[0], "job_id": 5, "done": True, "words": "is requeued"} in found

@@ -28,7 +28,9 @@ def site(tmp_path: Path) -> CommandSite:
 @pytest.fixture
 def drained(site: CommandSite) -> Iterator[CommandSite]:
     """Return a site on which a drain holds the lock."""
-    site.beacon(destination={"health": "up"}, server={"version": "1.5.4", "dialect": "shared"})
+    site.write_drain_state(
+        destination={"health": "up"}, server={"version": "1.5.4", "dialect": "shared"}
+    )
     lock = take_lock(site.state / "drain.lock", site.state / "drain.json")
     yield site
     lock.release()
@@ -114,7 +116,7 @@ def test_show_of_an_unknown_id_is_a_wrong_argument(site: CommandSite, wanted: st
 
 def test_a_file_named_like_a_number_is_found(site: CommandSite) -> None:
     """The number is compared with names, too."""
-    site.bury("77")
+    site.add_dead_letter("77")
 
     assert 0 == site.call("show", "77").code
 
@@ -187,7 +189,7 @@ def test_an_event_is_retried_automatically(drained: CommandSite) -> None:
 def test_show_says_what_to_do_about_other_files(site: CommandSite) -> None:
     """The answers are: start the drain, nothing, look at the file, repair the file."""
     filled(site)
-    site.bury("1-start-3-0-0-1")
+    site.add_dead_letter("1-start-3-0-0-1")
     (site.spool / "dead" / "1-start-4-0-0-1").touch()
     (site.spool / "dead" / "lone").touch()
     to_do = {
@@ -203,7 +205,7 @@ def test_show_says_what_to_do_about_other_files(site: CommandSite) -> None:
 
 def test_a_dead_event_has_its_reason(site: CommandSite) -> None:
     """The reason is in a .why file next to the event."""
-    site.bury("1-start-3-0-0-1")
+    site.add_dead_letter("1-start-3-0-0-1")
     (site.spool / "dead" / "1-start-4-0-0-1").touch()
 
     assert [

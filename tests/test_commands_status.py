@@ -25,7 +25,9 @@ def site(tmp_path: Path) -> CommandSite:
 @pytest.fixture
 def drained(site: CommandSite) -> Iterator[CommandSite]:
     """Return a site on which a drain holds the lock."""
-    site.beacon(destination={"health": "up"}, server={"version": "1.5.4", "dialect": "shared"})
+    site.write_drain_state(
+        destination={"health": "up"}, server={"version": "1.5.4", "dialect": "shared"}
+    )
     lock = take_lock(site.state / "drain.lock", site.state / "drain.json")
     yield site
     lock.release()
@@ -110,7 +112,7 @@ def test_status_begins_with_cc_backend_slurm_and_the_last_delivery(drained: Comm
 def test_status_without_a_state_says_what_is_not_known(site: CommandSite) -> None:
     """No drain has run yet; after one has stopped, its count of the last hour is not shown."""
     server, cluster, delivery = site.call("status").out.splitlines()[:3]
-    site.beacon(last_delivery=NOON, deliveries_last_hour=7)
+    site.write_drain_state(last_delivery=NOON, deliveries_last_hour=7)
     old = site.call("status").out
 
     assert server.endswith(", version unknown")
@@ -170,7 +172,7 @@ def test_status_survives_a_damaged_state_file(drained: CommandSite, text: str) -
 def test_status_without_a_drain_says_so(site: CommandSite) -> None:
     """It also says when a drain was last seen."""
     never = site.call("status").out
-    site.beacon()
+    site.write_drain_state()
     once = site.call("status").out
 
     assert "no drain is running" == never.splitlines()[3]

@@ -27,7 +27,9 @@ def site(tmp_path: Path) -> CommandSite:
 @pytest.fixture
 def drained(site: CommandSite) -> Iterator[CommandSite]:
     """Return a site on which a drain holds the lock."""
-    site.beacon(destination={"health": "up"}, server={"version": "1.5.4", "dialect": "shared"})
+    site.write_drain_state(
+        destination={"health": "up"}, server={"version": "1.5.4", "dialect": "shared"}
+    )
     lock = take_lock(site.state / "drain.lock", site.state / "drain.json")
     yield site
     lock.release()
@@ -41,7 +43,7 @@ def test_status_shows_why_deliveries_stopped(
     drained: CommandSite, destination: dict[str, Any], key: str, words: str
 ) -> None:
     """It shows since when, why, and when the next attempt is."""
-    drained.beacon(destination=destination)
+    drained.write_drain_state(destination=destination)
     status = drained.call("status", "--json").json
 
     assert {"since": NOON, "reason": destination["reason"]} == status[key]

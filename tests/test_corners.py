@@ -28,7 +28,7 @@ def again(world: World, job_id: int, **facts: object) -> Job:
     return world.begin(job_id, restart_count=restarts, **facts)
 
 
-def told(world: World, job_id: int = 5) -> dict[int, tuple[str, int | None]]:
+def reported(world: World, job_id: int = 5) -> dict[int, tuple[str, int | None]]:
     """Return the state and end of each row of a job, by start, in seconds since noon."""
     rows = {key[1]: state for key, state in world.backend.rows.items() if key[0] == job_id}
     ends = {start: world.backend.ends.get((job_id, start)) for start in rows}
@@ -45,7 +45,7 @@ def test_a_prolog_that_ran_again_starts_nothing_new(world: World) -> None:
     world.hook("start", 5)
     world.run()
 
-    assert {0: ("running", None)} == told(world)
+    assert {0: ("running", None)} == reported(world)
     assert {"open": [f"5-{NOON}.json"]} == world.files()
 
 
@@ -58,7 +58,7 @@ def test_a_prolog_that_runs_after_its_epilog_starts_nothing(world: World) -> Non
     world.hook("start", 5)
     world.run(2)
 
-    assert {0: ("completed", 3)} == told(world)
+    assert {0: ("completed", 3)} == reported(world)
     assert {} == world.files()
 
 
@@ -70,7 +70,7 @@ def test_an_epilog_alone_reports_a_whole_run(world: World) -> None:
     del world.slurm.records[5]
     world.run()
 
-    assert {0: ("failed", 60)} == told(world)
+    assert {0: ("failed", 60)} == reported(world)
     assert {} == world.files()
 
 
@@ -89,7 +89,7 @@ def test_a_requeued_job_has_its_second_run_after_any_gap(world: World, gap: int)
     world.run(600)
     start = (second.start_time or 0) - NOON
 
-    assert {start: ("running", None)} == told(world)
+    assert {start: ("running", None)} == reported(world)
     assert {"open": [f"5-{second.start_time}.json"]} == world.files()
 
 
@@ -101,7 +101,7 @@ def test_a_scrontab_job_has_its_latest_run(world: World) -> None:
         world.requeue(5)
         world.run(580)
 
-    assert {1800: ("cancelled", 1820)} == told(world)
+    assert {1800: ("cancelled", 1820)} == reported(world)
     assert {} == world.files()
 
 
@@ -109,13 +109,13 @@ def test_a_job_cancelled_while_configuring_is_reported(world: World) -> None:
     """It had nodes: both hooks ran, and one of them may have been killed."""
     world.begin(5, flags=("CONFIGURING",))
     world.run(5)
-    before = told(world)
+    before = reported(world)
     record = world.slurm.records[5]
     world.slurm.records[5] = replace(record, flags=())
     world.end(5, "CANCELLED")
     world.run()
 
-    assert ({}, {0: ("cancelled", 5)}) == (before, told(world))
+    assert ({}, {0: ("cancelled", 5)}) == (before, reported(world))
     assert {} == world.files()
 
 
@@ -123,13 +123,13 @@ def test_a_start_that_moves_while_nodes_power_up_is_reported_at_last(world: Worl
     """The prolog ran at allocation; accounting has the run under the last start."""
     world.begin(5, flags=("CONFIGURING",))
     world.run(300)
-    before = told(world)
+    before = reported(world)
     world.slurm.records[5] = world.job(5)
     world.run(60)
     world.end(5)
     world.run()
 
-    assert ({}, {300: ("completed", 360)}) == (before, told(world))
+    assert ({}, {300: ("completed", 360)}) == (before, reported(world))
     assert {} == world.files()
 
 
@@ -144,7 +144,7 @@ def test_a_reported_start_that_moved_stays(world: World) -> None:
     world.end(5)
     world.run()
 
-    assert {0: ("completed", 70)} == told(world)
+    assert {0: ("completed", 70)} == reported(world)
     assert {} == world.files()
 
 
@@ -163,7 +163,7 @@ def test_a_resized_run_ends_once_with_its_last_row(world: World) -> None:
     world.hook("stop", 5)
     world.run()
 
-    assert {0: ("completed", 100)} == told(world)
+    assert {0: ("completed", 100)} == reported(world)
     assert {} == world.files()
 
 
@@ -177,7 +177,7 @@ def test_an_id_used_again_closes_the_old_job_at_its_true_end(world: World) -> No
     world.begin(5, user="bob")
     world.run(5)
 
-    assert {0: ("timeout", 60), 3 * DAY + 60: ("running", None)} == told(world)
+    assert {0: ("timeout", 60), 3 * DAY + 60: ("running", None)} == reported(world)
     assert {"open": [f"5-{NOON + 3 * DAY + 60}.json"]} == world.files()
 
 
@@ -189,11 +189,11 @@ def test_the_drain_waits_for_accounting_that_is_an_hour_late(world: World) -> No
     world.slurm.rows.append(record)
     world.hook("stop", 5)
     world.run(3600)
-    before = told(world)
+    before = reported(world)
     world.slurm.rows[:] = [replace(record, state="NODE_FAIL", end_time=NOON + 60)]
     world.run(600)
 
-    assert ({0: ("running", None)}, {0: ("failed", 60)}) == (before, told(world))
+    assert ({0: ("running", None)}, {0: ("failed", 60)}) == (before, reported(world))
     assert {} == world.files()
 
 
@@ -207,7 +207,7 @@ def test_two_prologs_without_an_epilog_are_two_runs(world: World) -> None:
     again(world, 5)
     world.run(5)
 
-    assert {130: ("running", None)} == told(world)
+    assert {130: ("running", None)} == reported(world)
     assert {"open": [f"5-{NOON + 130}.json"]} == world.files()
     assert (NOON + 100) == world.backend.ends[5, NOON]
 
@@ -222,7 +222,7 @@ def test_without_accounting_a_requeued_job_is_shown_within_minutes(world: World)
     again(world, 5)
     world.run(900)
 
-    assert [("running", None)] == [*told(world).values()]
+    assert [("running", None)] == [*reported(world).values()]
     assert "cancelled" in {document.get("jobState") for document in world.backend.documents}
 
 
@@ -245,5 +245,5 @@ def test_a_short_second_run_soon_after_the_first_is_reported(
     world.run(600)
     start = (second.start_time or 0) - NOON
 
-    assert {start: ("cancelled", start + 2)} == told(world)
+    assert {start: ("cancelled", start + 2)} == reported(world)
     assert {} == world.files()

@@ -96,13 +96,13 @@ class Lane:
         for stored in day.runs:
             path = root / "spool" / stored.directory / stored.name
             path.write_bytes(codec.encode(stored))
-        for letter in day.dead:
-            (root / "spool" / "dead" / letter.name).write_bytes(codec.encode(letter))
+        for dead_letter in day.dead:
+            (root / "spool" / "dead" / dead_letter.name).write_bytes(codec.encode(dead_letter))
         for kept in day.kept:
             (root / "kept").mkdir(exist_ok=True)
             (root / "kept" / kept.name).write_bytes(codec.encode(kept))
         with Layout(root / "spool") as layout:
-            for name in day.buried:
+            for name in day.dead_letters:
                 move_file_to_dead(layout, DeadLetterReason(name=name, **LOST))
         truth = {"records": map(_plain, day.records), "rows": map(_plain, day.rows)}
         (root / "slurm.json").write_text(json.dumps({k: list(v) for k, v in truth.items()}))
@@ -128,9 +128,9 @@ class Lane:
         accepted: dict[int, list[tuple[str, int]]] = {}
         for exchange in self._server.log:
             if exchange.path in CALLS and exchange.status in {200, 201}:
-                told = json.loads(exchange.body)
-                call = (CALLS[exchange.path], told["startTime"])
-                accepted.setdefault(told["jobId"], []).append(call)
+                reported = json.loads(exchange.body)
+                call = (CALLS[exchange.path], reported["startTime"])
+                accepted.setdefault(reported["jobId"], []).append(call)
         return Outcome(self._server.rows(), accepted, {k: v for k, v in names.items() if v})
 
     def death(self, day: Day, number: int, **how: Any) -> str | None:

@@ -90,10 +90,10 @@ def test_a_reason_is_escaped(layout: Layout) -> None:
 def test_a_strange_name_is_replaced_and_recorded(layout: Layout, name: str) -> None:
     """The dead letter has a name that is harmless in any listing."""
     (layout.root / "new" / name).touch()
-    buried = move_file_to_dead(layout, replace(WHY, name=name))
-    why = read_why(layout, buried)
+    moved = move_file_to_dead(layout, replace(WHY, name=name))
+    why = read_why(layout, moved)
 
-    assert (True, name) == (buried.startswith("strange-"), why.name if why else None)
+    assert (True, name) == (moved.startswith("strange-"), why.name if why else None)
 
 
 @given(st.text(st.characters(min_codepoint=1, max_codepoint=0xDCFF), max_size=80))

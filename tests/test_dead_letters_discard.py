@@ -54,8 +54,8 @@ def test_a_discarded_run_is_removed(site: CommandSite, layout: Layout, run: Run)
 @pytest.mark.parametrize("contents", [b"{", b'{"version": 2}'])
 def test_a_discarded_file_is_removed(site: CommandSite, layout: Layout, contents: bytes) -> None:
     """Its reason is removed too, readable or not."""
-    site.bury(DEAD.name, contents, origin="todo")
-    site.bury("odd")
+    site.add_dead_letter(DEAD.name, contents, origin="todo")
+    site.add_dead_letter("odd")
     discard(layout, DEAD.name)
     discard(layout, "odd")
 

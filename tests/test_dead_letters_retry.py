@@ -89,7 +89,7 @@ def test_a_run_that_cannot_be_read_is_not_retried(
     site: CommandSite, layout: Layout, contents: bytes, reason: str
 ) -> None:
     """It would only become a dead letter again; the dead letter stays unchanged."""
-    site.bury(DEAD.name, contents, origin="todo")
+    site.add_dead_letter(DEAD.name, contents, origin="todo")
 
     with pytest.raises(UnusableFileError, match=reason):
         retry(layout, DEAD.name)
@@ -99,7 +99,7 @@ def test_a_run_that_cannot_be_read_is_not_retried(
 
 def test_a_repaired_run_is_retried(site: CommandSite, layout: Layout) -> None:
     """Its reason is removed with the dead letter; a run always goes to todo/."""
-    site.bury(DEAD.name, b"{", origin="open")
+    site.add_dead_letter(DEAD.name, b"{", origin="open")
     (site.spool / "dead" / DEAD.name).write_bytes(codec.encode(DEAD))
     retry(layout, DEAD.name)
 
@@ -109,9 +109,9 @@ def test_a_repaired_run_is_retried(site: CommandSite, layout: Layout) -> None:
 @pytest.mark.parametrize("name", [EVENT, "odd\n\x1b[0m name"])
 def test_a_file_goes_back_where_it_came_from(site: CommandSite, layout: Layout, name: str) -> None:
     """It gets its original name."""
-    buried = site.bury(name, b"contents")
+    dead_letter = site.add_dead_letter(name, b"contents")
 
-    assert "is put back into new/" == retry(layout, buried)
+    assert "is put back into new/" == retry(layout, dead_letter)
     assert {"new": [name]} == inside(site)
     assert b"contents" == (site.spool / "new" / name).read_bytes()
 
@@ -137,7 +137,7 @@ def test_a_reason_about_another_file_is_refused(
     site: CommandSite, layout: Layout, origin: str
 ) -> None:
     """A dead letter is never renamed to a path outside its directory."""
-    site.bury("odd")
+    site.add_dead_letter("odd")
     why = site.spool / "dead" / "odd.why"
     why.write_text(json.dumps(json.loads(why.read_text()) | {"name": origin}))
 
@@ -147,7 +147,7 @@ def test_a_reason_about_another_file_is_refused(
 
 def test_a_file_does_not_replace_another(site: CommandSite, layout: Layout) -> None:
     """Another program has put a file of the same name there."""
-    site.bury(EVENT)
+    site.add_dead_letter(EVENT)
     site.put_event(EVENT)
 
     with pytest.raises(BadFileError, match="has a file of this name"):
@@ -156,7 +156,7 @@ def test_a_file_does_not_replace_another(site: CommandSite, layout: Layout) -> N
 
 def test_a_missing_dead_letter_raises_file_not_found(site: CommandSite, layout: Layout) -> None:
     """A reason alone is no dead letter."""
-    site.bury(EVENT)
+    site.add_dead_letter(EVENT)
     (site.spool / "dead" / EVENT).unlink()
 
     with pytest.raises(FileNotFoundError):
@@ -170,7 +170,7 @@ def test_a_dry_run_changes_nothing(
 ) -> None:
     """It returns what would be done."""
     site.put(Directory.DEAD, run)
-    site.bury(EVENT)
+    site.add_dead_letter(EVENT)
     before = inside(site)
     assert callable(deed)
     dry = [deed(layout, name, dry_run=True) for name in (run.name, EVENT)]

@@ -69,7 +69,7 @@ def test_warnings_of_the_configuration_are_logged_at_the_start(site: CommandSite
 
 def test_a_second_drain_names_the_holder_of_the_lock(site: CommandSite) -> None:
     """It exits with 75 and changes nothing."""
-    site.beacon()
+    site.write_drain_state()
     lock = take_lock(site.state / "drain.lock", site.state / "drain.json")
     said = site.call("drain", "--once")
     lock.release()

@@ -48,8 +48,8 @@ def test_an_end_during_the_write_of_its_start_is_sent_once(world: World, millise
 
     world.run(3)
 
-    told = [call for call, job_id in world.backend.asked if job_id == 1]
-    assert ([RequestKind.START, RequestKind.STOP], {}) == (told, world.files())
+    sent = [call for call, job_id in world.backend.asked if job_id == 1]
+    assert ([RequestKind.START, RequestKind.STOP], {}) == (sent, world.files())
 
 
 def test_a_run_found_during_the_query_of_another_end_has_its_cores(world: World) -> None:

@@ -65,9 +65,9 @@ def test_a_run_that_is_fully_delivered_is_not_loaded_from_todo(
 
     world.run(5)
 
-    told = [call for call, job_id in world.backend.asked if job_id == 1]
-    assert ([RequestKind.START, RequestKind.STOP], {}) == (told[-2:], world.files())
-    assert 1 == told.count(RequestKind.STOP)
+    reported = [call for call, job_id in world.backend.asked if job_id == 1]
+    assert ([RequestKind.START, RequestKind.STOP], {}) == (reported[-2:], world.files())
+    assert 1 == reported.count(RequestKind.STOP)
 
 
 def test_a_signal_just_before_the_end_of_a_wait_does_not_prolong_it(world: World) -> None:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from durable_batch import CHANGED, ENDED, NEW, POISON, REFUSED, TOLD, busy, files, run
+from durable_batch import CHANGED, ENDED, NEW, POISON, REFUSED, REPORTED, busy, files, run
 from real_calls import RealCalls
 
 from spool.files import codec
@@ -61,7 +61,7 @@ def test_a_group_is_durable_when_it_returns(layout: Layout) -> None:
 
     assert {
         (Directory.TODO, NEW.name): NEW,
-        (Directory.OPEN, TOLD[1].name): TOLD[1],
+        (Directory.OPEN, REPORTED[1].name): REPORTED[1],
         (Directory.TODO, ENDED[1].name): ENDED[1],
         (Directory.DEAD, POISON.name): replace(POISON, last_error=REFUSED),
         (Directory.TODO, CHANGED[1].name): CHANGED[1],

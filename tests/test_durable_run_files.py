@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from durable_batch import ENDED, NEW, TOLD, create_file, files
+from durable_batch import ENDED, NEW, REPORTED, create_file, files
 
 from spool.errors import BadFileError, NewerFormatError
 from spool.files import codec
@@ -69,9 +69,9 @@ def test_a_draft_left_by_a_process_with_the_same_pid_is_not_reused(layout: Layou
 
 def test_a_run_is_loaded_as_it_was_stored(layout: Layout) -> None:
     """It is loaded from the directory of its state."""
-    create_file(layout, TOLD[1])
+    create_file(layout, REPORTED[1])
 
-    assert TOLD[1] == load_run(layout, Directory.OPEN, TOLD[1].name)
+    assert REPORTED[1] == load_run(layout, Directory.OPEN, REPORTED[1].name)
 
 
 def _sparse(path: Path) -> None:

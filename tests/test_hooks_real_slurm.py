@@ -73,7 +73,7 @@ def events(lab: Lab, job: int) -> list[str]:
 @pytest.mark.parametrize("fault", sorted(FAULTS))
 def test_job_completes(lab: Lab, fault: str) -> None:
     """A batch job and an interactive one complete in their first run."""
-    broken, mended, expected = FAULTS[fault]
+    broken, repaired, expected = FAULTS[fault]
     shell(lab, broken)
 
     batch = lab.jobs.sbatch()
@@ -81,7 +81,7 @@ def test_job_completes(lab: Lab, fault: str) -> None:
     lab.jobs.wait_ended(batch)
     lab.jobs.wait_ended(interactive)
 
-    shell(lab, mended)
+    shell(lab, repaired)
     for job in (batch, interactive):
         shown = lab.run("scontrol", "show", "job", str(job)).stdout
         assert "JobState=COMPLETED" in shown

@@ -181,8 +181,8 @@ def test_an_event_that_vanishes_is_no_error(site: CommandSite) -> None:
 def test_dead_letters_come_with_their_reasons(site: CommandSite, layout: Layout) -> None:
     """Runs, events and other files are dead letters; the file with the reason is not."""
     run = site.put(Directory.DEAD, replace(run_of(), attempts=3))
-    site.bury(EVENT, b"end\n")
-    site.bury("odd")
+    site.add_dead_letter(EVENT, b"end\n")
+    site.add_dead_letter("odd")
     found = {each.name: each for each in read_dead(layout)}
 
     assert {run.name, EVENT, "odd"} == set(found)

@@ -249,9 +249,9 @@ def test_a_sweep_repairs_drift_of_every_pair(
         lost_stop = site.slurm.start({"n2cn001": [1]})
         codes.append(site.drain())
         site.clock.now += 60
-        never_told = site.slurm.start({"n2gpu01": [0]}, gpus={"n2gpu01": [1]}, partition="gpu")
+        never_reported = site.slurm.start({"n2gpu01": [0]}, gpus={"n2gpu01": [1]}, partition="gpu")
         site.clock.now += 60
-        for job in (lost_stop, never_told):
+        for job in (lost_stop, never_reported):
             site.slurm.end(job)
         site.lose("new", "open")
         (key,) = (key for key in model.job if key[0] == lost_row)
@@ -259,7 +259,7 @@ def test_a_sweep_repairs_drift_of_every_pair(
         codes += [site.sweep("apply"), site.sweep("apply"), site.sweep("plan")]
 
     states = {key[0]: row["jobState"] for key, row in model.job.items()}
-    assert {lost_row: "running", lost_stop: "completed", never_told: "completed"} == states
+    assert {lost_row: "running", lost_stop: "completed", never_reported: "completed"} == states
     held = 75 if version >= "1.5" else 0  # the stop waits until the job cache is committed
     assert [11, 0, held, 0, 0] == codes
     assert ["open"] == [*site.left()]

@@ -106,8 +106,8 @@ def test_a_damaged_state_file_hides_nothing_else(
 
 def test_checks_have_the_verdicts_of_check(site: CommandSite) -> None:
     """Of checks with the same name the worst verdict counts."""
-    site.bury("odd name")
-    site.beacon(health={"state": "up"}, warnings=["one", "two"])
+    site.add_dead_letter("odd name")
+    site.write_drain_state(health={"state": "up"}, warnings=["one", "two"])
     lock = take_lock(site.state / "drain.lock", site.state / "drain.json")
     try:
         found = metrics(site)
@@ -125,7 +125,7 @@ def test_checks_have_the_verdicts_of_check(site: CommandSite) -> None:
 
 def test_a_running_drain_is_shown_with_its_process(site: CommandSite) -> None:
     """Another process reads its state and its memory usage."""
-    site.beacon(health={"state": "up"}, last_delivery=NOON, slurm_release="25.11.1")
+    site.write_drain_state(health={"state": "up"}, last_delivery=NOON, slurm_release="25.11.1")
     lock = take_lock(site.state / "drain.lock", site.state / "drain.json")
     try:
         found = metrics(site)
@@ -153,8 +153,8 @@ def test_dead_letters_are_counted_by_reason(site: CommandSite) -> None:
         (3, None),
     ):
         site.put(Directory.DEAD, run_of(job_id, last_error=error))
-    site.bury(f"1-start-5-{NOON}-0-9", b"end\n")
-    site.bury("odd name")
+    site.add_dead_letter(f"1-start-5-{NOON}-0-9", b"end\n")
+    site.add_dead_letter("odd name")
     found = {name: value for name, value in metrics(site).items() if "dead_letters" in name}
 
     assert {

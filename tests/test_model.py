@@ -131,7 +131,7 @@ class Everything(RuleBasedStateMachine):
         self.site.backend.answers[job_id] = Reason.BAD_REQUEST
 
     @rule()
-    def mend(self) -> None:
+    def repair(self) -> None:
         """Repair the cause of rejections."""
         self.site.backend.answers.clear()
 
@@ -141,7 +141,7 @@ class Everything(RuleBasedStateMachine):
         self.site.slurm.silent, self.site.slurm.accounting_silent = silent, accounting_silent
 
     @rule(steps=st.integers(1, 30))
-    def lie(self, steps: int) -> None:
+    def fake_answers(self, steps: int) -> None:
         """Let squeue show nothing for a while, although jobs run."""
         records, self.site.slurm.records = self.site.slurm.records, {}
         self.site.work(steps, 0.2)
@@ -151,19 +151,19 @@ class Everything(RuleBasedStateMachine):
     def retry(self) -> None:
         """Retry all dead letters."""
         with Layout(self.site.root) as layout:
-            for letter in list(read_dead(layout)):
+            for dead_letter in list(read_dead(layout)):
                 with suppress(FileNotFoundError):
-                    dead_letter_changes.retry(layout, letter.name)
+                    dead_letter_changes.retry(layout, dead_letter.name)
 
     @precondition(lambda self: self.site.backend.answers)
     @rule()
     def discard(self) -> None:
         """Discard all dead letters."""
         with Layout(self.site.root) as layout:
-            for letter in list(read_dead(layout)):
-                if isinstance(letter, RunFile):
-                    self.given_up.add(letter.run.job_id)
-                dead_letter_changes.discard(layout, letter.name)
+            for dead_letter in list(read_dead(layout)):
+                if isinstance(dead_letter, RunFile):
+                    self.given_up.add(dead_letter.run.job_id)
+                dead_letter_changes.discard(layout, dead_letter.name)
 
     @invariant()
     def no_running_job_is_stopped(self) -> None:
@@ -177,7 +177,7 @@ class Everything(RuleBasedStateMachine):
         self.site.slurm.silent = self.site.slurm.accounting_silent = False
         self.site.backend.everything = None
         self.backend.lost = 0
-        self.mend()
+        self.repair()
         self.site.health.cause_changed(self.site.moment)
         for steps, seconds in ((40, 0.05), (40, 5.0), (30, 60.0), (20, 700.0)):
             self.retry()

@@ -86,14 +86,14 @@ def test_a_job_is_started_and_stopped_at_the_server(site: BackendSite, job_id: i
     """The row has its cores, its script and its true times."""
     start = int(time.time()) - HOUR - job_id
     site.begin(job_id, start)
-    told = [site.drain_all()]
+    reported = [site.drain_all()]
     site.wait_for({(job_id, start): "running"})
     shown = site.shown(start)
     site.end(job_id, start + 600, "TIMEOUT")
-    told.append(site.drain_all())
+    reported.append(site.drain_all())
     site.wait_for({(job_id, start): "timeout"})
 
-    assert [True, True] == told
+    assert [True, True] == reported
     assert [{"hostname": "n2cn001", "hwthreads": [0, 1]}] == shown["resources"]
     assert ("ada", "p1", 3600) == (shown["user"], shown["project"], shown["walltime"])
     assert "#!/bin/sh\n" == shown["metaData"]["jobScript"]
@@ -229,7 +229,7 @@ def test_nats_mode_halts_deliveries(site: BackendSite, job_id: int) -> None:
     site.server.stop()
     site.server.start(nats=True)
     site.begin(job_id, start)
-    told = site.drain()
+    reported = site.drain()
     destination = site.destination()
     waiting = site.files()
     site.server.stop()
@@ -237,7 +237,11 @@ def test_nats_mode_halts_deliveries(site: BackendSite, job_id: int) -> None:
     site.drain_all()
     site.wait_for({(job_id, start): "running"})
 
-    assert (False, "halted", True) == (told, destination["state"], "NATS" in destination["reason"])
+    assert (False, "halted", True) == (
+        reported,
+        destination["state"],
+        "NATS" in destination["reason"],
+    )
     assert [f"todo/{job_id}-{start}.json"] == waiting
 
 
@@ -273,7 +277,7 @@ def test_an_upgrade_loses_and_duplicates_no_run(
     site.begin(3, start + 30)
     site.begin(4, start + 40)
     site.end(4, start + 50)
-    told = site.drain()
+    reported = site.drain()
     upgrade()
     site.server.start()
     site.drain_all()
@@ -284,5 +288,5 @@ def test_an_upgrade_loses_and_duplicates_no_run(
     site.wait_for({(3, start + 30): "running", (4, start + 40): "completed"})
     site.close()
 
-    assert not told
+    assert not reported
     assert [f"open/3-{start + 30}.json"] == site.files()

@@ -14,14 +14,14 @@ from typing import Any
 import pytest
 import real_story
 from compatibility import Run, note
-from real_expected import told_row
+from real_expected import reported_row
 from real_rows import (
     SHOWN,
     accounted_times,
+    reported_texts,
     rows_of,
     threads,
     times,
-    told_texts,
     wanted_rows,
     wanted_texts,
 )
@@ -48,9 +48,9 @@ def story(
         RealSite(lab, "1.4.4", roots[0], spool="old") as old,
         RealSite(lab, "1.5.4", roots[1], spool="new") as new,
     ):
-        told = Story(lab, (old, new))
-        real_story.tell(told)
-        yield told
+        reported = Story(lab, (old, new))
+        real_story.play(reported)
+        yield reported
 
 
 @pytest.fixture(params=[0, 1], ids=["1.4.4", "1.5.4"])
@@ -64,7 +64,7 @@ def test_a_job_is_reported_as_slurm_has_it(site: RealSite, story: Story, name: s
     """The row has its user, partition, nodes, threads, GPUs, sharing, walltime, times and state."""
     rows = rows_of(site, story, name)
 
-    assert wanted_rows(site, story, rows) == [told_row(row) for row in rows]
+    assert wanted_rows(site, story, rows) == [reported_row(row) for row in rows]
     assert {SHOWN[name]} == {(row["user"], row["jobState"]) for row in rows}
 
 
@@ -104,7 +104,7 @@ def test_texts_are_reported(site: RealSite, story: Story, name: str, script: str
     """The row has name, script and description; an srun has no script."""
     rows = rows_of(site, story, name)
 
-    assert wanted_texts(story, rows, script) == told_texts(rows)
+    assert wanted_texts(story, rows, script) == reported_texts(rows)
     assert all(str(row["jobId"]) in row["metaData"]["slurmInfo"] for row in rows)
 
 
@@ -115,8 +115,8 @@ def test_every_task_of_an_array_is_a_job(
     """Each has its own id and the array's; the drain was killed often during `killed`."""
     rows = rows_of(site, story, name)
 
-    assert wanted_rows(site, story, rows) == [told_row(row) for row in rows]
-    assert wanted_texts(story, rows, A_SECOND) == told_texts(rows)
+    assert wanted_rows(site, story, rows) == [reported_row(row) for row in rows]
+    assert wanted_texts(story, rows, A_SECOND) == reported_texts(rows)
     assert set(map(str, range(count))) == {row["metaData"]["arrayTaskId"] for row in rows}
 
 
@@ -131,7 +131,7 @@ def test_every_component_of_a_het_job_is_a_job(site: RealSite, story: Story) -> 
 
     rows = site.wait_closed(leader, leader + 1)
 
-    assert wanted_rows(site, story, rows) == [told_row(row) for row in rows]
+    assert wanted_rows(site, story, rows) == [reported_row(row) for row in rows]
     assert [(str(leader), "0"), (str(leader), "1")] == [
         (row["metaData"]["hetJobId"], row["metaData"]["hetJobOffset"]) for row in rows
     ]
@@ -144,16 +144,16 @@ def test_runs_of_a_requeued_job_are_never_merged(site: RealSite, story: Story) -
     rows = rows_of(site, story, "requeued")
 
     first, second = story.runs[job]
-    told = {
-        call: [document for _, document in site.told(call)[job]]
+    reported = {
+        call: [document for _, document in site.reported(call)[job]]
         for call in ("start_job", "stop_job", "delete_job")
     }
-    assert wanted_rows(site, story, rows) == [told_row(row) for row in rows]
-    assert [first.start, second.start] == [start["startTime"] for start in told["start_job"]]
-    assert [(first.start, first.told_end), (second.start, second.told_end)] == [
-        (stop["startTime"], stop["stopTime"]) for stop in told["stop_job"]
+    assert wanted_rows(site, story, rows) == [reported_row(row) for row in rows]
+    assert [first.start, second.start] == [start["startTime"] for start in reported["start_job"]]
+    assert [(first.start, first.reported_end), (second.start, second.reported_end)] == [
+        (stop["startTime"], stop["stopTime"]) for stop in reported["stop_job"]
     ]
-    assert [first.start] == [deleted["startTime"] for deleted in told["delete_job"]]
+    assert [first.start] == [deleted["startTime"] for deleted in reported["delete_job"]]
 
 
 def test_jobs_that_ran_without_a_drain_are_reported(site: RealSite, story: Story) -> None:
@@ -209,7 +209,7 @@ def test_few_requests_are_made_while_the_server_is_down(site: RealSite, story: S
 def test_an_early_stop_is_held_for_a_server_with_a_job_cache(site: RealSite, story: Story) -> None:
     """From 1.5.0 on an early stop of an unlisted run may close another job."""
     rows_of(site, story, "alone")
-    starts, stops = site.told("start_job"), site.told("stop_job")
+    starts, stops = site.reported("start_job"), site.reported("stop_job")
 
     waits = [stops[job][0][0] - starts[job][0][0] for job in story.jobs["alone"]]
 
@@ -250,11 +250,11 @@ def test_a_forged_text_changes_no_other_value(site: RealSite, story: Story, numb
         "numHwthreads": 2,
         "walltime": 3600,
         "startTime": run.start,
-        "stopTime": run.told_end,
+        "stopTime": run.reported_end,
         "jobState": "completed",
         "resources": [{"hostname": run.nodes, "hwthreads": node["hwthreads"]}],
         **({"exclusive": 0} if site.version == "1.4.4" else {"shared": "multi_user"}),
-    } == told_row(row)
+    } == reported_row(row)
     assert 2 == threads(row)
 
 
@@ -273,9 +273,9 @@ def test_the_server_has_no_other_rows(site: RealSite, story: Story) -> None:
 def test_nothing_is_delivered_twice(site: RealSite, story: Story) -> None:
     """Each run has one accepted start and one accepted stop."""
     for call in ("start_job", "stop_job"):
-        told = site.told(call)
+        reported = site.reported(call)
         assert {job: len(runs) for job, runs in story.runs.items()} == {
-            job: len(documents) for job, documents in told.items()
+            job: len(documents) for job, documents in reported.items()
         }
 
 

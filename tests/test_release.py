@@ -95,9 +95,11 @@ def have_the_tag(clone: Path) -> None:
         (have_the_tag, f"the tag v{NEXT} is there already"),
     ],
 )
-def test_a_release_is_refused(clone: Path, spoil: Callable[[Path], None], reason: str) -> None:
+def test_a_release_is_refused(
+    clone: Path, begin_fault: Callable[[Path], None], reason: str
+) -> None:
     """The message names the reason, and nothing is changed."""
-    spoil(clone)
+    begin_fault(clone)
 
     done = release(clone, NEXT)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from command_site import NOON, REFUSED, CommandSite, run_of
-from replay_site import END, EVENT, TOLD, archived, counts, importer_of
+from replay_site import END, EVENT, REPORTED, archived, counts, importer_of
 
 from spool.commands import importer
 from spool.files import codec
@@ -43,11 +43,11 @@ def layout(site: CommandSite) -> Iterator[Layout]:
 
 def test_archived_runs_are_delivered_again(site: CommandSite) -> None:
     """They keep their own times, and become pending as if they had never been delivered."""
-    directory = archived(site, TOLD, run_of(6, end=END, started=NOON))
+    directory = archived(site, REPORTED, run_of(6, end=END, started=NOON))
     said = site.call("replay", directory, "--json")
 
     assert (0, (2, 0, 0)) == (said.code, counts(said))
-    again = stored(site, TOLD.name)
+    again = stored(site, REPORTED.name)
     assert (None, END, "lab", NOON) == (
         again.started,
         again.end,
@@ -58,24 +58,24 @@ def test_archived_runs_are_delivered_again(site: CommandSite) -> None:
 
 def test_a_second_replay_finds_all_known(site: CommandSite) -> None:
     """No run is imported twice."""
-    directory = archived(site, TOLD)
+    directory = archived(site, REPORTED)
     site.call("replay", directory)
     said = site.call("replay", directory, directory, "--json")
 
     assert (0, (0, 2, 0)) == (said.code, counts(said))
-    assert [TOLD.name] == site.names("todo")
+    assert [REPORTED.name] == site.names("todo")
 
 
 @pytest.mark.parametrize("directory", ["todo", "open"])
 def test_a_run_with_equal_facts_is_known(site: CommandSite, directory: str) -> None:
     """The progress of its delivery does not matter."""
-    here = replace(TOLD, attempts=3, last_error=REFUSED, replaces=(1,), seen=NOON + 9)
+    here = replace(REPORTED, attempts=3, last_error=REFUSED, replaces=(1,), seen=NOON + 9)
     before = site.put(Directory(directory), here)
-    said = site.call("replay", archived(site, TOLD), "--json")
+    said = site.call("replay", archived(site, REPORTED), "--json")
 
     assert (0, (0, 1, 0)) == (said.code, counts(said))
-    path = site.spool / directory / TOLD.name
-    assert before == codec.decode(TOLD.name, path.read_bytes())
+    path = site.spool / directory / REPORTED.name
+    assert before == codec.decode(REPORTED.name, path.read_bytes())
 
 
 @pytest.mark.parametrize(
@@ -94,7 +94,7 @@ def test_a_run_with_equal_facts_is_known(site: CommandSite, directory: str) -> N
         ("todo", b"{", "this spool already has this run in todo/, where it cannot be read"),
         (
             "dead",
-            codec.encode(TOLD),
+            codec.encode(REPORTED),
             "it is a dead letter in this spool: type `cc-spool retry ID` or `cc-spool discard ID`",
         ),
     ],
@@ -103,12 +103,12 @@ def test_a_run_that_is_in_this_spool_is_not_replaced(
     site: CommandSite, directory: str, contents: bytes, reason: str
 ) -> None:
     """Its file in this spool is kept."""
-    (site.spool / directory / TOLD.name).write_bytes(contents)
-    said = site.call("replay", archived(site, TOLD), "--json")
+    (site.spool / directory / REPORTED.name).write_bytes(contents)
+    said = site.call("replay", archived(site, REPORTED), "--json")
 
     assert (11, (0, 0, 1)) == (said.code, counts(said))
     assert reason == said.json["refused"][0]["reason"]
-    assert contents == (site.spool / directory / TOLD.name).read_bytes()
+    assert contents == (site.spool / directory / REPORTED.name).read_bytes()
 
 
 def test_a_run_that_was_delivered_meanwhile_is_known(
@@ -117,7 +117,7 @@ def test_a_run_that_was_delivered_meanwhile_is_known(
     """Its file vanished between two checks."""
     monkeypatch.setattr(importer, "active_directory", lambda *_: Directory.TODO)
     taker = importer_of(layout)
-    taker.import_item(ImportItem(where="x", item=TOLD))
+    taker.import_item(ImportItem(where="x", item=REPORTED))
 
     assert (0, 1) == (taker.done, taker.known)
 

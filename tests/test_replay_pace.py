@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from command_site import NOON, CommandSite
-from replay_site import TOLD, archived, counts, importer_of
+from replay_site import REPORTED, archived, counts, importer_of
 
 from spool.commands import replay
 from spool.commands.importer import MAX_NEW_EVENTS, RUNS_PER_SPACE_CHECK, Throttle
@@ -41,7 +41,7 @@ def test_a_terminal_shows_progress(site: CommandSite, monkeypatch: pytest.Monkey
     """It is one line on stderr; the report stays on stdout."""
     monkeypatch.delenv("NO_COLOR", raising=False)
     monkeypatch.setenv("TERM", "xterm")
-    said = site.call("replay", archived(site, TOLD), terminal=True)
+    said = site.call("replay", archived(site, REPORTED), terminal=True)
 
     assert "\rreplay: 1 [" in said.err
     assert "1 imported, 0 already known, 0 refused\n" == said.out
@@ -55,7 +55,7 @@ def test_no_progress_is_shown_where_it_is_disabled(
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv(variable, value)
 
-    assert "\r" not in site.call("replay", archived(site, TOLD), terminal=True).err
+    assert "\r" not in site.call("replay", archived(site, REPORTED), terminal=True).err
 
 
 def kept_event(number: int) -> ImportItem:
@@ -120,9 +120,9 @@ def test_whether_a_drain_runs_is_seen_by_its_lock(
 
     monkeypatch.setattr(replay, "Throttle", no_room)
     lock = take_lock(site.state / "drain.lock", site.state / "drain.json")
-    site.call("replay", archived(site, TOLD))
+    site.call("replay", archived(site, REPORTED))
     lock.release()
-    site.call("replay", archived(site, TOLD))
+    site.call("replay", archived(site, REPORTED))
 
     assert [True, False] == seen
 
@@ -140,7 +140,7 @@ def test_a_nearly_full_disk_ends_the_replay(site: CommandSite) -> None:
     """Live jobs need the rest of the space."""
     site.document["spool"]["min_free_bytes"] = 2**50
     site.write()
-    said = site.call("replay", archived(site, TOLD), "--json")
+    said = site.call("replay", archived(site, REPORTED), "--json")
 
     assert (75, (0, 0, 0), False) == (said.code, counts(said), said.json["complete"])
     assert "free space is below spool.min_free_bytes" in said.err
@@ -165,7 +165,7 @@ def test_the_free_space_is_checked_now_and_then(
 
 def test_the_report_is_one_object(site: CommandSite) -> None:
     """Its keys are stable."""
-    said = site.call("replay", archived(site, TOLD), "--json")
+    said = site.call("replay", archived(site, REPORTED), "--json")
 
     assert {"done": 1, "known": 0, "refused": [], "complete": True, "dry_run": False} == json.loads(
         said.out

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from command_site import NOON, REFUSED, CommandSite, run_of
-from replay_site import END, EVENT, TOLD, archived, counts
+from replay_site import END, EVENT, REPORTED, archived, counts
 
 from spool.files import codec, import_items
 from spool.files.import_items import read_import_items
@@ -32,7 +32,7 @@ def other(tmp_path: Path) -> CommandSite:
 @pytest.mark.parametrize("source", ["state", "state/delivered", "state/delivered/*.jsonl"])
 def test_an_archive_can_be_given_in_any_form(site: CommandSite, source: str) -> None:
     """The source is the state directory, the archive directory or the files of the archive."""
-    archived(site, TOLD)
+    archived(site, REPORTED)
     said = site.call("replay", *site.root.glob(source), "--json")
 
     assert (1, 0, 0) == counts(said)
@@ -71,8 +71,8 @@ def test_dead_letters_of_another_spool_keep_their_reasons_there(
     site: CommandSite, other: CommandSite
 ) -> None:
     """A reason file is not imported as a file; an unknown file is refused."""
-    other.bury("odd")
-    other.bury(EVENT, b"end\n")
+    other.add_dead_letter("odd")
+    other.add_dead_letter(EVENT, b"end\n")
     said = site.call("replay", other.spool, "--json")
 
     assert (11, (1, 0, 1)) == (said.code, counts(said))
@@ -89,7 +89,7 @@ def test_dead_letters_of_another_spool_keep_their_reasons_there(
             "written by a later version of this program (format 2); install that version",
         ),
         ("5-100.json", b'{"version": 0}', "unknown version 0"),
-        ("odd.json", codec.encode(TOLD), "not a valid name of a run file"),
+        ("odd.json", codec.encode(REPORTED), "not a valid name of a run file"),
         (
             "2-start-7-0-0-1",
             b"end\n",
@@ -111,7 +111,7 @@ def test_invalid_files_are_refused_by_name(
     source = site.root / "kept"
     source.mkdir()
     (source / name).write_bytes(contents)
-    (source / TOLD.name).write_bytes(codec.encode(TOLD))
+    (source / REPORTED.name).write_bytes(codec.encode(REPORTED))
     said = site.call("replay", source)
 
     assert (11, "1 imported, 0 already known, 1 refused\n") == (said.code, said.out)
@@ -122,7 +122,7 @@ def test_invalid_files_are_refused_by_name(
 
 def test_runs_added_during_a_replay_are_not_replayed(site: CommandSite) -> None:
     """The drain archives each run that it delivers again, into the file that is being read."""
-    directory = archived(site, TOLD, run_of(6, end=END))
+    directory = archived(site, REPORTED, run_of(6, end=END))
     found = []
     for each in read_import_items(directory):
         found.append(each)
@@ -134,19 +134,19 @@ def test_runs_added_during_a_replay_are_not_replayed(site: CommandSite) -> None:
 
 def test_an_archive_truncated_during_a_replay_is_no_error(site: CommandSite) -> None:
     """The archive expired while it was being read."""
-    directory = archived(site, TOLD, TOLD)
+    directory = archived(site, REPORTED, REPORTED)
     kept_runs = read_import_items(directory)
     first = next(kept_runs)
     (archive,) = directory.iterdir()
     os.truncate(archive, 0)
 
-    assert TOLD == first.item
+    assert REPORTED == first.item
     assert len(list(kept_runs)) <= 1  # what was read ahead
 
 
 def test_a_damaged_line_does_not_stop_the_replay(site: CommandSite) -> None:
     """A damaged line is reported by its number; the last line may be cut off."""
-    directory = archived(site, TOLD, run_of(6, end=END))
+    directory = archived(site, REPORTED, run_of(6, end=END))
     (archive,) = directory.iterdir()
     archive.write_bytes(b"{\n" + archive.read_bytes()[:-20])
     said = site.call("replay", directory, "--json")
@@ -198,16 +198,16 @@ def test_a_directory_that_cannot_be_listed_is_refused(
 def test_an_oversized_run_is_refused(site: CommandSite, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is refused before it fills the memory."""
     monkeypatch.setattr(codec, "LIMIT_BYTES", 10)
-    (site.root / TOLD.name).write_bytes(b"x" * 11)
-    said = site.call("replay", site.root / TOLD.name, "--json")
+    (site.root / REPORTED.name).write_bytes(b"x" * 11)
+    said = site.call("replay", site.root / REPORTED.name, "--json")
 
     assert "it has 11 bytes, more than the limit of 10" == said.json["refused"][0]["reason"]
 
 
-@pytest.mark.parametrize("part", [".", "dead", f"todo/{TOLD.name}"])
+@pytest.mark.parametrize("part", [".", "dead", f"todo/{REPORTED.name}"])
 def test_the_spool_is_not_replayed_into_itself(site: CommandSite, part: str) -> None:
     """`cc-spool retry` delivers its dead letters again."""
-    site.put(Directory.TODO, TOLD)
+    site.put(Directory.TODO, REPORTED)
     said = site.call("replay", site.spool / part)
 
     assert 11 == said.code

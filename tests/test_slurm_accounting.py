@@ -160,11 +160,11 @@ def test_accounting_has_sharing_in_an_extra_field(value: str, expected: Sharing 
     """From 26.05 on Exclusive is the last field; without it the sharing is unknown."""
     line = SACCT.replace("|", "\x1f")
     fields = SACCT_FIELDS + SACCT_SHARING
-    (told,) = parse_sacct_rows(f"{line}\x1f{value}\n".encode(), fields=fields)
+    (reported,) = parse_sacct_rows(f"{line}\x1f{value}\n".encode(), fields=fields)
     (silent,) = parse_sacct_rows(f"{line}\n".encode())
 
     assert 1 == SACCT_SHARING.count(",")
-    assert expected == told.sharing
+    assert expected == reported.sharing
     assert silent.sharing is None
     with pytest.raises(SlurmError):
         parse_sacct_rows(f"{line}\x1f{value}\n{line}\n".encode(), fields=fields)

@@ -204,8 +204,8 @@ def test_a_snapshot_has_no_real_names(
     folder = snapshot(tmp_path)
     lab.jobs.cancel(job)
 
-    told = b"".join(path.read_bytes() for path in folder.iterdir())
-    assert not [name for name in (b"alice", b"secret", b"n2cn", b"k1000") if name in told]
+    reported = b"".join(path.read_bytes() for path in folder.iterdir())
+    assert not [name for name in (b"alice", b"secret", b"n2cn", b"k1000") if name in reported]
     assert job in [
         each["job_id"] for each in json.loads((folder / "squeue.json").read_bytes())["jobs"]
     ]

@@ -14,12 +14,12 @@ from recorded_slurm import (
     json_jobs,
     text_records,
 )
-from standin_recordings import ENDED, RUNNING, Printer, standin_job, told
+from standin_recordings import ENDED, RUNNING, Printer, reported, standin_job
 from standin_slurm.records import values_of
 
 # what the stand-in does not know: when a held job was released, whether there is a script, and how
 # many seconds after its start a job was launched, from which its planned end counts
-NOT_TOLD = {"eligible_time", "batch_flag"}
+NOT_REPORTED = {"eligible_time", "batch_flag"}
 PLANNED = {"end_time"}
 
 
@@ -54,7 +54,7 @@ def json_pairs(
     printer: Printer, series: str, moments: tuple[tuple[str, str], ...]
 ) -> Iterator[tuple[str, dict[str, Any], dict[str, Any]]]:
     """Yield the recorded and the printed record of every job whose JSON was recorded."""
-    for situation, moment, job_id in told(series, moments):
+    for situation, moment, job_id in reported(series, moments):
         recorded = situation.file("squeue-all", moment, "json")
         recorded = recorded or situation.file("squeue", moment, "json")
         records = json.loads(recorded)["jobs"] if recorded else []
@@ -76,7 +76,7 @@ def test_json_has_the_keys_and_values_of_the_release(
     pairs = [*json_pairs(printer, series, moments)]
     for where, theirs, own in pairs:
         keys = {*values_of(printer.controller.job(own["job_id"])), "job_state", "shared"}
-        keys = (keys | {"exit_code"}) & theirs.keys() - NOT_TOLD
+        keys = (keys | {"exit_code"}) & theirs.keys() - NOT_REPORTED
         keys -= PLANNED if moments is RUNNING else set()
         for record in (theirs, own):
             record["tres_alloc_str"] = re.sub(r"mem=\d+M", "mem", record["tres_alloc_str"])

@@ -15,7 +15,7 @@ from recorded_slurm import (
     sacct_lines,
     text_records,
 )
-from standin_recordings import ENDED, RUNNING, Printer, standin_job, told
+from standin_recordings import ENDED, RUNNING, Printer, reported, standin_job
 
 from slurm.decode.sacct_rows import SACCT_FIELDS, SACCT_SEPARATOR
 from slurm.decode.squeue_columns import columns_for, format_option
@@ -44,7 +44,7 @@ def recorded_jobs(
     printer: Printer, series: str, moments: tuple[tuple[str, str], ...]
 ) -> Iterator[tuple[Situation, str, int, str]]:
     """Put each recorded job into the stand-in; yield situation, moment, id and recorded text."""
-    for situation, moment, job_id in told(series, moments):
+    for situation, moment, job_id in reported(series, moments):
         text = text_records(situation.file("scontrol", moment, "txt") or b"")[job_id]
         printer.controller.put(standin_job(text))
         yield situation, moment, job_id, text

@@ -39,7 +39,7 @@ def start(job_id: int, **fields: Any) -> dict[str, Any]:
     return base | {"resources": resources} | fields
 
 
-def told(model: Model, job_id: int, **fields: Any) -> int:
+def reported(model: Model, job_id: int, **fields: Any) -> int:
     """Send a start and return the status of the answer."""
     body = json.dumps(start(job_id, **fields))
     return model.answer("POST", "/api/jobs/start_job/", body, model.token).status
@@ -77,7 +77,7 @@ def test_the_cache_is_committed_on_its_interval() -> None:
     """The first request after the interval commits, by the clock that is given."""
     clock = Clock()
     model = Model(version="1.5.4", commit_seconds=120.0, clock=clock)
-    told(model, 1)
+    reported(model, 1)
     before = listed(model)
     clock.now += 120.0
 
@@ -87,7 +87,7 @@ def test_the_cache_is_committed_on_its_interval() -> None:
 def test_the_cache_is_committed_on_request() -> None:
     """Without an interval only the call of `commit` does this."""
     model = Model(version="1.5.4")
-    told(model, 1)
+    reported(model, 1)
     before = listed(model)
     model.commit()
 
@@ -97,7 +97,7 @@ def test_the_cache_is_committed_on_request() -> None:
 def test_a_row_both_cached_and_stored_makes_the_stop_fail() -> None:
     """The next commit ends this."""
     model = Model(version="1.5.4")
-    told(model, 1, tags=[{"type": "a", "name": "b"}])
+    reported(model, 1, tags=[{"type": "a", "name": "b"}])
     model.cache[1, "lab", BEGAN] = start(1) | {"jobState": "running"}
     statuses = [stopped(model, 1)]
     model.commit()
@@ -109,7 +109,7 @@ def test_a_row_both_cached_and_stored_makes_the_stop_fail() -> None:
 def test_a_queued_start_is_unknown_until_the_worker_stores_it() -> None:
     """1.4.0 and 1.4.1 answer before they store."""
     model = Model(version="1.4.1", worker=Worker.MANUAL)
-    statuses = [told(model, 1), stopped(model, 1)]
+    statuses = [reported(model, 1), stopped(model, 1)]
     model.work()
     statuses.append(stopped(model, 1))
 
@@ -120,7 +120,7 @@ def test_a_start_that_the_database_refuses_holds_up_the_worker() -> None:
     """After five seconds the waiting start is stored; the refused one never is."""
     clock = Clock()
     model = Model(version="1.4.0", worker=Worker.REAL, clock=clock)
-    statuses = [told(model, 1, smt=2), told(model, 2)]
+    statuses = [reported(model, 1, smt=2), reported(model, 2)]
     counts = []
     for seconds in (0.1, 4.0, 1.0):
         clock.now += seconds
@@ -133,7 +133,7 @@ def test_a_full_queue_stores_its_oldest_start() -> None:
     """The queue has 128 places; the real handler waits for a free one, the stub does not."""
     model = Model(version="1.4.0", worker=Worker.MANUAL)
     for job_id in range(1, 131):
-        told(model, job_id)
+        reported(model, job_id)
 
     assert (2, 128) == (len(model.job), len(model.queue))
 
@@ -141,18 +141,18 @@ def test_a_full_queue_stores_its_oldest_start() -> None:
 def test_an_upgrade_keeps_the_rows_and_uses_the_new_dialect() -> None:
     """Old rows show their sharing in the new words."""
     model = Model(version="1.4.4")
-    told(model, 1, exclusive=0)
+    reported(model, 1, exclusive=0)
     model.version = "1.5.4"
     answer = model.answer("GET", "/api/jobs/?state=running", "", model.token)
 
     assert ["multi_user"] == [job["shared"] for job in json.loads(answer.body)["jobs"]]
-    assert [400, 201] == [told(model, 2, exclusive=0), told(model, 2, shared="none")]
+    assert [400, 201] == [reported(model, 2, exclusive=0), reported(model, 2, shared="none")]
 
 
 def test_nats_mode_has_no_job_routes() -> None:
     """The job list is still answered."""
     model = Model(version="1.5.4", nats=True)
-    statuses = [told(model, 1), stopped(model, 1)]
+    statuses = [reported(model, 1), stopped(model, 1)]
     statuses.append(model.answer("GET", "/api/jobs/", "", model.token).status)
 
     assert [404, 404, 200] == statuses
@@ -162,7 +162,7 @@ def test_a_poisoned_job_is_refused_and_the_others_are_not() -> None:
     """The refusal is the one that was configured."""
     model = Model(poison={2: refusal(400, "made up")})
 
-    assert [201, 400, 201] == [told(model, job_id) for job_id in (1, 2, 3)]
+    assert [201, 400, 201] == [reported(model, job_id) for job_id in (1, 2, 3)]
 
 
 def test_a_token_that_was_changed_is_refused() -> None:
@@ -178,7 +178,7 @@ def test_a_general_refusal_answers_every_request() -> None:
     """A proxy does this while its server is unreachable."""
     model = Model(everything=refusal(503, "away"))
 
-    assert {503} == {told(model, 1), model.answer("GET", "/login", "", None).status}
+    assert {503} == {reported(model, 1), model.answer("GET", "/login", "", None).status}
 
 
 def test_fifty_thousand_running_jobs_are_listed_whole() -> None:

@@ -98,10 +98,10 @@ def test_the_event_of_a_hook_that_ran_twice_is_not_delivered_again(tmp_path: Pat
     """Only the sweep knows that something is missing."""
     world = World(tmp_path)
     start, end = delivered_run(world)
-    told = len(world.backend.asked)
+    reported = len(world.backend.asked)
 
     world.hook("stop", 7, start=start, end=end)
     world.run(60)
 
-    assert len(world.backend.asked) == told
+    assert len(world.backend.asked) == reported
     assert world.files() == {}

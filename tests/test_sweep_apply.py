@@ -166,13 +166,13 @@ def test_a_running_drain_is_waited_for(layout: Layout, tmp_path: Path) -> None:
     written = write_events(layout, [stop(4)])
     seen: list[int] = []
 
-    def told(left: int) -> None:
+    def reported(left: int) -> None:
         seen.append(left)
         if len(seen) == 3:
             emptied(layout)()
 
     with FileLock(tmp_path / "drain.lock"):
-        patient = replace(waiting(tmp_path, never), on_progress=told)
+        patient = replace(waiting(tmp_path, never), on_progress=reported)
         assert wait_for_drain(layout, written, patient) == 0
         assert seen == [1, 1, 1, 0]
         written = write_events(layout, [stop(4)])

@@ -83,13 +83,13 @@ def test_the_command_delivers_history_and_reports(tmp_path: Path) -> None:
         runs = history(made)
 
         dry = made.sweep("backfill", "--since", "2d", "--until", "now", "--dry-run")
-        told = made.sweep("backfill", "--since", "2d", "--until", "now")
+        reported = made.sweep("backfill", "--since", "2d", "--until", "now")
         again = made.sweep("backfill", "--since", "2d", "--until", "now", "--json")
 
         assert made.server.rows() == {(run.job_id, run.start): "failed" for run in runs}
     assert "3 would be reported, 0 not yet taken by the drain" in dry.out
-    assert told.code == 0, told.err
-    assert "3 runs ended between --since and --until: 0 already at cc-backend" in told.out
+    assert reported.code == 0, reported.err
+    assert "3 runs ended between --since and --until: 0 already at cc-backend" in reported.out
     assert (again.json["at_backend"], again.json["queued"], again.json["failed"]) == (3, 0, None)
 
 

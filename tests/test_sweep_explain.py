@@ -89,15 +89,15 @@ def test_a_drift_names_the_command_that_repairs_it(tmp_path: Path) -> None:
 def test_the_spool_is_shown(tmp_path: Path) -> None:
     """The report has runs, events and dead letters with their reasons."""
     with site(tmp_path) as made:
-        told = ListedRun(7, made.now - 2 * HOUR, "FAILED", made.now - HOUR, in_squeue=False)
-        made.run(told)
-        made.row(7, told.start)
+        shown = ListedRun(7, made.now - 2 * HOUR, "FAILED", made.now - HOUR, in_squeue=False)
+        made.run(shown)
+        made.row(7, shown.start)
         spooled(made, Directory.DEAD, last_error=REFUSED, attempts=3, end=None)
         made.put_event("1-stop-8-0-0-3")
         spooled(made, Directory.OPEN, reported=False, reason="opted out")
         spooled(made, Directory.OPEN, 77)
         event = made.put_event("1-stop-7-0-0-3")
-        made.bury("1-start-7-0-0-5", b"end\n")
+        made.add_dead_letter("1-start-7-0-0-5", b"end\n")
 
         page = made.sweep("explain", 7)
         data = made.sweep("explain", 7, "--json").json
@@ -107,7 +107,7 @@ def test_the_spool_is_shown(tmp_path: Path) -> None:
     assert "no such subcluster, correct cluster.json, then retry" in page.out
     assert f"new/{event}, since" in page.out
     assert "dead/1-start-7-0-0-5" in page.out
-    assert data["command"] == f"cc-spool retry 7-{told.start}.json"
+    assert data["command"] == f"cc-spool retry 7-{shown.start}.json"
     assert data["verdict"] == "pending: it is in the spool, and the drain will deliver it"
     assert [each["kind"] for each in data["spool"]["events"]] == ["stop", "start"]
     assert [each["directory"] for each in data["spool"]["runs"]] == ["open", "dead"]

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import pytest
 from real_site import RealSite
 from slurm_lab import RELEASES, Lab, Settings, require_slurm, require_tree
-from sweep_story import EXPLAINED, ROOT, Story, age, planned, tell
+from sweep_story import EXPLAINED, ROOT, Story, age, planned, play
 
 HOOKS = ROOT / "hooks"
 pytestmark = pytest.mark.slurm
@@ -28,9 +28,9 @@ def story(
     settings = Settings(hooks=HOOKS, options={"MinJobAge": "5"}, tree=tree)
     with Lab(settings) as lab, RealSite(lab, "1.4.4", root) as site:
         age(site, root)
-        told = Story(lab, site)
-        tell(told)
-        yield told
+        reported = Story(lab, site)
+        play(reported)
+        yield reported
 
 
 def test_the_first_sweep_repairs_nothing(story: Story) -> None:
@@ -117,13 +117,13 @@ def test_a_job_is_explained_with_all_of_its_runs(story: Story, name: str) -> Non
 
 def test_history_is_delivered(story: Story) -> None:
     """One job is repaired by id, the others by backfill, which skips them when repeated."""
-    one, dry, told, again = (
+    one, dry, reported, again = (
         story.sweeps[name] for name in ("one job", "history, counted", "history", "history again")
     )
 
     assert (one.code, planned(one)) == (0, {story.jobs["ends"]: ["start"]})
     assert (dry.plan["queued"], dry.plan["dry_run"]) == (2, True)
-    assert (told.code, told.plan["queued"], told.plan["pending"]) == (0, 2, 0)
+    assert (reported.code, reported.plan["queued"], reported.plan["pending"]) == (0, 2, 0)
     assert (again.plan["queued"], again.plan["at_backend"]) == (0, again.plan["seen"])
 
 

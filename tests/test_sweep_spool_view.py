@@ -140,8 +140,8 @@ def test_the_directory_is_the_state(layout: Layout) -> None:
     put(layout, "dead", f"7-{OLD + 3}.json")
     assert spool_entries_of(layout, [KEY]) == {KEY: SpoolEntry(status=SpoolStatus.DEAD)}
     put(layout, "open", f"7-{OLD}.json", stored(started=OLD + 9, seen=OLD + 10))
-    told = SpoolEntry(status=SpoolStatus.STARTED, started_at=OLD + 9, last_seen=OLD + 10)
-    assert spool_entries_of(layout, [KEY]) == {KEY: told}
+    delivered = SpoolEntry(status=SpoolStatus.STARTED, started_at=OLD + 9, last_seen=OLD + 10)
+    assert spool_entries_of(layout, [KEY]) == {KEY: delivered}
     put(layout, "todo", f"7-{OLD}.json")
     assert spool_entries_of(layout, [KEY]) == {KEY: SpoolEntry(status=SpoolStatus.QUEUED)}
 

@@ -35,14 +35,14 @@ def test_correct_answers_plan_nothing(tmp_path: Path) -> None:
     assert [plan_code(result.decision.plan) for result in results] == [OK, OK]
 
 
-LIES: dict[str, tuple[dict[str, AnswerFault], int, str]] = {
+WRONG_ANSWERS: dict[str, tuple[dict[str, AnswerFault], int, str]] = {
     "exit 0 and an empty list": ({"squeue": says()}, REFUSED, "no running job"),
     "only our own jobs": ({"squeue": lines(lambda x: x < b"103")}, REFUSED, "3 running jobs"),
     "cut inside a line": ({"squeue": cut(1000)}, REFUSED, "cut"),
     "a line too short": ({"squeue": changed(b"|work|", b"|")}, REFUSED, "fields instead of"),
     "whole, but exit 1": ({"squeue": also(status=1)}, REFUSED, "exited with 1"),
     "half, and a signal": (
-        {"squeue": lambda told: replace(cut(0.5)(told), status=-9)}, REFUSED, "exited with -9"),
+        {"squeue": lambda result: replace(cut(0.5)(result), status=-9)}, REFUSED, "exited with -9"),
     "exit 0, an error and no list": ({"squeue": says(stderr=b"error: x")}, REFUSED, "error: x"),
     "whole, with a failed query": ({"squeue": also(stderr=GONE)}, UNAVAILABLE, "Unable to contact"),
     "a hang": ({"squeue": fails(TIMEOUT)}, REFUSED, "timed out after 60 s"),
@@ -68,11 +68,11 @@ LIES: dict[str, tuple[dict[str, AnswerFault], int, str]] = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("lie", LIES)
-def test_no_wrong_answer_of_the_controller_stops_a_job(tmp_path: Path, lie: str) -> None:
+@pytest.mark.parametrize("wrong_answer", WRONG_ANSWERS)
+def test_no_wrong_answer_of_the_controller_stops_a_job(tmp_path: Path, wrong_answer: str) -> None:
     """The plan is refused, and its message has the reason."""
     slurm = truth()
-    slurm.faults, code, words = LIES[lie]
+    slurm.faults, code, words = WRONG_ANSWERS[wrong_answer]
 
     results = swept(tmp_path, slurm)
 
@@ -95,10 +95,10 @@ CLOCKS = {
 }
 
 
-@pytest.mark.parametrize("lie", CLOCKS)
-def test_a_controller_that_fails_a_check_stops_nothing(tmp_path: Path, lie: str) -> None:
+@pytest.mark.parametrize("wrong_answer", CLOCKS)
+def test_a_controller_that_fails_a_check_stops_nothing(tmp_path: Path, wrong_answer: str) -> None:
     """Even a proven end is not stopped."""
-    facts, words = CLOCKS[lie]
+    facts, words = CLOCKS[wrong_answer]
     slurm = truth()
     slurm.booted, slurm.own_clock = facts.get("booted"), facts.get("own_clock")
     slurm.runs[0] = ListedRun(100, OLD, "COMPLETED", OLD + 60, in_squeue=False)
@@ -114,7 +114,7 @@ ACCOUNTING: dict[str, tuple[AnswerFault, int]] = {
     "late: still running": (changed(b"COMPLETED", b"RUNNING"), DRIFT),
     "late: pending": (changed(b"COMPLETED", b"PENDING"), DRIFT),
     "without a row": (says(), DRIFT),
-    "an end without a time": (lambda told: _without_end(told.stdout)(told), DRIFT),
+    "an end without a time": (lambda result: _without_end(result.stdout)(result), DRIFT),
     "another start": (changed(b"%d" % OLD, b"%d" % (OLD - 86400)), DRIFT),
     "down": (says(stderr=b"sacct: error: Problem talking to the database", status=1), REFUSED),
     "hanging": (fails(TIMEOUT), REFUSED),
@@ -128,12 +128,12 @@ def _without_end(stdout: bytes) -> AnswerFault:
     return changed(b"\x1f%d\x1f" % (OLD + 60), b"\x1fUnknown\x1f") if stdout else says(stdout)
 
 
-@pytest.mark.parametrize("lie", ACCOUNTING)
-def test_no_wrong_answer_of_accounting_stops_a_job(tmp_path: Path, lie: str) -> None:
+@pytest.mark.parametrize("wrong_answer", ACCOUNTING)
+def test_no_wrong_answer_of_accounting_stops_a_job(tmp_path: Path, wrong_answer: str) -> None:
     """The job is missing in squeue, and accounting does not prove its end."""
     slurm = truth()
     slurm.runs[0] = ListedRun(100, OLD, "COMPLETED", OLD + 60, in_squeue=False)
-    slurm.faults["sacct"], code = ACCOUNTING[lie]
+    slurm.faults["sacct"], code = ACCOUNTING[wrong_answer]
 
     results = swept(tmp_path, slurm)
 
@@ -184,10 +184,10 @@ THERE: dict[str, tuple[JobList, int, str]] = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("lie", THERE)
-def test_no_wrong_answer_of_cc_backend_stops_a_job(tmp_path: Path, lie: str) -> None:
+@pytest.mark.parametrize("wrong_answer", THERE)
+def test_no_wrong_answer_of_cc_backend_stops_a_job(tmp_path: Path, wrong_answer: str) -> None:
     """With an incomplete job list nothing is planned."""
-    listing, code, words = THERE[lie]
+    listing, code, words = THERE[wrong_answer]
 
     results = swept(tmp_path, truth(), ListedThere(listing))
 

@@ -33,7 +33,7 @@ def test_cc_backend_comes_back_from_an_outage_as_another_release(
     with UpgradeSite(tmp_path, version=before) as site:
         node, late, requeued, stays, over = (site.begin() for _ in range(5))
         site.end(over)
-        site.wait_told([node, late, requeued, stays])
+        site.wait_reported([node, late, requeued, stays])
         site.sweep("apply")
         with site.outage():
             site.end(node, "NODE_FAIL")
@@ -43,12 +43,12 @@ def test_cc_backend_comes_back_from_an_outage_as_another_release(
             site.end(short, "TIMEOUT")
             site.wait_stored([node, late, requeued, requeued, begun, short])
             site.become(after)
-        site.wait_told([stays, requeued, begun])
+        site.wait_reported([stays, requeued, begun])
         site.wait_server(after, dialect)
         planned = site.sweep("plan")
         for job in (stays, requeued, begun):
             site.end(job, "NODE_FAIL")
-        site.wait_told()
+        site.wait_reported()
         states, sharing = site.states(), site.field(dialect)
 
     name = NAMES[dialect]
@@ -69,16 +69,16 @@ def test_cc_backend_is_replaced_between_two_requests(
     """There is no outage; behind a proxy no connection is lost, and only an answer shows it."""
     with UpgradeSite(tmp_path, version=before) as site:
         first, second = site.begin(), site.begin()
-        site.wait_told([first, second])
+        site.wait_reported([first, second])
         site.sweep("apply")
         exchange = site.swap if way == "connection lost" else site.become
         exchange(after)
         third = site.begin()
-        site.wait_told([first, second, third])
+        site.wait_reported([first, second, third])
         site.wait_server(after, dialect)
         site.end(first, "NODE_FAIL")
         site.end(third, "DEADLINE")
-        site.wait_told([second])
+        site.wait_reported([second])
         site.model.commit()
         planned, states = site.sweep("plan"), site.states()
         sharing = site.field(dialect)[third]
@@ -99,17 +99,17 @@ def test_a_cc_backend_without_a_version_is_known_by_its_generation(
     """A site's own build may have no version; its generation is also found after an upgrade."""
     with UpgradeSite(tmp_path, version=before, server=NamelessModel) as site:
         first = site.begin()
-        site.wait_told([first])
+        site.wait_reported([first])
         site.wait_server(None, old)
         with site.outage():
             second = site.begin()
             site.wait_stored([second])
             site.become(after)
-        site.wait_told([first, second])
+        site.wait_reported([first, second])
         site.wait_server(None, new)
         for job in (first, second):
             site.end(job, "NODE_FAIL")
-        site.wait_told()
+        site.wait_reported()
         states = site.states()
 
     assert dict.fromkeys((first, second), NAMES[new]["NODE_FAIL"]) == states
@@ -124,7 +124,7 @@ def test_starts_lost_in_the_queue_are_delivered_to_the_next_release(tmp_path: Pa
         with site.outage():
             site.model.queue.clear()
             site.become("1.5.0")
-        site.wait_told([job])
+        site.wait_reported([job])
         states = site.states()
 
     assert {job: "running"} == states
@@ -140,7 +140,7 @@ def test_slurm_is_upgraded_twice_under_a_drain(tmp_path: Path, *, keeps_files: b
     with UpgradeSite(tmp_path, series="22.05", version="1.5.4") as site:
         old = site.begin(cores={"n2gpu01": [2, 5]}, gpus={"n2gpu01": [1, 3]}, partition="gpu")
         ended, stays = site.begin(), site.begin()
-        site.wait_told([old, ended, stays])
+        site.wait_reported([old, ended, stays])
         before = site.run_file(old)
         site.sweep("apply")
 
@@ -148,17 +148,17 @@ def test_slurm_is_upgraded_twice_under_a_drain(tmp_path: Path, *, keeps_files: b
         site.end(ended, "NODE_FAIL")
         middle = site.begin(cores={"n2gpu02": [7]}, gpus={"n2gpu02": [0]}, partition="gpu")
         requeued = site.begin()
-        site.wait_told([old, stays, middle, requeued])
+        site.wait_reported([old, stays, middle, requeued])
 
         site.slurm.upgrade("26.05", keeps_files=keeps_files)
         site.requeue(requeued)
         new = {sharing: site.begin(sharing=sharing) for sharing in ("OK", "NODE", "USER")}
         site.end(middle, "TIMEOUT")
-        site.wait_told([old, stays, requeued, *new.values()])
+        site.wait_reported([old, stays, requeued, *new.values()])
         after, planned = site.run_file(old), site.sweep("plan")
         for job in (old, stays, requeued, *new.values()):
             site.end(job)
-        site.wait_told()
+        site.wait_reported()
         states, rows = site.states(), {row["jobId"]: row for row in site.rows()}
 
     completed = dict.fromkeys((old, stays, *new.values()), "completed")
@@ -229,5 +229,5 @@ def test_files_of_a_later_version_are_kept_and_logged(
     }
     assert set(later.values()) == listed.keys()
     assert all("by a later version of this program" in words for words in listed.values())
-    told = [caplog.text.count(f"{name}: written by a later version") for name in later.values()]
-    assert [1, 1, 1] == told
+    reported = [caplog.text.count(f"{name}: written by a later version") for name in later.values()]
+    assert [1, 1, 1] == reported

@@ -70,7 +70,7 @@ def begun(stamps: Path, kind: str) -> Seconds:
 
 def accepted(site: RealSite, call: str) -> Seconds:
     """Return when cc-backend accepted requests of a kind, by job id."""
-    return {job: told[0][0] for job, told in site.told(call).items()}
+    return {job: reported[0][0] for job, reported in site.reported(call).items()}
 
 
 def tell(words: str, values: list[float]) -> None:
@@ -88,8 +88,8 @@ def latencies(site: RealSite, stamps: Path, jobs: list[int]) -> dict[str, list[f
     pairs = {"start": ("prolog", "start_job"), "stop": ("epilog", "stop_job")}
     found = {}
     for word, (kind, call) in pairs.items():
-        hooks, told = begun(stamps, kind), accepted(site, call)
-        found[word] = [told[job] - hooks[job] for job in jobs]
+        hooks, reported = begun(stamps, kind), accepted(site, call)
+        found[word] = [reported[job] - hooks[job] for job in jobs]
     return found
 
 
@@ -100,7 +100,7 @@ def one_at_a_time(site: RealSite, number: int = ALONE, *, is_reported: bool = Tr
         done = site.lab.run("srun", "sh", "-c", "echo $SLURM_JOB_ID; sleep 0.3", user="alice")
         jobs.append(int(done.stdout))
         if is_reported:
-            wait_until(lambda: jobs[-1] in site.told("stop_job"), "the stop", interval=0.05)
+            wait_until(lambda: jobs[-1] in site.reported("stop_job"), "the stop", interval=0.05)
         else:
             time.sleep(0.3)
     return jobs
@@ -186,8 +186,8 @@ def show_stages(site: LoggedSite, stamps: Path) -> None:
     """Print the stages of starts with a drain that logs them."""
     for words, run, _ in kinds():
         jobs = set(run(site))
-        is_told = partial(all_stops_accepted, site, jobs)
-        wait_until(is_told, "every stop", timeout=300)
+        is_delivered = partial(all_stops_accepted, site, jobs)
+        wait_until(is_delivered, "every stop", timeout=300)
         show(words, begun(stamps, "prolog-end"), stages(site.log, jobs), tell)
 
 

@@ -35,7 +35,7 @@ class FaultClass:
     settled_within: float = 15.0
     passing: float = 0.0
     is_calm: bool = False
-    halts_nobody: bool = False
+    halts_nothing: bool = False
     options: Mapping[str, Any] = field(default_factory=dict)
 
     def __str__(self) -> str:

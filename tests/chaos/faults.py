@@ -104,7 +104,7 @@ def rejected_body(status: int) -> Begin:
 def unanswered_start(world: World) -> Lift:
     """Let the server store one start and never answer it."""
     job_id = world.shapes.new_id()
-    fault = ServerFault(kind=Kind.SWALLOW, endpoints=("start",), job_ids=frozenset((job_id,)))
+    fault = ServerFault(kind=Kind.DROP, endpoints=("start",), job_ids=frozenset((job_id,)))
     injected = world.backend.faults.inject(fault, count=1)
     world.begin(job_id=job_id)
     return lambda: world.backend.faults.lift(injected)
@@ -168,7 +168,7 @@ FIREWALLS = tuple(
         begin=rejected_body(status),
         others_within=5,
         is_calm=True,
-        halts_nobody=True,
+        halts_nothing=True,
     )
     for status in (401, 403, 302, 404, 405)
 )

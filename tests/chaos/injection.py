@@ -23,7 +23,7 @@ class Kind(StrEnum):
     RESET = "reset"  # the connection is reset before anything is stored
     LOSE = "lose"  # stored as usual, then the connection is reset: the answer is lost
     SILENCE = "silence"  # read and never answered, not stored
-    SWALLOW = "swallow"  # stored as usual and never answered
+    DROP = "swallow"  # stored as usual and never answered
     DRIP = "drip"  # the answer comes a byte at a time
 
 
@@ -61,7 +61,7 @@ class SlurmFault:
     status: int | None = None
     stdout: bytes = b""
     stderr: bytes = b""
-    lie: Callable[[bytes], bytes] | None = None
+    alter: Callable[[bytes], bytes] | None = None
 
 
 class Matched(Protocol):

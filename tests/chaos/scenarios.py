@@ -215,7 +215,7 @@ def huge_record(world: World) -> Verdict:
     fault = SlurmFault(
         command="squeue",
         words=("--json",),
-        lie=lambda stdout: stdout.replace(b'"account"', comment, 1),
+        alter=lambda stdout: stdout.replace(b'"account"', comment, 1),
     )
     world.slurm.faults.inject(fault)
     run = world.begin()

@@ -168,10 +168,10 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(fault.status, fault.content_type, fault.text.encode(), fault.headers)
             return fault.status
         answer = None
-        if fault.kind in {Kind.LOSE, Kind.SWALLOW, Kind.DRIP}:
+        if fault.kind in {Kind.LOSE, Kind.DROP, Kind.DRIP}:
             answer = self._answered(backend, endpoint, body)
         self.close_connection = True
-        if fault.kind in {Kind.SILENCE, Kind.SWALLOW}:
+        if fault.kind in {Kind.SILENCE, Kind.DROP}:
             self._hang(injected)
         elif fault.kind is Kind.DRIP and answer is not None:
             self._drip(injected, answer)

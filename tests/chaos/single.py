@@ -58,7 +58,7 @@ def run_alone(world: World, fault: FaultClass) -> Verdict:
         world.measure(f"{count} of {len(during)} others", took, fault.others_within)
     if fault.is_calm:
         check_calm(world)
-    if fault.halts_nobody and "halted" in world.log.read_text():
+    if fault.halts_nothing and "halted" in world.log.read_text():
         world.complaints.append("deliveries were halted")
     lift()
     after = world.several(AFTER)

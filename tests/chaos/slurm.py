@@ -163,7 +163,9 @@ class Slurm:
         if fault.status is not None:
             return Printed(fault.status, fault.stdout, fault.stderr)
         printed = slurm_commands.answer(self, command, words, as_epoch=time_format == "%s")
-        return printed if fault.lie is None else printed._replace(stdout=fault.lie(printed.stdout))
+        return (
+            printed if fault.alter is None else printed._replace(stdout=fault.alter(printed.stdout))
+        )
 
     def _make(self) -> None:
         self.commands.mkdir(parents=True)

@@ -50,7 +50,7 @@ def main() -> int:
             without=args.without,
         )
     print(report)
-    return 0 if report.is_well else 1
+    return 0 if report.is_healthy else 1
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ class Report:
     after_cure: Verdict = field(default_factory=Verdict)
 
     @property
-    def is_well(self) -> bool:
+    def is_healthy(self) -> bool:
         """Return whether all requirements are met."""
         is_quiet = self.quiet_seconds is not None
         return not self.verdict and is_quiet and self.cured and self.growth_bytes <= GROWTH_BYTES

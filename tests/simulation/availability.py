@@ -16,14 +16,14 @@ class Availability:
         self._bad: dict[str, list[tuple[float, float]]] = {part: [] for part in PARTS}
         self._began = dict.fromkeys(PARTS, 0.0)
 
-    def spoil(self, parts: Iterable[str], now: float) -> None:
+    def begin_fault(self, parts: Iterable[str], now: float) -> None:
         """Record that a fault of some parts begins."""
         for part in parts:
             if not self._active[part]:
                 self._began[part] = now
             self._active[part] += 1
 
-    def heal(self, parts: Iterable[str], now: float) -> None:
+    def end_fault(self, parts: Iterable[str], now: float) -> None:
         """Record that a fault of some parts ends."""
         for part in parts:
             self._active[part] -= 1

@@ -288,5 +288,5 @@ class Oracle:
         """Return whether the script could not be read in time."""
         parts = ("slurm", "process", "texts", "backend", "token", "starts", "names")
         until = run.start_at + FACTS_SECONDS + 5.0
-        is_well = self._availability.was_available(run.start_at, until, FACTS_SECONDS, parts)
-        return run.is_forbidden or run.requeued or not is_well
+        is_healthy = self._availability.was_available(run.start_at, until, FACTS_SECONDS, parts)
+        return run.is_forbidden or run.requeued or not is_healthy

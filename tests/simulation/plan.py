@@ -34,7 +34,7 @@ class Phase:
     name: str
     start: Callable[[], None]
     stop: Callable[[], None] = _nothing
-    spoils: tuple[str, ...] = ()
+    affected: tuple[str, ...] = ()
     recovery: float = 0.0
     longest: float = float("inf")
 
@@ -74,14 +74,14 @@ class Phases:
         phase: Phase = getattr(self, name)()
         return phase
 
-    def _set_field(self, name: str, value: object, *spoils: str, recovery: float = 0.0) -> Phase:
+    def _set_field(self, name: str, value: object, *affected: str, recovery: float = 0.0) -> Phase:
         """Return a phase that sets one field of the faults."""
         usual = getattr(Faults(), name)
         return Phase(
             name=f"{name}={value!r}",
             start=lambda: setattr(self._faults, name, value),
             stop=lambda: setattr(self._faults, name, usual),
-            spoils=spoils,
+            affected=affected,
             recovery=recovery,
         )
 
@@ -127,7 +127,7 @@ class Phases:
 
         name = f"token {value}"
         return Phase(
-            name=name, start=lambda: change(value), stop=lambda: change(""), spoils=("token",)
+            name=name, start=lambda: change(value), stop=lambda: change(""), affected=("token",)
         )
 
     def unknown_hosts(self) -> Phase:
@@ -176,7 +176,7 @@ class Phases:
             name=f"disk {kind} {share}",
             start=lambda: change(kind),
             stop=lambda: change(""),
-            spoils=("process",),
+            affected=("process",),
             recovery=DISK_RECOVERY_SECONDS,
         )
 
@@ -190,7 +190,7 @@ class Phases:
             name="low space",
             start=lambda: change(100 * MEBIBYTE),
             stop=lambda: change(FREE_BYTES),
-            spoils=("texts",),
+            affected=("texts",),
         )
 
     def clock_step(self) -> Phase:

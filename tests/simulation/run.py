@@ -130,16 +130,16 @@ class Simulation:
 
         def start() -> None:
             world.say(f"FAULT begins: {phase.name}")
-            world.availability.spoil(phase.spoils, self._clock.steady)
+            world.availability.begin_fault(phase.affected, self._clock.steady)
             phase.start()
 
         def stop() -> None:
             world.say(f"FAULT ends: {phase.name}")
             phase.stop()
-            world.scheduler.after(phase.recovery, heal)
+            world.scheduler.after(phase.recovery, end_fault)
 
-        def heal() -> None:
-            world.availability.heal(phase.spoils, self._clock.steady)
+        def end_fault() -> None:
+            world.availability.end_fault(phase.affected, self._clock.steady)
 
         world.scheduler.at(begin, start)
         world.scheduler.at(end, stop)
@@ -219,13 +219,13 @@ class Simulation:
         world.say(f"DRAIN ENDS: {why}" + (", power cut" if self._is_power_cut else ""))
         self._process.is_alive = False
         self.service, self._is_terminated = None, False
-        world.availability.spoil(("process",), self._clock.steady)
+        world.availability.begin_fault(("process",), self._clock.steady)
         lost = world.disk.restart(self._random, power_cut=self._is_power_cut)
         self._is_power_cut = False
         for path in lost:
             self._lose(path)
         world.scheduler.advance(self._random.choice(RESTART_SECONDS))
-        world.availability.heal(("process",), self._clock.steady)
+        world.availability.end_fault(("process",), self._clock.steady)
 
     def _lose(self, path: str) -> None:
         """Let a sweep report the run again whose event a power cut removed or changed."""

@@ -199,13 +199,13 @@ class BackendSite:
 
     def drain_all(self) -> bool:
         """Drain until nothing is pending; 1.4.0 and 1.4.1 put every start into a queue first."""
-        told = self.drain()
+        reported = self.drain()
         for _ in range(4 if server_info(self.server.version).queues_starts else 0):
-            if told:
+            if reported:
                 break
             time.sleep(PROMISE_SECONDS)
-            told = self.drain()
-        return told
+            reported = self.drain()
+        return reported
 
     def drain(self) -> bool:
         """Drain once; return whether nothing is pending any more."""

@@ -16,7 +16,7 @@ from command_site import CommandSite
 def working_site(tmp_path: Path) -> CommandSite:
     """Return a site with a working drain."""
     made = CommandSite(tmp_path)
-    made.beacon(
+    made.write_drain_state(
         started=time.time() - 60,
         updated=time.time(),
         destination={"health": "up", "since": 0.0, "reason": ""},

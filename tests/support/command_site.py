@@ -71,7 +71,7 @@ class CommandSite:
         os.utime(path, (time, time))
         return name
 
-    def bury(self, name: str, contents: bytes = b"odd", *, origin: str = "new") -> str:
+    def add_dead_letter(self, name: str, contents: bytes = b"odd", *, origin: str = "new") -> str:
         """Move a file that is not a run to `dead/`; return its name there."""
         (self.spool / origin / name).write_bytes(contents)
         why = DeadLetterReason(
@@ -84,7 +84,7 @@ class CommandSite:
         with Layout(self.spool) as layout:
             return move_file_to_dead(layout, why)
 
-    def beacon(self, **state: Any) -> None:
+    def write_drain_state(self, **state: Any) -> None:
         """Write the state file of a drain."""
         document = {"pid": os.getpid(), "started": NOON, "updated": NOON, **state}
         (self.state / "drain.json").write_text(json.dumps(document))

@@ -39,6 +39,6 @@ def filled(site: CommandSite) -> CommandSite:
     site.put(Directory.OPEN, run_of(6, started=int(time.time())))
     site.put(Directory.OPEN, run_of(8, reported=False, reason="opted out"))
     site.put(Directory.DEAD, run_of(9, last_error=REFUSED))
-    site.bury("odd")
+    site.add_dead_letter("odd")
     (site.spool / "tmp" / "draft").touch()
     return site

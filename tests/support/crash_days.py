@@ -35,7 +35,7 @@ class Day:
     events: list[tuple[str, int]] = field(default_factory=list)
     runs: list[Run] = field(default_factory=list)
     dead: list[Run] = field(default_factory=list)
-    buried: list[str] = field(default_factory=list)
+    dead_letters: list[str] = field(default_factory=list)
     kept: list[Run] = field(default_factory=list)
     poison: dict[int, Answer] = field(default_factory=dict)
     stored: dict[tuple[int, int], str] = field(default_factory=dict)
@@ -131,11 +131,11 @@ def recovery_day() -> Day:
     t = NOW - 1000
     day = Day(records=[job(1, t), job(4, t)])
     error = LastError(time=t, call="start", outcome="rejected", reason="bad", message="made up")
-    letter = replace(run(job(4, t), started=False), last_error=error, attempts=3)
+    dead_letter = replace(run(job(4, t), started=False), last_error=error, attempts=3)
     over = run(job(9, t), started=False, end=t + 60)
     day.events = [("1-start-1-0-0-1", t)]
-    day.buried = [name for name, _ in day.events]
-    day.dead = [letter, replace(over, last_error=error)]
+    day.dead_letters = [name for name, _ in day.events]
+    day.dead = [dead_letter, replace(over, last_error=error)]
     day.kept = [run(job(6, t), started=True, end=t + 60), run(job(7, t), started=True, end=t + 60)]
     return day
 

@@ -18,7 +18,7 @@ def site_with_dead_letters(root: Path) -> CommandSite:
     made = CommandSite(root)
     for job_id, start in ((5, NOON + 2), (5, NOON), (6, NOON + 1)):
         made.put(Directory.DEAD, run_of(job_id, start, end=END, last_error=REFUSED))
-    made.bury(EVENT, b"end\n")
+    made.add_dead_letter(EVENT, b"end\n")
     made.put(Directory.OPEN, run_of(10, started=NOON))
     return made
 

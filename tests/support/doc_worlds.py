@@ -170,12 +170,12 @@ def clusters_of(cpu_nodes: str = "n2cn[001-004]") -> list[dict[str, Any]]:
 @contextlib.contextmanager
 def world(name: str) -> Iterator[DocStage]:
     """Yield a world in which its story has happened."""
-    make, tell = WORLDS[name]
+    make, play = WORLDS[name]
     with (
         tempfile.TemporaryDirectory(prefix="cc-slurm-sync-doc-") as directory,
         make(Path(directory)) as stage,
     ):
-        tell(stage)
+        play(stage)
         yield stage
 
 

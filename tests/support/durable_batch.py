@@ -111,7 +111,7 @@ def recovered_run(disk: Files, name: str) -> Run | None:
 
 # A batch with every kind of change. The events e1 ... e6 reported the runs 1 ... 6.
 NEW = run(1)
-TOLD = (run(2), run(2, started=True))
+REPORTED = (run(2), run(2, started=True))
 ENDED = (run(3, started=True), run(3, started=True, end=OVER))
 POISON = run(4)
 DONE = run(5, started=True, end=OVER)
@@ -123,10 +123,10 @@ def busy(layout: Layout, batch: WriteBatch) -> Files:
     """Fill a spool and a batch; return the files before the commit."""
     for name in EVENTS:
         (layout.root / "new" / name).touch()
-    create_file(layout, TOLD[0], ENDED[0], POISON, DONE, CHANGED[0])
+    create_file(layout, REPORTED[0], ENDED[0], POISON, DONE, CHANGED[0])
     before = files(layout)
     batch.put_run(NEW)
-    for _, value in (TOLD, ENDED, CHANGED):
+    for _, value in (REPORTED, ENDED, CHANGED):
         batch.put_run(value)
     move_run_to_dead(batch, POISON, REFUSED)
     for directory in (Directory.TODO, Directory.OPEN):
@@ -138,7 +138,7 @@ def busy(layout: Layout, batch: WriteBatch) -> Files:
 
 KNOWN: dict[int, tuple[Run, ...]] = {
     1: (NEW,),
-    2: TOLD,
+    2: REPORTED,
     3: ENDED,
     4: (POISON, replace(POISON, last_error=REFUSED)),
     6: CHANGED,

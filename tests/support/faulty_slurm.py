@@ -100,8 +100,8 @@ class FaultySlurm:
         name = self._question(argv)
         text = self.recorded.get(name) or getattr(self, f"_{name}")(argv)
         answer = CommandResult(tuple(argv), 0, text.encode(), b"")
-        lie = self.faults.get(name)
-        return _separated(answer if lie is None else lie(answer))
+        fault = self.faults.get(name)
+        return _separated(answer if fault is None else fault(answer))
 
     @staticmethod
     def _question(argv: Sequence[str]) -> str:
@@ -157,39 +157,40 @@ def _separated(answer: CommandResult) -> CommandResult:
 def cut(at: float) -> AnswerFault:
     """Return a fault that truncates the answer after some bytes, or after a share of it."""
 
-    def lie(told: CommandResult) -> CommandResult:
-        place = at if isinstance(at, int) else int(len(told.stdout) * at)
-        return replace(told, stdout=told.stdout[:place])
+    def fault(result: CommandResult) -> CommandResult:
+        place = at if isinstance(at, int) else int(len(result.stdout) * at)
+        return replace(result, stdout=result.stdout[:place])
 
-    return lie
+    return fault
 
 
 def says(stdout: bytes = b"", *, stderr: bytes = b"", status: int = 0) -> AnswerFault:
     """Return a fault that replaces the whole answer."""
-    return lambda told: replace(told, stdout=stdout, stderr=stderr, status=status)
+    return lambda result: replace(result, stdout=stdout, stderr=stderr, status=status)
 
 
 def also(*, stderr: bytes = b"", status: int = 0) -> AnswerFault:
     """Return a fault that keeps the output and adds an error text or an exit status."""
-    return lambda told: replace(told, stderr=stderr, status=status)
+    return lambda result: replace(result, stderr=stderr, status=status)
 
 
 def changed(old: bytes, new: bytes) -> AnswerFault:
     """Return a fault that replaces a word of the output."""
-    return lambda told: replace(told, stdout=told.stdout.replace(old, new))
+    return lambda result: replace(result, stdout=result.stdout.replace(old, new))
 
 
 def lines(keep: Callable[[bytes], bool]) -> AnswerFault:
     """Return a fault that omits lines of the output."""
-    return lambda told: replace(
-        told, stdout=b"".join(line for line in told.stdout.splitlines(keepends=True) if keep(line))
+    return lambda result: replace(
+        result,
+        stdout=b"".join(line for line in result.stdout.splitlines(keepends=True) if keep(line)),
     )
 
 
 def fails(error: SlurmError) -> AnswerFault:
     """Return a fault that raises an error instead of an answer."""
 
-    def lie(_told: CommandResult) -> CommandResult:
+    def fault(_reported: CommandResult) -> CommandResult:
         raise error
 
-    return lie
+    return fault

@@ -25,7 +25,9 @@ class OddServer(Model):
 
 def accepted(server: StubServer) -> Counter[tuple[str, int]]:
     """Return how often the start and the stop of each job were accepted."""
-    told = (e for e in server.log if e.method == "POST" and "_job/" in e.path)
+    reported = (e for e in server.log if e.method == "POST" and "_job/" in e.path)
     return Counter(
-        (e.path.split("/")[-2], json.loads(e.body)["jobId"]) for e in told if e.status in {200, 201}
+        (e.path.split("/")[-2], json.loads(e.body)["jobId"])
+        for e in reported
+        if e.status in {200, 201}
     )

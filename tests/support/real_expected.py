@@ -38,7 +38,7 @@ class Run:
     nodes: str
 
     @property
-    def told_end(self) -> int:
+    def reported_end(self) -> int:
         """Return the end that is sent to cc-backend, which is never before the start."""
         return max(self.end, self.start)
 
@@ -93,7 +93,7 @@ def expected_row(record: str, run: Run, version: str) -> dict[str, Any]:
         "numHwthreads": int(words["NumCPUs"]),
         "walltime": _seconds(words["TimeLimit"]),
         "startTime": run.start,
-        "stopTime": run.told_end,
+        "stopTime": run.reported_end,
         "jobState": run.state,
         "resources": resources,
         **dict([("exclusive", sharing[0]) if version < "1.5" else ("shared", sharing[1])]),
@@ -105,7 +105,7 @@ def expected_row(record: str, run: Run, version: str) -> dict[str, Any]:
     return row
 
 
-def told_row(row: dict[str, Any]) -> dict[str, Any]:
+def reported_row(row: dict[str, Any]) -> dict[str, Any]:
     """Return a row of the server with the columns that `expected_row` has."""
     return {key: value for key, value in row.items() if key not in SERVERS_OWN | {"metaData"}}
 

@@ -25,7 +25,7 @@ SHOWN = {  # name -> user, state
     "away with gpu": ("bob", "completed"),
     "bystander": ("bob", "completed"),
 }
-TOLD_LATE = frozenset({"long", "over", "away", "away with gpu"})
+REPORTED_LATE = frozenset({"long", "over", "away", "away with gpu"})
 
 
 def rows_of(site: RealSite, story: Story, name: str) -> list[dict[str, Any]]:
@@ -35,7 +35,7 @@ def rows_of(site: RealSite, story: Story, name: str) -> list[dict[str, Any]]:
 
 def wanted_rows(site: RealSite, story: Story, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return the expected rows of jobs that wrote their own Slurm record."""
-    late = {job for name in TOLD_LATE for job in story.jobs[name]} - {story.one("long")}
+    late = {job for name in REPORTED_LATE for job in story.jobs[name]} - {story.one("long")}
     return [
         expected_row(
             shown(story.lab, row["jobId"]),
@@ -54,7 +54,7 @@ def wanted_texts(story: Story, rows: list[dict[str, Any]], script: str | None) -
     ]
 
 
-def told_texts(rows: list[dict[str, Any]]) -> list[Any]:
+def reported_texts(rows: list[dict[str, Any]]) -> list[Any]:
     """Return the metadata of rows without the descriptions."""
     apart = {"slurmInfo", "endSummary"}  # endSummary only if the server is 1.5 at the job's end
     return [{k: v for k, v in row["metaData"].items() if k not in apart} for row in rows]
@@ -68,7 +68,7 @@ def times(row: dict[str, Any]) -> tuple[int, int, str]:
 def accounted_times(story: Story, job: int) -> tuple[int, int, str]:
     """Return the start, end and state of a job's last run according to accounting."""
     run = story.runs[job][-1]
-    return run.start, run.told_end, run.state
+    return run.start, run.reported_end, run.state
 
 
 def threads(row: dict[str, Any]) -> int:

@@ -174,7 +174,7 @@ class RealSite:
         found = [f"{path.parent.name}/{path.name}" for path in self.spool.glob("*/*")]
         return sorted(name for name in found if not name.startswith("tmp/"))
 
-    def told(self, call: str) -> dict[int, list[tuple[float, dict[str, Any]]]]:
+    def reported(self, call: str) -> dict[int, list[tuple[float, dict[str, Any]]]]:
         """Return time and body of each accepted request of a kind by job id, oldest first."""
         found: dict[int, list[tuple[float, dict[str, Any]]]] = {}
         for exchange in self.server.log:

@@ -58,7 +58,7 @@ class Story:
         return job
 
 
-def tell(story: Story) -> None:
+def play(story: Story) -> None:
     """Run all acts of the story on the cluster."""
     for act in (_submit_all_kinds, _changes, _restart, _without_drain, _kills, _outage, _end):
         act(story)

@@ -161,9 +161,9 @@ def new_model(release: str, setting: str = "") -> Model:
 @cache
 def _listed_clusters(release: str) -> list[dict[str, Any]]:
     """Return the clusters as the recorded server lists them, or else its cluster.json files."""
-    told = scenarios(release)["clusters"].exchanges[0].answer
-    if told.status == 200:
-        found: list[dict[str, Any]] = json.loads(told.body)["clusters"]
+    reported = scenarios(release)["clusters"].exchanges[0].answer
+    if reported.status == 200:
+        found: list[dict[str, Any]] = json.loads(reported.body)["clusters"]
         return found
     return list(clusters(release).values())
 

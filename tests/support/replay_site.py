@@ -13,7 +13,7 @@ from spool.files.layout import Layout
 from spool.files.run import End, EndSource, Run
 
 END = End(time=NOON + 100, state="COMPLETED", source=EndSource.CONTROLLER)
-TOLD = run_of(5, end=END, started=NOON + 1, cluster="lab")
+REPORTED = run_of(5, end=END, started=NOON + 1, cluster="lab")
 EVENT = "1-start-7-100-0-77"
 
 

@@ -142,7 +142,9 @@ class Printer:
         return out
 
 
-def told(series: str, moments: tuple[tuple[str, str], ...]) -> Iterator[tuple[Situation, str, int]]:
+def reported(
+    series: str, moments: tuple[tuple[str, str], ...]
+) -> Iterator[tuple[Situation, str, int]]:
     """Yield situation, moment and id of every recorded job that has or had nodes."""
     for name, moment in moments:
         situation = Situation(series, name)

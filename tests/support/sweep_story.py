@@ -79,7 +79,7 @@ def age(site: RealSite, root: Path) -> None:
     site.config.write_text(json.dumps(document))
 
 
-def tell(story: Story) -> None:
+def play(story: Story) -> None:
     """Run the whole story: make drift and repair it, three times."""
     lab, site = story.lab, story.site
     for name in ("kept", "deleted", "ends", "cancelled", "requeued", "suspended"):

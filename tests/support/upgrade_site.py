@@ -115,15 +115,15 @@ class UpgradeSite(DemoSite):
             lambda: not self.in_spool("new") and self.in_directory("todo") == wanted,
         )
 
-    def wait_told(self, running: Iterable[int] = ()) -> None:
+    def wait_reported(self, running: Iterable[int] = ()) -> None:
         """Wait until everything is delivered and `open/` has these jobs."""
         wanted = sorted(running)
 
-        def is_told() -> bool:
+        def is_reported() -> bool:
             is_quiet = not (self.in_spool("new") or self.in_spool("todo"))
             return is_quiet and self.in_directory("open") == wanted
 
-        self.wait("all to be told", is_told)
+        self.wait("all to be delivered", is_reported)
 
     def states(self) -> dict[int, str]:
         """Return the state of each job at the server; of several rows all states."""

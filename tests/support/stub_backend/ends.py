@@ -123,7 +123,7 @@ def _stop_row(state: State, table: Table, key: Key, document: Row) -> Answer:
 def _stop_refused(state: State, key: Key, row: Row, document: Row) -> Answer | None:
     name = f"jobId {key[0]} (id {row['id']}) on {key[1]} : " if state.release.has_scopes else ""
     end, has = document.get("stopTime", 0), row["jobState"]
-    if state.release.tells_stopped_apart:
+    if state.release.names_stopped_runs:
         if has != "running":
             return refusal(422, f"{name}job has already been stopped (state is: {has})")
         if end < key[2]:

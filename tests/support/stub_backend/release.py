@@ -44,7 +44,7 @@ class Release:
         self.queues_starts = self.since(1, 4, 0) and not self.since(1, 4, 2)
         self.names_id_in_201 = not self.since(1, 4, 0)
         self.takes_state_at_start = not self.since(1, 4, 3)
-        self.tells_stopped_apart = self.since(1, 4, 3)  # "already stopped" is 422, not 400
+        self.names_stopped_runs = self.since(1, 4, 3)  # "already stopped" is 422, not 400
         self.has_rest_reading = self.since(1, 3, 0)  # clusters, jobs by database id, edit_meta
         self.has_scopes = self.since(1, 4, 0)
         self.guards_api_by_role = self.since(1, 4, 0)  # else every handler does it

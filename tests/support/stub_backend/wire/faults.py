@@ -45,13 +45,13 @@ class Faults:
         self._lock = threading.Lock()
         self._fault: Fault | None = None
         self._left: int | None = None
-        self._mended = threading.Event()
+        self._repaired = threading.Event()
 
     def switch(self, fault: Fault | None) -> None:
         """Replace the active fault (None: no fault) and close the connections that wait."""
         with self._lock:
-            self._mended.set()
-            self._mended = threading.Event()
+            self._repaired.set()
+            self._repaired = threading.Event()
             self._fault, self._left = fault, fault.times if fault else None
 
     def take(self, path: str) -> tuple[Fault, threading.Event] | None:
@@ -62,25 +62,25 @@ class Faults:
                 return None
             if self._left is not None:
                 self._left -= 1
-            return fault, self._mended
+            return fault, self._repaired
 
 
-def suffer(peer: socket.socket, fault: Fault, mended: threading.Event, answer: bytes) -> None:
+def suffer(peer: socket.socket, fault: Fault, repaired: threading.Event, answer: bytes) -> None:
     """Apply a fault to a connection, which the caller closes afterwards."""
     with contextlib.suppress(OSError):
         if fault.kind is Kind.SILENCE:
-            mended.wait()
+            repaired.wait()
         elif fault.kind is Kind.RESET:
             peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_AT_CLOSE)
         elif fault.kind is Kind.CUT:
             peer.sendall(answer[: fault.after_bytes])
         elif fault.kind is Kind.DRIP:
-            _drip(peer, fault, mended, answer)
+            _drip(peer, fault, repaired, answer)
 
 
-def _drip(peer: socket.socket, fault: Fault, mended: threading.Event, answer: bytes) -> None:
+def _drip(peer: socket.socket, fault: Fault, repaired: threading.Event, answer: bytes) -> None:
     peer.sendall(answer[: fault.after_bytes])
     for at in range(fault.after_bytes, len(answer)):
-        if mended.wait(fault.pause_seconds):
+        if repaired.wait(fault.pause_seconds):
             return
         peer.sendall(answer[at : at + 1])

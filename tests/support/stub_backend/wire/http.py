@@ -77,9 +77,9 @@ class HttpServer:
         if broken is None:
             peer.sendall(packed(self._respond(request), request))
             return request.headers.get("connection", "").lower() != "close"
-        fault, mended = broken
+        fault, repaired = broken
         whole = packed(self._respond(request), request) if fault.handled else b""
-        suffer(peer, fault, mended, whole)
+        suffer(peer, fault, repaired, whole)
         return False
 
 
