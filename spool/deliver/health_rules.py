@@ -153,8 +153,7 @@ class BackendState:
         accepted = self.channels[answer.channel].accepted
         before = answer.accepted_before
         # Another run was accepted after this run had failed, and now it fails again: the channel
-        # works, so the run must be the cause. Without such a witness nobody can tell the two cases
-        # apart.
+        # works, so the run must be the cause. Otherwise the channel may be.
         return answer.sign is not Sign.ANSWERED and before is not None and accepted > before
 
 
