@@ -87,7 +87,7 @@ def have_the_tag(clone: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("spoil", "reason"),
+    ("prepare", "reason"),
     [
         (leave_a_file, "commit or remove this first: ?? new"),
         (omit_the_heading, f'is "## Unreleased": write "## {NEXT} - '),
@@ -95,11 +95,9 @@ def have_the_tag(clone: Path) -> None:
         (have_the_tag, f"the tag v{NEXT} is there already"),
     ],
 )
-def test_a_release_is_refused(
-    clone: Path, begin_fault: Callable[[Path], None], reason: str
-) -> None:
+def test_a_release_is_refused(clone: Path, prepare: Callable[[Path], None], reason: str) -> None:
     """The message names the reason, and nothing is changed."""
-    begin_fault(clone)
+    prepare(clone)
 
     done = release(clone, NEXT)
 
