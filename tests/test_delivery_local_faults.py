@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from delivery_steps import HOUR, NAME, alarms
+from delivery_steps import HOUR, NAME, alarms, stored
 from drain_world import NOON, World
 
+from spool.deliver.compose import UnsendableError
+from spool.files import codec
 from spool.files.run import Run
 from spool.files.state_files import CrashMarker
 
@@ -20,6 +22,11 @@ from spool.files.state_files import CrashMarker
 def world(tmp_path: Path) -> World:
     """Return a site with nothing in it."""
     return World(tmp_path)
+
+
+def break_off(*_: object, **__: object) -> None:
+    """Fail as a bug does."""
+    raise LookupError("a bug")
 
 
 def test_a_run_that_crashes_the_drain_three_times_is_skipped_for_an_hour(
@@ -89,6 +96,58 @@ def test_a_run_that_our_own_code_cannot_map_is_skipped_for_an_hour(
     world.run(6)
 
     assert ({1, 2}, {}) == ({job_id for job_id, _ in world.backend.rows}, alarms(world))
+
+
+def test_an_internal_error_does_not_count_as_a_crash(world: World) -> None:
+    """The drain has not ended: after three restarts the run would count as poison."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(world.composer, "document", break_off)
+        world.begin(1)
+        world.run(20)
+
+    assert b"" == (world.state / "handling").read_bytes().rstrip(b"\0")
+
+
+def test_an_internal_error_while_a_run_is_read_delays_only_this_run(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The log has the traceback."""
+    stored(world, 1, 2)
+    decode = codec.decode
+
+    def fail(name: str, contents: bytes) -> Run:
+        if name == NAME:
+            break_off()
+        return decode(name, contents)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(codec, "decode", fail)
+        world.run(20)
+
+    assert {(2, NOON): "running"} == world.backend.rows
+    assert "Traceback" in caplog.text
+    assert [NAME] == list(alarms(world))
+
+
+def test_a_dead_letter_raises_no_alarm_if_the_crash_marker_cannot_be_cleared(world: World) -> None:
+    """The run is no longer in the spool."""
+    pwrite = os.pwrite
+
+    def fail(fd: int, data: bytes, offset: int) -> int:
+        if not data.rstrip(b"\0"):
+            raise OSError(errno.EIO, "Input/output error")
+        return pwrite(fd, data, offset)
+
+    def refuse(*_: object, **__: object) -> None:
+        raise UnsendableError("no nodes")
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(os, "pwrite", fail)
+        patched.setattr(world.composer, "document", refuse)
+        world.begin(1)
+        world.run(20)
+
+    assert ({"dead": [NAME]}, {}) == (world.files(), alarms(world))
 
 
 def test_a_failing_file_system_is_logged_once(

@@ -153,3 +153,40 @@ def test_no_name_server_is_queried_for_the_host_name(monkeypatch: pytest.MonkeyP
         urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as answer,
     ):
         assert 200 == answer.status
+
+
+def test_a_silent_name_server_delays_neither_start_nor_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is asked for the address of a host name in `metrics.listen`."""
+    monkeypatch.setattr(output, "PATIENCE_SECONDS", 0.01)
+    is_over, has_answered = threading.Event(), threading.Event()
+
+    def lookup(*_: object, **__: object) -> None:
+        is_over.wait(10)
+        has_answered.set()
+        raise socket.gaierror("no answer")
+
+    monkeypatch.setattr(socket, "getaddrinfo", lookup)
+    with published(MetricsPublisher(lambda: FULL, textfile=None, listen=("controller", 9399))):
+        was_early = not has_answered.is_set()
+
+    assert (True, False) == (was_early, has_answered.is_set())
+    is_over.set()
+    assert has_answered.wait(60)
+
+
+def test_a_host_name_that_is_too_long_is_a_warning() -> None:
+    """Python cannot encode it for a name server."""
+    publisher = MetricsPublisher(lambda: FULL, textfile=None, listen=("a" * 70, 9399))
+    with published(publisher):
+        (warning,) = publisher.warnings()
+
+    assert f"metrics.listen: cannot listen on {'a' * 70}:9399: " in warning
+
+
+def test_a_publisher_may_be_closed_twice() -> None:
+    """Its socket is closed by then."""
+    publisher = MetricsPublisher(lambda: FULL, textfile=None, listen=("127.0.0.1", free_port()))
+    with published(publisher):
+        publisher.close()
+
+    assert () == publisher.warnings()

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 from drain_world import NOON, World
 from service_site import Site
 
-from spool.files.drain_state import HealthState
+from spool.drain.state_report import StateReport
+from spool.files.drain_state import FIGURES_SECONDS, DrainState, HealthState
+from spool.moment import Moment
 
 DAY = 24 * 3600
 
@@ -40,6 +45,42 @@ def test_the_state_file_has_what_the_drain_knows(site: Site) -> None:
         last.waiting,
         last.once,
     )
+
+
+@pytest.fixture
+def collected(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Return the times at which the state is collected; it differs each time."""
+    times: list[float] = []
+    state = StateReport.state
+
+    def changed(report: StateReport, now: Moment, **facts: Any) -> DrainState:
+        times.append(now.wall)
+        return replace(state(report, now, **facts), last_delivery=now.wall)
+
+    monkeypatch.setattr(StateReport, "state", changed)
+    return times
+
+
+@pytest.mark.parametrize("is_busy", [True, False])
+def test_a_busy_drain_collects_its_state_once_a_second(
+    site: Site, collected: list[float], monkeypatch: pytest.MonkeyPatch, *, is_busy: bool
+) -> None:
+    """An idle one collects it in each pass: it makes few, and news are written at once."""
+    monkeypatch.setattr(type(site.world.drain), "is_busy", is_busy)
+    site.run(passes=40)
+    shortest = min(later - earlier for earlier, later in pairwise(collected[:-1]))
+
+    assert is_busy == (shortest >= FIGURES_SECONDS)
+
+
+def test_a_busy_drain_writes_its_last_state_when_it_ends(
+    site: Site, collected: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However short the time since the last one is."""
+    monkeypatch.setattr(type(site.world.drain), "is_busy", True)
+    site.run(passes=3)
+
+    assert collected[-1] == site.state().last_delivery
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 """The connection to the NATS brokers, shared by all workers: one loop in a thread of its own.
 
 A message is published as a request without waiting for an answer, which cc-backend never gives: the
-broker answers a PING only after it has routed the message and said whether somebody subscribes. The
+broker answers a PING only after it has routed the message and said whether it has a subscriber. The
 client library may not reconnect by itself: it would keep messages in a buffer of its own and report
 them as sent.
 """

@@ -2,7 +2,7 @@
 
 Accounts, partitions and users, which sites name, are the last columns: a `|` in one of them does
 not move id, state, times and nodes. A line of any other form makes the complete answer invalid,
-because nobody could say which jobs are missing from it (squeue(1), 21.08 ... 26.05).
+because it is unknown which jobs are missing from it (squeue(1), 21.08 ... 26.05).
 """
 
 from __future__ import annotations

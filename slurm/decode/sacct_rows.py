@@ -2,7 +2,7 @@
 
 Names and comments are free text, in which users may write line breaks, `|` and control characters
 (sacct neither truncates nor escapes, sacct(1), 21.08 ... 26.05). So the separator is a random word
-that nobody can know before the call, and the first and last fields of a row are not free text: a
+that no user can know before the call, and the first and last fields of a row are not free text: a
 line break ends a row only after the expected number of fields.
 """
 

@@ -85,7 +85,7 @@ class BackendHealth:
             accepted_before=accepted_before,
             is_blamed=is_blamed,
         )
-        # Before `_observe`, because this answer itself does not prove that the server works.
+        # Before `_observe`, because this answer must not count as that of another run.
         to_blame = self.state.is_to_blame(answer)
         self._observe(answer, now)
         return to_blame

@@ -106,7 +106,7 @@ class Delivery:
         """Fill the workers of a channel; a failing channel gets one trial request at a time.
 
         A new run need not wait until those whose last request failed are tried again: if it is
-        accepted, they are the cause.
+        accepted and they fail once more, they are the cause.
         """
         for request in channel.recall():
             self.replies.take_result(request, None, now)

@@ -217,5 +217,5 @@ def pending_run(run: Run, stored: Directory | None, now: Moment) -> PendingRun:
     if stored is not None:
         # 40 000 entries with their scripts would need gigabytes; the file has them.
         entry.run = None
-        entry.note_hook(now.steady_since(waiting_since(run)))  # its event is removed
+        entry.note_hook(now.steady_since(waiting_since(run)))  # its event has been removed
     return entry

@@ -77,11 +77,22 @@ class RequestBuilder:
             return None
         try:
             with self._crash_marker(entry.name):
-                return self._request_of(entry, now, is_trial=is_trial)
+                return self._request_or_none(entry, now, is_trial=is_trial)
         except OSError as error:  # its name cannot be written down, so the state directory is full
-            self._set_aside(entry, error.strerror or str(error), READ_AGAIN_SECONDS, now)
+            # also at the end of the block: by then the run may be removed or put back
+            if entry.in_flight and self._store.schedule.get(*entry.key) is entry:
+                self._set_aside(entry, error.strerror or str(error), READ_AGAIN_SECONDS, now)
+        return None
+
+    def _request_or_none(
+        self, entry: PendingRun, now: Moment, *, is_trial: bool
+    ) -> SendRequest | None:
+        try:
+            return self._request_of(entry, now, is_trial=is_trial)
+        except OSError:
+            raise
         except Exception as error:  # noqa: BLE001 - a border: one run in a pass; the others go on
-            _log.error(
+            _log.exception(
                 "no request can be made from %s: internal error of cc-slurm-sync (%r)",
                 entry.name,
                 error,

@@ -76,7 +76,7 @@ class Settlement:
         policy = self._policy
 
         def settle(proven: set[int] | None) -> None:
-            entry.in_flight = entry.read = None  # the wait was long: its file may be removed
+            entry.in_flight = entry.read = None  # the wait was long: its file may have been removed
             fresh = self._builder.load_run(entry, now)  # its end may have arrived meanwhile
             if fresh is None:
                 return

@@ -51,7 +51,7 @@ class StopRelease:
             return "", ()
         is_full = now >= self._full_at
         self._asked_at = now
-        # a job list is of one cluster: they are queried by turns
+        # a job list is of one cluster: they are queried in turn
         self._cluster = min(held, key=lambda name: (name <= self._cluster, name))
         # The large query also finds runs that the sample missed, for example after a restart of the
         # drain, when the last commit is unknown.

@@ -48,9 +48,9 @@ class MetricsServer(socketserver.ThreadingMixIn, WSGIServer):
         self.set_app(make_wsgi_app(registry))
 
     def server_bind(self) -> None:
-        """Listen, without the reverse lookup of the address that `http.server` makes for a name.
+        """Bind, without the reverse lookup of the address that `http.server` makes for a name.
 
-        A name server that does not answer would delay the start of the drain.
+        A name server that does not answer would delay it by many seconds.
         """
         socketserver.TCPServer.server_bind(self)
         host, self.server_port = self.server_address[:2]

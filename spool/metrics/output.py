@@ -20,6 +20,7 @@ from spool.metrics.snapshot import MetricsSnapshot
 
 WRITE_SECONDS = 10.0
 LISTEN_AGAIN_SECONDS = 10.0  # after the address was in use, or not there yet
+PATIENCE_SECONDS = 1.0  # of start and end, while a name server does not answer
 TEXTFILE_MODE = 0o644  # node_exporter reads it as another user
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _log = logging.getLogger(__name__)
@@ -97,7 +98,9 @@ class MetricsPublisher:
         self._listen = listen
         self._problems: dict[str, str] = {}
         self._stopping = threading.Event()
-        self._threads: list[threading.Thread] = []
+        self._has_tried = threading.Event()  # to listen
+        self._writer: threading.Thread | None = None
+        self._listener: threading.Thread | None = None
         self._server: MetricsServer | None = None
 
     def warnings(self) -> tuple[str, ...]:
@@ -107,18 +110,20 @@ class MetricsPublisher:
     def start(self) -> None:
         """Write and serve from now on; an error is logged and is one of the warnings."""
         if self._listen is not None:
-            self._begin_to_listen(*self._listen)
-            self._start_thread(self._serve, *self._listen)
+            self._listener = _started(self._serve, *self._listen)
+            self._has_tried.wait(PATIENCE_SECONDS)  # so that the warnings are complete
         if self._textfile is not None:
-            self._start_thread(self._write_often, self._textfile)
+            self._writer = _started(self._write_often, self._textfile)
 
     def close(self) -> None:
         """End the threads."""
         self._stopping.set()
         if self._server is not None:
             self._server.wake()
-        for thread in self._threads:
-            thread.join()
+        if self._writer is not None:
+            self._writer.join()
+        if self._listener is not None:
+            self._listener.join(PATIENCE_SECONDS)
 
     def write(self, path: Path) -> None:
         """Write the file once; an error is logged when it begins and when it ends."""
@@ -134,11 +139,6 @@ class MetricsPublisher:
         else:
             self._problems.pop("textfile", None)
 
-    def _start_thread(self, run: Callable[..., None], *arguments: object) -> None:
-        thread = threading.Thread(target=run, args=arguments, daemon=True)
-        thread.start()
-        self._threads.append(thread)
-
     def _write_often(self, path: Path) -> None:
         while True:
             self.write(path)
@@ -148,8 +148,9 @@ class MetricsPublisher:
     def _begin_to_listen(self, host: str, port: int) -> None:
         try:
             self._server = MetricsServer(host, port, metrics_registry(self._read))
-        except OSError as error:
-            problem = f"metrics.listen: cannot listen on {host}:{port}: {error.strerror}"
+        except (OSError, UnicodeError) as error:  # the latter for a host name that is too long
+            reason = error.strerror if isinstance(error, OSError) else error
+            problem = f"metrics.listen: cannot listen on {host}:{port}: {reason}"
             if problem != self._problems.get("listen"):
                 _log.warning("%s", problem)
             self._problems["listen"] = problem
@@ -158,6 +159,8 @@ class MetricsPublisher:
             _log.info("metrics are served on http://%s:%d/metrics", host, port)
 
     def _serve(self, host: str, port: int) -> None:
+        self._begin_to_listen(host, port)
+        self._has_tried.set()
         while self._server is None:
             if self._stopping.wait(LISTEN_AGAIN_SECONDS):
                 return
@@ -165,3 +168,9 @@ class MetricsPublisher:
         with self._server as server:
             while not self._stopping.is_set():
                 server.handle_request()
+
+
+def _started(run: Callable[..., None], *arguments: object) -> threading.Thread:
+    thread = threading.Thread(target=run, name="metrics", args=arguments, daemon=True)
+    thread.start()
+    return thread

@@ -134,7 +134,7 @@ def _missing(
 ) -> tuple[list[str], list[str]]:
     """Return the hosts sent before that are not among the nodes: unclear ones, missing ones.
 
-    Whether Slurm still has a doubtful host is unknown, nor of any if one record cannot be
+    Whether Slurm still has a doubtful host is unknown; all are doubtful if one record cannot be
     read (`everything`).
     """
     current = {node.host for node in nodes}

@@ -10,8 +10,8 @@ from pathlib import Path
 
 _FIRST = 10240
 _RANGE = Path("/proc/sys/net/ipv4/ip_local_port_range")  # ip(7)
-_END = int(_RANGE.read_text().split()[0])
-_COUNT = 64  # ports of one process before its numbers repeat
+_END = max(int(_RANGE.read_text().split()[0]), _FIRST + 4096)  # a lower range is not avoided
+_COUNT = 64  # between the first ports of neighbouring processes
 _steps = itertools.count()
 
 
