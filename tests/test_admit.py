@@ -36,28 +36,28 @@ def event(start: int | None = None, **extras: str) -> Event:
 
 
 def test_a_complete_record_becomes_a_run() -> None:
-    """The record is unchanged; the run also has the time at which it was seen."""
+    """Slurm's record of the job is unchanged; the run also has the time at which it was seen."""
     expected = Run(job=JOB, start_time=BEGAN, seen=NOW)
 
     assert expected == admit(JOB, **facts())
 
 
-def test_a_numeric_user_id_is_enough() -> None:
-    """The user's name can be filled in later."""
+def test_a_numeric_user_id_is_enough_for_a_run() -> None:
+    """The run is stored with the UID alone; the user's name can be filled in later."""
     run = admit(replace(JOB, user=None, uid=1000), **facts())
 
     assert (run.job.user, run.job.uid) == (None, 1000)
 
 
 def test_a_missing_user_is_taken_from_the_hook() -> None:
-    """The controller writes it to the hook's environment."""
+    """The controller writes the user's name to the environment of the hook."""
     job = replace(JOB, user=None, uid=77)
 
     assert "eve" == admit(job, **facts(event(user="eve"))).job.user
 
 
 def test_missing_nodes_are_taken_from_the_hook() -> None:
-    """The record of a completing job lists only the nodes that are still cleaning up."""
+    """Slurm's record of a completing job lists only the nodes that are still cleaning up."""
     job = replace(JOB, nodes=())
 
     assert ("n1", "n2") == admit(job, **facts(event(nodes="n[1-2]"))).job.nodes
@@ -71,16 +71,16 @@ def test_missing_nodes_are_taken_from_the_hook() -> None:
         (replace(JOB, start_time=None), "Slurm shows no start time for the job"),
     ],
 )
-def test_a_run_that_cannot_be_reported_says_what_is_missing(job: Job, missing: str) -> None:
-    """The run is set aside here, before cc-backend can reject it."""
+def test_a_run_without_user_nodes_or_start_is_refused(job: Job, missing: str) -> None:
+    """The error names what is missing; cc-backend would reject the start."""
     with pytest.raises(IncompleteRunError) as caught:
         admit(job, **facts())
 
     assert missing == caught.value.reason
 
 
-def test_an_unreadable_node_list_counts_as_missing() -> None:
-    """Bad extras of an event must not cause an error."""
+def test_an_invalid_node_list_of_a_hook_counts_as_missing() -> None:
+    """`n[5-1]` in an event gives the same error as a job without nodes."""
     with pytest.raises(IncompleteRunError, match="lists no nodes"):
         admit(replace(JOB, nodes=()), **facts(event(nodes="n[5-1]")))
 
@@ -98,41 +98,43 @@ def test_an_unreadable_node_list_counts_as_missing() -> None:
         ({}, None),
     ],
 )
-def test_sharing_is_taken_from_the_hook(extras: dict[str, str], sharing: Sharing | None) -> None:
-    """If Slurm gives an Exclusive value, only that value decides."""
+def test_node_sharing_is_taken_from_the_hook(
+    extras: dict[str, str], sharing: Sharing | None
+) -> None:
+    """Slurm's record has no value; of the hook's values, Exclusive decides if there is one."""
     job = replace(JOB, sharing=None)
 
     assert sharing is admit(job, **facts(event(None, **extras))).job.sharing
 
 
-def test_sharing_of_the_hook_replaces_that_of_accounting() -> None:
-    """Up to 25.11 accounting has no sharing; its value is derived from the number of CPUs."""
+def test_node_sharing_of_the_hook_replaces_that_of_accounting() -> None:
+    """Accounting has no sharing up to 25.11; its value is derived from the number of CPUs."""
     job = replace(JOB, sharing=Sharing.SHARED)
 
     assert Sharing.USER is admit(job, **facts(event(None, oversubscribe="USER"))).job.sharing
 
 
-def test_extras_of_another_run_are_not_used() -> None:
-    """An event that names another start time says nothing of this run."""
+def test_hook_values_of_another_run_are_not_used() -> None:
+    """An event with another start time does not set the node sharing of this run."""
     job = replace(JOB, sharing=None)
 
     assert admit(job, **facts(event(BEGAN - 500, exclusive="USER"))).job.sharing is None
 
 
-def test_extras_of_an_event_that_is_seconds_off_are_used() -> None:
-    """Slurm may move a start by some seconds after the hook has begun."""
+def test_hook_values_are_used_if_start_times_differ_by_3_s() -> None:
+    """Slurm may move a job's start by some seconds after the hook has begun."""
     job = replace(JOB, sharing=None)
 
     assert Sharing.USER is admit(job, **facts(event(BEGAN - 3, exclusive="USER"))).job.sharing
 
 
-def test_a_backfilled_run_has_no_monitoring() -> None:
-    """An event of the sweeper may have `monitoring_status=0`."""
+def test_a_run_gets_the_monitoring_status_of_its_event() -> None:
+    """An event has `monitoring_status=0` (no metric data); the run gets the same value."""
     assert 0 == admit(JOB, **facts(event(monitoring_status="0"))).monitoring_status
 
 
-def test_a_closed_row_needs_no_facts() -> None:
-    """cc-backend has the row that the sweeper closes, so only its stop is delivered."""
+def test_a_row_that_a_sweep_closes_needs_no_job_data() -> None:
+    """cc-backend has the row already: the run has no user or nodes, and only a stop is sent."""
     end = End(time=NOW, state="FAILED", source=EndSource.CLOSE)
 
     run = admit(Job(job_id=5, start_time=BEGAN), **facts(end=end))
@@ -148,8 +150,8 @@ def stop(start: int, **extras: str) -> Event:
 OVER = End(time=NOW, state="COMPLETED", source=EndSource.ACCOUNTING)
 
 
-def test_a_row_that_a_sweep_has_seen_running_needs_no_facts() -> None:
-    """Only its stop is delivered: a start could be refused because a host was removed."""
+def test_an_ended_run_that_a_sweep_saw_running_needs_no_job_data() -> None:
+    """Only the stop is sent: cc-backend could refuse a start because a host was removed."""
     seen = stop(BEGAN, again="1")
 
     run = admit(Job(job_id=5, start_time=BEGAN), **facts(seen, end=OVER))
@@ -167,8 +169,8 @@ def test_a_row_that_a_sweep_has_seen_running_needs_no_facts() -> None:
     ],
     ids=["a hook's stop", "missing there", "another row", "not ended"],
 )
-def test_a_run_without_a_row_that_runs_is_started_first(written: Event, end: End | None) -> None:
-    """No sweep has seen a running row of it at cc-backend, or the run has not ended."""
+def test_a_run_without_a_running_row_is_started_first(written: Event, end: End | None) -> None:
+    """A start is sent, unless a sweep saw the running row at cc-backend and the run has ended."""
     assert None is admit(JOB, **facts(written, end=end)).started
 
 
@@ -193,5 +195,5 @@ LATER = str(NOW + 500)
 def test_a_run_that_a_sweep_saw_first_is_reported_later(
     events: tuple[Event, ...], not_before: int
 ) -> None:
-    """Another event of the same run may allow an earlier report."""
+    """A sweep's event has `not_before`; another event of the run may allow an earlier report."""
     assert admit(JOB, **facts(*events)).not_before == not_before

@@ -99,7 +99,7 @@ def test_every_alert_is_tested() -> None:
 
 @pytest.mark.parametrize("rule", ALERTS.values(), ids=ALERTS)
 def test_an_alert_has_its_annotations_and_severity(rule: dict[str, Any]) -> None:
-    """Its runbook URL is its section of the troubleshooting page."""
+    """The runbook URL is the section of troubleshooting.md that has the alert's name."""
     assert {"summary", "description", "runbook_url"} == set(rule["annotations"])
     assert rule["labels"]["severity"] in {"warning", "critical"}
     page, _, section = rule["annotations"]["runbook_url"].partition("#")
@@ -108,7 +108,7 @@ def test_an_alert_has_its_annotations_and_severity(rule: dict[str, Any]) -> None
 
 @pytest.mark.parametrize("rule", ALERTS.values(), ids=ALERTS)
 def test_an_alert_uses_metrics_that_exist(rule: dict[str, Any]) -> None:
-    """A wrong name would never fire."""
+    """A rule with a wrong metric name would never fire."""
     known = set().union(*map(names_of, all_families()))
     words = "".join(c if c.isalnum() or c == "_" else " " for c in rule["expr"]).split()
 
@@ -132,7 +132,7 @@ def firing(case: Case, minute: int, *, is_firing: bool) -> dict[str, Any]:
 @needs_prometheus
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.alert)
 def test_an_alert_fires_and_clears(case: Case, tmp_path: Path) -> None:
-    """It does not fire before its time or after the repair."""
+    """Each alert fires at its minute, and not before its time or after the repair."""
     expected = [firing(case, case.fires, is_firing=True)]
     expected += [firing(case, minute, is_firing=False) for minute in case.silent]
     series = [{"series": PREFIX + name, "values": values} for name, values in case.series.items()]
@@ -149,8 +149,8 @@ def test_an_alert_fires_and_clears(case: Case, tmp_path: Path) -> None:
 
 
 @needs_prometheus
-def test_a_halt_does_not_fire_backend_down(tmp_path: Path) -> None:
-    """One fault must raise one alert."""
+def test_halted_deliveries_do_not_fire_backend_down(tmp_path: Path) -> None:
+    """One fault must raise one alert: halted deliveries fire Halted only."""
     halted = {
         'backend_up{connection="server"}': "0x30",
         'halted{connection="server",reason="token_refused"}': "1x30",

@@ -215,8 +215,10 @@ SCENARIOS = (
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.alert)
-def test_an_alert_follows_its_fault(lab: PrometheusLab, scenario: Scenario) -> None:
-    """It fires, alone or with the alerts in `also`, and clears after the repair."""
+def test_an_alert_fires_on_its_fault_and_clears_after_the_repair(
+    lab: PrometheusLab, scenario: Scenario
+) -> None:
+    """At a running site no alert fires that the scenario does not list."""
     scenario.fault(lab)
     lab.wait(lambda firing: scenario.alert in firing, f"{scenario.alert} does not fire")
     others = (lab.firing() or set()) - {scenario.alert} - scenario.also

@@ -22,14 +22,14 @@ def world(tmp_path: Path) -> World:
     return world
 
 
-def test_a_first_sighting_is_stored_and_not_reported(world: World) -> None:
-    """Slurm will purge the job, so it is stored; its hook's event may only be late."""
+def test_a_job_that_a_sweep_found_is_stored_and_not_reported_yet(world: World) -> None:
+    """The run is in todo/ because Slurm will purge the job; the event of its hook may be late."""
     assert ({}, {"todo": [f"1-{NOON}.json"]}) == (world.backend.rows, world.files())
     assert NOON + GRACE_SECONDS == world.stored("todo", 1).not_before
 
 
-def test_a_first_sighting_is_reported_after_the_grace(world: World) -> None:
-    """No hook has left an event for the job."""
+def test_a_job_that_a_sweep_found_is_reported_after_600_s(world: World) -> None:
+    """No hook leaves an event; the sweep's event has a `not_before` 600 s after the start."""
     world.now = NOON + GRACE_SECONDS - 10
     world.run(5)
     before = dict(world.backend.rows)
@@ -39,8 +39,10 @@ def test_a_first_sighting_is_reported_after_the_grace(world: World) -> None:
 
 
 @pytest.mark.parametrize("is_ended", [True, False])
-def test_a_hook_event_reports_a_first_sighting_at_once(world: World, *, is_ended: bool) -> None:
-    """The event of its start was late, or the job ends before the grace is over."""
+def test_a_hook_event_reports_a_job_that_a_sweep_found_at_once(
+    world: World, *, is_ended: bool
+) -> None:
+    """A late start event or the end of the job, before the 600 s are over, ends the wait."""
     if is_ended:
         world.end(1)
     else:
@@ -50,16 +52,16 @@ def test_a_hook_event_reports_a_first_sighting_at_once(world: World, *, is_ended
     assert {(1, NOON): "completed" if is_ended else "running"} == world.backend.rows
 
 
-def test_another_sighting_does_not_report_a_first_one(world: World) -> None:
-    """The next sweep writes the same event again."""
+def test_the_next_sweep_does_not_report_the_job_earlier(world: World) -> None:
+    """A sweep that finds the job again writes the same event; the run still waits."""
     world.hook("start", 1, extras=SIGHTING)
     world.run(5)
 
     assert {} == world.backend.rows
 
 
-def test_a_run_that_is_never_reported_leaves_the_events_of_others(tmp_path: Path) -> None:
-    """Without a user it becomes a dead letter; the event that stays is the next run's."""
+def test_a_dead_letter_leaves_the_event_of_the_next_run(tmp_path: Path) -> None:
+    """A run without a user becomes a dead letter; the event of the job's next run stays in new/."""
     world = World(tmp_path)
     world.slurm.records[1] = replace(world.job(1), user=None, uid=None)
     world.hook("start", 1)

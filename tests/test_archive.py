@@ -37,8 +37,8 @@ def kept(tmp_path: Path) -> dict[str, list[str]]:
     return {file.name: file.read_text().splitlines() for file in files}
 
 
-def test_a_run_is_one_line_in_the_file_of_its_hour(tmp_path: Path) -> None:
-    """The line is the contents of a run file."""
+def test_a_delivered_run_is_one_line_in_the_file_of_its_hour(tmp_path: Path) -> None:
+    """The archive's file has date and hour as its name; the line is the contents of a run file."""
     archive(tmp_path).add(RUN, NOW + 3600)
 
     ((name, (line,)),) = kept(tmp_path).items()
@@ -46,40 +46,42 @@ def test_a_run_is_one_line_in_the_file_of_its_hour(tmp_path: Path) -> None:
     assert ("20260101T01.jsonl", RUN) == (name, codec.decode(RUN.name, line.encode()))
 
 
-def test_runs_of_one_hour_follow_each_other(tmp_path: Path) -> None:
-    """Each run has its own line, even if the job's name contains a newline."""
+def test_runs_of_one_hour_share_a_file(tmp_path: Path) -> None:
+    """Each run is one line, even if the job's name contains a newline."""
     archive(tmp_path).add(RUN, NOW)
     archive(tmp_path).add(RUN, NOW + 3599)
 
     assert [2] == [len(lines) for lines in kept(tmp_path).values()]
 
 
-def test_others_cannot_read_the_copies(tmp_path: Path) -> None:
-    """The copies contain job scripts."""
+def test_other_users_cannot_read_the_archive(tmp_path: Path) -> None:
+    """Archived runs contain job scripts: others have no access, the group cannot write."""
     archive(tmp_path).add(RUN, NOW)
     (file,) = (tmp_path / "delivered").iterdir()
 
     assert (0, 0) == (file.stat().st_mode & 0o027, file.parent.stat().st_mode & 0o027)
 
 
-def test_nothing_is_kept_with_zero_days(tmp_path: Path) -> None:
-    """0 days switch the archive off."""
+def test_the_archive_is_off_with_0_days(tmp_path: Path) -> None:
+    """With `keep_days` 0 a delivered run is not archived, and no directory is made."""
     archive(tmp_path, keep_days=0).add(RUN, NOW)
 
     assert [] == list(tmp_path.iterdir())
 
 
-def test_a_copy_that_cannot_be_written_gives_a_warning(
+def test_a_run_that_cannot_be_archived_gives_a_warning(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The run stays delivered."""
+    """A file has the name of the archive's directory; the log names the run, no error is raised."""
     (tmp_path / "delivered").write_text("in the way")
     archive(tmp_path).add(RUN, NOW)
 
     assert "5-100.json is not archived" in caplog.text
 
 
-def test_an_incomplete_line_is_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_incomplete_line_is_removed_from_the_archive(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A disk that fills up in the middle of a line must not damage the next line."""
     archive(tmp_path).add(RUN, NOW)
     write = os.write
@@ -106,16 +108,18 @@ def old_file(tmp_path: Path, name: str, *, age: float, size: int = 1) -> None:
 
 
 @pytest.mark.parametrize(("age", "left"), [(3 * DAY, 1), (3 * DAY + 1, 0)])
-def test_a_file_expires_by_age(tmp_path: Path, age: float, left: int) -> None:
-    """A file that is one second too old is removed."""
+def test_an_archive_file_older_than_keep_days_is_removed(
+    tmp_path: Path, age: float, left: int
+) -> None:
+    """With 3 days a file stays at exactly 3 days and is removed one second later."""
     old_file(tmp_path, "20251229T00.jsonl", age=age)
     archive(tmp_path).expire(NOW)
 
     assert left == len(kept(tmp_path))
 
 
-def test_the_oldest_files_are_removed_above_the_size_limit(tmp_path: Path) -> None:
-    """The newest files stay."""
+def test_the_oldest_archive_files_are_removed_above_the_size_limit(tmp_path: Path) -> None:
+    """The newest files stay, as long as their sizes together are within the limit."""
     limit = module.LIMIT_BYTES
     facts: list[tuple[str, dict[str, Any]]] = [
         ("20251231T23.jsonl", {"age": 60, "size": limit // 2}),
@@ -131,18 +135,18 @@ def test_the_oldest_files_are_removed_above_the_size_limit(tmp_path: Path) -> No
     }
 
 
-def test_a_missing_archive_expires_without_an_error(tmp_path: Path) -> None:
-    """Nothing was delivered yet."""
+def test_removing_old_files_of_a_missing_archive_is_no_error(tmp_path: Path) -> None:
+    """The archive's directory does not exist before the first delivery; it is not made."""
     archive(tmp_path).expire(NOW)
 
     assert [] == list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("obstacle", [Path.mkdir, lambda path: path.symlink_to("nowhere")])
-def test_a_file_that_cannot_be_removed_does_not_keep_others(
+def test_other_files_are_removed_if_one_cannot_be(
     tmp_path: Path, obstacle: Callable[[Path], None]
 ) -> None:
-    """An administrator may have left a directory or a dangling link there."""
+    """A directory or a dangling link in the archive does not stop the removal of old files."""
     old_file(tmp_path, "20251201T00.jsonl", age=4 * DAY)
     odd = tmp_path / "delivered" / "20251202T00.jsonl"
     obstacle(odd)
@@ -155,7 +159,7 @@ def test_a_file_that_cannot_be_removed_does_not_keep_others(
 def test_files_that_cannot_be_removed_give_one_warning(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The file system may have become read-only."""
+    """Two old files of the archive cannot be removed: one line is logged, not two."""
     for name in ("20251201T00.jsonl", "20251201T01.jsonl"):
         old_file(tmp_path, name, age=4 * DAY)
     monkeypatch.setattr(os, "unlink", refuse)
@@ -166,10 +170,10 @@ def test_files_that_cannot_be_removed_give_one_warning(
     assert "removed: Operation not permitted; the drain tries again" in message
 
 
-def test_a_file_that_was_removed_meanwhile_is_no_error(
+def test_an_archive_file_removed_meanwhile_is_no_error(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An administrator may have removed it to free space."""
+    """An administrator removed an old archive file to free space; no warning is logged."""
     old_file(tmp_path, "20251201T00.jsonl", age=4 * DAY)
 
     def vanish(path: Path) -> None:
@@ -193,8 +197,8 @@ def test_an_archive_that_cannot_be_listed_is_no_error(
     assert f"{tmp_path}/delivered cannot be read: Operation not permitted" in caplog.text
 
 
-def test_recent_runs_skip_lines_that_cannot_be_read(tmp_path: Path) -> None:
-    """Only the two newest files count; a bad line or file must not stop the drain."""
+def test_recent_runs_skip_invalid_lines_of_the_archive(tmp_path: Path) -> None:
+    """Runs are read from the two newest files; a bad line or file must not stop the drain."""
     archive = DeliveredArchive(tmp_path / "delivered", keep_days=3)
     before = archive.recent_runs()
     (tmp_path / "delivered").mkdir()
@@ -211,7 +215,7 @@ def test_recent_runs_skip_lines_that_cannot_be_read(tmp_path: Path) -> None:
 
 
 def test_a_file_that_expires_while_an_archive_is_read_is_no_error(tmp_path: Path) -> None:
-    """The drain may remove old files at the same time."""
+    """The drain may remove old files of the archive while a command reads them."""
     for name in ("20260101T00.jsonl", "20260101T01.jsonl", "20260101T02.jsonl"):
         (tmp_path / name).write_text(f"{name}\n")
     lines = archive_lines(tmp_path)
@@ -221,8 +225,8 @@ def test_a_file_that_expires_while_an_archive_is_read_is_no_error(tmp_path: Path
     assert [b"20260101T00.jsonl\n", b"20260101T02.jsonl\n"] == [first, *lines]
 
 
-def test_a_line_without_a_newline_is_read(tmp_path: Path) -> None:
-    """An editor may have removed the last newline."""
+def test_the_last_archive_line_without_a_newline_is_read(tmp_path: Path) -> None:
+    """An editor may have removed the newline at the end of an archive file."""
     archive(tmp_path).add(RUN, NOW)
     (file,) = (tmp_path / "delivered").iterdir()
     file.write_bytes(file.read_bytes().rstrip())

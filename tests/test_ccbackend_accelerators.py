@@ -34,13 +34,13 @@ def cluster(topology: object, nodes: object = "n[1-2]") -> object:
         ("0000:0e:00.9", "0000:0e:00.9"),
     ],
 )
-def test_pci_addresses_are_written_as_the_server_compares_them(address: str, normal: str) -> None:
-    """Anything else is passed on unchanged."""
+def test_pci_addresses_are_written_as_cc_backend_compares_them(address: str, normal: str) -> None:
+    """Short and long forms become 00000000:0E:00.0; MIG names and numbers stay unchanged."""
     assert normal_address(address) == normal
 
 
-def test_patterns_come_before_prefixes_and_the_longest_prefix_wins() -> None:
-    """The first matching pattern in file order counts; a pattern is searched."""
+def test_host_patterns_come_before_prefixes_in_the_address_map() -> None:
+    """The first pattern that matches any part of the host name counts, else the longest prefix."""
     site = accelerator_map(
         {"g": {"0": "short"}, "gpu": {"0": "long", "12": "twelve"}},
         {"x1$": ["first"], "x": ["second", "third"]},
@@ -84,17 +84,17 @@ def held(*gres: Gres, name: str = "g1", kinds: tuple[str, ...] = ("gpu",)) -> No
         ([{"name": "gpu", "count": 0, "indices": ()}], (), 0),
     ],
 )
-def test_gres_become_addresses_in_index_order(
+def test_gres_indices_become_addresses_in_order(
     gres: list[dict[str, Any]], addresses: tuple[str, ...], allocated: int
 ) -> None:
-    """A list cut by Slurm counts as unknown; shares do not count as devices."""
+    """An incomplete index list gives no address; 100 shares (mps) of a GPU count as one device."""
     found = held(*(Gres(**one) for one in gres))
 
     assert (found.addresses, found.allocated) == (addresses, allocated)
 
 
-def test_other_kinds_count_if_configured() -> None:
-    """If `gpu` is not configured, its shares do not count either."""
+def test_gres_kinds_other_than_gpu_count_if_configured() -> None:
+    """Only `fpga` is configured: an FPGA counts, and the shards of a GPU do not."""
     fpga, shard = Gres(name="fpga", count=1, indices=(0,)), Gres(name="shard", count=1)
 
     found = held(fpga, shard, kinds=("fpga",))
@@ -103,7 +103,7 @@ def test_other_kinds_count_if_configured() -> None:
 
 
 def test_missing_addresses_are_warned_about_per_type_of_host() -> None:
-    """Equal causes give equal texts, so each is logged once."""
+    """The warning names hosts as `g` or `nN`, so that equal causes are logged once."""
     node = Gres(name="gpu", count=2, indices=(1, 7))
 
     assert held(node).problems == ("gpuPciAddrs has no address for device 7 of hosts g",)
@@ -115,8 +115,8 @@ def test_missing_addresses_are_warned_about_per_type_of_host() -> None:
     )
 
 
-def test_a_node_without_gres_has_no_accelerators() -> None:
-    """Unknown accelerators and no accelerators give the same document."""
+def test_a_node_with_unknown_gres_has_no_accelerators() -> None:
+    """GRES that Slurm does not show give the same result as a node without accelerators."""
     site = accelerator_map({}, {})
 
     assert accelerators_of(NodeAllocation(name="n1"), site) == NodeAccelerators()
@@ -159,10 +159,10 @@ TWO = {"socket": [[0]], "core": [[0]], "accelerators": [{"id": f"A{i}"} for i in
         ({}, {}, ("gpuPciAddrs has no addresses for hosts named nN (N: a number)",)),
     ],
 )
-def test_a_check_compares_the_map_with_the_server(
+def test_the_address_map_is_compared_with_cluster_json(
     prefixes: dict[str, dict[str, str]], patterns: dict[str, list[str]], problems: tuple[str, ...]
 ) -> None:
-    """Each problem is reported once for all hosts; unknown hosts are skipped."""
+    """Each problem is reported once for all hosts; hosts that cc-backend lacks are skipped."""
     (there,) = clusters_of_json(cluster(TWO))
 
     found = map_problems(

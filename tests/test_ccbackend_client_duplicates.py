@@ -22,8 +22,10 @@ DUPLICATE = error(422, "a job with that jobId, cluster and startTime already exi
         (((8, 0),), Outcome.LATER),
     ],
 )
-def test_a_duplicate_is_looked_up(rows: tuple[tuple[int, int], ...], outcome: Outcome) -> None:
-    """The rows of the job id decide whether it is this run or another one."""
+def test_a_start_refused_as_duplicate_is_looked_up(
+    rows: tuple[tuple[int, int], ...], outcome: Outcome
+) -> None:
+    """A row of this run: stored. Only another run of the job id: conflict. No row: later."""
     with backend(DUPLICATE, EMPTY, graphql(*rows)) as (there, _):
         reply = there.start(START)
 
@@ -36,7 +38,7 @@ def test_a_duplicate_is_looked_up(rows: tuple[tuple[int, int], ...], outcome: Ou
 def test_a_start_sent_before_may_be_cached_on_new_servers(
     server: ServerInfo, outcome: Outcome
 ) -> None:
-    """On such a server the row of another run does not prove a conflict."""
+    """cc-backend 1.5 caches starts: the row of another run does not prove a conflict there."""
     with backend(DUPLICATE, EMPTY, graphql((7, 1)), server=server) as (there, _):
         reply = there.start(START, maybe_sent=True)
 
@@ -56,7 +58,7 @@ def test_a_start_sent_before_is_looked_up_first_where_starts_are_queued() -> Non
 
 
 def test_a_queued_start_that_was_dropped_is_sent_again() -> None:
-    """The look-up shows only other runs."""
+    """cc-backend 1.4.1 lists only another run of the job id, so the start is sent again."""
     promise = answer(201, '{"msg":"Successfully triggered job start"}')
     with backend(EMPTY, graphql((7, 1)), promise, server=QUEUEING_VERSIONS) as (there, _):
         reply = there.start(START, maybe_sent=True)
@@ -65,7 +67,7 @@ def test_a_queued_start_that_was_dropped_is_sent_again() -> None:
 
 
 def test_a_queued_start_that_cannot_be_looked_up_is_not_sent() -> None:
-    """The reply has the outcome of the look-up."""
+    """cc-backend 1.4.1 answers 503 to the look-up; the start is retried later."""
     with backend(EMPTY, answer(503, ""), answer(503, ""), server=QUEUEING_VERSIONS) as (there, _):
         reply = there.start(START, maybe_sent=True)
 
@@ -82,8 +84,8 @@ def test_a_duplicate_is_looked_up_by_rest_where_graphql_fails() -> None:
     assert f"start-time={T}-{T}" in peer.requests[-1].path
 
 
-def test_a_failed_look_up_of_a_duplicate_is_the_outcome() -> None:
-    """An outage between the two requests leads to a retry, not to a conflict."""
+def test_a_failed_look_up_of_a_duplicate_leads_to_a_retry() -> None:
+    """An outage between the start and the look-up does not prove a conflict."""
     with backend(DUPLICATE, EMPTY, answer(503, ""), answer(503, "")) as (there, _):
         reply = there.start(START)
 

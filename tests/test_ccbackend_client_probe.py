@@ -32,10 +32,10 @@ PLAIN = answer(200, "<html>login</html>")
         ((answer(503, "404 page not found"),), NEW),
     ],
 )
-def test_the_server_is_detected_without_token(
+def test_the_server_release_is_detected_without_token(
     actions: tuple[Action, ...], server: ServerInfo
 ) -> None:
-    """The login page or an unknown path shows it; otherwise the known server stays."""
+    """The login page or a 404 shows version or API dialect; otherwise the known ones stay."""
     with backend(*actions) as (there, peer):
         found = there.detect_server()
 
@@ -44,7 +44,7 @@ def test_the_server_is_detected_without_token(
 
 
 def test_a_probe_returns_the_version_and_checks_the_token() -> None:
-    """A probe detects the server, then asks for one row of a listing."""
+    """A probe reads the version on the login page, then requests one row of the job list."""
     with backend(LOGIN, EMPTY) as (there, _):
         found = there.probe()
 
@@ -56,7 +56,7 @@ def test_a_probe_returns_the_version_and_checks_the_token() -> None:
 
 
 def test_a_probe_of_a_silent_server_ends_after_the_first_request() -> None:
-    """Each further request would wait as long."""
+    """Each further request would wait for its timeout too."""
     with backend(stall, EMPTY, limits=ExchangeLimits(read_seconds=0.1)) as (there, peer):
         found = there.probe()
         paths = [request.path for request in peer.requests]
@@ -95,17 +95,17 @@ EMPTY_LIST = HttpAnswer(status=200, text='{"jobs":[],"items":1,"page":1}')
 def test_a_probe_without_a_connection_makes_one_request(
     client: BackendClient, answers: list[HttpAnswer], fault: Fault, reason: Reason
 ) -> None:
-    """A second request would fail in the same way."""
+    """Server unreachable, bad certificate or bad CA file: a second request would fail too."""
     answers += [HttpAnswer(fault=fault, sent=False), EMPTY_LIST]
     found = client.probe()
 
     assert (reason, [EMPTY_LIST]) == (found.reply.verdict.reason, answers)
 
 
-def test_a_server_that_is_reached_again_is_asked_for_its_list(
+def test_a_probe_after_a_failed_probe_requests_the_job_list(
     client: BackendClient, answers: list[HttpAnswer]
 ) -> None:
-    """A failed probe has no effect on the next one."""
+    """The server can be reached again: the second probe succeeds."""
     answers += [UNREACHABLE, VERSION_PAGE, EMPTY_LIST]
     client.probe()
 
@@ -120,8 +120,8 @@ def test_a_probe_goes_on_after_a_broken_connection() -> None:
     assert found.reply.outcome is Outcome.DELIVERED
 
 
-def test_the_path_for_starts_shows_whether_the_job_api_is_on() -> None:
-    """No handler accepts a GET there; in NATS mode (>= 1.5.0) the path does not exist."""
+def test_get_start_job_shows_whether_the_job_api_is_on() -> None:
+    """405: the job API is on. 404: the server is in NATS mode (from 1.5.0 on)."""
     absent = error(404, "the requested endpoint does not exist")
     with backend(answer(405, ""), absent) as (there, peer):
         reasons = [there.check_job_api().verdict.reason for _ in range(2)]
@@ -133,15 +133,15 @@ def test_the_path_for_starts_shows_whether_the_job_api_is_on() -> None:
 
 
 def test_an_old_server_is_not_asked_for_its_job_api() -> None:
-    """An old server has no NATS mode."""
+    """cc-backend before 1.5.0 has no NATS mode, so no request is sent."""
     with backend(server=OLD) as (there, peer):
         found = there.check_job_api()
 
     assert (Reason.JOB_API_ON, False, []) == (found.verdict.reason, found.sent, peer.requests)
 
 
-def test_an_answer_about_the_job_api_proves_no_token() -> None:
-    """The router answers without a token, so a GraphQL listing still needs REST."""
+def test_the_answer_about_the_job_api_does_not_prove_the_token() -> None:
+    """cc-backend answers 405 without a token, so REST is asked before the GraphQL job list."""
     with backend(answer(405, ""), error(401, "unauthorized")) as (there, _):
         there.check_job_api()
         found = there.running_jobs("lab")

@@ -23,7 +23,7 @@ def test_graphql_is_not_asked_before_rest_has_answered() -> None:
     assert [request.path.partition("?")[0] for request in peer.requests] == ["/api/jobs/"]
 
 
-def test_running_jobs_are_listed_after_one_rest_answer() -> None:
+def test_running_jobs_are_listed_by_graphql_after_a_rest_answer() -> None:
     """Each row has five fields; times with the server's UTC offset become Unix seconds."""
     with backend(EMPTY, graphql((7, 0), (8, 1))) as (there, peer):
         found = there.running_jobs("lab")
@@ -37,16 +37,16 @@ def test_running_jobs_are_listed_after_one_rest_answer() -> None:
     ]
 
 
-def test_every_listing_of_running_jobs_asks_rest_again() -> None:
-    """An administrator may have removed the rights since the last sweep."""
+def test_each_job_list_checks_the_token_by_rest_again() -> None:
+    """An administrator may have removed the token's rights since the last sweep."""
     with backend(EMPTY, graphql(), REFUSED) as (there, _):
         found = [there.running_jobs("lab").rows, there.running_jobs("lab").rows]
 
     assert found == [(), None]
 
 
-def test_a_look_up_after_a_delivery_needs_no_further_proof() -> None:
-    """The delivery was a REST answer to the same token."""
+def test_a_look_up_after_a_delivery_needs_no_more_rest_requests() -> None:
+    """The delivery was a REST answer to the same token, so GraphQL is asked at once."""
     with backend(CREATED, graphql((7, 0), (7, 1), (8, 0))) as (there, peer):
         there.start(START)
         found = there.lookup(7, "lab", T)
@@ -55,8 +55,8 @@ def test_a_look_up_after_a_delivery_needs_no_further_proof() -> None:
     assert len(peer.requests) == 2
 
 
-def test_an_incomplete_list_is_asked_again_with_a_larger_page() -> None:
-    """The client uses only a complete job list."""
+def test_an_incomplete_job_list_is_requested_with_a_larger_page() -> None:
+    """cc-backend counts 200000 jobs and lists one: the next query asks for 201000."""
     with backend(EMPTY, graphql((7, 0), count=200_000), graphql((7, 0))) as (there, peer):
         found = there.running_jobs("lab")
 
@@ -64,8 +64,8 @@ def test_an_incomplete_list_is_asked_again_with_a_larger_page() -> None:
     assert peer.requests[2].json["variables"]["p"]["itemsPerPage"] == 201_000
 
 
-def test_a_count_that_never_fits_falls_back_to_rest() -> None:
-    """After three attempts the client asks for the REST listing."""
+def test_after_three_incomplete_graphql_lists_rest_is_used() -> None:
+    """Three times cc-backend counts two jobs and lists one; the REST job list has both."""
     short = graphql((7, 0), count=2)
     with backend(EMPTY, short, short, short, rest((7, 0), (8, 0))) as (there, _):
         found = there.running_jobs("lab")
@@ -74,8 +74,8 @@ def test_a_count_that_never_fits_falls_back_to_rest() -> None:
 
 
 @pytest.mark.parametrize("last", [rest(items=25), answer(200, '{"jobs":[{}]}'), REFUSED])
-def test_an_incomplete_rest_listing_is_unknown(last: Action) -> None:
-    """Another page size, another shape or a refusal gives no rows."""
+def test_an_invalid_rest_job_list_gives_no_rows(last: Action) -> None:
+    """GraphQL answers 404; the REST list has another page size or shape, or is refused."""
     with backend(EMPTY, answer(404, "404 page not found"), last) as (there, _):
         found = there.running_jobs("lab")
 
@@ -83,16 +83,16 @@ def test_an_incomplete_rest_listing_is_unknown(last: Action) -> None:
     assert found.reply.outcome is not Outcome.DELIVERED
 
 
-def test_no_request_follows_an_outage_during_a_listing() -> None:
-    """The REST listing would fail in the same way."""
+def test_no_rest_job_list_after_a_graphql_outage() -> None:
+    """After a 502 to the GraphQL query the REST job list is not requested: it would fail too."""
     with backend(EMPTY, answer(502, "")) as (there, peer):
         found = there.running_jobs("lab")
 
     assert (found.rows, found.reply.outcome, len(peer.requests)) == (None, Outcome.RETRY, 2)
 
 
-def test_clusters_are_read_or_unknown() -> None:
-    """A server before 1.3.0 lacks the path; an answer of another shape is no list."""
+def test_the_cluster_list_is_read_or_unknown() -> None:
+    """A 404 (before 1.3.0) and an answer of another shape give no list."""
     good = answer(200, '{"clusters":[{"name":"lab","subClusters":[]}]}')
     with backend(good, ABSENT, answer(200, '{"clusters":[{}]}')) as (there, _):
         found = [there.clusters() for _ in range(3)]
@@ -112,10 +112,10 @@ def test_clusters_are_read_or_unknown() -> None:
         (ServerInfo(), None),
     ],
 )
-def test_a_server_without_the_call_has_no_topology(
+def test_a_404_means_no_clusters_only_on_old_servers(
     server: ServerInfo, clusters: tuple[()] | None
 ) -> None:
-    """The same answer from a later server means unknown: a proxy may have sent it."""
+    """From 1.3.0 on a 404 leaves the cluster list unknown: a proxy may have sent it."""
     with backend(ABSENT, server=server) as (there, _):
         found = there.clusters()
 
@@ -124,7 +124,7 @@ def test_a_server_without_the_call_has_no_topology(
 
 @pytest.mark.parametrize("failure", [answer(503, ""), answer(401, ""), hang_up])
 def test_clusters_that_cannot_be_read_now_are_unknown(failure: Action) -> None:
-    """The client asks again later, for any version of the server."""
+    """After 503, 401 or a broken connection the client asks again later, even with 1.2.2."""
     with backend(failure, failure, server=server_info(Version(1, 2, 2))) as (there, _):
         found = there.clusters()
 

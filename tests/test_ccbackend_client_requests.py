@@ -57,10 +57,10 @@ def test_stop_and_delete_have_their_own_paths() -> None:
         (OLD, {"exclusive": 0}, {"shared": "multi_user"}),
     ],
 )
-def test_a_refused_dialect_is_switched_and_remembered(
+def test_a_refused_sharing_field_is_replaced_and_remembered(
     server: ServerInfo, given: dict[str, Any], sent: dict[str, Any]
 ) -> None:
-    """The 400 names the unknown field; the version known before was wrong."""
+    """A 400 names the unknown field: `shared` is replaced by `exclusive`, or the reverse."""
     field = next(iter(given))
     refusal = error(400, f'parsing request body failed: json: unknown field "{field}"')
     with backend(refusal, CREATED, server=server) as (there, peer):
@@ -72,8 +72,8 @@ def test_a_refused_dialect_is_switched_and_remembered(
     assert after == ServerInfo(None, server.dialect.other)
 
 
-def test_a_dialect_that_another_sender_has_found_stays() -> None:
-    """Two senders that are refused at the same time do not switch it back and forth."""
+def test_a_sharing_field_found_by_another_sender_stays() -> None:
+    """A start with `shared` is refused after another sender found `exclusive`: no switch back."""
     refusal = error(400, 'unknown field "shared"')
     with backend(refusal, CREATED, server=OLD) as (there, _):
         there.start({"jobId": 7, "shared": "none"})
@@ -82,8 +82,8 @@ def test_a_dialect_that_another_sender_has_found_stays() -> None:
     assert after == OLD
 
 
-def test_a_server_that_refuses_both_dialects_rejects() -> None:
-    """The client makes each correction of a body only once."""
+def test_a_start_is_rejected_if_both_sharing_fields_are_refused() -> None:
+    """`shared` and then `exclusive` are refused; the client sends no third request."""
     first, second = error(400, 'unknown field "shared"'), error(400, 'unknown field "exclusive"')
     with backend(first, second) as (there, peer):
         reply = there.start(START)
@@ -92,8 +92,8 @@ def test_a_server_that_refuses_both_dialects_rejects() -> None:
     assert reply.verdict.message == 'unknown field "exclusive"'
 
 
-def test_a_dialect_refused_without_the_field_rejects() -> None:
-    """A body without sharing has no field to switch."""
+def test_a_start_without_sharing_is_not_resent_for_its_field() -> None:
+    """The server refuses `shared`, which the body does not have: the start is rejected."""
     with backend(error(400, 'unknown field "shared"')) as (there, peer):
         reply = there.start({"jobId": 7})
 
@@ -115,7 +115,7 @@ def test_too_large_bodies_lose_script_then_description() -> None:
     ]
 
 
-def test_a_refused_state_is_sent_as_failed() -> None:
+def test_an_end_state_that_the_server_refuses_is_sent_as_failed() -> None:
     """An ended run must not stay running at a server that does not know its end state."""
     refusal = error(400, 'jobId 7 (id 1) on lab : invalid requested job state: "node_fail"')
     with backend(refusal, STOPPED) as (there, peer):
@@ -138,7 +138,7 @@ EARLY_OR_STOPPED = "stopTime must be larger than startTime and only running jobs
 def test_an_end_equal_to_the_start_is_moved_only_where_it_is_refused(
     refusal: str, outcome: Outcome
 ) -> None:
-    """Servers refuse it up to 1.4.2; up to 1.3.1 the answer may also mean "stopped"."""
+    """cc-backend up to 1.4.2 refuses equal times: the stop is then sent with an end 1 s later."""
     equal = {**STOP, "stopTime": T}
     with backend(STOPPED, error(400, refusal), STOPPED, *[error(400, refusal)] * 2) as (there, _):
         replies = [there.stop(equal) for _ in range(3)]
@@ -148,8 +148,8 @@ def test_an_end_equal_to_the_start_is_moved_only_where_it_is_refused(
     ]
 
 
-def test_an_end_before_the_start_is_clamped_once() -> None:
-    """A body that is already clamped is not sent again."""
+def test_a_stop_refused_for_its_end_time_is_corrected_once() -> None:
+    """The end becomes start + 1 s; a stop whose end is later already is rejected."""
     refusal = error(400, "stopTime 5 must be larger/equal than startTime 9")
     with backend(refusal, STOPPED, refusal) as (there, peer):
         fixed = there.stop({**STOP, "stopTime": T - 5})
@@ -167,7 +167,7 @@ UPGRADED = answer(200, "<li>Version 1.5.4</li>")
     [("NODE_FAIL", "node_fail"), ("DEADLINE", "deadline"), ("TIMEOUT", "timeout")],
 )
 def test_an_end_state_has_the_name_of_the_current_server(state: str, reported: str) -> None:
-    """The server may have been upgraded since the request was made."""
+    """A stop made for 1.4.4 is sent with `node_fail` if the server is 1.5.4 by now."""
     actions = (STOPPED,) if state == "TIMEOUT" else (UPGRADED, STOPPED)
     old = {**STOP, "jobState": "timeout" if state != "NODE_FAIL" else "failed"}
     with backend(*actions, server=OLD) as (there, peer):
@@ -180,8 +180,8 @@ def test_an_end_state_has_the_name_of_the_current_server(state: str, reported: s
 KEY = BackendRunKey(7, "lab", 100)
 
 
-def test_metadata_of_a_stored_run_is_edited_by_its_whole_tuple() -> None:
-    """Otherwise another run of the job id could be changed."""
+def test_metadata_is_edited_by_job_id_cluster_and_start_time() -> None:
+    """With the job id alone, the metadata of another run could be changed."""
     with backend(answer(200, '{"jobState":"running","metaData":{}}')) as (there, peer):
         found = there.edit_meta(edit_meta_payload(KEY, "jobScript", "#!/bin/sh"))
 
@@ -200,7 +200,7 @@ def test_metadata_of_a_stored_run_is_edited_by_its_whole_tuple() -> None:
     ("version", "edits"), [("1.3.0", False), ("1.4.4", False), ("1.5.0", True), ("1.5.4", True)]
 )
 def test_the_version_shows_whether_metadata_can_be_edited(version: str, *, edits: bool) -> None:
-    """Servers edit metadata by tuple from 1.5.0 on."""
+    """cc-backend edits metadata by job id, cluster and start time from 1.5.0 on."""
     assert edits is server_info(parse_version(version)).edits_metadata
 
 
@@ -217,8 +217,8 @@ def test_an_unreachable_server_gives_a_reply() -> None:
     assert there.server == ServerInfo()
 
 
-def test_an_unreadable_token_halts_without_a_request() -> None:
-    """A start and a look-up give the same reason."""
+def test_an_unreadable_token_file_halts_without_a_request() -> None:
+    """A start and a look-up end with the same reason; the server gets no request."""
 
     def token() -> str:
         raise TokenError("/t", "gone", "put it back")
@@ -231,8 +231,8 @@ def test_an_unreadable_token_halts_without_a_request() -> None:
     assert peer.requests == []
 
 
-def test_a_token_that_has_expired_here_gets_the_server_s_reason() -> None:
-    """No request is sent; the message is the path of the token file."""
+def test_an_expired_token_is_not_sent() -> None:
+    """The reason is the same as after a refusal; the message is the path of the token file."""
 
     def token() -> str:
         raise ExpiredTokenError("/t")
@@ -244,8 +244,8 @@ def test_a_token_that_has_expired_here_gets_the_server_s_reason() -> None:
     assert "/t" == reply.verdict.message
 
 
-def test_a_token_removed_after_a_delivery_is_reported() -> None:
-    """A delivery with an earlier token proves nothing."""
+def test_a_token_file_removed_after_a_delivery_is_reported() -> None:
+    """The next look-up fails with TOKEN_UNREADABLE, although the delivery had a token."""
     tokens = ["a", "a"]
 
     def token() -> str:
@@ -269,8 +269,8 @@ def test_a_cut_answer_is_an_unknown_outcome() -> None:
     assert (reply.verdict.reason, reply.sent) == (Reason.BROKEN, True)
 
 
-def test_bodies_are_always_utf8() -> None:
-    """A lone surrogate must not stop a request."""
+def test_request_bodies_are_always_utf8() -> None:
+    """A character without a UTF-8 form (a lone surrogate) is sent as `?`."""
     assert encoded({"a": "\ud800ä"}) == '{"a":"?ä"}'.encode()
 
 

@@ -14,10 +14,10 @@ ITEMS = [{"id": i, "name": name, "more": None} for i, name in enumerate(NAMES)]
 
 @pytest.mark.parametrize("part_characters", [1, 40, 1000])
 @pytest.mark.parametrize("separators", [(",", ":"), (" ,\n", " : ")])
-def test_parts_have_all_items_wherever_they_are_cut(
+def test_a_long_list_split_into_parts_has_all_items(
     part_characters: int, separators: tuple[str, str]
 ) -> None:
-    """White space and JSON marks inside strings make no difference."""
+    """The size of the parts, white space and brackets in names make no difference."""
     plain = [item for item in ITEMS if item["name"] != "},{"]
     text = json.dumps({"count": 5, "items": plain}, separators=separators)
 
@@ -27,8 +27,8 @@ def test_parts_have_all_items_wherever_they_are_cut(
     assert [row for part in parts for row in part] == [(i["id"], i["name"]) for i in plain]
 
 
-def test_a_cut_inside_a_text_is_an_error() -> None:
-    """An incomplete item must not be returned."""
+def test_a_list_split_inside_a_name_is_an_error() -> None:
+    """A name contains `},{`, where the list is split; no incomplete item is returned."""
     _, parts = split_items(json.dumps({"items": ITEMS}), ("id", "name"), 1)
 
     with pytest.raises(ValueError, match="Unterminated string"):
@@ -36,22 +36,22 @@ def test_a_cut_inside_a_text_is_an_error() -> None:
 
 
 @pytest.mark.parametrize("text", ['{"items":[{"id":1}]}', '{"items":[{"id":1,"name":{"x":2}}]}'])
-def test_an_object_of_another_shape_is_an_error(text: str) -> None:
-    """The whole list is unknown then."""
+def test_an_item_of_another_shape_makes_the_list_invalid(text: str) -> None:
+    """An item that lacks a field or has an object as a value raises an error."""
     with pytest.raises(KeyError):
         list(split_items(text, ("id", "name"))[1])
 
 
 @pytest.mark.parametrize("text", ["[]", '{"items":null}', '{"items":[', '{"items":[]}'])
-def test_without_items_there_are_no_parts(text: str) -> None:
-    """The rest is the whole answer; the caller has to check it."""
+def test_an_answer_without_items_has_no_parts(text: str) -> None:
+    """If `items` is missing, empty or unfinished, the caller gets the whole answer to check."""
     rest, parts = split_items(text, ("id", "name"))
 
     assert (text, []) == (rest, list(parts))
 
 
-def test_an_array_behind_the_items_is_an_error() -> None:
-    """The last bracket in the text counts as the end of the items."""
+def test_an_array_after_the_items_is_an_error() -> None:
+    """The last `]` of the answer counts as the end of `items`."""
     _, parts = split_items('{"items":[{"id":1,"name":"a"}],"more":[2]}', ("id", "name"))
 
     with pytest.raises(ValueError, match="Extra data"):

@@ -51,8 +51,8 @@ def keys(count: int) -> list[tuple[int, int]]:
 
 
 @pytest.mark.parametrize("count", [1, IDS_PER_QUERY, IDS_PER_QUERY + 1, 2 * IDS_PER_QUERY + 7])
-def test_all_are_found_by_few_queries(count: int) -> None:
-    """No query asks for more ids than a database accepts."""
+def test_many_jobs_are_looked_up_by_few_queries(count: int) -> None:
+    """No query asks for more job ids than a database accepts."""
     server = Server()
     found = lookup_runs(server, keys(count), "lab")
 
@@ -60,8 +60,8 @@ def test_all_are_found_by_few_queries(count: int) -> None:
     assert (count, True) == (sum(server.queries), max(server.queries) <= IDS_PER_QUERY)
 
 
-def test_rest_is_asked_one_by_one_where_graphql_fails() -> None:
-    """The client asks by start time, because REST has no filter for job ids."""
+def test_jobs_are_looked_up_by_rest_if_graphql_fails() -> None:
+    """One request for each job, by its start time: REST has no filter for job ids."""
     server = Server(graphql=Reason.QUERY_FAILED)
     found = lookup_runs(server, keys(4), "lab")
 
@@ -71,7 +71,7 @@ def test_rest_is_asked_one_by_one_where_graphql_fails() -> None:
 
 @pytest.mark.parametrize("reason", [Reason.TOKEN_REFUSED, Reason.UNREACHABLE])
 def test_a_refused_token_or_an_outage_ends_the_look_up(reason: Reason) -> None:
-    """There is no further query, and there are no rows."""
+    """The first query fails: no other query is sent, and no rows are returned."""
     server = Server(graphql=reason)
     found = lookup_runs(server, keys(IDS_PER_QUERY + 1), "lab")
 
@@ -80,7 +80,7 @@ def test_a_refused_token_or_an_outage_ends_the_look_up(reason: Reason) -> None:
 
 
 def test_a_look_up_that_breaks_off_returns_no_rows() -> None:
-    """A part of the rows would look like a complete list."""
+    """REST fails for the second job; some of the rows would look like a complete list."""
     found = lookup_runs(Server(graphql=Reason.QUERY_FAILED, rest_from=2), keys(4), "lab")
 
     assert (None, Reason.BUSY) == (found.rows, found.reply.verdict.reason)

@@ -87,7 +87,7 @@ def reported(cluster: Cluster, cores: tuple[int, ...], count: int, *gpus: int) -
     ],
     ids=["interleaved-0", "interleaved-1", "8-numa", "no-smt", "adjacent", "grace"],
 )
-def test_cores_are_reported_as_the_machine_numbers_its_threads(
+def test_slurms_core_numbers_become_the_machines_threads(
     cluster: Cluster, count: int, cores: tuple[int, ...], threads: list[int]
 ) -> None:
     """All threads of each core are reported, in ascending order."""
@@ -95,15 +95,15 @@ def test_cores_are_reported_as_the_machine_numbers_its_threads(
 
 
 @pytest.mark.parametrize("cores", [(112,), (16, 112)])
-def test_numa_domains_that_slurm_calls_sockets_change_nothing(cores: tuple[int, ...]) -> None:
-    """Eight sockets of 16 in Slurm, two of 64 at the server: the flat index is the same."""
+def test_numa_domains_as_sockets_in_slurm_give_the_same_threads(cores: tuple[int, ...]) -> None:
+    """Slurm has 8 sockets of 16 cores, cluster.json 2 of 64: the core numbers are the same."""
     expected = sorted(thread for core in cores for thread in (core, core + 128))
 
     assert expected == reported(contiguous(), cores, 8 * 16)["hwthreads"]
 
 
-def test_every_core_of_a_machine_is_reported_once() -> None:
-    """A whole node has all of its threads."""
+def test_a_job_on_all_cores_has_all_hardware_threads() -> None:
+    """A job on all 40 cores is reported with threads 0 to 79, each once."""
     assert list(range(80)) == reported(interleaved(), tuple(range(40)), 40)["hwthreads"]
 
 
@@ -112,8 +112,8 @@ def test_a_machine_of_another_size_has_no_hardware_threads() -> None:
     assert "hwthreads" not in reported(interleaved(), (0, 1), 36)
 
 
-def test_gpus_are_reported_by_slurms_index() -> None:
-    """The job also has cores of the one socket."""
+def test_slurms_gpu_indices_become_pci_addresses() -> None:
+    """GPUs 1 and 3 of a job get the second and the fourth configured address."""
     host = reported(grace(), (0, 1), 72, 1, 3)
 
     assert [GRACE_GPUS[1], GRACE_GPUS[3]] == host["accelerators"]

@@ -47,8 +47,8 @@ def test_name_script_and_description_are_sent_by_default() -> None:
     }
 
 
-def test_short_values_are_strings_and_sent_only_if_they_apply() -> None:
-    """Zero restarts and the het offset of an ordinary job are not sent."""
+def test_submit_time_qos_and_array_task_are_sent_as_text() -> None:
+    """Zero restarts, an empty reservation and an ordinary job's het offset are not sent."""
     job = Job(
         job_id=1,
         submit_time=1767225000,
@@ -64,7 +64,7 @@ def test_short_values_are_strings_and_sent_only_if_they_apply() -> None:
 
 
 def test_components_of_a_het_job_are_linked() -> None:
-    """The het offset of the leader is 0 and is sent."""
+    """`hetJobId` and `hetJobOffset` are sent, also the offset 0 of the first component."""
     job = Job(job_id=1, het_job_id=1, het_job_offset=0, restart_count=2)
     found = metadata_of(job, script=None, description=None, policy=MetadataPolicy())
 
@@ -81,8 +81,8 @@ def test_components_of_a_het_job_are_linked() -> None:
         ({"withheld_flag": "quiet"}, {"jobScript", "slurmInfo"}),
     ],
 )
-def test_the_site_or_the_job_withholds_text(policy: dict[str, Any], missing: set[str]) -> None:
-    """The name is always sent."""
+def test_script_and_description_can_be_withheld(policy: dict[str, Any], missing: set[str]) -> None:
+    """A switch, a partition, an account or a flag withholds them; the job's name is always sent."""
     job = Job(job_id=1, name="n", partition="secret", account="p1", admin_comment="quiet")
 
     assert set(made(job, **policy)) == {"jobName", "jobScript", "slurmInfo"} - missing
@@ -105,15 +105,15 @@ def test_secrets_are_masked_before_anything_is_cut() -> None:
         ("äß\u202e", "äß\u202e"),
     ],
 )
-def test_text_is_cleaned(value: bytes | str, text: str) -> None:
-    """Control characters are removed; tab and newline stay."""
+def test_control_characters_are_removed_from_text(value: bytes | str, text: str) -> None:
+    """Tab and newline stay; bytes that are not UTF-8 become U+FFFD."""
     assert clean_text(value) == text
 
 
 @settings(deadline=None)
 @given(ANY_TEXT)
 def test_cleaned_text_is_valid_and_cleaning_it_again_changes_nothing(value: bytes | str) -> None:
-    """It can be encoded as UTF-8 and has no control characters."""
+    """Cleaned text is valid UTF-8 without control characters other than tab and newline."""
     text = clean_text(value)
 
     assert text.encode("utf-8").decode("utf-8") == text
@@ -124,7 +124,7 @@ def test_cleaned_text_is_valid_and_cleaning_it_again_changes_nothing(value: byte
 @settings(deadline=None)
 @given(ANY_TEXT, st.integers(-5, 200))
 def test_limited_text_never_exceeds_its_limit(value: bytes | str, limit: int) -> None:
-    """It is cut between two characters, and its last line says how many bytes were cut."""
+    """Text is cut between two characters; its last line says how many bytes were cut."""
     text = clean_text(value)
     found = cut_to_bytes(text, limit)
     size = len(found.encode("utf-8"))
@@ -139,8 +139,8 @@ def test_limited_text_never_exceeds_its_limit(value: bytes | str, limit: int) ->
         assert text.startswith(found)
 
 
-def test_a_limit_without_room_for_the_note_only_cuts() -> None:
-    """A character that does not fit completely is dropped."""
+def test_a_short_limit_leaves_out_the_note_about_the_cut() -> None:
+    """A limit of 3 bytes leaves one `ä` of `ääää`: half a character is dropped."""
     assert cut_to_bytes("ääää", 3) == "ä"
     assert cut_to_bytes("ää", 4) == "ää"
     assert cut_to_bytes("a" * 100, 30) == "a" * 14 + "\n[86 bytes cut]"
@@ -166,10 +166,10 @@ SCRIPT = "#!/bin/sh\n" + "echo x\n" * 1000
     ],
 )
 @pytest.mark.parametrize("form", [str, str.encode])
-def test_the_last_line_of_a_cut_script_counts_all_that_is_missing(
+def test_the_last_line_of_a_cut_script_counts_all_missing_bytes(
     given_bytes: int, limits: dict[str, Any], form: Callable[[str], bytes | str]
 ) -> None:
-    """It counts bytes cut before, and bytes of a second cut that the sum of all values needs."""
+    """The number includes bytes that were not read and bytes cut by the two limits."""
     found = metadata_of(
         Job(job_id=1),
         script=form(SCRIPT[:given_bytes]),
@@ -184,7 +184,7 @@ def test_the_last_line_of_a_cut_script_counts_all_that_is_missing(
 
 
 def test_a_complete_script_has_no_line_about_a_cut() -> None:
-    """Its size equals the size of the script file."""
+    """The script has the size of the file that it was read from."""
     found = metadata_of(
         Job(job_id=1),
         script=SCRIPT,
@@ -203,9 +203,7 @@ def test_a_complete_script_has_no_line_about_a_cut() -> None:
     ),
     st.integers(0, 300),
 )
-def test_all_values_together_fit_unless_only_short_ones_are_left(
-    metadata: dict[str, str], total: int
-) -> None:
+def test_metadata_is_shortened_to_the_total_limit(metadata: dict[str, str], total: int) -> None:
     """The script is shortened first, then the description, never the name."""
     found = fit_to_total(metadata, total, whole=uncut(metadata))
     size = sum(len(value.encode()) for value in found.values())
@@ -221,7 +219,7 @@ def test_all_values_together_fit_unless_only_short_ones_are_left(
 def test_any_text_of_a_user_gives_valid_json(
     script: bytes | str, description: bytes | str, name: str
 ) -> None:
-    """The body is UTF-8 and contains the metadata unchanged."""
+    """The request body is UTF-8 and contains the metadata unchanged."""
     found = metadata_of(
         Job(job_id=1, name=name),
         script=script,
@@ -233,7 +231,7 @@ def test_any_text_of_a_user_gives_valid_json(
 
 
 def test_the_script_is_dropped_before_the_description() -> None:
-    """A body that is too large loses one of them a step, until none is left to drop."""
+    """A start that is too large loses the script, then the description, never the name."""
     first = drop_largest({"jobName": "n", "jobScript": "s", "slurmInfo": "i"})
     second = drop_largest(first or {})
 
@@ -242,7 +240,7 @@ def test_the_script_is_dropped_before_the_description() -> None:
 
 
 def test_a_script_is_shortened_before_the_description_is() -> None:
-    """The rest of the script is sent; the name is never shortened."""
+    """Script (500 bytes) and description (100) must fit in 300: only the script is cut."""
     whole = {"jobName": "n", "jobScript": "x" * 500, "slurmInfo": "y" * 100}
 
     sent = fit_to_total(whole, 300, whole=uncut(whole))
@@ -261,8 +259,10 @@ def test_a_script_is_shortened_before_the_description_is() -> None:
         (("TIMEOUT", "0:15", 3), "TIMEOUT, exit code 0:15, requeued 3 times"),
     ],
 )
-def test_an_end_has_a_summary(facts: tuple[str, str | None, int | None], text: str) -> None:
-    """Unknown values are omitted."""
+def test_the_end_summary_has_state_exit_code_and_requeues(
+    facts: tuple[str, str | None, int | None], text: str
+) -> None:
+    """For example `FAILED, exit code 1:0, requeued once`; unknown values are omitted."""
     state, code, restarts = facts
 
     assert text == end_summary(state, exit_code=code, restart_count=restarts)

@@ -24,7 +24,7 @@ def test_an_answer_that_is_not_json_never_counts_as_stored(text: str) -> None:
 @pytest.mark.parametrize("status", [408, 429, 502, 503, 504])
 @pytest.mark.parametrize("call", list(ApiCall))
 def test_busy_statuses_are_retried_for_every_call(call: ApiCall, status: int) -> None:
-    """The request is retried later, whatever a proxy writes into its error page."""
+    """A request with 408, 429, 502, 503 or 504 is retried, whatever text a proxy sends."""
     assert classify(call, status, "<h1>Bad Gateway</h1>").outcome is Outcome.RETRY
 
 
@@ -32,8 +32,8 @@ def test_busy_statuses_are_retried_for_every_call(call: ApiCall, status: int) ->
 @pytest.mark.parametrize(
     "call", [call for call in ApiCall if call not in (ApiCall.EDIT_META, ApiCall.JOB_API)]
 )
-def test_configuration_errors_halt_for_every_call(call: ApiCall, status: int) -> None:
-    """Redirects, refused tokens and wrong methods stop all deliveries."""
+def test_configuration_errors_halt_deliveries(call: ApiCall, status: int) -> None:
+    """Redirects, refused tokens and wrong methods; every call but EDIT_META and JOB_API."""
     assert classify(call, status, "").outcome is Outcome.HALT
 
 
@@ -50,8 +50,8 @@ def test_configuration_errors_halt_for_every_call(call: ApiCall, status: int) ->
         (Fault.CA_FILE, Outcome.HALT),
     ],
 )
-def test_faults_are_retried_except_those_of_tls(fault: Fault, outcome: Outcome) -> None:
-    """A TLS fault stays until an administrator acts."""
+def test_connection_faults_are_retried_except_tls_faults(fault: Fault, outcome: Outcome) -> None:
+    """A TLS fault halts deliveries until an administrator acts."""
     assert classify_fault(fault, "words") == ReplyVerdict(classify_fault(fault).reason, "words")
     assert classify_fault(fault).outcome is outcome
 
@@ -103,10 +103,10 @@ def test_faults_are_retried_except_those_of_tls(fault: Fault, outcome: Outcome) 
          Reason.API_OFF),
     ],
 )  # fmt: skip
-def test_answers_that_were_not_recorded(
+def test_answers_that_no_recording_has_get_their_reason(
     call: ApiCall, status: int, text: str, reason: Reason
 ) -> None:
-    """These rows of the table are known only from cc-backend's source code or from proxies."""
+    """The answers are known only from cc-backend's source code or from proxies."""
     assert classify(call, status, text).reason is reason
 
 
@@ -126,7 +126,7 @@ def test_answers_that_were_not_recorded(
     ],
 )
 def test_a_halt_says_what_an_administrator_must_do(status: int, words: str, reason: Reason) -> None:
-    """Each reason halts deliveries and has its own hint."""
+    """The text of a 401, 403 or 404 decides the reason, such as TOKEN_EXPIRED, and its hint."""
     verdict = classify(ApiCall.START, status, json.dumps({"status": "x", "error": words}))
 
     assert verdict == ReplyVerdict(reason, words)
@@ -142,10 +142,10 @@ def test_a_halt_says_what_an_administrator_must_do(status: int, words: str, reas
         (Version(1, 4, 2), Reason.UNKNOWN_RUN),
     ],
 )
-def test_a_queueing_server_may_not_know_the_run_yet(
+def test_a_server_that_queues_starts_may_not_know_the_run_yet(
     version: Version | None, reason: Reason
 ) -> None:
-    """1.4.0 and 1.4.1 refuse a stop while the start is still queued."""
+    """cc-backend 1.4.0 and 1.4.1 refuse a stop while the start is still queued."""
     assert classify(ApiCall.STOP, 422, UNKNOWN, version).reason is reason
 
 
@@ -200,7 +200,7 @@ def test_the_servers_message_is_found_in_malformed_answers(text: str, words: str
     [([100], Reason.STORED_BEFORE), ([50], Reason.AFTER_FLUSH), ([], Reason.AFTER_FLUSH)],
 )
 def test_a_run_that_may_be_cached_is_not_yet_a_conflict(starts: list[int], reason: Reason) -> None:
-    """Replacing the other run would delete it without need."""
+    """A server's cache may have this start; replacing another run would delete it without need."""
     verdict = ReplyVerdict(Reason.DUPLICATE)
 
     assert check_duplicate(verdict, starts, 100, maybe_cached=True).reason is reason
@@ -222,13 +222,13 @@ def test_every_reason_has_an_outcome_and_a_hint() -> None:
         (404, '{"error":"the requested endpoint does not exist","status":"x"}'),
     ],
 )
-def test_an_answer_that_a_proxy_may_give_is_marked(status: int, text: str) -> None:
-    """A single run may get it: it counts for the server only when another run gets it too."""
+def test_an_answer_that_a_proxy_may_send_is_recognised(status: int, text: str) -> None:
+    """A 404 or an HTML page counts for the whole server only if a second run gets it too."""
     assert classify(ApiCall.START, status, text).may_be_in_front
 
 
 @pytest.mark.parametrize("fault", [Fault.UNREACHABLE, Fault.TIMED_OUT, Fault.BROKEN])
-def test_a_missing_connection_is_not_marked_as_an_answer_of_a_proxy(fault: Fault) -> None:
+def test_a_connection_fault_is_not_taken_for_a_proxys_answer(fault: Fault) -> None:
     """Without a connection every request fails in the same way."""
     assert not classify_fault(fault).may_be_in_front
 
@@ -242,10 +242,10 @@ def test_a_missing_connection_is_not_marked_as_an_answer_of_a_proxy(fault: Fault
         (ApiCall.STOP, 500, "database is locked"),
     ],
 )
-def test_messages_of_cc_backend_are_not_marked_as_those_of_a_proxy(
+def test_an_error_of_cc_backend_is_not_taken_for_a_proxys_answer(
     call: ApiCall, status: int, words: str
 ) -> None:
-    """No proxy writes these messages."""
+    """No proxy writes an error such as `no such cluster: x`."""
     assert not classify(call, status, json.dumps({"status": "x", "error": words})).may_be_in_front
 
 

@@ -37,7 +37,7 @@ def found(each: Recorded, call: ApiCall, version: Version | None) -> Outcome:
 
 @EVERY
 def test_every_recorded_answer_gets_the_expected_outcome(release: str) -> None:
-    """Only call, status, text and version decide."""
+    """Only call, status, text and version of the answer decide."""
     wrong = [
         (str(each), each.answer.status, each.answer.body[:120], expected(each, call))
         for each, call in asked(release)
@@ -47,8 +47,8 @@ def test_every_recorded_answer_gets_the_expected_outcome(release: str) -> None:
     assert wrong == []
 
 
-def test_every_row_of_the_table_is_used() -> None:
-    """A row that matches no recorded answer would hide a mistake."""
+def test_every_row_of_the_outcome_table_is_used() -> None:
+    """A row of the table that matches no recorded answer would hide a mistake."""
     used = {
         row_for(each.scenario, situation(each, call), parse_version(each.version))
         for release in releases()
@@ -66,7 +66,7 @@ def test_all_recorded_releases_are_tested() -> None:
 
 @EVERY
 def test_the_outcome_needs_the_version_in_two_cases_only(release: str) -> None:
-    """Without it a queueing server and a row that is not cached count as on a new server."""
+    """A stop while the start is queued, and a delete of an unknown row, need the version."""
     unsure = {(START, LATER), (LATER, BEFORE)}
     wrong = [
         str(each)
@@ -88,7 +88,7 @@ def test_the_version_is_on_the_login_page(release: str) -> None:
 
 @EVERY
 def test_the_answer_to_an_unknown_path_shows_the_dialect(release: str) -> None:
-    """A GET below /api without a token is enough."""
+    """A 404 below /api, without a token, shows if sharing is sent as `shared` or `exclusive`."""
     dialects = {
         dialect_of_404(each.answer.status, each.answer.body)
         for each in scenarios(release)["unknown-path-unauthenticated"].exchanges
@@ -129,7 +129,7 @@ def test_rest_job_lists_are_read(release: str) -> None:
 
 @EVERY
 def test_clusters_show_nodes_threads_and_accelerators(release: str) -> None:
-    """The path exists from 1.3.0 on."""
+    """cc-backend has the cluster list from 1.3.0 on; older releases answer 404."""
     answer = scenarios(release)["clusters"].exchanges[0].answer
     if parse_version(release) < FIRST_WITH_CLUSTERS:
         assert answer.status == 404
@@ -197,8 +197,8 @@ def test_a_full_start_contains_no_field_that_the_server_refuses(release: str) ->
 
 
 @EVERY
-def test_a_get_of_the_path_for_starts_shows_whether_jobs_are_accepted(release: str) -> None:
-    """From 1.5.0 on the router answers 405 if the path exists; older releases have no NATS mode."""
+def test_get_start_job_shows_whether_the_job_api_is_on(release: str) -> None:
+    """From 1.5.0 on 405 means on; older releases answer otherwise, but cannot switch it off."""
     found = {
         classify(ApiCall.JOB_API, each.answer.status, each.answer.body).reason
         for each in scenarios(release)["wrong-method"].exchanges
@@ -211,7 +211,7 @@ def test_a_get_of_the_path_for_starts_shows_whether_jobs_are_accepted(release: s
 
 @pytest.mark.parametrize("release", [name for name in releases() if name.startswith("1.5.")])
 def test_the_path_for_starts_is_missing_in_nats_mode(release: str) -> None:
-    """The path is not routed for any method."""
+    """cc-backend 1.5 in NATS mode has no path /api/jobs/start_job/ for any method."""
     found = {
         classify(ApiCall.JOB_API, each.answer.status, each.answer.body).reason
         for each in scenarios(release)["nats-mode"].exchanges

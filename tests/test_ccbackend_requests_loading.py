@@ -30,7 +30,7 @@ def test_encoding_guessers_and_importlib_metadata_are_not_loaded() -> None:
 
 
 def test_modules_not_loaded_can_still_be_imported() -> None:
-    """Other code may need them."""
+    """Other code can import charset_normalizer and importlib.metadata after our transport."""
     script = (
         "import ccbackend.wire.transport, charset_normalizer; "
         "from importlib.metadata import version; print(bool(version('requests')))"
@@ -39,8 +39,8 @@ def test_modules_not_loaded_can_still_be_imported() -> None:
     assert ("True\n", "") == output_of(script)
 
 
-def test_a_module_that_is_loaded_stays() -> None:
-    """The program that imports us may use it."""
+def test_a_module_loaded_before_stays_loaded() -> None:
+    """The program that imports our package may use importlib.metadata already."""
     script = (
         "import importlib.metadata as before, ccbackend.wire; "
         "print(sys.modules['importlib.metadata'] is before)"
@@ -58,7 +58,7 @@ def test_a_module_that_is_loaded_stays() -> None:
     ],
 )
 def test_requests_is_loaded_with_all_modules_if_it_needs_them(tmp_path: Path, need: str) -> None:
-    """The first import fails; the second one omits no module."""
+    """A `requests` that needs importlib.metadata is imported a second time, without omissions."""
     package = tmp_path / "requests"
     package.mkdir()
     (package / "__init__.py").write_text(f"{need}\nprint('loaded')\n")

@@ -58,7 +58,7 @@ UNREAD = SiteMap(cluster="lab", accelerators=ADDRESSES)
 def test_a_start_waits_for_a_topology_that_adds_threads_or_addresses(
     held: NodeAllocation, *, needs: bool
 ) -> None:
-    """It adds the threads of known cores and the server's form of an address."""
+    """A start waits if the job has known cores or a GPU with a configured address."""
     assert needs is needs_topology(job_on(held), UNREAD)
 
 
@@ -74,7 +74,7 @@ def test_a_start_waits_for_a_topology_that_adds_threads_or_addresses(
     ids=["server has none", "from a file", "file without the host", "read", "assumed"],
 )
 def test_a_start_does_not_wait_for_a_known_topology(mapping: SiteMap, *, needs: bool) -> None:
-    """A file of the configuration is enough; a server without topology will not get one."""
+    """A configured topology file is enough; a server without topology will not get one."""
     assert needs is needs_topology(job_on(node(cores=(0,))), mapping)
 
 
@@ -95,7 +95,7 @@ def test_an_accelerator_gets_the_servers_form_of_its_address(configured: str, sp
 
 
 def test_an_address_that_the_server_does_not_know_is_sent_in_the_usual_form() -> None:
-    """It has eight domain digits in upper case; the check reports the address of both sides."""
+    """Eight domain digits in upper case; the check reports the addresses of both sides."""
     site = accelerator_map({}, {"^g1$": ["0000:0b:00.0"]})
     mapping = SiteMap(cluster="lab", accelerators=site, clusters=lab("g1", "0000:0a:00.0"))
 
@@ -119,8 +119,8 @@ def test_an_address_that_the_server_does_not_know_is_sent_in_the_usual_form() ->
         ("n2acc", "nvme", False),
     ],
 )
-def test_the_predecessors_map_counts_other_kinds(prefix: str, kind: str, *, counts: bool) -> None:
-    """Its file has no key for kinds: FPGAs count, others if hosts are named after the kind."""
+def test_an_old_address_map_counts_other_kinds(prefix: str, kind: str, *, counts: bool) -> None:
+    """The predecessor's file has no key for kinds: FPGAs count, others if hosts are named so."""
     site = accelerator_map({prefix: {"1": "0000:01:00.0"}}, {})
     held = node(f"{prefix}7", gres=(Gres(name=kind, type="x", count=1, indices=(1,)),))
 
@@ -129,8 +129,8 @@ def test_the_predecessors_map_counts_other_kinds(prefix: str, kind: str, *, coun
     assert (["00000000:01:00.0"] if counts else None) == found.get("accelerators")
 
 
-def test_another_kind_never_gets_the_addresses_of_a_configured_kind() -> None:
-    """The map of a host with two kinds has the addresses of only one of them."""
+def test_an_fpga_never_gets_the_address_of_a_gpu() -> None:
+    """If a job has both on one host, the address map counts for its GPUs only."""
     site = accelerator_map({"g": {"0": "0000:01:00.0", "1": "0000:02:00.0"}}, {})
     fpga = Gres(name="fpga", count=1, indices=(1,))
 
@@ -139,8 +139,8 @@ def test_another_kind_never_gets_the_addresses_of_a_configured_kind() -> None:
     assert ["00000000:01:00.0"] == found["accelerators"]
 
 
-def test_patterns_of_addresses_apply_to_configured_kinds_only() -> None:
-    """The predecessor had no such patterns."""
+def test_address_patterns_apply_to_configured_kinds_only() -> None:
+    """An FPGA gets no address from a host pattern if only `gpu` is configured."""
     site = accelerator_map({}, {"^g1$": ["0000:01:00.0"]})
     held = node(gres=(Gres(name="fpga", count=1, indices=(0,)),))
 
@@ -185,14 +185,14 @@ def test_the_host_map_applies_to_the_full_name(host_map: dict[str, str], names: 
 
 
 @pytest.mark.parametrize("node_name", ["n1.cluster.example", "n1"])
-def test_a_pattern_for_short_names_matches_full_names_too(node_name: str) -> None:
-    """The domain is removed, as without a map."""
+def test_a_host_map_pattern_for_short_names_matches_full_names(node_name: str) -> None:
+    """The domain of n1.cluster.example is removed, as without a map."""
     assert ["10.0.0.1"] == named((node_name,), {r"^n(\d)$": r"10.0.0.\1"})
     assert ["host1"] == named((node_name,), {"^n": "host"})
 
 
-def test_addresses_are_found_by_full_and_short_names() -> None:
-    """A pattern may be written for either form."""
+def test_accelerator_addresses_are_found_by_full_and_short_names() -> None:
+    """A host pattern may be written for g1.rack1 or for g1."""
     full = accelerator_map({}, {r"^g1\.rack1$": ["full"], "^g1$": ["short"]})
     held = [node(name, gres=(GPU,)) for name in ("g1.rack1", "g1.rack2")]
 

@@ -23,8 +23,8 @@ GPU = {
 }
 
 
-def test_the_job_of_the_mapping_page_gives_the_document_there() -> None:
-    """The job shares two nodes with hardware threads and has one GPU on each."""
+def test_a_start_has_all_values_of_a_gpu_job_on_shared_nodes() -> None:
+    """The job shares two nodes, with its hardware threads and one GPU on each."""
     job = Job(
         job_id=815,
         user="ada",
@@ -73,7 +73,7 @@ def test_the_job_of_the_mapping_page_gives_the_document_there() -> None:
     assert old == expected | {"exclusive": 0}
 
 
-def test_unknown_values_are_omitted() -> None:
+def test_unknown_values_are_omitted_from_a_start() -> None:
     """An empty account is sent, because the server always has the field."""
     assert start(job_of()) == {
         "jobId": 7,
@@ -108,7 +108,7 @@ def test_values_that_no_server_accepts_are_refused(facts: dict[str, Any], proble
     assert caught.value.problems == (problem,)
 
 
-def test_all_problems_are_reported_together() -> None:
+def test_all_problems_of_a_start_are_reported_together() -> None:
     """The dead letter shows everything that is wrong."""
     with pytest.raises(
         PayloadError, match="the job id is not positive; the user name is not known"
@@ -116,8 +116,8 @@ def test_all_problems_are_reported_together() -> None:
         start(job_of(job_id=-1, user=""))
 
 
-def test_the_cluster_follows_the_partition_unless_it_was_reported() -> None:
-    """A run keeps the name under which its start was accepted."""
+def test_a_partition_can_have_its_own_cluster_name() -> None:
+    """Jobs of `gpu` are reported as `alex`; a started run keeps the cluster of its start."""
     mapping = site(partition_clusters={"gpu": "alex"})
     job = job_of(partition="gpu")
 
@@ -139,7 +139,7 @@ def test_the_cluster_follows_the_partition_unless_it_was_reported() -> None:
 def test_the_number_of_threads_is_slurms_number_of_cpus(
     facts: dict[str, Any], number: int | None
 ) -> None:
-    """It is the job's total or the sum over the nodes, not the length of the list of threads."""
+    """`numHwthreads` is the job's total or the sum over nodes, not the length of a list."""
     assert start(job_of(**facts)).get("numHwthreads") == number
 
 
@@ -164,7 +164,7 @@ def test_a_job_of_slurm_has_all_facts_that_a_request_needs() -> None:
 def test_a_start_waits_for_the_name_of_its_user(
     facts: dict[str, Any], after: float | None, waited: float, *, needs: bool
 ) -> None:
-    """It waits without limit, or as long as the configuration says."""
+    """A start with only a UID waits without limit, or as long as the configuration says."""
     mapping = site(user_from_uid_after_seconds=after)
 
     assert needs is needs_user_name(job_of(**facts), mapping, waited_seconds=waited)

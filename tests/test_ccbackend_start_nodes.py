@@ -45,15 +45,15 @@ def test_a_host_that_the_server_knows_is_sent_first() -> None:
 
 
 @pytest.mark.parametrize("nodes", [("n1", "x2"), ("x1", "x2")])
-def test_the_order_of_hosts_stays_if_the_first_is_known_or_none_is(nodes: tuple[str, ...]) -> None:
-    """Sending a known host first would change nothing here."""
+def test_hosts_are_not_reordered_without_need(nodes: tuple[str, ...]) -> None:
+    """The order changes only if the first host is unknown to cc-backend and another is known."""
     document, _ = warned(job_of(nodes=nodes), site(clusters=server()))
 
     assert [host["hostname"] for host in document["resources"]] == list(nodes)
 
 
-def test_nodes_are_paired_by_name_not_by_position() -> None:
-    """Slurm's lists may differ in order and length."""
+def test_nodes_and_allocations_are_paired_by_name() -> None:
+    """Slurm's list of nodes and its allocations may differ in order and length."""
     job = job_of(nodes=("n1", "n2"), allocations=(node("n2", (1,)),))
 
     document, warnings = warned(job, site(clusters=server()))

@@ -91,8 +91,8 @@ def test_a_delete_has_the_full_key_of_the_run() -> None:
         ({}, Reason.METADATA_TOO_LARGE, None),
     ],
 )  # fmt: skip
-def test_an_amendment_that_changes_nothing_is_none(
+def test_a_refused_request_is_not_sent_again_unchanged(
     document: dict[str, Any], reason: Reason, changed: dict[str, Any] | None
 ) -> None:
-    """The same request is not sent again unchanged."""
+    """A later end, the state failed or less metadata is tried; None if nothing would change."""
     assert amend(document, reason) == changed

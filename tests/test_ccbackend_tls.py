@@ -44,14 +44,14 @@ def server_context(pair: tuple[Path, Path]) -> ssl.SSLContext:
     return context
 
 
-def test_tls_with_the_sites_certificate_works(pair: tuple[Path, Path]) -> None:
-    """A file with the site's certificate authority is enough."""
+def test_tls_works_with_the_ca_file_of_the_site(pair: tuple[Path, Path]) -> None:
+    """The server's certificate is in `ca_file`; no other setting is needed."""
     with transport(OK, context=server_context(pair), ca_file=str(pair[0])) as (there, _):
         assert there.exchange("GET", "/").status == 200
 
 
-def test_a_slow_tls_server_is_stopped_at_the_deadline(pair: tuple[Path, Path]) -> None:
-    """The deadline also limits reads below the encryption."""
+def test_a_request_to_a_slow_tls_server_ends_at_the_deadline(pair: tuple[Path, Path]) -> None:
+    """The deadline also limits a TLS server that sends a byte every few milliseconds."""
     limits = ExchangeLimits(read_seconds=30, deadline_seconds=0.3)
     dripping = drip(b"HTTP/1.1 200 OK\r\nX: ", threading.Event())
     context = server_context(pair)
@@ -59,8 +59,8 @@ def test_a_slow_tls_server_is_stopped_at_the_deadline(pair: tuple[Path, Path]) -
         assert there.exchange("GET", "/").fault is Fault.TIMED_OUT
 
 
-def test_a_handshake_that_never_ends_is_unreachable(pair: tuple[Path, Path]) -> None:
-    """The connect timeout limits the handshake, even if the deadline is shorter."""
+def test_a_tls_handshake_that_never_ends_is_unreachable(pair: tuple[Path, Path]) -> None:
+    """The connect timeout limits the TLS handshake, even if the deadline is shorter."""
     limits = ExchangeLimits(connect_seconds=0.3, deadline_seconds=0.1)
     with ScriptedServer([]) as peer, requests.Session() as session:
         url = peer.url.replace("http:", "https:")
@@ -71,7 +71,7 @@ def test_a_handshake_that_never_ends_is_unreachable(pair: tuple[Path, Path]) -> 
 
 
 def test_an_unknown_certificate_is_never_accepted(pair: tuple[Path, Path]) -> None:
-    """It is refused even if the given session does not verify certificates."""
+    """The certificate is refused even if the given session does not verify certificates."""
     with ScriptedServer([OK], server_context(pair)) as peer, requests.Session() as session:
         session.verify = False
         found = Transport(session, peer.url, token=lambda: TOKEN).exchange("GET", "/")
@@ -94,20 +94,20 @@ def system_store(folder: Path, kind: str, authority: Path) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("kind", ["file", "directory"])
-def test_an_authority_of_the_system_is_trusted(
+def test_a_ca_of_the_system_is_trusted(
     pair: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
-    """A site adds its own authority there; the list of the Python libraries is not used."""
+    """A site adds its own CA there; the list of the Python libraries is not used."""
     for name, value in system_store(tmp_path, kind, pair[0]).items():
         monkeypatch.setenv(name, value)
     with transport(OK, context=server_context(pair)) as (there, _):
         assert 200 == there.exchange("GET", "/").status
 
 
-def test_a_file_of_authorities_replaces_those_of_the_system(
+def test_ca_file_replaces_the_cas_of_the_system(
     pair: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """If `ca_file` is set, no other authority is trusted."""
+    """If `ca_file` is set, no other CA is trusted."""
     other, _ = certificate(tmp_path, "other")
     for name, value in system_store(tmp_path, "file", pair[0]).items():
         monkeypatch.setenv(name, value)
@@ -115,10 +115,10 @@ def test_a_file_of_authorities_replaces_those_of_the_system(
         assert Fault.CERTIFICATE is there.exchange("GET", "/").fault
 
 
-def test_variables_of_other_programs_are_ignored(
+def test_ca_variables_of_requests_and_curl_are_ignored(
     pair: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The documentation names the variables of requests and curl."""
+    """REQUESTS_CA_BUNDLE and CURL_CA_BUNDLE do not make a CA trusted."""
     for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
         monkeypatch.setenv(name, str(pair[0]))
     with transport(OK, context=server_context(pair)) as (there, _):
@@ -137,8 +137,8 @@ def test_variables_of_other_programs_are_ignored(
     ],
     ids=["http", "ssh", "smtp", "handshake failure", "protocol version", "cut"],
 )
-def test_a_port_without_tls_has_its_own_fault(greeting: bytes, fault: Fault) -> None:
-    """Without TLS the URL is wrong; other faults mean a mismatch or a restarting server."""
+def test_a_server_that_does_not_speak_tls_has_its_own_fault(greeting: bytes, fault: Fault) -> None:
+    """An HTTP, SSH or SMTP server means a wrong URL; a TLS alert or a cut is another fault."""
     with ScriptedServer([], greeting=greeting) as peer, requests.Session() as session:
         url = peer.url.replace("http:", "https:")
         found = Transport(session, url, token=lambda: TOKEN).exchange("GET", "/")
@@ -146,8 +146,8 @@ def test_a_port_without_tls_has_its_own_fault(greeting: bytes, fault: Fault) -> 
     assert (found.fault, found.sent) == (fault, False)
 
 
-def test_a_missing_authority_file_is_a_fault_of_its_own(pair: tuple[Path, Path]) -> None:
-    """The message names the file."""
+def test_a_missing_ca_file_is_a_fault_of_its_own(pair: tuple[Path, Path]) -> None:
+    """The fault is CA_FILE, and the message names the file."""
     with transport(OK, context=server_context(pair), ca_file="/nowhere/ca.pem") as (there, _):
         found = there.exchange("GET", "/")
 
@@ -155,10 +155,10 @@ def test_a_missing_authority_file_is_a_fault_of_its_own(pair: tuple[Path, Path])
     assert "/nowhere/ca.pem" in found.text
 
 
-def test_an_authority_file_without_certificates_is_a_fault_of_its_own(
+def test_a_ca_file_without_certificates_is_a_fault_of_its_own(
     pair: tuple[Path, Path], tmp_path: Path
 ) -> None:
-    """The cause is not the server's certificate."""
+    """The fault is CA_FILE, not the server's certificate; no request was sent."""
     authority = tmp_path / "ca.pem"
     authority.write_text("nonsense")
     with transport(OK, context=server_context(pair), ca_file=str(authority)) as (there, _):
@@ -167,8 +167,8 @@ def test_an_authority_file_without_certificates_is_a_fault_of_its_own(
     assert (Fault.CA_FILE, False) == (found.fault, found.sent)
 
 
-def test_an_authority_file_that_may_not_be_read_is_a_fault_of_its_own() -> None:
-    """The library wraps the refusal in another error; the request was not sent."""
+def test_an_unreadable_ca_file_is_a_fault_of_its_own() -> None:
+    """urllib3 raises the PermissionError inside an SSLError; the fault is CA_FILE."""
     refused = PermissionError(13, "Permission denied")
 
     assert Fault.CA_FILE is tls_fault([urllib3.exceptions.SSLError(refused), refused])
@@ -176,6 +176,6 @@ def test_an_authority_file_that_may_not_be_read_is_a_fault_of_its_own() -> None:
 
 
 @pytest.mark.parametrize("error", [ssl.SSLEOFError(8, "EOF"), ssl.SSLZeroReturnError(6, "closed")])
-def test_a_handshake_that_is_cut_is_not_a_tls_fault(error: ssl.SSLError) -> None:
-    """The server may be restarting."""
+def test_a_tls_handshake_that_is_cut_is_not_a_tls_fault(error: ssl.SSLError) -> None:
+    """A server that closes the connection may be restarting."""
     assert tls_fault([urllib3.exceptions.SSLError(error), error]) is None

@@ -28,8 +28,8 @@ def written(folder: Path, data: str | bytes, mode: int = 0o640) -> Path:
     return path
 
 
-def test_claims_are_read_without_verification() -> None:
-    """They show when the token expires and why a server may refuse it."""
+def test_token_claims_are_read_without_verification() -> None:
+    """`exp` and `roles` show when the token expires and why a server may refuse it."""
     token = parse_token(jwt({"sub": "svc", "roles": ["api"], "exp": 1767225600}) + "\n")
 
     assert (token.expires_at, token.roles) == (1767225600.0, ("api",))
@@ -45,39 +45,39 @@ def test_claims_are_read_without_verification() -> None:
     ],
 )
 def test_a_token_without_readable_claims_has_no_expiry(text: str) -> None:
-    """The server may still accept it."""
+    """The server may still accept a token that this program cannot decode."""
     token = parse_token(text)
 
     assert (token.expires_at, token.roles, token.expired(9e9)) == (None, None, False)
 
 
-def test_claims_nested_too_deeply_are_ignored() -> None:
-    """A hostile file cannot crash the reader."""
+def test_token_claims_nested_too_deeply_are_ignored() -> None:
+    """A token with 30000 nested brackets cannot crash the reader."""
     deep = base64.urlsafe_b64encode(b"[" * 30_000).decode()
 
     assert parse_token(f"e30.{deep}.x").expires_at is None
 
 
 @pytest.mark.parametrize("text", ["", "\n", "a b", "a\n\n", " a", "a\tb", "a\x00", "ä"])
-def test_anything_but_one_word_is_refused(text: str) -> None:
-    """One newline at the end is stripped, nothing else."""
+def test_a_token_that_is_not_one_word_is_refused(text: str) -> None:
+    """One newline at the end of the token is stripped, nothing else."""
     with pytest.raises(ValueError, match=r"empty|the token contains"):
         parse_token(text)
 
 
 def test_the_repr_of_a_token_does_not_contain_it() -> None:
-    """So the token cannot get into a log by its `repr`."""
+    """A log line with the `repr` of a token does not show the token."""
     assert "secret" not in repr(Token("secret"))
 
 
 @pytest.mark.parametrize("mode", [0o600, 0o640, 0o440])
-def test_a_private_file_is_read(tmp_path: Path, mode: int) -> None:
-    """The group may read it."""
+def test_a_private_token_file_is_read(tmp_path: Path, mode: int) -> None:
+    """Modes 0600, 0640 and 0440 are accepted: the group may read the token."""
     assert read_token(written(tmp_path, "abc\r\n", mode)).value == "abc"
 
 
 @pytest.mark.parametrize("mode", [0o644, 0o642, 0o601])
-def test_a_file_open_to_others_is_refused(tmp_path: Path, mode: int) -> None:
+def test_a_token_file_open_to_others_is_refused(tmp_path: Path, mode: int) -> None:
     """The message has the command that corrects the mode and does not contain the token."""
     path = written(tmp_path, "secret-value", mode)
 
@@ -96,13 +96,13 @@ def test_a_file_open_to_others_is_refused(tmp_path: Path, mode: int) -> None:
         ("a" * 70_000, "too large"),
     ],
 )
-def test_a_file_without_a_token_is_refused(tmp_path: Path, data: str | bytes, problem: str) -> None:
+def test_an_invalid_token_file_is_refused(tmp_path: Path, data: str | bytes, problem: str) -> None:
     """An empty file, other text, other bytes and a file that is too large are refused."""
     with pytest.raises(TokenError, match=problem):
         read_token(written(tmp_path, data))
 
 
-def test_a_file_that_is_not_regular_is_refused(tmp_path: Path) -> None:
+def test_a_token_file_that_is_not_regular_is_refused(tmp_path: Path) -> None:
     """A link is not followed, and reading a FIFO does not block."""
     target = written(tmp_path, "abc")
     link, fifo = tmp_path / "link", tmp_path / "fifo"
@@ -114,8 +114,8 @@ def test_a_file_that_is_not_regular_is_refused(tmp_path: Path) -> None:
             read_token(path)
 
 
-def test_a_symbolic_link_is_reported_with_its_target(tmp_path: Path) -> None:
-    """The system's message about levels of links would not help."""
+def test_a_token_file_that_is_a_link_is_reported_with_its_target(tmp_path: Path) -> None:
+    """The hint says to set `token_file` to the file itself; links are not followed."""
     target, link = written(tmp_path, "abc"), tmp_path / "link"
     link.symlink_to(target)
 
@@ -136,7 +136,7 @@ def test_a_symbolic_link_is_reported_with_its_target(tmp_path: Path) -> None:
 def test_only_a_missing_permission_is_reported_as_denied(
     error: OSError, monkeypatch: pytest.MonkeyPatch, *, is_denied: bool
 ) -> None:
-    """A command has another exit code if the permission is missing."""
+    """A command has another exit code if it may not read the token file."""
 
     def refuse(*_: object) -> int:
         raise error
@@ -150,15 +150,15 @@ def test_only_a_missing_permission_is_reported_as_denied(
     assert is_denied is caught.value.is_denied
 
 
-def test_a_token_open_to_others_is_reported_as_denied(tmp_path: Path) -> None:
-    """Only the file's mode is wrong."""
+def test_a_token_file_open_to_others_is_reported_as_denied(tmp_path: Path) -> None:
+    """Only the file's mode is wrong (0644), not the token."""
     with pytest.raises(TokenError) as caught:
         read_token(written(tmp_path, "abc", 0o644))
 
     assert caught.value.is_denied
 
 
-def test_a_replaced_file_is_read_again(tmp_path: Path) -> None:
+def test_a_replaced_token_file_is_read_again(tmp_path: Path) -> None:
     """A file replaced by rename is read again; an unchanged file is not."""
     path = written(tmp_path, "one")
     file = TokenFile(path)
@@ -174,7 +174,7 @@ def test_a_replaced_file_is_read_again(tmp_path: Path) -> None:
     assert file.current().value == "second"
 
 
-def test_a_removed_file_is_noticed(tmp_path: Path) -> None:
+def test_a_removed_token_file_is_noticed(tmp_path: Path) -> None:
     """The old token is not used any longer."""
     path = written(tmp_path, "one")
     file = TokenFile(path)
@@ -197,8 +197,8 @@ def test_a_removed_file_is_noticed(tmp_path: Path) -> None:
         "http://cc.example.org",
     ],
 )
-def test_good_urls_stay_as_they_are(text: str) -> None:
-    """Whether plain http may be used is a rule of the configuration."""
+def test_valid_server_urls_are_accepted_unchanged(text: str) -> None:
+    """Plain http URLs are accepted here; another check decides if they may be used."""
     assert check_url(text) == text
 
 
@@ -225,8 +225,8 @@ def test_good_urls_stay_as_they_are(text: str) -> None:
         ("https://[::1", "not a URL"),
     ],
 )
-def test_other_urls_are_refused_with_what_to_write(text: str, problem: str) -> None:
-    """Otherwise the token could be sent to a wrong host, or every path would be wrong."""
+def test_invalid_server_urls_are_refused_with_a_hint(text: str, problem: str) -> None:
+    """A wrong URL could send the token to another host, or make every path wrong."""
     with pytest.raises(UrlError, match=problem) as caught:
         check_url(text)
     assert caught.value.hint
@@ -236,6 +236,6 @@ def test_other_urls_are_refused_with_what_to_write(text: str, problem: str) -> N
     ("host", "loopback"),
     [("127.9.9.9", True), ("::1", True), ("localhost", True), ("::2", False), ("local", False)],
 )
-def test_loopback_is_recognised(host: str, *, loopback: bool) -> None:
-    """The name and the addresses of the loopback are recognised."""
+def test_loopback_hosts_are_recognised(host: str, *, loopback: bool) -> None:
+    """127.9.9.9, ::1 and localhost are loopback; ::2 and the name `local` are not."""
     assert is_loopback(host) is loopback

@@ -30,10 +30,10 @@ def cluster(topology: object, nodes: object = "n[1-2]") -> object:
         ("a.b", ["a.b"], ["axb"]),
     ],
 )
-def test_node_lists_contain_names_of_fixed_width(
+def test_node_lists_are_read_as_cc_backend_reads_them(
     text: str, inside: list[str], outside: list[str]
 ) -> None:
-    """cc-backend reads node lists in the same way."""
+    """`n2cn[001-004]` contains n2cn001, but not n2cn1 or n2cn0001."""
     nodes = NodeList.parse(text)
 
     assert [host in nodes for host in inside + outside] == [True] * len(inside) + [False] * len(
@@ -42,7 +42,7 @@ def test_node_lists_contain_names_of_fixed_width(
 
 
 def test_cores_are_ordered_socket_by_socket() -> None:
-    """Slurm numbers cores in this order, whatever the order in the file is."""
+    """Slurm numbers cores in this order, whatever the order in cluster.json is."""
     topology = {
         "socket": [[0, 2, 4, 6], [1, 3, 5, 7]],
         "core": [[4, 0], [1, 5], [2, 6], [3, 7]],
@@ -69,8 +69,8 @@ def test_cores_are_ordered_socket_by_socket() -> None:
         [],
     ],
 )
-def test_an_invalid_topology_is_none(topology: object) -> None:
-    """The host is still known."""
+def test_an_invalid_topology_is_ignored(topology: object) -> None:
+    """The host of the invalid topology is still known to be in the cluster."""
     (found,) = clusters_of_json(cluster(topology))
     sub = found.subcluster("n2")
 
@@ -82,13 +82,13 @@ def test_an_invalid_topology_is_none(topology: object) -> None:
     "value", [None, [], {"clusters": [{}]}, {"clusters": [{"name": "x", "subClusters": [1]}]}]
 )
 def test_a_malformed_list_of_clusters_is_refused(value: object) -> None:
-    """It is an error, so that it does not look like a server without clusters."""
+    """An error is raised, so that the answer does not look like a server without clusters."""
     with pytest.raises(ValueError, match="not a list of clusters"):
         clusters_of_json(value)
 
 
-def test_a_cluster_without_subclusters_has_none() -> None:
-    """Go writes null for an empty list."""
+def test_subclusters_may_be_null() -> None:
+    """cc-backend is written in Go, which writes null for an empty list."""
     (found,) = clusters_of_json({"clusters": [{"name": "x", "subClusters": None}]})
 
     assert found.subclusters == ()
@@ -114,7 +114,7 @@ def test_all_threads_of_the_cores_are_listed_if_the_sizes_agree(
     topology: NodeTopology | None,
     threads: tuple[int, ...] | None,
 ) -> None:
-    """If the sizes differ, no threads are sent, because they could be wrong."""
+    """If Slurm and cc-backend have different numbers of cores, no threads are sent."""
     node = NodeAllocation(name="n1", cores=cores, core_count=count)
 
     assert hwthreads(node, topology, assume_core_ids=False).threads == threads
@@ -130,20 +130,20 @@ def test_all_threads_of_the_cores_are_listed_if_the_sizes_agree(
         ((), 0, None, None),
     ],
 )
-def test_core_numbers_are_sent_only_if_nothing_indicates_threads(
+def test_core_numbers_are_sent_as_threads_only_without_smt(
     cores: tuple[int, ...],
     cpus: int | None,
     topology: NodeTopology | None,
     threads: tuple[int, ...] | None,
 ) -> None:
-    """More CPUs than cores, or a topology with hardware threads, indicates threads."""
+    """More CPUs than cores, or a topology with two threads a core, indicates SMT."""
     node = NodeAllocation(name="n1", cores=cores, core_count=99, cpus=cpus)
 
     assert hwthreads(node, topology, assume_core_ids=True).threads == threads
 
 
-def test_the_problem_names_both_numbers_of_cores() -> None:
-    """An administrator sees which of the two configurations is wrong."""
+def test_different_numbers_of_cores_are_both_in_the_problem() -> None:
+    """8 cores in Slurm, 4 at cc-backend: an administrator sees which configuration is wrong."""
     node = NodeAllocation(name="n1", cores=(0,), core_count=8)
 
     assert hwthreads(node, SMT, assume_core_ids=False) == HwThreads(

@@ -16,7 +16,9 @@ from ccbackend.errors import Fault
 from ccbackend.wire.transport import ExchangeLimits, Transport, retry_after
 
 
-def test_the_environment_is_not_used(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_proxy_variables_and_netrc_are_not_used(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     """Neither a proxy variable nor a netrc entry changes a request."""
     netrc = tmp_path / "netrc"
     netrc.write_text("machine 127.0.0.1 login a password b\n")
@@ -44,8 +46,8 @@ def test_redirects_are_not_followed_and_cookies_are_not_stored() -> None:
     assert "cookie" not in peer.requests[1].headers
 
 
-def test_a_proxy_of_the_session_is_used() -> None:
-    """It is the proxy that the site has configured, not one of the environment."""
+def test_the_configured_proxy_is_used() -> None:
+    """The request goes to the proxy of the session, with the full URL."""
     with ScriptedServer([OK]) as peer, requests.Session() as session:
         session.proxies = {"http": peer.url}
         found = Transport(session, "http://cc.invalid", token=lambda: TOKEN).exchange("GET", "/x")
@@ -84,7 +86,7 @@ def test_the_token_is_in_no_answer_and_no_repr() -> None:
 
 
 def test_a_token_that_cannot_be_a_header_does_not_leak() -> None:
-    """The library's own message would quote it."""
+    """A token with a newline is in no message, although the HTTP library would quote it."""
     with transport(OK, token=lambda: "bad\ntoken") as (there, _):
         found = there.exchange("GET", "/")
 
@@ -94,13 +96,13 @@ def test_a_token_that_cannot_be_a_header_does_not_leak() -> None:
 
 @pytest.mark.parametrize("status", [204, 301, 401, 404, 500, 503])
 def test_every_status_is_an_answer(status: int) -> None:
-    """Another module decides what a status means."""
+    """A 401, 404 or 500 raises no exception; another module decides what the status means."""
     with transport(answer(status, "")) as (there, _):
         assert there.exchange("GET", "/").status == status
 
 
 def test_a_stale_connection_is_replaced_once() -> None:
-    """The server had closed it while it was idle, so nothing was processed."""
+    """The server closed the idle connection, so the request is sent again over a new one."""
     with transport(OK, hang_up, OK) as (there, peer):
         there.exchange("GET", "/")
         found = there.exchange("POST", "/x", body=b"{}")
@@ -109,8 +111,8 @@ def test_a_stale_connection_is_replaced_once() -> None:
     assert peer.connections == 2
 
 
-def test_a_connection_that_breaks_twice_is_broken() -> None:
-    """The second one was fresh, so the outcome is unknown."""
+def test_a_request_is_resent_only_once() -> None:
+    """The reused connection and then the new one break, so the outcome is unknown."""
     with transport(OK, hang_up, hang_up, OK) as (there, peer):
         there.exchange("GET", "/")
         found = there.exchange("POST", "/x", body=b"{}")
@@ -119,8 +121,8 @@ def test_a_connection_that_breaks_twice_is_broken() -> None:
     assert len(peer.requests) == 3
 
 
-def test_a_fresh_connection_that_breaks_is_not_resent() -> None:
-    """The server may have worked on the request."""
+def test_a_request_over_a_new_connection_is_not_resent() -> None:
+    """The connection breaks after the server may have processed the request."""
     with transport(hang_up, OK) as (there, peer):
         found = there.exchange("POST", "/x", body=b"{}")
 
@@ -128,7 +130,7 @@ def test_a_fresh_connection_that_breaks_is_not_resent() -> None:
     assert len(peer.requests) == 1
 
 
-def test_a_break_after_a_long_time_is_not_resent() -> None:
+def test_a_request_over_a_connection_that_breaks_late_is_not_resent() -> None:
     """The server may have worked on the request until its write timeout."""
     ticks = count(0, 10)
     with transport(OK, hang_up, OK, clock=lambda: next(ticks)) as (there, peer):
@@ -139,8 +141,8 @@ def test_a_break_after_a_long_time_is_not_resent() -> None:
     assert len(peer.requests) == 2
 
 
-def test_half_a_status_line_on_a_reused_connection_is_not_resent() -> None:
-    """The server had begun to answer."""
+def test_a_request_is_not_resent_after_half_a_status_line() -> None:
+    """The server had begun to answer over the reused connection."""
     with transport(OK, raw(b"HTTP/1."), OK) as (there, peer):
         there.exchange("GET", "/")
         found = there.exchange("POST", "/x", body=b"{}")
@@ -157,7 +159,7 @@ def test_half_a_status_line_on_a_reused_connection_is_not_resent() -> None:
         b"garbage\r\n\r\n",
     ],
 )
-def test_a_cut_answer_is_broken(data: bytes) -> None:
+def test_a_truncated_answer_is_a_fault(data: bytes) -> None:
     """A status without the complete body is not used."""
     with transport(raw(data)) as (there, _):
         found = there.exchange("GET", "/")
@@ -181,8 +183,8 @@ def test_an_interim_answer_does_not_shift_later_answers(status: int) -> None:
     assert '"second"' == answers[1].text
 
 
-def test_an_answer_over_the_limit_is_dropped() -> None:
-    """An answer of exactly the limit is accepted."""
+def test_an_answer_over_the_size_limit_is_dropped() -> None:
+    """An answer of exactly the limit (100 bytes) is accepted."""
     with transport(answer(200, "x" * 100), answer(200, "x" * 300_000), OK) as (there, peer):
         sizes = [there.exchange("GET", "/", limit_bytes=100) for _ in range(2)]
         after = there.exchange("GET", "/")
@@ -192,8 +194,8 @@ def test_an_answer_over_the_limit_is_dropped() -> None:
     assert (after.status, peer.connections) == (200, 2)
 
 
-def test_a_silent_server_ends_with_the_read_timeout() -> None:
-    """The request was sent; its outcome is unknown."""
+def test_a_request_to_a_silent_server_ends_at_the_read_timeout() -> None:
+    """The request was sent, so its outcome is unknown."""
     with transport(stall, limits=ExchangeLimits(read_seconds=0.1)) as (there, _):
         found = there.exchange("GET", "/")
 
@@ -209,8 +211,8 @@ def test_a_silent_server_ends_with_the_read_timeout() -> None:
         b"",
     ],
 )
-def test_a_slow_server_is_stopped_at_the_deadline(head: bytes) -> None:
-    """Every byte restarts the read timeout, but not the deadline."""
+def test_a_request_to_a_slow_server_ends_at_the_deadline(head: bytes) -> None:
+    """Every byte of the answer restarts the read timeout, but not the deadline."""
     limits = ExchangeLimits(read_seconds=30, deadline_seconds=0.3)
     with transport(drip(head, threading.Event()), OK, limits=limits) as (there, peer):
         found = there.exchange("GET", "/")
@@ -221,7 +223,7 @@ def test_a_slow_server_is_stopped_at_the_deadline(head: bytes) -> None:
 
 
 def test_an_address_without_server_is_unreachable() -> None:
-    """Nothing was sent."""
+    """The connection is refused; the result says that the request was not sent."""
     with ScriptedServer([]) as peer:
         url = peer.url
     with requests.Session() as session:

@@ -65,7 +65,7 @@ def server_context(pair: tuple[Path, Path]) -> ssl.SSLContext:
 
 
 def test_a_proxy_of_plain_http_gets_its_password_and_the_full_url() -> None:
-    """It forwards the request with the token."""
+    """The proxy forwards the request with the token."""
     with ScriptedServer([OK]) as proxy:
         found = proxied(with_password(proxy.url), "http://cc.invalid:8080")
 
@@ -101,7 +101,7 @@ def test_a_proxy_of_https_gets_its_password_and_no_token(pair: tuple[Path, Path]
 
 
 def test_a_proxy_that_refuses_the_tunnel_leaves_the_request_unsent() -> None:
-    """The request can be repeated later."""
+    """After a 407 of the proxy the request can be repeated later."""
     with ScriptedServer([answer(407, "")]) as proxy:
         found = proxied(proxy.url, "https://cc.invalid")
 
@@ -119,8 +119,8 @@ def test_a_proxy_that_is_down_leaves_the_request_unsent() -> None:
 
 
 @pytest.mark.parametrize("proxy", ["http://", "gopher://proxy:70", "http://[::1"])
-def test_an_invalid_proxy_is_a_fault(proxy: str) -> None:
-    """The exchange returns it and raises no exception."""
+def test_an_invalid_proxy_url_is_a_fault(proxy: str) -> None:
+    """The fault BROKEN is returned; no exception is raised."""
     assert proxied(proxy, "http://cc.invalid").fault is Fault.BROKEN
 
 
@@ -128,8 +128,8 @@ def test_an_invalid_proxy_is_a_fault(proxy: str) -> None:
 
 
 @pytest.mark.parametrize("url", ["http://", "nowhere", "gopher://cc", "http://[::1"])
-def test_an_invalid_url_is_a_fault(url: str) -> None:
-    """The exchange returns it and raises no exception."""
+def test_an_invalid_server_url_is_a_fault(url: str) -> None:
+    """The fault BROKEN is returned; no exception is raised."""
     with requests.Session() as session:
         found = Transport(session, url, token=lambda: TOKEN).exchange("GET", "/")
 
@@ -138,7 +138,7 @@ def test_an_invalid_url_is_a_fault(url: str) -> None:
 
 @pytest.mark.parametrize("host", ["a" * 64, "cc.example.org"])
 def test_a_host_without_address_is_unreachable(host: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """This includes a name that is too long for any name service."""
+    """The name service does not know the host, or the name is too long for it."""
 
     def unknown(*_args: object, **_settings: object) -> None:
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
@@ -152,7 +152,7 @@ def test_a_host_without_address_is_unreachable(host: str, monkeypatch: pytest.Mo
 
 @pytest.mark.parametrize("token", ["bad\ntoken", "bad\n token", "bad\r\nX: y", " bad", "bäd\u20ac"])
 def test_a_token_that_cannot_be_a_header_is_not_sent(token: str) -> None:
-    """The message does not contain it either."""
+    """The message of the fault does not contain the token either."""
     with transport(OK, token=lambda: token) as (there, peer):
         found = there.exchange("GET", "/")
 
@@ -161,8 +161,8 @@ def test_a_token_that_cannot_be_a_header_is_not_sent(token: str) -> None:
     assert peer.requests == []
 
 
-def test_a_request_has_these_headers_and_no_others() -> None:
-    """Neither library adds its own."""
+def test_a_request_has_eight_headers_and_no_others() -> None:
+    """Neither requests nor urllib3 adds a header of its own."""
     with transport(OK) as (there, peer):
         there.exchange("POST", "/api/x/?a=b%20c", body=b"[1]")
         host = peer.url.removeprefix("http://")
@@ -182,8 +182,8 @@ def test_a_request_has_these_headers_and_no_others() -> None:
 
 
 @pytest.mark.parametrize(("method", "length"), [("GET", None), ("POST", "0")])
-def test_a_request_without_body_has_no_type(method: str, length: str | None) -> None:
-    """Only a method that usually has a body sends a length of 0."""
+def test_a_request_without_body_has_no_content_type(method: str, length: str | None) -> None:
+    """A POST has a Content-Length of 0, a GET has none."""
     with transport(OK) as (there, peer):
         there.exchange(method, "/")
 
@@ -193,7 +193,7 @@ def test_a_request_without_body_has_no_type(method: str, length: str | None) -> 
 
 
 def test_a_closed_transport_opens_another_connection() -> None:
-    """The server sees the end of the first one."""
+    """The server sees the end of the first connection; the next request works."""
     with transport(OK, OK) as (there, peer):
         first = there.exchange("GET", "/").status
         there.close()
@@ -207,7 +207,7 @@ def test_a_closed_transport_opens_another_connection() -> None:
 
 
 def test_a_chunked_answer_is_read_and_its_connection_is_reused() -> None:
-    """The last chunk marks its end."""
+    """The last chunk marks the end of the answer."""
 
     def chunked(peer: socket.socket) -> bool:
         head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -253,7 +253,7 @@ def test_an_answer_that_violates_http_is_broken(data: bytes) -> None:
     assert (found.fault, found.sent, found.status) == (Fault.BROKEN, True, None)
 
 
-def test_a_busy_answer_is_not_repeated() -> None:
+def test_a_request_is_not_repeated_after_503() -> None:
     """Another module decides when to retry."""
     busy = answer(503, "", "Retry-After: 0\r\n")
     with transport(busy, OK) as (there, peer):
@@ -266,10 +266,10 @@ def test_a_busy_answer_is_not_repeated() -> None:
 # ---- ca_file
 
 
-def test_a_removed_authority_file_is_a_fault_until_it_is_restored(
+def test_a_removed_ca_file_is_a_fault_until_it_is_restored(
     pair: tuple[Path, Path], tmp_path: Path
 ) -> None:
-    """It is a fault even while a connection is open, because the next one would fail."""
+    """The open connection is not used either, because the next one would fail."""
     authority = tmp_path / "ca.pem"
     found: list[HttpAnswer] = []
     with transport(OK, OK, context=server_context(pair), ca_file=str(authority)) as (there, peer):
@@ -284,10 +284,10 @@ def test_a_removed_authority_file_is_a_fault_until_it_is_restored(
     assert (len(peer.requests), peer.connections) == (2, 1)
 
 
-def test_a_replaced_authority_file_is_used_for_the_next_connection(
+def test_a_replaced_ca_file_is_used_for_the_next_connection(
     pair: tuple[Path, Path], tmp_path: Path
 ) -> None:
-    """It is read when a connection is opened."""
+    """`ca_file` is read each time a connection is opened."""
     authority = tmp_path / "ca.pem"
     authority.write_bytes(pair[0].read_bytes())
     with transport(OK, OK, context=server_context(pair), ca_file=str(authority)) as (there, _):

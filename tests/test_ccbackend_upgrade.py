@@ -38,8 +38,8 @@ def start(there: BackendClient, job_id: int) -> Reason:
 
 
 @pytest.mark.parametrize(("before", "after"), [("1.4.4", "1.5.4"), ("1.5.4", "1.4.4")])
-def test_a_server_that_comes_back_as_another_release_is_recognised(before: str, after: str) -> None:
-    """The first answer over a new connection shows it, before that answer is classified."""
+def test_an_upgraded_or_downgraded_server_is_recognised(before: str, after: str) -> None:
+    """After a reconnect the client reads the version again, and the start succeeds."""
     with StubServer(Model(version=before)) as first, backend(first.url) as there:
         there.probe()
         reasons = [start(there, 1)]
@@ -63,8 +63,8 @@ def test_the_version_is_not_requested_again_over_the_same_connection() -> None:
     assert 1 == [exchange.path for exchange in server.log].count("/login")
 
 
-def test_a_first_connection_does_not_count_as_a_lost_one() -> None:
-    """A sender uses the version that another sender found, and sends no probe."""
+def test_the_first_connection_of_a_sender_needs_no_probe() -> None:
+    """A sender uses the version that another sender found, and requests only start_job."""
     with StubServer(Model(version="1.4.4")) as server, backend(server.url, OLD) as there:
         start(there, 1)
 
@@ -82,7 +82,7 @@ def test_nats_mode_halts_deliveries_and_is_named() -> None:
 
 @pytest.mark.parametrize("version", ["1.4.4", "1.5.4"])
 def test_a_server_that_accepts_jobs_is_healthy(version: str) -> None:
-    """The probe of the job API stores nothing."""
+    """The probe sends only GET requests and stores no job."""
     with StubServer(Model(version=version)) as server, backend(server.url) as there:
         probe = there.probe()
 
@@ -92,7 +92,7 @@ def test_a_server_that_accepts_jobs_is_healthy(version: str) -> None:
 
 
 def test_a_wrong_token_is_reported_before_the_job_api_is_probed() -> None:
-    """The request for the job list shows it."""
+    """The job list is refused, and the probe ends after two requests."""
     with (
         StubServer(Model(version="1.5.4", token="TOKEN:new")) as server,
         backend(server.url) as there,

@@ -29,14 +29,14 @@ def test_versions_compare_by_number_and_print_as_released() -> None:
         (Version(1, 5, 0), Dialect.SHARED, True, False),
     ],
 )
-def test_the_dialect_follows_from_the_version(
+def test_the_api_dialect_follows_from_the_version(
     version: Version | None,
     dialect: Dialect,
     *,
     caches: bool,
     queues: bool,
 ) -> None:
-    """An unknown server is treated as a new one."""
+    """cc-backend has `exclusive` before 1.5.0, `shared` from then on, also if unknown."""
     server = server_info(version)
 
     assert (server.dialect, server.caches_starts, server.queues_starts) == (

@@ -65,12 +65,12 @@ def test_every_end_state_has_a_name_that_the_server_knows(word: str, old: str, n
      "COMPLETING", "CONFIGURING", "POWER_UP_NODE", "UPDATE_DB", "REVOKED"],
 )  # fmt: skip
 def test_no_stop_is_sent_for_states_that_are_no_end(word: str, dialect: Dialect) -> None:
-    """The rule holds for base states and for flags."""
+    """Slurm's base states such as RUNNING and flags such as COMPLETING are no end states."""
     assert end_state(word, dialect) is None
 
 
-def test_unknown_states_are_detected() -> None:
-    """They are sent as failed, and an administrator should see a warning."""
+def test_unknown_slurm_states_are_detected() -> None:
+    """An unknown end state is sent as failed, and an administrator should see a warning."""
     assert [is_known_state(word) for word in ("COMPLETED", "RUNNING", "NEVER_SEEN", "")] == [
         True,
         True,
@@ -88,8 +88,8 @@ def test_unknown_states_are_detected() -> None:
         (Sharing.SHARED, 0, "multi_user"),
     ],
 )
-def test_both_dialects_have_all_kinds_of_sharing(sharing: Sharing, old: int, new: str) -> None:
-    """The server answers 500 to anything else."""
+def test_both_dialects_have_all_kinds_of_node_sharing(sharing: Sharing, old: int, new: str) -> None:
+    """`exclusive` is 0, 1 or 2, `shared` one of three words; cc-backend answers 500 to others."""
     job = Job(job_id=1, sharing=sharing)
 
     assert sharing_field(job, Dialect.EXCLUSIVE) == {"exclusive": old}
@@ -142,10 +142,10 @@ def test_unknown_sharing_is_derived_from_the_cores(
         ({"shared": "none"}, Dialect.EXCLUSIVE, {"exclusive": 1}),
     ],
 )
-def test_a_body_is_translated_into_the_other_dialect(
+def test_a_request_is_translated_into_the_other_dialect(
     given: dict[str, Any], dialect: Dialect, found: dict[str, Any]
 ) -> None:
-    """Nothing but the sharing field changes."""
+    """`exclusive` and `shared` replace each other; the rest of the request stays."""
     assert translate_sharing(given, dialect) == found
 
 
@@ -172,7 +172,7 @@ def test_a_body_is_translated_into_the_other_dialect(
     ],
 )
 def test_an_excluded_job_has_a_reason(facts: dict[str, Any], reason: str | None) -> None:
-    """One host that is not ignored is enough for a job to be reported."""
+    """The reason names the filter or the opt-out flag; one host that is not ignored is enough."""
     filters = JobFilters(
         partitions=NameFilter(deny=frozenset({"debug"})),
         accounts=NameFilter(allow=frozenset({"p1"})),
@@ -185,8 +185,8 @@ def test_an_excluded_job_has_a_reason(facts: dict[str, Any], reason: str | None)
     assert exclusion_reason(job, filters, cluster="lab") == reason
 
 
-def test_only_the_opt_out_flag_excludes_jobs_by_default() -> None:
-    """A cluster can be denied by its name at cc-backend."""
+def test_no_filter_excludes_jobs_by_default() -> None:
+    """`filters.clusters` can exclude all jobs of a cluster by its name at cc-backend."""
     job = Job(job_id=1, nodes=("t1",))
     denied = JobFilters(clusters=NameFilter(deny=frozenset({"lab"})))
 

@@ -98,7 +98,7 @@ def test_the_second_connection_is_used_while_the_first_is_silent(lines: Lines) -
 
 
 def test_the_first_connection_is_used_again_when_it_answers(lines: Lines) -> None:
-    """An answer ends its silence."""
+    """An answer ends the silence of the first connection."""
     lines.send(1)
     lines.now[0] += SILENT_SECONDS
     lines.first.answer()
@@ -106,8 +106,8 @@ def test_the_first_connection_is_used_again_when_it_answers(lines: Lines) -> Non
     assert lines.first is lines.channel.free_worker()
 
 
-def test_nothing_is_sent_while_all_are_silent(lines: Lines) -> None:
-    """A channel tries at most three requests that get no answer."""
+def test_nothing_is_sent_while_all_three_connections_are_silent(lines: Lines) -> None:
+    """At most three requests of one kind are tried without an answer."""
     for job_id in (1, 2, 3):
         lines.send(job_id)
         lines.now[0] += SILENT_SECONDS
@@ -115,7 +115,7 @@ def test_nothing_is_sent_while_all_are_silent(lines: Lines) -> None:
     assert None is lines.channel.free_worker()
 
 
-def test_requests_behind_one_without_answer_are_taken_back(lines: Lines) -> None:
+def test_requests_behind_an_unanswered_one_are_taken_back(lines: Lines) -> None:
     """Another connection then sends them; the request that was sent stays."""
     lines.send(1, 2, 3)
     before = lines.channel.recall()
@@ -130,7 +130,7 @@ def test_requests_behind_one_without_answer_are_taken_back(lines: Lines) -> None
 
 
 def test_the_time_when_a_connection_becomes_silent_is_known_before(lines: Lines) -> None:
-    """The loop wakes up at that time, and never for a time that is past."""
+    """The delivery loop wakes up at that time, and never for a time that is past."""
     assert None is lines.channel.next_time()
     lines.send(1)
     assert 100.0 + SILENT_SECONDS == lines.channel.next_time()

@@ -16,7 +16,7 @@ from chaos.single import run_alone
 def test_new_runs_are_delivered_whatever_the_server_answers(
     tmp_path: Path, fault: FaultClass, record_property: Callable[[str, object], None]
 ) -> None:
-    """A fault that concerns one run, one endpoint or one answer stops nothing else."""
+    """Runs that a fault does not concern are delivered during it, and all runs after its end."""
     with World(tmp_path / "world", **fault.options) as world:
         verdict = run_alone(world, fault)
     for figure in world.figures:

@@ -13,10 +13,10 @@ from chaos.single import run_alone
 
 
 @pytest.mark.parametrize("fault", CLASSES_HERE, ids=str)
-def test_new_runs_are_delivered_whatever_fails_here(
+def test_new_runs_are_delivered_whatever_fails_on_this_host(
     tmp_path: Path, fault: FaultClass, record_property: Callable[[str, object], None]
 ) -> None:
-    """A fault that concerns one command, one clock or one file stops nothing else."""
+    """Runs that a fault does not concern are delivered during it, and all runs after its end."""
     with World(tmp_path / "world", **fault.options) as world:
         verdict = run_alone(world, fault)
     for figure in world.figures:

@@ -12,7 +12,9 @@ from chaos.slurm import NEW, OLD
 
 @pytest.mark.parametrize("release", [OLD, NEW])
 @pytest.mark.parametrize("version", ["1.4.4", "1.5.4"])
-def test_a_healthy_site_has_no_problem(tmp_path: Path, version: str, release: str) -> None:
+def test_the_chaos_harness_reports_no_problem_at_a_healthy_site(
+    tmp_path: Path, version: str, release: str
+) -> None:
     """Starts and ends of jobs of all shapes arrive with all facts, for each pair of releases."""
     with World(tmp_path / "world", version=version, release=release) as world:
         world.start_drain()
@@ -37,8 +39,8 @@ def test_a_healthy_site_has_no_problem(tmp_path: Path, version: str, release: st
         ("metaData", {}),
     ],
 )
-def test_a_wrong_value_is_reported(tmp_path: Path, field: str, value: object) -> None:
-    """The oracle compares every value of a row with Slurm's value."""
+def test_the_chaos_harness_reports_a_wrong_value(tmp_path: Path, field: str, value: object) -> None:
+    """The harness compares every value of a row at cc-backend with Slurm's value."""
     with World(tmp_path / "world") as world:
         run = world.begin(sharing="ok")
         document = run.facts(is_old=False) | {"resources": run.resources()}
@@ -51,8 +53,8 @@ def test_a_wrong_value_is_reported(tmp_path: Path, field: str, value: object) ->
     assert verdict
 
 
-def test_a_lost_run_is_reported(tmp_path: Path) -> None:
-    """The oracle reports a run that the server does not have."""
+def test_the_chaos_harness_reports_a_lost_run(tmp_path: Path) -> None:
+    """A run that the server does not have is reported as lost."""
     with World(tmp_path / "world") as world:
         run = world.begin()
 

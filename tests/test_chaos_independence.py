@@ -23,13 +23,13 @@ def imported(path: Path) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("path", sorted(CHAOS.rglob("*.py")), ids=lambda path: path.name)
-def test_only_the_standard_library_is_imported(path: Path) -> None:
-    """A module imports the standard library and the harness itself, nothing else."""
+def test_the_chaos_harness_imports_only_the_standard_library(path: Path) -> None:
+    """A module of tests/chaos imports the standard library and the harness itself, nothing else."""
     known = sys.stdlib_module_names | {"chaos"}
 
     assert {name for name in imported(path) if name not in known} == set()
 
 
-def test_the_harness_is_found() -> None:
-    """The modules are where the test above looks for them."""
+def test_the_modules_of_the_chaos_harness_are_found() -> None:
+    """server.py, slurm.py and oracle.py are in tests/chaos, where the import test looks."""
     assert {"server.py", "slurm.py", "oracle.py"} <= {path.name for path in CHAOS.iterdir()}

@@ -11,7 +11,7 @@ from chaos.scenarios import SCENARIOS, Scenario
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=str)
-def test_the_scenario_loses_nothing(
+def test_a_chaos_scenario_loses_no_data(
     tmp_path: Path, scenario: Scenario, record_property: Callable[[str, object], None]
 ) -> None:
     """Data that only one source has, or only an administrator can see, is kept."""

@@ -48,8 +48,8 @@ def compared(status: int, text: str) -> tuple[int, str]:
 
 @pytest.mark.parametrize("scenario", SCENARIOS)
 @pytest.mark.parametrize("version", ["1.4.4", "1.5.4"])
-def test_the_answers_are_those_recorded(version: str, scenario: str) -> None:
-    """Status and error of starts and stops agree, one exchange after another."""
+def test_the_chaos_server_answers_like_recorded_servers(version: str, scenario: str) -> None:
+    """Status and error of starts and stops agree with recordings of 1.4.4 and 1.5.4."""
     clock = [0.0]
     rules = Rules(version, HOSTS, "lab", commit_seconds=COMMIT_SECONDS, clock=lambda: clock[0])
     expected, actual = [], []

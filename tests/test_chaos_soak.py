@@ -14,7 +14,7 @@ SECONDS = float(os.environ.get("SOAK_SECONDS") or ("90" if os.environ.get("CI") 
 SEED = int(os.environ.get("SOAK_SEED") or int(time.time()) % 100_000)
 
 
-def test_a_soak_loses_nothing_and_leaves_nothing_pending(
+def test_a_soak_test_loses_no_run_and_leaves_none_pending(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """No run is lost, duplicated or wrong; memory does not grow; soon no run is pending."""

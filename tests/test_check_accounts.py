@@ -43,7 +43,7 @@ def place() -> Iterator[Path]:
         (SystemUser(name="g", uid=2**31 - 9, gids=frozenset({os.getegid()})), 0o707, WRITE, False),
     ],
 )
-def test_modes_grant_by_owner_group_and_others(
+def test_file_modes_grant_access_by_owner_group_and_others(
     place: Path,
     account: SystemUser,
     mode: int,
@@ -59,7 +59,7 @@ def test_modes_grant_by_owner_group_and_others(
 
 
 def test_the_owners_bits_decide_for_the_owner(place: Path) -> None:
-    """They decide even if other users have more permissions."""
+    """The owner of a file with mode 0077 cannot read it, although other users can."""
     (place / "x").touch()
     status = (place / "x").stat()
     owner = SystemUser(name="o", uid=status.st_uid or 5, gids=frozenset({status.st_gid}))
@@ -69,7 +69,7 @@ def test_the_owners_bits_decide_for_the_owner(place: Path) -> None:
 
 
 def test_the_problem_names_the_path_without_access(place: Path) -> None:
-    """It is a closed parent directory, the file itself, or a file that does not exist."""
+    """The path is a closed parent directory, the file itself, or a file that does not exist."""
     (place / "d").mkdir()
     (place / "d" / "x").touch(0o644)
     (place / "d" / "x").chmod(0o644)
@@ -94,8 +94,10 @@ def test_accounts_come_from_the_name_service() -> None:
     assert system_user("no-such-account-here") is None
 
 
-def test_account_without_name_is_a_number(monkeypatch: pytest.MonkeyPatch, place: Path) -> None:
-    """Containers can have such accounts."""
+def test_an_account_without_name_is_shown_as_a_number(
+    monkeypatch: pytest.MonkeyPatch, place: Path
+) -> None:
+    """Containers can have a UID that no account of the name service has."""
     monkeypatch.setattr(os, "geteuid", lambda: 2**31 - 9)
     assert str(2**31 - 9) == current_user().name
     fields = list(place.stat())

@@ -77,6 +77,6 @@ def test_warnings_change_the_status_only_in_strict_mode(
     strict: bool,
     reported: list[tuple[CheckStatus, str]],
 ) -> None:
-    """Without it they do not raise an alarm."""
+    """Without strict mode, warnings are counted in an OK result and raise no alarm."""
     found = check_config_warnings("c.json", warnings, strict=strict)
     assert reported == [(result.status, result.text) for result in found]

@@ -58,15 +58,15 @@ def directories(
 
 
 def test_directories_as_installed_are_in_order(place: Path) -> None:
-    """The drain may run as SlurmUser."""
+    """The check gives one OK result if our account is both service user and SlurmUser."""
     make_spool(place)
     (found,) = directories(place)
     assert CheckStatus.OK is found.status
     assert f"{place}/spool on " in found.text
 
 
-def test_missing_directory_is_critical(place: Path) -> None:
-    """The other checks need all directories."""
+def test_a_missing_spool_directory_is_critical(place: Path) -> None:
+    """Without dead/ there is only this result: the other checks need all directories."""
     make_spool(place)
     (place / "spool" / "dead").rmdir()
     (found,) = directories(place)
@@ -78,8 +78,8 @@ def texts(results: list[CheckResult], verdict: CheckStatus) -> str:
     return "\n".join(result.text for result in results if result.status is verdict)
 
 
-def test_slurm_user_must_be_able_to_leave_events(place: Path) -> None:
-    """Otherwise every event is lost."""
+def test_slurm_user_must_be_able_to_write_events(place: Path) -> None:
+    """If SlurmUser may not write in new/, every event is lost."""
     make_spool(place)
     assert "the hooks cannot write events: slurm may not write in" in texts(
         directories(place, STRANGER), CheckStatus.CRITICAL
@@ -98,8 +98,8 @@ def test_new_files_must_inherit_the_group_if_two_accounts_are_used(place: Path) 
     assert "has no setgid bit" in texts([*found], CheckStatus.CRITICAL)
 
 
-def test_unknown_slurm_user_warns(place: Path) -> None:
-    """The hooks run on a host that knows the account."""
+def test_an_unknown_slurm_user_is_a_warning(place: Path) -> None:
+    """The hooks may run on another host, which knows the account."""
     make_spool(place)
     found = check_directories(
         place / "spool", place / "state", service=current_user(), slurm_user=None
@@ -108,7 +108,7 @@ def test_unknown_slurm_user_warns(place: Path) -> None:
 
 
 def test_the_service_user_must_have_access(place: Path) -> None:
-    """It needs access to all directories of the spool and to the state directory."""
+    """The service user needs access to all spool directories and to the state directory."""
     spool, state = make_spool(place)
     found = directories(place, service=STRANGER)
     shown = texts(found, CheckStatus.CRITICAL)
@@ -119,7 +119,7 @@ def test_the_service_user_must_have_access(place: Path) -> None:
 
 
 def test_access_of_other_users_is_a_warning(place: Path) -> None:
-    """A dead letter contains a user's text; a lock is only as safe as its directory."""
+    """A dead letter contains a user's text; the drain's lock is only as safe as its directory."""
     spool, state = make_spool(place)
     (spool / "dead").chmod(0o755)
     state.chmod(0o770)

@@ -101,7 +101,7 @@ AGES = [(99, CheckStatus.OK), (100, CheckStatus.WARNING), (200, CheckStatus.CRIT
 
 @pytest.mark.parametrize(("age", "verdict"), AGES)
 def test_a_drain_started_by_cron_may_be_stopped_for_a_while(age: int, verdict: CheckStatus) -> None:
-    """It exits when it is done, and its last state is still valid."""
+    """A drain with `--once` exits when it is done, and its last state is still valid."""
     halted = HealthReport(state=HealthState.HALTED, since=NOON - age, reason="the token is old")
     state = healthy(once=True, updated=NOON - age, health=halted)
     found = worker(state, is_running=False)
@@ -119,12 +119,12 @@ def test_a_drain_started_by_cron_may_be_stopped_for_a_while(age: int, verdict: C
         (300, CheckStatus.CRITICAL),
     ],
 )
-def test_a_drain_with_an_old_state_is_a_problem(age: int, verdict: CheckStatus) -> None:
-    """It holds its lock, but it may hang."""
+def test_a_drain_with_an_old_state_file_is_a_problem(age: int, verdict: CheckStatus) -> None:
+    """A running drain may hang: its state file gives a warning after 60 s, critical after 300 s."""
     assert verdict is worker(healthy(updated=NOON - age))["drain"].status
 
 
-def test_halt_is_critical_at_once_with_its_reason() -> None:
+def test_halted_deliveries_are_critical_at_once_with_the_reason() -> None:
     """A halt needs an administrator, whatever its age."""
     halted = HealthReport(state=HealthState.HALTED, since=NOON - 5, reason="the token has expired")
     found = worker(healthy(health=halted))["cc-backend"]
@@ -134,8 +134,8 @@ def test_halt_is_critical_at_once_with_its_reason() -> None:
 
 
 @pytest.mark.parametrize(("age", "verdict"), AGES)
-def test_outage_of_either_side_alarms_by_its_age(age: int, verdict: CheckStatus) -> None:
-    """Short outages are normal."""
+def test_an_outage_of_slurm_or_cc_backend_alarms_by_its_age(age: int, verdict: CheckStatus) -> None:
+    """Short outages are normal: OK before 100 s, critical from 200 s on (this test's limits)."""
     down = HealthReport(state=HealthState.DOWN, since=NOON - age, reason="no connection")
     found = worker(healthy(health=down, slurm_silent_since=NOON - age, slurm_reason="no route"))
     assert (verdict, verdict) == (found["cc-backend"].status, found["slurm"].status)
@@ -145,15 +145,15 @@ def test_outage_of_either_side_alarms_by_its_age(age: int, verdict: CheckStatus)
 
 @pytest.mark.parametrize(("age", "verdict"), AGES)
 def test_silent_accounting_alarms_by_its_age(age: int, verdict: CheckStatus) -> None:
-    """The controller may still answer."""
+    """Accounting may be silent while the controller still answers."""
     found = worker(healthy(accounting_silent_since=NOON - age))["slurm"]
     assert verdict is found.status
     assert found.text.startswith("accounting has not answered for ")
 
 
 @pytest.mark.parametrize("channel", ["starts", "stops"])
-def test_outage_of_one_connection_alarms(channel: str) -> None:
-    """The other connection may work."""
+def test_an_outage_of_one_connection_is_critical(channel: str) -> None:
+    """The connection for starts or the one for stops is down; cc-backend itself is up."""
     down = HealthReport(state=HealthState.DOWN, since=NOON - 300, reason="timed out")
     found = worker(healthy(**{channel: down}))
     assert CheckStatus.CRITICAL is found[f"cc-backend ({channel})"].status
@@ -177,12 +177,12 @@ def test_an_outage_of_unknown_age_is_not_a_problem_yet() -> None:
 def test_a_drain_that_delivers_nothing_is_critical(
     changes: dict[str, Any], verdict: CheckStatus
 ) -> None:
-    """This holds for any cause, as long as cc-backend answers."""
+    """Runs have been due for 60 s although cc-backend answers, whatever the cause is."""
     assert verdict is worker(healthy(**changes))["deliveries"].status
 
 
 def test_a_new_drain_counts_deliveries_since_its_start() -> None:
-    """It has not yet run for the hour that the count is about."""
+    """A drain that has run for 3 minutes has no count for the last hour."""
     state = healthy(started=NOON - 180, deliveries_last_hour=0, last_delivery=NOON - 360)
     expected = "0 since the drain was started 3m 00s ago; the last delivery was 6m 00s ago"
     assert expected == worker(state)["deliveries"].text
@@ -252,7 +252,7 @@ def test_warnings_of_the_drain_are_reported() -> None:
 @pytest.mark.parametrize(
     "state", [DrainState(), healthy(updated=None), healthy(health=HealthReport())]
 )
-def test_an_incomplete_state_is_unknown(state: DrainState) -> None:
+def test_an_incomplete_state_file_is_unknown(state: DrainState) -> None:
     """The state of another program version proves no health; a restart writes a new one."""
     found = worker(state)["drain"]
 

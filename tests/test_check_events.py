@@ -66,7 +66,7 @@ def test_jobs_that_started_without_any_event_are_a_warning() -> None:
     assert "started, restart slurmctld (up to Slurm 23.02 " in found.hint
 
 
-def test_a_job_without_an_event_after_others_is_a_warning() -> None:
+def test_a_job_without_an_event_after_earlier_events_is_a_warning() -> None:
     """The hooks did run, but they do not run any more."""
     found = check(SeenEvents(last=NOON - 7200.0), job(600))
 
@@ -96,7 +96,7 @@ def test_an_event_at_the_start_of_the_newest_job_is_enough(last: float) -> None:
 def test_no_event_is_missing_if_no_job_must_have_one(
     events: SeenEvents, jobs: tuple[SqueueRow, ...]
 ) -> None:
-    """None of these jobs must have an event yet."""
+    """Jobs that just started, never ran, or began before slurmctld or the drain need no event."""
     found = check(events, *jobs)
 
     assert (CheckStatus.OK, "no event has arrived yet, and none is missing") == (
@@ -105,8 +105,8 @@ def test_no_event_is_missing_if_no_job_must_have_one(
     )
 
 
-def test_without_times_of_the_controller_every_job_counts() -> None:
-    """Our own clock then replaces the controller's time."""
+def test_without_times_of_the_controller_our_clock_is_used() -> None:
+    """A job without an event is a warning even if scontrol shows no time."""
     assert CheckStatus.WARNING is check(NONE, job(600), config={}).status
     assert CheckStatus.WARNING is check(SeenEvents(last=NOON - 9e5), job(600), config={}).status
 
@@ -125,7 +125,7 @@ def test_without_times_of_the_controller_every_job_counts() -> None:
 def test_the_command_that_activates_a_hook_depends_on_the_release(
     version: tuple[str, ...], words: str
 ) -> None:
-    """The hint for a missing line names it too; a restart works on every release."""
+    """The hint has `scontrol reconfigure` from 23.11 on; a restart works on every release."""
     config = {"SLURM_VERSION": version}
     (prolog, _) = check_hooks(config, Path("/spool"), None)
 
@@ -156,7 +156,7 @@ def site(tmp_path: Path) -> CommandSite:
     return CommandSite(tmp_path / "site")
 
 
-def test_events_are_seen_by_the_drain_and_in_the_spool(site: CommandSite) -> None:
+def test_the_last_event_is_taken_from_the_drain_and_the_spool(site: CommandSite) -> None:
     """The newer of both times is used; a file that is not an event is ignored."""
     spool = load(site.config).spool
     nothing = seen_events(spool)

@@ -124,10 +124,10 @@ RESETTING = "error: NodeNames=n2cn[001-004] CPUs=13 match no Sockets. Resetting 
         (("scontrol show config", "sacct -a -X", "squeue --local -a"), [f"squeue: {RESETTING}"]),
     ],
 )
-def test_full_check_shows_errors_next_to_complete_answers(
+def test_full_check_shows_stderr_lines_of_successful_commands(
     site: CommandSite, questions: tuple[str, ...], shown: list[str]
 ) -> None:
-    """No drain may run yet that would show them; a line of several commands is shown once."""
+    """A line that several Slurm commands write to stderr is shown once, as a warning."""
     usual = SlurmCommands({}).answers
     answers = {
         question: (0, usual[question], f"{question.split()[0]}: {RESETTING}\n".encode())
@@ -161,7 +161,7 @@ def test_full_check_continues_without_squeue(site: CommandSite) -> None:
 
 
 def test_full_check_reports_each_query_without_answer(site: CommandSite) -> None:
-    """Each gives one result, and the other checks continue."""
+    """Each query of Slurm that fails gives one UNKNOWN result, and the other checks continue."""
     found = full(
         site,
         {
@@ -191,14 +191,14 @@ def test_full_check_reports_each_query_without_answer(site: CommandSite) -> None
         (b"Unable to contact slurm controller\n", True, CheckStatus.OK),
     ],
 )
-def test_full_check_tries_to_read_a_script(
+def test_full_check_tries_to_read_a_job_script(
     site: CommandSite,
     stderr: bytes,
     *,
     files: bool,
     verdict: CheckStatus,
 ) -> None:
-    """It tries scontrol and StateSaveLocation."""
+    """A script is read by scontrol or from StateSaveLocation; no permission is a warning."""
     saved = site.root / "ctld"
     (saved / "hash.0").mkdir(parents=True)
     if files:
@@ -209,7 +209,7 @@ def test_full_check_tries_to_read_a_script(
 
 
 def test_full_check_expects_events_only_where_hooks_run(site: CommandSite) -> None:
-    """It expects none on a backup controller or without a hook in slurm.conf."""
+    """No event is expected on a backup controller or without a hook in slurm.conf."""
     two = CONFIG.replace("= ctl01\n", "= ctl01\nSlurmctldHost[1]        = ctl02\n").encode()
     ping = b"Slurmctld(primary) at ctl01 is UP\nSlurmctld(backup) at ctl02 is UP\n"
     backup = full(site, {"scontrol show config": two, "scontrol ping": ping})
@@ -223,8 +223,8 @@ def test_full_check_expects_events_only_where_hooks_run(site: CommandSite) -> No
     assert "last event" not in no_hook
 
 
-def test_full_check_without_jobs_or_accounting(site: CommandSite) -> None:
-    """Only the configuration then shows our rights."""
+def test_full_check_works_without_jobs_or_accounting(site: CommandSite) -> None:
+    """Accounting that is off gives a warning; an empty job list is no problem."""
     none = CONFIG.replace("/slurmdbd", "/none").encode()
     found = full(site, {"squeue --local -a": b"", "scontrol show config": none})
     assert "accounting seen" not in found
@@ -233,8 +233,8 @@ def test_full_check_without_jobs_or_accounting(site: CommandSite) -> None:
     assert CheckStatus.OK is empty["accounting seen"].status
 
 
-def test_full_check_reads_the_hosts_from_files(site: CommandSite) -> None:
-    """A server before 1.3.0 does not list them; a file that cannot be read is skipped."""
+def test_full_check_reads_the_hosts_from_topology_files(site: CommandSite) -> None:
+    """cc-backend before 1.3.0 lists no hosts; a readable topology file replaces the list."""
     path = site.root / "cluster.json"
     path.write_text(json.dumps(GPU_LAB))
     server = Scripted(clusters=Reason.FEATURE_ABSENT)
@@ -247,14 +247,14 @@ def test_full_check_reads_the_hosts_from_files(site: CommandSite) -> None:
     assert CheckStatus.UNKNOWN is full(site, server=server)["hosts"].status
 
 
-def test_full_check_with_an_unusable_token(site: CommandSite) -> None:
-    """The roles are then unknown; the check of the configuration reports why."""
+def test_full_check_continues_with_an_unusable_token(site: CommandSite) -> None:
+    """Another check reports the token file's mode; the roles of the token are unknown."""
     site.token.chmod(0o644)
     assert CheckStatus.OK is full(site)["server token"].status
 
 
-def test_full_check_by_the_command_itself(site: CommandSite) -> None:
-    """Neither Slurm's commands nor the server exist here."""
+def test_full_check_command_exits_with_2_without_slurm_and_server(site: CommandSite) -> None:
+    """Slurm's commands and the server do not exist: both results are CRITICAL."""
     site.document["slurm"] = {
         name: str(site.root / name) for name in ("squeue", "sacct", "scontrol", "sacctmgr")
     }

@@ -47,8 +47,8 @@ def prolog(
     return next(check_hooks({"PrologSlurmctld": tuple(map(str, paths))}, spool, user))
 
 
-def test_installed_hooks_are_in_order(place: Path) -> None:
-    """Each of the two lines names the stub with its own name."""
+def test_installed_hooks_pass_the_check(place: Path) -> None:
+    """Each line of slurm.conf names its own stub, which writes events to the spool of cc-spool."""
     hooks = install(place, place / "spool")
     config = {
         "PrologSlurmctld": (str(hooks / "prolog_slurmctld"),),
@@ -59,8 +59,8 @@ def test_installed_hooks_are_in_order(place: Path) -> None:
     assert f"{hooks}/prolog_slurmctld writes events to {place}/spool" == found[0].text
 
 
-def test_untouched_stub_writes_to_the_usual_spool() -> None:
-    """The hooks in the repository set no spool directory."""
+def test_an_unchanged_stub_writes_to_the_default_spool() -> None:
+    """The unchanged stub sets no spool directory; critical if cc-spool reads another spool."""
     stub = HOOKS / "prolog_slurmctld"
     assert CheckStatus.OK is prolog([stub], user=None).status
     other = prolog([stub], Path("/srv/spool"), user=None)
@@ -68,16 +68,16 @@ def test_untouched_stub_writes_to_the_usual_spool() -> None:
     assert f"{stub} writes events to {DEFAULT_SPOOL}, but cc-spool reads /srv/spool" == other.text
 
 
-def test_missing_line_is_critical() -> None:
-    """Without it only the sweep would report jobs."""
+def test_a_missing_hook_line_is_critical() -> None:
+    """Without the two hook lines in slurm.conf only the sweep would report jobs."""
     found = [*check_hooks({"PrologSlurmctld": ()}, DEFAULT_SPOOL, None)]
     assert [CheckStatus.CRITICAL, CheckStatus.CRITICAL] == [result.status for result in found]
     assert "add EpilogSlurmctld=" in found[1].hint
     assert "epilog_slurmctld" in found[1].hint
 
 
-def test_swapped_lines_are_critical(place: Path) -> None:
-    """A prolog would then write stop events."""
+def test_swapped_hook_lines_are_critical(place: Path) -> None:
+    """With the stub of the epilog, PrologSlurmctld would write stop events."""
     found = prolog([install(place) / "epilog_slurmctld"])
     assert (CheckStatus.CRITICAL, True) == (
         found.status,
@@ -85,15 +85,15 @@ def test_swapped_lines_are_critical(place: Path) -> None:
     )
 
 
-def test_one_of_several_lines_may_be_ours(place: Path) -> None:
-    """Slurm 24.05 and later accept several."""
+def test_one_of_several_prologs_may_be_our_stub(place: Path) -> None:
+    """Slurm 24.05 and later accept several PrologSlurmctld lines."""
     (place / "site").write_text("#!/bin/sh\n")
     hooks = install(place)
     assert CheckStatus.OK is prolog([place / "site", hooks / "prolog_slurmctld"]).status
 
 
 def test_site_script_may_call_the_stub(place: Path) -> None:
-    """It works, but it depends on a script that is not part of the project."""
+    """The result is a warning; it is critical if SlurmUser cannot execute the stub."""
     stub = install(place) / "prolog_slurmctld"
     site = place / "site"
     site.write_text(f"#!/bin/sh\n# {stub}.old\n/usr/bin/logger x; {stub} || true\n")
@@ -105,7 +105,7 @@ def test_site_script_may_call_the_stub(place: Path) -> None:
 
 
 def test_a_script_that_does_not_call_the_hook_is_critical(place: Path) -> None:
-    """So is a script that calls a stub which does not exist."""
+    """The site's script of PrologSlurmctld calls a stub at a path that does not exist."""
     site = place / "site"
     site.write_text("#!/bin/sh\n/etc/none/prolog_slurmctld\n")
     found = prolog([site])
@@ -115,14 +115,14 @@ def test_a_script_that_does_not_call_the_hook_is_critical(place: Path) -> None:
     )
 
 
-def test_script_that_cannot_be_read_is_unknown(place: Path) -> None:
-    """It may be on another host, or our account may not read it."""
+def test_a_hook_script_that_cannot_be_read_is_unknown(place: Path) -> None:
+    """The script may be on another host, or the account of the check may not read it."""
     assert CheckStatus.UNKNOWN is prolog([place / "none"]).status
 
 
 @pytest.mark.parametrize("name", ["prolog_slurmctld", "spool_event"])
 def test_slurm_user_must_have_access_to_the_stub_and_its_library(place: Path, name: str) -> None:
-    """Without the stub slurmctld does not start; without its library no event is written."""
+    """Without the stub slurmctld does not start; without spool_event no event is written."""
     hooks = install(place)
     (hooks / name).chmod(0o600)
     found = prolog([hooks / "prolog_slurmctld"])
@@ -130,7 +130,7 @@ def test_slurm_user_must_have_access_to_the_stub_and_its_library(place: Path, na
 
 
 def test_the_stub_may_source_a_file_of_another_directory(place: Path) -> None:
-    """A path in the stub is preferred to the directory of the stub."""
+    """The path of spool_event in the stub takes precedence over the stub's own directory."""
     stub = install(place) / "prolog_slurmctld"
     stub.write_text(f"cc_slurm_sync_kind=start\ncc_slurm_sync_event={place}/none/spool_event\n")
     assert "none" in prolog([stub]).text
@@ -148,7 +148,7 @@ def install_second(hooks: Path, spool: Path) -> Path:
 
 
 def test_each_of_two_instances_finds_its_own_stub(place: Path) -> None:
-    """Slurm 24.05 and later have a line for each."""
+    """slurm.conf has one PrologSlurmctld line for each instance (Slurm 24.05 and later)."""
     hooks, spool = install(place), place / "test-spool"
     paths = [hooks / "prolog_slurmctld", install_second(hooks, spool)]
 
@@ -161,7 +161,7 @@ def test_each_of_two_instances_finds_its_own_stub(place: Path) -> None:
 
 
 def test_a_script_that_calls_both_stubs_works_for_both_instances(place: Path) -> None:
-    """The name of the second stub has a suffix after `slurmctld`."""
+    """The name of the second instance's stub has a suffix: `prolog_slurmctld-test`."""
     hooks, spool, site = install(place), place / "test-spool", place / "site"
     second = install_second(hooks, spool)
     site.write_text(f"#!/bin/sh\n{hooks}/prolog_slurmctld\n{second}\nexit 0\n")
@@ -170,7 +170,7 @@ def test_a_script_that_calls_both_stubs_works_for_both_instances(place: Path) ->
 
 
 def test_the_stub_of_another_instance_need_not_be_changed(place: Path) -> None:
-    """The hint names the other solution: a second stub for this instance."""
+    """The result is critical; the hint proposes a second stub for this instance."""
     found = prolog([install(place) / "prolog_slurmctld"], place / "test-spool")
 
     assert CheckStatus.CRITICAL is found.status

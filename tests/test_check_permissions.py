@@ -42,7 +42,7 @@ def test_a_missing_configuration_file_is_named(site: CommandSite) -> None:
 
 
 def test_configuration_problems_are_critical(site: CommandSite) -> None:
-    """Each of them is one result, and the exit code is not 78."""
+    """Each problem of the configuration is one result; the exit code is 2, not 78."""
     site.document |= {"surprise": 1, "clustername": 5}
     site.write()
     said = site.call("check")
@@ -51,7 +51,7 @@ def test_configuration_problems_are_critical(site: CommandSite) -> None:
 
 
 def test_unusable_files_do_not_hide_other_results(site: CommandSite) -> None:
-    """The token can be read by others, and the spool lacks a directory."""
+    """The token can be read by others and dead/ is missing; the drain is still checked."""
     site.token.chmod(0o644)
     (site.spool / "dead").rmdir()
     said = site.call("check", "--json")
@@ -67,21 +67,21 @@ def test_unusable_files_do_not_hide_other_results(site: CommandSite) -> None:
 
 @pytest.mark.parametrize("name", ["drain.json", "sweep.json"])
 @pytest.mark.usefixtures("drain")
-def test_damaged_state_is_unknown(site: CommandSite, name: str) -> None:
-    """The exit code is 3."""
+def test_a_damaged_state_file_is_unknown(site: CommandSite, name: str) -> None:
+    """If drain.json or sweep.json is not valid JSON, the exit code is 3."""
     (site.state / name).write_text("{")
     said = site.call("check", "--json")
     assert (3, "UNKNOWN") == (said.code, verdicts(said)[name.removesuffix(".json")])
 
 
-def test_a_lock_that_is_a_link_is_unknown(site: CommandSite) -> None:
+def test_a_drain_lock_that_is_a_link_is_unknown(site: CommandSite) -> None:
     """A link in place of the lock file is never followed."""
     (site.state / "drain.lock").symlink_to(site.token)
     assert "UNKNOWN" == verdicts(site.call("check", "--json"))["drain"]
 
 
-def test_state_directory_may_be_missing(site: CommandSite) -> None:
-    """Then the service user is unknown, and the check reports the missing directory."""
+def test_a_missing_state_directory_is_critical(site: CommandSite) -> None:
+    """The check still runs; a critical result names spool.state_directory."""
     for path in site.state.iterdir():
         path.unlink()
     site.state.rmdir()
@@ -90,10 +90,10 @@ def test_state_directory_may_be_missing(site: CommandSite) -> None:
     assert "spool.state_directory" in said.out
 
 
-def test_a_file_that_another_account_may_not_read_is_unknown(
+def test_a_token_that_another_account_may_not_read_is_unknown(
     site: CommandSite, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is neither a problem nor in order."""
+    """The same error is critical if the check runs as the service user."""
     config, real_open = load(site.config), os.open
 
     def refuse(path: Any, *how: Any, **more: Any) -> int:
@@ -109,8 +109,8 @@ def test_a_file_that_another_account_may_not_read_is_unknown(
         assert (verdict, "configuration") == (first.status, first.name)
 
 
-def test_log_that_cannot_be_opened_is_unknown(site: CommandSite, tmp_path: Path) -> None:
-    """The exit codes of a monitoring plugin hold for every error."""
+def test_a_log_file_that_cannot_be_opened_is_unknown(site: CommandSite, tmp_path: Path) -> None:
+    """The exit code is 3, because the exit codes of a monitoring plugin hold for every error."""
     said = site.call("check", "--log-file", tmp_path / "none" / "log")
     assert (3, True) == (said.code, "[UNKNOWN] log: " in said.out)
 
@@ -129,7 +129,7 @@ WRONG_CALLER = (
 
 @pytest.mark.usefixtures("ada")
 def test_an_ordinary_user_gets_one_line_from_the_full_check(site: CommandSite) -> None:
-    """No hint gives them the spool; without a state directory the spool's owner is named."""
+    """The line names the service user; without a state directory, the owner of the spool."""
     owner = site.state.owner()
     with_state = site.call("check", "--full")
     as_json = site.call("check", "--full", "--json")
@@ -146,7 +146,7 @@ def test_an_ordinary_user_gets_one_line_from_the_full_check(site: CommandSite) -
 
 
 @pytest.mark.usefixtures("ada")
-def test_without_any_directory_every_user_may_call_the_full_check(site: CommandSite) -> None:
+def test_without_spool_and_state_every_user_may_run_the_full_check(site: CommandSite) -> None:
     """A user who sets up a trial gets a message that names what is missing."""
     shutil.rmtree(site.state)
     shutil.rmtree(site.spool)
@@ -158,10 +158,10 @@ def test_without_any_directory_every_user_may_call_the_full_check(site: CommandS
 
 @pytest.mark.usefixtures("ada")
 @pytest.mark.parametrize("closed", ["state", "configuration"])
-def test_a_closed_directory_or_configuration_is_not_for_ordinary_users(
+def test_the_full_check_refuses_a_user_without_read_access(
     site: CommandSite, monkeypatch: pytest.MonkeyPatch, closed: str
 ) -> None:
-    """The service user is unknown then, so the message names none."""
+    """The message names no service user if state directory or configuration is unreadable."""
     refused = PermissionError(13, "Permission denied")
 
     def refuse(*_how: object, **_more: object) -> None:

@@ -29,8 +29,8 @@ def drain(site: CommandSite) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("drain")
-def test_healthy_site_is_one_line_with_figures(site: CommandSite) -> None:
-    """The exit code is 0; the lines below show each check."""
+def test_a_healthy_site_gives_one_summary_line_with_figures(site: CommandSite) -> None:
+    """The exit code is 0; further lines show the result of each check."""
     said = site.call("check")
     first, *rest = said.out.splitlines()
     text = (
@@ -46,7 +46,7 @@ def test_healthy_site_is_one_line_with_figures(site: CommandSite) -> None:
 
 @pytest.mark.usefixtures("drain")
 def test_limits_are_options(site: CommandSite) -> None:
-    """They are -w and --critical; -c is the configuration."""
+    """`-w`, `--critical` and `--sweep-age` set the limits; `-c` is the configuration file."""
     site.put_event("1-start-5-0-0-1", time=time.time() - 50)
     (site.state / "sweep.json").write_text(json.dumps({"started": time.time()}))
     assert [0, 1, 2] == [
@@ -86,21 +86,21 @@ def leave_a_last_event(site: CommandSite) -> None:
 def test_a_missing_sweep_is_reported_after_the_first_job(
     site: CommandSite, leave: Callable[[CommandSite], None], verdict: str
 ) -> None:
-    """A new installation has had no sweep yet."""
+    """The result is a warning once an event or the archive shows that a job has run."""
     leave(site)
     assert verdict == verdicts(site.call("check", "--json"))["sweep"]
 
 
 @pytest.mark.parametrize("limit", ["0", "-1", "x", "inf", "nan"])
-def test_limit_must_be_a_number_of_seconds(site: CommandSite, limit: str) -> None:
-    """Anything else is wrong usage."""
+def test_a_limit_must_be_a_positive_number_of_seconds(site: CommandSite, limit: str) -> None:
+    """Zero, a negative number, text, inf and nan end with exit code 2."""
     said = site.call("check", f"--warning={limit}")
     assert 2 == said.code
     assert "expected a number of seconds" in said.err
 
 
-def test_missing_drain_is_critical(site: CommandSite) -> None:
-    """No drain holds the lock."""
+def test_a_missing_drain_is_critical(site: CommandSite) -> None:
+    """No process holds the drain's lock; the exit code is 2."""
     said = site.call("check", "--json")
     assert 2 == said.code
     assert ("CRITICAL", 2) == (said.json["verdict"], said.json["code"])
@@ -108,8 +108,8 @@ def test_missing_drain_is_critical(site: CommandSite) -> None:
 
 
 @pytest.mark.usefixtures("drain")
-def test_a_halt_is_critical_at_once(site: CommandSite) -> None:
-    """The first line has its reason."""
+def test_halted_deliveries_are_critical_at_once(site: CommandSite) -> None:
+    """The first line has the reason, such as an expired token; no age limit applies."""
     halted = {"health": "halted", "since": time.time(), "reason": "the token has expired"}
     site.write_drain_state(started=0.0, updated=time.time(), destination=halted, server=None)
     said = site.call("check")
@@ -120,14 +120,14 @@ def test_a_halt_is_critical_at_once(site: CommandSite) -> None:
     assert ": the token has expired | " in said.out
 
 
-def test_log_file_is_opened(site: CommandSite, tmp_path: Path) -> None:
-    """Every command has this option."""
+def test_check_creates_its_log_file(site: CommandSite, tmp_path: Path) -> None:
+    """`check` has the option `--log-file`, like every command."""
     site.call("check", "--log-file", tmp_path / "log")
     assert (tmp_path / "log").exists()
 
 
 def test_a_terminal_shows_what_is_queried(site: CommandSite) -> None:
-    """The line is erased at the end and is not part of the output."""
+    """The line `querying Slurm ...` is erased at the end and is not part of the output."""
     said = site.call("check", "--full", terminal=True)
     assert "querying cc-backend ..." in said.err
     assert said.err.endswith("querying Slurm ...\r\x1b[K")
@@ -135,7 +135,7 @@ def test_a_terminal_shows_what_is_queried(site: CommandSite) -> None:
 
 
 def test_a_check_without_full_loads_no_large_library(site: CommandSite) -> None:
-    """A monitoring system runs a plugin every minute."""
+    """A monitoring system calls `check` every minute, so it must not import requests."""
     code = (
         "import sys; from spool.cli import main; main(sys.argv[1:]);"
         "print(sorted({'requests', 'tenacity', 'filelock', 'urllib3'} & set(sys.modules)))"
@@ -145,8 +145,8 @@ def test_a_check_without_full_loads_no_large_library(site: CommandSite) -> None:
     assert "[]" == done.stdout.splitlines()[-1]
 
 
-def test_token_is_in_no_output(site: CommandSite) -> None:
-    """It is neither in the text nor in JSON."""
+def test_the_token_is_in_no_output(site: CommandSite) -> None:
+    """`check` shows the token neither as text nor with --json nor with --full."""
     secret = site.token.read_text().strip()
     for how in ([], ["--json"], ["--full"]):
         said = site.call("check", *how)

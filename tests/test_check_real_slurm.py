@@ -78,7 +78,7 @@ def site(lab: Lab) -> Site:
 
 @pytest.mark.slurm
 def test_missing_rights_are_reported_and_an_operator_has_all(site: Site) -> None:
-    """Slurm refuses nothing but hides jobs: the check must report this, for accounting too."""
+    """PrivateData=jobs hides jobs and accounting from bob without an error until he is Operator."""
     job = site.lab.jobs.sbatch(user="alice", script="sleep 600")
     site.lab.jobs.wait_state(job, "RUNNING")
     wait_until(lambda: bool(site.lab.jobs.accounted(job, "Start")), "accounting to know the job")
@@ -105,8 +105,8 @@ def test_missing_rights_are_reported_and_an_operator_has_all(site: Site) -> None
 
 
 @pytest.mark.slurm
-def test_full_check_and_a_halt_on_a_working_site(lab: Lab, tmp_path: Path) -> None:
-    """A real drain has no problem; a refused token is reported within 10 s."""
+def test_a_real_drain_is_checked_before_and_during_a_halt(lab: Lab, tmp_path: Path) -> None:
+    """First only checks that the test setup explains are not OK; a halt is shown within 10 s."""
     for name in ("todo", "open", "dead", "tmp"):
         os.chown(lab.spool / name, 0, 0)
     real = RealSite(lab, "1.5.4", tmp_path)

@@ -24,13 +24,13 @@ BROKEN = finding(CheckStatus.CRITICAL, "cc-backend", "is halted", "put a new tok
 
 
 def test_results_without_problems_give_a_summary_with_figures() -> None:
-    """Without problems the first line holds the summary."""
+    """The first line of the plugin is `CC_SLURM_SYNC OK - SUMMARY`, then `|` and the figures."""
     expected = ["CC_SLURM_SYNC OK - 2 waiting | 'runs'=2;;;0;", "[OK] runs: 2 waiting"]
     assert expected == plugin_lines([FINE], "2 waiting")
 
 
 def test_the_first_line_names_the_most_severe_problems() -> None:
-    """Critical comes before unknown, unknown before warning."""
+    """Critical results come before unknown ones, and unknown ones before warnings."""
     lines = plugin_lines([WARNED, LOST, BROKEN, FINE], "unused")
     text = (
         "CC_SLURM_SYNC CRITICAL - cc-backend: is halted; drain: its state cannot be read;"
@@ -40,8 +40,8 @@ def test_the_first_line_names_the_most_severe_problems() -> None:
     assert "[CRITICAL] cc-backend: is halted; put a new token there" == lines[1]
 
 
-def test_many_problems_are_counted() -> None:
-    """The first line stays short."""
+def test_further_problems_are_only_counted() -> None:
+    """The first line names three problems; the number of the others follows (`and 2 more`)."""
     line = plugin_lines([WARNED, LOST, BROKEN, BROKEN, BROKEN], "unused")[0]
     assert line.endswith("; and 2 more")
     assert 2 == line.count("more") + line.count("CRITICAL -")
@@ -75,13 +75,13 @@ def test_figures_are_written_in_the_format_of_plugins(figure: PerfData, shown: s
 
 
 def test_any_text_stays_on_its_line() -> None:
-    """A line break and the sign that begins the figures are replaced."""
+    """Line breaks and `|`, which begins a plugin's figures, are replaced in texts and hints."""
     lines = result_lines([finding(CheckStatus.WARNING, "x", "a|b\n\x1b[31m", "c|d")])
     assert [r"[WARNING] x: a/b\x0a\x1b[31m; c/d"] == lines
 
 
-def test_json_has_the_same_results() -> None:
-    """Scripts read verdicts, texts, hints and figures."""
+def test_json_has_all_results_of_a_check() -> None:
+    """Scripts read verdicts, texts, hints and figures from the JSON."""
     found = results_document(
         [WARNED, passed("token", "ok", PerfData(label="left", value=1, warning=2))]
     )
@@ -102,5 +102,5 @@ def test_json_has_the_same_results() -> None:
     ],
 )
 def test_a_limit_is_reached_at_its_own_value(seconds: float, verdict: CheckStatus) -> None:
-    """An age equal to a limit has reached it."""
+    """An age of exactly 900 s is a warning, and one of exactly 3600 s is critical."""
     assert verdict is AgeLimits().status_at(seconds)

@@ -40,7 +40,7 @@ def test_a_server_that_accepts_everything_has_no_problem() -> None:
 
 
 def test_a_refused_token_is_the_only_result() -> None:
-    """Later requests would give no reliable results."""
+    """Later requests would give no reliable results; the hint names the roles of the token."""
     results, known = check_server(
         Scripted(probe=Reason.ROLE_REFUSED), Token("x", roles=()), ("lab",)
     )
@@ -52,7 +52,7 @@ def test_a_refused_token_is_the_only_result() -> None:
 
 
 def test_a_server_of_unknown_version_may_be_healthy() -> None:
-    """A build without version shows its dialect."""
+    """The result shows the API field for node sharing instead of the version; the check passes."""
     server = Scripted()
     server.server = ServerInfo(None, Dialect.EXCLUSIVE)
     found = asked(server)
@@ -67,8 +67,8 @@ def test_a_server_of_unknown_version_may_be_healthy() -> None:
     ("reason", "words"),
     [(Reason.API_OFF, "NATS mode"), (Reason.WRONG_URL, "its words")],
 )
-def test_job_api_may_be_off(reason: Reason, words: str) -> None:
-    """REST deliveries are then impossible."""
+def test_a_disabled_job_api_is_critical(reason: Reason, words: str) -> None:
+    """A server in NATS mode accepts no jobs by REST; a wrong URL gives UNKNOWN."""
     found = asked(Scripted(jobs=reason))["server job API"]
     assert words in found.text
     assert found.status is (
@@ -88,16 +88,16 @@ def test_a_failed_job_list_is_a_warning() -> None:
     ("name", "hint"),
     [("LAB", "did you mean lab? "), ("zeppelin", "correct clustername")],
 )
-def test_unknown_cluster_names_the_nearest(name: str, hint: str) -> None:
-    """Starts for it would be refused."""
+def test_an_unknown_cluster_is_critical(name: str, hint: str) -> None:
+    """The hint names a similar cluster, if any; starts for the unknown one would be refused."""
     found = asked(Scripted(), name)["server cluster"]
     assert CheckStatus.CRITICAL is found.status
     assert found.hint.startswith(hint)
     assert f"does not have the cluster {name}; it has lab" in found.text
 
 
-def test_server_without_clusters_has_none() -> None:
-    """An empty list is a valid answer."""
+def test_an_empty_list_of_clusters_is_shown() -> None:
+    """The text ends with `it has no clusters`: an empty list is a valid answer."""
     server = Scripted()
     server.known = ()
     assert asked(server)["server cluster"].text.endswith("it has no clusters")
@@ -108,7 +108,7 @@ def test_server_without_clusters_has_none() -> None:
     [(Reason.FEATURE_ABSENT, CheckStatus.WARNING), (Reason.BUSY, CheckStatus.UNKNOWN)],
 )
 def test_a_server_may_not_list_its_clusters(reason: Reason, verdict: CheckStatus) -> None:
-    """Releases up to 1.2 cannot list them."""
+    """Releases up to 1.2 cannot list clusters, which is a warning; a busy server is UNKNOWN."""
     server = Scripted(clusters=reason)
     server.known = None
     server.server = ServerInfo(None, Dialect.EXCLUSIVE)
@@ -118,7 +118,7 @@ def test_a_server_may_not_list_its_clusters(reason: Reason, verdict: CheckStatus
 
 
 def test_an_answer_without_status_or_message_shows_its_hint() -> None:
-    """A missing connection is an example."""
+    """If the connection fails, the text says to check cc-backend.host."""
     server = Scripted()
     lost = ApiReply(call=ApiCall.LISTING, verdict=ReplyVerdict(Reason.UNREACHABLE), sent=False)
     server.probe = lambda: Probe(server.server, lost)  # type: ignore[method-assign]
@@ -149,7 +149,7 @@ def compared(config: Config, *nodes: Node) -> list[CheckResult]:
 
 
 def test_nodes_that_match_have_no_problem(config: Config) -> None:
-    """Names, cores and accelerators are compared."""
+    """Names, cores and accelerators of Slurm's nodes agree with cc-backend's cluster.json."""
     found = compared(config, node("n1"), node("n2.site"))
     assert [
         ("hosts", CheckStatus.OK),
@@ -170,7 +170,7 @@ def test_nodes_that_match_have_no_problem(config: Config) -> None:
 def test_nodes_that_become_one_host_are_named(
     config: Config, names: tuple[str, ...], pattern: str, same: str | None
 ) -> None:
-    """A job on one of them would be reported with the same name; host_map corrects this."""
+    """Jobs on these nodes would be reported with the same host name; the hint names host_map."""
     config = dataclasses.replace(config, host_map=((re.compile(pattern), "n"),))
     found = [
         result
@@ -183,8 +183,8 @@ def test_nodes_that_become_one_host_are_named(
     ]
 
 
-def test_unknown_hosts_are_named(config: Config) -> None:
-    """Their jobs would wait; if all hosts are unknown, the list or the cluster is wrong."""
+def test_hosts_unknown_to_cc_backend_are_named(config: Config) -> None:
+    """Some unknown hosts are a warning; if all hosts are unknown, the result is critical."""
     some, *_ = compared(config, node("n1"), *(node(f"x{i}") for i in range(7)))
     assert CheckStatus.WARNING is some.status
     assert (
@@ -197,20 +197,20 @@ def test_unknown_hosts_are_named(config: Config) -> None:
 
 
 def test_ignored_hosts_are_not_checked(config: Config) -> None:
-    """Their jobs are not reported."""
+    """Jobs on hosts that match `ignore_hosts` are not reported."""
     ignoring = dataclasses.replace(config, ignore_hosts=re.compile("^login"))
     assert "cc-backend has all nodes (1)" == compared(ignoring, node("login1"), node("n1"))[0].text
 
 
 def test_a_partition_may_be_a_separate_cluster(config: Config) -> None:
-    """A node is looked up in the clusters of its partitions."""
+    """With partition_clusters a node is looked up in the clusters of its partitions."""
     other = dataclasses.replace(config, partition_clusters={"p": "other"})
     assert CheckStatus.CRITICAL is compared(other, node("n1"))[0].status
     assert CheckStatus.OK is compared(other, node("n1", partitions=("p", "q")))[0].status
 
 
 def test_core_counts_must_agree(config: Config) -> None:
-    """Otherwise threads cannot be mapped; each kind of difference is one line."""
+    """With other core counts, hardware threads cannot be mapped; each difference is a warning."""
     found = compared(config, node("n1", cores_per_socket=4), node("n2"), node("b1"))
     not_sent = "hardware threads are not sent, or are wrong with assume_core_ids"
     assert [
@@ -221,7 +221,7 @@ def test_core_counts_must_agree(config: Config) -> None:
 
 
 def test_accelerators_must_be_those_of_the_server(config: Config) -> None:
-    """Both directions are compared; hosts that the server does not know are skipped."""
+    """An address only in the configuration or only in cc-backend's cluster.json is named."""
     gpus = (("gpu", "", 1),)
     wrong = dataclasses.replace(config, gpu_pci_addrs={"^n[12]$": ("00000000:0B:00.0",)})
     results = compared(wrong, node("n1", devices=gpus), node("x9", devices=gpus))
@@ -238,15 +238,15 @@ def test_accelerators_must_be_those_of_the_server(config: Config) -> None:
     )
 
 
-def test_patterns_may_match_one_node(config: Config) -> None:
-    """Only the first one is used, which may be unintended."""
+def test_two_patterns_for_one_node_are_a_warning(config: Config) -> None:
+    """Only the first pattern of gpuPciAddrs that matches is used, which may be unintended."""
     both = dataclasses.replace(config, gpu_pci_addrs={"^n.*$": ("a",), "^.*1$": ("b",)})
     (found,) = check_patterns(both, [node("n1")])
     assert (CheckStatus.WARNING, True) == (found.status, '"^.*1$"' in found.text)
     assert [] == [*check_patterns(config, [node("n1")])]
 
 
-def test_few_names_are_all_shown() -> None:
-    """At most five names are shown."""
+def test_at_most_five_names_are_shown() -> None:
+    """The other names are only counted: `a, b, c, d, e and 1 more`."""
     assert "a, b, c, d, e" == abbreviated("abcde")
     assert "a, b, c, d, e and 1 more" == abbreviated("abcdef")

@@ -35,8 +35,8 @@ WITHOUT_CLUSTERS = VERSIONS[:5]
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-def test_every_server_is_recognised_and_healthy(version: str) -> None:
-    """The check finds version and dialect; releases up to 1.2 do not list their clusters."""
+def test_every_release_of_cc_backend_is_recognised_and_healthy(version: str) -> None:
+    """The check finds version and API field; releases up to 1.2 do not list their clusters."""
     found = asked(Model(version=version, clusters=[LAB]))
     dialect = "shared" if version in NEW else "exclusive"
     assert f"cc-backend {version} (API field for node sharing: '{dialect}')" == found["server"].text
@@ -46,8 +46,8 @@ def test_every_server_is_recognised_and_healthy(version: str) -> None:
 
 @pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize("account", ["plain", "stranger.of.no.use", "expired"])
-def test_every_server_refuses_a_bad_token(version: str, account: str) -> None:
-    """The token has no role, a wrong signature, or it has expired."""
+def test_every_release_of_cc_backend_refuses_a_bad_token(version: str, account: str) -> None:
+    """The token has no role or a wrong signature, or has expired; the result is critical."""
     found = asked(Model(version=version, clusters=[LAB]), account)
     assert ["server"] == list(found)
     assert CheckStatus.CRITICAL is found["server"].status
@@ -56,7 +56,7 @@ def test_every_server_refuses_a_bad_token(version: str, account: str) -> None:
 
 @pytest.mark.parametrize("version", NEW)
 def test_a_server_in_nats_mode_is_critical(version: str) -> None:
-    """It answers requests for job lists as usual, but it accepts no jobs."""
+    """cc-backend 1.5 in NATS mode answers requests for job lists, but it accepts no jobs."""
     found = asked(Model(version=version, clusters=[LAB], nats=True))
     assert CheckStatus.OK is found["server token"].status
     assert CheckStatus.CRITICAL is found["server job API"].status

@@ -41,15 +41,15 @@ def commands(versions: dict[str, Release | str], **how: Any) -> dict[str, CheckR
 
 
 def test_commands_of_one_release_have_no_problem() -> None:
-    """The controller is of the same series."""
+    """squeue, sacct and slurmctld all have release 22.05.8."""
     found = commands({"squeue": OLD, "sacct": OLD})
     assert {CheckStatus.OK} == {result.status for result in found.values()}
     assert "squeue, sacct: 22.05.8" == found["slurm commands"].text
     assert "slurmctld runs release 22.05.8" == found["slurm release"].text
 
 
-def test_different_releases_give_warnings() -> None:
-    """The commands differ from each other and from the controller."""
+def test_different_slurm_releases_give_warnings() -> None:
+    """For example, squeue has 24.11.5, but sacct and slurmctld have 22.05.8."""
     found = commands({"squeue": NEW, "sacct": OLD})
     assert "releases differ: squeue 24.11.5, sacct 22.05.8" == found["slurm commands"].text
     assert "the commands have release 24.11.5, slurmctld has 22.05.8" == found["slurm release"].text
@@ -62,15 +62,15 @@ def test_different_releases_give_warnings() -> None:
     ("name", "verdict"), [("squeue", CheckStatus.CRITICAL), ("sacctmgr", CheckStatus.WARNING)]
 )
 def test_a_missing_command_is_reported_with_its_key(name: str, verdict: CheckStatus) -> None:
-    """Without sacctmgr only our rights are unknown."""
+    """A missing squeue is critical; a missing sacctmgr only hides our rights, a warning."""
     found = commands({name: f"cannot run /usr/bin/{name}"}, config={})
     assert verdict is found["slurm commands"].status
     assert f"slurm.{name}" in found["slurm commands"].hint
     assert "slurm release" not in found
 
 
-def test_controller_that_hides_its_release_is_unknown() -> None:
-    """Without a release number there is nothing to compare."""
+def test_a_controller_that_hides_its_release_is_unknown() -> None:
+    """Without SLURM_VERSION the commands' release cannot be compared with slurmctld's."""
     found = commands({"squeue": OLD}, config={"ClusterName": ("lab",)})
     assert CheckStatus.UNKNOWN is found["slurm release"].status
 
@@ -93,15 +93,15 @@ def test_missing_json_is_a_warning(*, json: bool | str, verdict: CheckStatus) ->
         ((), "login", CheckStatus.WARNING),
     ],
 )
-def test_spool_belongs_on_a_controller(
+def test_the_spool_belongs_on_a_controller(
     hosts: tuple[str, ...], host: str, verdict: CheckStatus
 ) -> None:
-    """The hooks run only there."""
+    """The hooks run on its host; a host that is not in SlurmctldHost gives a warning."""
     assert verdict is check_controller_host({"SlurmctldHost": hosts}, host).status
 
 
 def test_own_host_name_is_compared_by_default() -> None:
-    """It is not one of the made-up controllers."""
+    """If no host is given, the check compares the machine's own name with SlurmctldHost."""
     assert CheckStatus.WARNING is check_controller_host({"SlurmctldHost": ("?",)}).status
 
 
@@ -120,7 +120,7 @@ def test_own_host_name_is_compared_by_default() -> None:
 def test_the_controller_must_keep_ended_jobs_for_long_enough(
     age: str, accounting: dict[str, tuple[str, ...]], verdict: CheckStatus
 ) -> None:
-    """Without accounting it must keep them until the next sweep; 0 means for ever."""
+    """MinJobAge must be at least 60 s, or 600 s without accounting; 0 means for ever."""
     assert verdict is check_min_job_age({"MinJobAge": (age,), **accounting}).status
 
 
@@ -133,16 +133,16 @@ def test_the_controller_must_keep_ended_jobs_for_long_enough(
         ({}, CheckStatus.OK, "no limit is set"),
     ],
 )
-def test_hooks_must_have_time(
+def test_a_short_hook_timeout_is_a_warning(
     config: dict[str, tuple[str, ...]], verdict: CheckStatus, text: str
 ) -> None:
-    """On a busy host even a shell starts slowly."""
+    """PrologTimeout of 4 s is too short: on a busy host even a shell starts slowly."""
     found = check_hook_timeouts(config)
     assert (verdict, text) == (found.status, found.text)
 
 
-def test_accounting_may_be_missing() -> None:
-    """Then the end of a job can be proven only for a limited time."""
+def test_missing_accounting_is_a_warning() -> None:
+    """Without accounting the end of a job can be proven only for a limited time."""
     assert [CheckStatus.OK, CheckStatus.WARNING] == [
         check_accounting(DBD).status,
         check_accounting(NONE).status,
@@ -158,7 +158,7 @@ def test_accounting_may_be_missing() -> None:
     ],
 )
 def test_accelerators_must_be_in_accounting(tracked: str, verdict: CheckStatus) -> None:
-    """Only kinds that nodes have and that are configured as accelerators are checked."""
+    """AccountingStorageTRES lacks gres/gpu: a warning if nodes have GPUs that are configured."""
     found = check_gres({"AccountingStorageTRES": (tracked,)}, [GPU_NODE], ("gpu",))
     assert verdict is found.status
     assert CheckStatus.OK is check_gres({}, [GPU_NODE], ("fpga",)).status
@@ -174,7 +174,7 @@ def test_accelerators_must_be_in_accounting(tracked: str, verdict: CheckStatus) 
     ],
 )
 def test_the_sources_of_data_depend_on_the_release(release: Release, words: str) -> None:
-    """Each source is one result."""
+    """For example, Slurm 21.08 gives the hooks only the job id, 23.02 also start and end."""
     found = [*check_sources(release)]
     assert any(words in result.text for result in found)
     assert [("source of events", CheckStatus.OK)] == reported(found[:1])

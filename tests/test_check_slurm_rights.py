@@ -65,7 +65,7 @@ PRIVATE = frozenset({"jobs"})
         ({"admin_level": "Operator", "hidden": PRIVATE}, "bob is Operator"),
     ],
 )
-def test_account_that_sees_all_jobs_says_why(fields: dict[str, Any], why: str) -> None:
+def test_the_reason_why_all_jobs_are_visible_is_shown(fields: dict[str, Any], why: str) -> None:
     """Root, SlurmUser and an operator see all jobs, and every user if none are hidden."""
     found = check_job_visibility(
         rights(**fields), [node("n1", 2)], [job(), job(8, user="bob", nodes="")]
@@ -75,7 +75,7 @@ def test_account_that_sees_all_jobs_says_why(fields: dict[str, Any], why: str) -
 
 
 def test_an_account_without_rights_is_critical() -> None:
-    """Slurm does not refuse: its answers only omit the hidden jobs."""
+    """With PrivateData=jobs Slurm omits hidden jobs from its answers and reports no error."""
     found = check_job_visibility(rights(hidden=PRIVATE), [], [])
     assert CheckStatus.CRITICAL is found.status
     assert "adminlevel=Operator" in found.hint
@@ -127,7 +127,7 @@ def test_access_to_accounting_is_tested_by_rights_and_by_a_job() -> None:
 def test_access_to_scripts_is_tested_or_derived_from_rights(
     fields: dict[str, Any], how: dict[str, Any], verdict: CheckStatus, words: str
 ) -> None:
-    """The result of an attempt counts; without one the rights count."""
+    """If reading a script was tried, that result counts; otherwise the account's rights count."""
     (found,) = check_script_access(
         rights(**fields), **{"wanted": True, "state_save": Path("/ctld"), **how}
     )
@@ -136,8 +136,8 @@ def test_access_to_scripts_is_tested_or_derived_from_rights(
     assert (verdict is CheckStatus.WARNING) == ("metadata.job_script to false" in found.hint)
 
 
-def test_the_job_to_look_for_is_the_oldest_of_another_user() -> None:
-    """Accounting has known it for the longest time."""
+def test_the_oldest_job_of_another_user_is_looked_up() -> None:
+    """The check asks sacct for this job: accounting has known it for the longest time."""
     jobs = [job(1, user="bob"), job(2, state="PENDING", start_time=None), job(3, start_time=9)]
     assert job(3, start_time=9) == other_users_job(rights(), [*jobs, job(4)])
     assert other_users_job(rights(), jobs[:2]) is None

@@ -48,14 +48,14 @@ def test_backlog_counts_files_by_directory(tmp_path: Path, monkeypatch: pytest.M
     assert expected == replace(found, free_bytes=0, free_inodes=None)
 
 
-def test_backlog_of_an_empty_spool(tmp_path: Path) -> None:
-    """Nothing is pending."""
+def test_an_empty_spool_has_no_backlog(tmp_path: Path) -> None:
+    """No event, run or dead letter is counted."""
     with Layout(CommandSite(tmp_path).spool) as layout:
         assert read_backlog(layout).is_empty
 
 
 def test_held_stops_are_reported() -> None:
-    """They wait on purpose, so the status does not change."""
+    """The result `open runs` counts stops held until cc-backend has stored the start."""
     expected = (
         "0 runs in open/ (started, or excluded until the job ends); 3 stops held until"
         " cc-backend has stored the start"
@@ -68,7 +68,7 @@ def test_held_stops_are_reported() -> None:
     [(99, CheckStatus.OK), (100, CheckStatus.WARNING), (200, CheckStatus.CRITICAL)],
 )
 def test_old_events_and_runs_are_a_problem(age: int, verdict: CheckStatus) -> None:
-    """The oldest of each decides."""
+    """The oldest event and the oldest run are compared with the limits of age."""
     waiting = Backlog(events=3, oldest_event=NOON - age, runs=1, oldest_run=NOON - age)
     found = backlog_results(waiting)
     assert (verdict, verdict) == (found["events"].status, found["runs"].status)
@@ -76,8 +76,8 @@ def test_old_events_and_runs_are_a_problem(age: int, verdict: CheckStatus) -> No
     assert [3, age] == [figure.value for figure in found["events"].perfdata]
 
 
-def test_dead_letters_and_a_full_disk_warn() -> None:
-    """Each result says what to do."""
+def test_dead_letters_and_little_disk_space_are_warnings() -> None:
+    """The hints name `retry ID`, and say that scripts and descriptions are not stored."""
     found = backlog_results(Backlog(dead=2, free_bytes=GIB - 1), GIB)
     for name, hint in (("dead letters", "retry ID"), ("disk space", "scripts and descriptions")):
         assert found[name].status is CheckStatus.WARNING
@@ -89,7 +89,7 @@ def test_dead_letters_and_a_full_disk_warn() -> None:
     [(65_535, CheckStatus.CRITICAL), (65_536, CheckStatus.WARNING), (GIB, CheckStatus.OK)],
 )
 def test_a_disk_without_space_for_an_event_is_critical(free: int, verdict: CheckStatus) -> None:
-    """Without space the hooks lose every event."""
+    """Less than 64 KiB of free space is critical: the hooks would lose events."""
     assert verdict is backlog_results(Backlog(free_bytes=free), GIB)["disk space"].status
 
 
@@ -98,13 +98,13 @@ def test_a_disk_without_space_for_an_event_is_critical(free: int, verdict: Check
     [(0, CheckStatus.CRITICAL), (999, CheckStatus.WARNING), (1000, CheckStatus.OK)],
 )
 def test_a_disk_without_inodes_is_critical(free: int, verdict: CheckStatus) -> None:
-    """No file can be created there, even with free space."""
+    """0 free inodes are critical, fewer than 1000 a warning: each file needs one."""
     found = backlog_results(Backlog(free_bytes=GIB, free_inodes=free))
     assert verdict is found["inodes"].status
 
 
 def test_an_empty_spool_has_no_problem() -> None:
-    """Not every file system counts inodes, so the result may be missing."""
+    """All results are OK; if the file system does not count inodes, their result is missing."""
     found = backlog_results(Backlog(free_bytes=GIB), GIB)
     assert {CheckStatus.OK} == {result.status for result in found.values()}
     assert "inodes" not in found

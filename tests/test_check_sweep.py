@@ -50,7 +50,9 @@ SWEEP = SweepSummary(started=NOON - 9, finished=NOON - 5, pid=1)
         ),
     ],
 )
-def test_last_sweep(changes: dict[str, Any], verdict: CheckStatus, text: str) -> None:
+def test_the_last_sweep_is_checked(
+    changes: dict[str, Any], verdict: CheckStatus, text: str
+) -> None:
     """An old, hanging or refused sweep is a problem; a slurmctld restart or a first one is not."""
     found = check_sweep(replace(SWEEP, **changes), NOON, 1800, is_needed=True)
     assert (verdict, text) == (found.status, found.text)
@@ -64,5 +66,5 @@ def test_a_missing_sweep_is_a_warning_if_one_is_needed(
     is_needed: bool,
     verdict: CheckStatus,
 ) -> None:
-    """A site needs a sweep after its first job."""
+    """A site needs a sweep after its first job; before that, a missing sweep is no problem."""
     assert verdict is check_sweep(None, NOON, 1800, is_needed=is_needed).status

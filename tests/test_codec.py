@@ -102,25 +102,25 @@ RUN = Run(
 @settings(max_examples=200)
 @given(_RUN)
 def test_decoding_an_encoded_run_gives_the_same_run(run: Run) -> None:
-    """This holds for any text and numbers from Slurm."""
+    """Random runs have text from Slurm that is not UTF-8 and very large numbers."""
     assert run == codec.decode(run.name, codec.encode(run))
 
 
 @settings(max_examples=50)
 @given(_RUN)
-def test_a_file_is_one_line_of_ascii(run: Run) -> None:
+def test_a_run_file_is_one_line_of_ascii(run: Run) -> None:
     """The archive and `jq` read one run a line."""
     contents = codec.encode(run)
 
     assert (True, 1, b"\n") == (contents.isascii(), contents.count(b"\n"), contents[-1:])
 
 
-def test_a_file_names_its_version_first() -> None:
-    """A later version of the program can recognise the format."""
+def test_a_run_file_begins_with_the_format_version() -> None:
+    """A later version of the program can recognise the format of the file."""
     assert codec.encode(RUN).startswith(b'{"version":1,')
 
 
-def test_default_values_are_omitted() -> None:
+def test_a_run_file_omits_default_values() -> None:
     """An administrator who reads the file sees only the other values."""
     plain = Run(job=Job(job_id=5), start_time=100)
 
@@ -130,15 +130,15 @@ def test_default_values_are_omitted() -> None:
 
 
 def test_null_is_the_same_as_a_missing_key() -> None:
-    """This holds for optional values; a list or an object may be missing, too."""
+    """A run file with null for an optional value, list or object is read as without the key."""
     document = {"version": 1, "job": {"job_id": 5, "user": None}, "start_time": 100, "end": None}
     plain = Run(job=Job(job_id=5), start_time=100)
 
     assert plain == codec.decode(plain.name, json.dumps(document).encode())
 
 
-def test_a_wide_run_stays_below_the_limit() -> None:
-    """The size for 10 000 nodes with 256 cores is extrapolated to 65 536 nodes."""
+def test_a_run_on_65536_nodes_stays_below_the_size_limit() -> None:
+    """The file size is extrapolated from a run on 10 000 nodes with 256 cores each."""
     cores = tuple(range(256))
     names = tuple(f"node{number:05}" for number in range(10_000))
     allocations = tuple(NodeAllocation(name=name, cores=cores) for name in names)
@@ -183,40 +183,40 @@ def changed(path: str, value: Any) -> bytes:
     ],
 )
 def test_a_file_with_a_wrong_value_is_refused(path: str, value: Any, reason: str) -> None:
-    """The reason names the key."""
+    """The error names the key of the run file, such as `run.start_time: expected int, got str`."""
     with pytest.raises(BadFileError, match=reason):
         codec.decode(RUN.name, changed(path, value))
 
 
 @pytest.mark.parametrize("contents", [b"", b"{", b"\xff\xfe", b"[" * 100_000, b"9" * 5000])
 def test_a_file_that_is_not_json_is_refused(contents: bytes) -> None:
-    """It is cut, empty, binary, too deeply nested or a huge number."""
+    """The run file is truncated, empty, binary, too deeply nested or a huge number."""
     with pytest.raises(BadFileError, match="not JSON"):
         codec.decode(RUN.name, contents)
 
 
 @pytest.mark.parametrize("contents", [b"[]", b"1", b'"x"', b"null"])
 def test_a_file_that_is_not_a_json_object_is_refused(contents: bytes) -> None:
-    """The program never writes such a file."""
+    """A list, a number, a string and null are JSON, but the program never writes them."""
     with pytest.raises(BadFileError, match="not a JSON object"):
         codec.decode(RUN.name, contents)
 
 
 def test_a_file_with_an_invalid_name_is_refused() -> None:
-    """The name must contain job id and start time of the run."""
+    """The name of a run file must contain job id and start time of the run."""
     with pytest.raises(BadFileError, match="not a valid name of a run file"):
         codec.decode("x.json", codec.encode(RUN))
 
 
 def test_a_file_of_a_later_version_has_its_own_error() -> None:
-    """Such a file stays unchanged, whatever it contains."""
+    """NewerFormatError lets the caller keep the file unchanged, whatever it contains."""
     with pytest.raises(NewerFormatError):
         codec.decode(RUN.name, b'{"version": 2, "run": "of other shape"}')
 
 
 @settings(max_examples=200)
 @given(st.binary(max_size=60))
-def test_any_contents_give_one_of_the_two_errors(contents: bytes) -> None:
-    """A damaged disk can return any bytes."""
+def test_any_contents_give_one_of_two_errors(contents: bytes) -> None:
+    """Random bytes in a run file raise BadFileError or NewerFormatError and nothing else."""
     with pytest.raises((BadFileError, NewerFormatError)):
         codec.decode(RUN.name, contents)

@@ -27,7 +27,7 @@ def site(tmp_path: Path) -> CommandSite:
 
 @pytest.mark.parametrize("verb", [["list"], ["status"], ["show", "5"], ["list", "--json"]])
 def test_text_from_outside_is_escaped(site: CommandSite, verb: list[str]) -> None:
-    """Text of users, of the server, in file names and in state files is escaped."""
+    """Text from users, from the server, in file names and in state files is escaped."""
     error = replace(REFUSED, message=HOSTILE, hint=HOSTILE, request=HOSTILE, reason=HOSTILE)
     run = run_of(5, reason=HOSTILE, reported=False, last_error=error, cluster=HOSTILE)
     job = replace(run.job, user=HOSTILE, name=HOSTILE)
@@ -82,7 +82,7 @@ CONTENTS = st.binary(max_size=50) | JSON.map(lambda value: json.dumps(value).enc
 def test_damaged_files_do_not_break_the_commands(
     files: dict[tuple[str, str], bytes], states: dict[str, bytes]
 ) -> None:
-    """Files have any names and contents, in the spool and in the state directory."""
+    """`status`, `list`, `show` exit with 0 for any file names and contents in spool and state."""
     with tempfile.TemporaryDirectory() as root:
         site = CommandSite(Path(root) / "site")
         for (directory, name), contents in files.items():

@@ -18,15 +18,15 @@ def site(tmp_path: Path) -> CommandSite:
 
 
 def test_a_directory_with_contents_is_not_discarded(site: CommandSite) -> None:
-    """The program did not make it, so an administrator must remove it."""
+    """The exit code is 11; the message says to remove the directory with `rm -r`."""
     (site.spool / "dead" / "odd" / "more").mkdir(parents=True)
     said = site.call("discard", "odd", "--yes")
 
     assert (11, True) == (said.code, "remove it with rm -r" in said.err)
 
 
-def test_a_dry_run_does_nothing(site: CommandSite) -> None:
-    """It does not need --yes either."""
+def test_a_dry_run_discards_nothing(site: CommandSite) -> None:
+    """`discard ALL --dry-run` changes no file in dead/ and does not need --yes."""
     dry = site.call("discard", "ALL", "--dry-run")
 
     assert [*sorted([*DEAD, EVENT, f"{EVENT}.why"])] == site.names("dead")
@@ -38,7 +38,7 @@ def test_a_dry_run_does_nothing(site: CommandSite) -> None:
 def test_a_dry_run_says_what_would_be_done(
     site: CommandSite, verb: str, options: tuple[str, ...]
 ) -> None:
-    """It covers runs, events, a job that may still run and a run with a second file."""
+    """Lines say `would be ...` for runs, events and a run that also has a file in todo/."""
     site.put(Directory.DEAD, run_of(8, last_error=REFUSED))
     site.put(Directory.TODO, run_of(9))
     site.put(Directory.DEAD, run_of(9, last_error=REFUSED))
@@ -60,15 +60,15 @@ def test_discard_without_a_terminal_requires_yes(site: CommandSite) -> None:
 
 @pytest.mark.parametrize(("answer", "left"), [("y", 0), ("Yes", 0), ("n", 5), ("", 5)])
 def test_discard_asks_on_a_terminal(site: CommandSite, answer: str, left: int) -> None:
-    """Any answer except yes means no."""
+    """`y` and `Yes` discard the dead letters; any other answer means no."""
     said = site.call("discard", "ALL", stdin=f"{answer}\n", terminal=True)
 
     assert (0, left) == (said.code, len(site.names("dead")))
     assert said.err.startswith("discard 4 dead letters permanently? [y/N] ")
 
 
-def test_discarding_a_run_of_a_running_job_leaves_a_mark(site: CommandSite) -> None:
-    """The message says what the mark does."""
+def test_discarding_a_run_of_a_running_job_leaves_a_file(site: CommandSite) -> None:
+    """The message says that the remaining file keeps sweeps from reporting the job again."""
     run = site.put(Directory.DEAD, run_of(8, last_error=REFUSED))
     said = site.call("discard", "8", "--yes")
 

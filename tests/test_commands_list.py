@@ -33,7 +33,7 @@ def drained(site: CommandSite) -> Iterator[CommandSite]:
 
 
 def test_list_shows_each_file_once(site: CommandSite) -> None:
-    """The directories are in the order in which a run passes them."""
+    """The order is new/, todo/, open/, dead/, in which a run passes the directories."""
     found = filled(site).call("list", "--json").json
 
     assert [
@@ -47,7 +47,7 @@ def test_list_shows_each_file_once(site: CommandSite) -> None:
 
 
 def test_a_listed_run_has_its_attempts_and_last_error(site: CommandSite) -> None:
-    """The error has the server's message."""
+    """`list dead --json` shows attempts, start, end and the server's message."""
     site.put(Directory.DEAD, run_of(9, end=END, attempts=2, last_error=REFUSED))
     (found,) = site.call("list", "dead", "--json").json
 
@@ -63,14 +63,16 @@ def test_a_listed_run_has_its_attempts_and_last_error(site: CommandSite) -> None
         ("open", [f"8-{NOON}.json", f"6-{NOON}.json"]),
     ],
 )
-def test_list_of_one_directory(site: CommandSite, directory: str, ids: list[str]) -> None:
-    """No file of another directory is listed."""
+def test_list_can_be_limited_to_one_directory(
+    site: CommandSite, directory: str, ids: list[str]
+) -> None:
+    """`list todo` shows no file of another directory."""
     found = filled(site).call("list", directory, "--json").json
 
     assert ids == [each["id"] for each in found]
 
 
-def test_list_as_text_has_a_line_each(site: CommandSite) -> None:
+def test_list_prints_one_line_for_each_file(site: CommandSite) -> None:
     """A header line comes first; an empty list has no header."""
     empty = site.call("list")
     said = filled(site).call("list")
@@ -106,10 +108,10 @@ def crowd(site: CommandSite) -> CommandSite:
         (["--older", "1s"], [1, 2, 3, 4, 5], 0),
     ],
 )
-def test_a_list_is_short_and_says_how_many_more_there_are(
+def test_list_has_filters_and_a_limit(
     drained: CommandSite, arguments: list[str], jobs: list[int], rest: int
 ) -> None:
-    """The filters are user, age and reason."""
+    """Filters are user, age and reason; with --limit, stderr counts the files not shown."""
     said = crowd(drained).call("list", "--json", *arguments)
     words = f"{rest} more files not shown" if rest else ""
 
@@ -118,8 +120,10 @@ def test_a_list_is_short_and_says_how_many_more_there_are(
     assert bool(rest) == bool(said.err)
 
 
-def test_list_opens_only_what_it_prints(site: CommandSite, monkeypatch: pytest.MonkeyPatch) -> None:
-    """So a spool with 100 000 runs can be listed in a second."""
+def test_list_opens_only_the_files_it_prints(
+    site: CommandSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A spool with 100 000 runs can thus be listed in a second."""
     opened: list[str] = []
     read = Layout.read
 
@@ -138,7 +142,7 @@ def test_list_opens_only_what_it_prints(site: CommandSite, monkeypatch: pytest.M
 def test_a_file_that_is_removed_during_the_list_is_omitted(
     site: CommandSite, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The drain may have delivered it."""
+    """The drain may deliver a run and remove its file while `list` works."""
     crowd(site)
     monkeypatch.setattr(list_command, "read_file", lambda *_: None)
 
@@ -149,7 +153,7 @@ def test_a_file_that_is_removed_during_the_list_is_omitted(
     "arguments", [["--limit", "-1"], ["--limit", "x"], ["--limit", "9" * 30], ["--older", "soon"]]
 )
 def test_a_wrong_option_of_list_is_an_error(site: CommandSite, arguments: list[str]) -> None:
-    """The exit code is 2."""
+    """A --limit below 0, too large or not a number, and a wrong --older, exit with 2."""
     assert 2 == site.call("list", *arguments).code
 
 
@@ -161,5 +165,5 @@ def test_an_event_is_found_by_the_user_of_its_job(site: CommandSite) -> None:
 
 
 def test_an_unknown_directory_is_a_wrong_argument(site: CommandSite) -> None:
-    """Files in tmp/ are not listed."""
+    """`list tmp` exits with 2, because files in tmp/ are not listed."""
     assert 2 == site.call("list", "tmp").code

@@ -19,8 +19,8 @@ def site(tmp_path: Path) -> CommandSite:
     return site_with_dead_letters(tmp_path / "site")
 
 
-def test_all_are_retried_oldest_first(site: CommandSite) -> None:
-    """The start of the run decides the order."""
+def test_retry_all_requeues_the_oldest_run_first(site: CommandSite) -> None:
+    """`retry ALL` sorts dead runs by their start; a dead event goes back to new/ last."""
     said = site.call("retry", "ALL")
 
     assert 0 == said.code
@@ -31,7 +31,7 @@ def test_all_are_retried_oldest_first(site: CommandSite) -> None:
 
 
 def test_a_job_id_selects_all_its_runs(site: CommandSite) -> None:
-    """Runs of other jobs are not selected."""
+    """`retry 5` requeues both dead runs of job 5 and no run of another job."""
     site.call("retry", "5")
 
     assert [DEAD[0], DEAD[2]] == site.names("todo")
@@ -75,7 +75,7 @@ def test_only_dead_letters_are_retried_or_discarded(
 def test_all_without_dead_letters_is_no_error(
     tmp_path: Path, verb: str, options: tuple[str, ...], out: str
 ) -> None:
-    """The output is empty; with --json it is an empty list."""
+    """`retry ALL` and `discard ALL` exit with 0; the output is empty, or `[]` with --json."""
     for more in ((), ("--dry-run",)):
         said = CommandSite(tmp_path / f"site{len(more)}").call(verb, "ALL", *options, *more)
 
@@ -83,7 +83,7 @@ def test_all_without_dead_letters_is_no_error(
 
 
 def test_a_refused_dead_letter_does_not_stop_the_others(site: CommandSite) -> None:
-    """The command reports it, and the exit code is 11."""
+    """`retry` reports a damaged file, requeues the others and exits with 11."""
     site.add_dead_letter("1-5.json", b"{", origin="todo")
     said = site.call("retry", "ALL")
 
@@ -95,7 +95,7 @@ def test_a_refused_dead_letter_does_not_stop_the_others(site: CommandSite) -> No
 def test_a_dead_letter_that_is_removed_meanwhile_is_skipped(
     site: CommandSite, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Another command may have moved or removed it."""
+    """Another command may remove the file of the run after `retry` has selected it."""
     found = dead_letters.select
 
     def choose(layout: Layout, wanted: str) -> list[str]:
@@ -112,7 +112,7 @@ def test_a_dead_letter_that_is_removed_meanwhile_is_skipped(
 def test_an_unreadable_dead_letter_does_not_stop_the_others(
     site: CommandSite, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The disk has an error in only one file."""
+    """The disk has an error in only one file; `retry ALL` names it and exits with 11."""
     read = Layout.read
 
     def failing(layout: Layout, directory: Directory, name: str, limit_bytes: int) -> object:
@@ -130,7 +130,7 @@ def test_an_unreadable_dead_letter_does_not_stop_the_others(
 def test_a_dead_event_that_is_removed_meanwhile_is_skipped(
     site: CommandSite, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Another command may have moved or removed it."""
+    """Another command may move or remove the file of the event before `retry` does."""
 
     def vanish(*_: object) -> None:
         raise FileNotFoundError
@@ -144,7 +144,7 @@ def test_a_dead_event_that_is_removed_meanwhile_is_skipped(
 def test_more_dead_letters_than_one_group_are_all_retried(
     site: CommandSite, monkeypatch: pytest.MonkeyPatch, limit: str
 ) -> None:
-    """Each group is written to disk together."""
+    """`retry` writes dead letters to disk in groups; here a group is limited to 2."""
     monkeypatch.setattr(dead_letters, limit, 2)
     said = site.call("retry", "ALL")
 
@@ -152,8 +152,8 @@ def test_more_dead_letters_than_one_group_are_all_retried(
     assert ([], sorted(DEAD)) == (site.names("dead"), site.names("todo"))
 
 
-def test_retry_as_json(site: CommandSite) -> None:
-    """Each dead letter is one object."""
+def test_retry_prints_each_dead_letter_as_a_json_object(site: CommandSite) -> None:
+    """A requeued dead letter has `done: true`, a refused one `done: false`."""
     site.add_dead_letter("1-5.json", b"{", origin="todo")
     found = site.call("retry", "ALL", "--json").json
 
@@ -162,7 +162,7 @@ def test_retry_as_json(site: CommandSite) -> None:
 
 
 def test_a_retried_run_keeps_its_script(site: CommandSite) -> None:
-    """The script is sent with the start."""
+    """The run's file in todo/ has the script, which is sent with the start."""
     run = site.put(Directory.DEAD, run_of(8, script="#!/bin/sh\n", last_error=REFUSED))
     site.call("retry", "8")
 
@@ -170,7 +170,7 @@ def test_a_retried_run_keeps_its_script(site: CommandSite) -> None:
 
 
 def test_a_retried_run_keeps_the_time_when_it_was_first_seen(site: CommandSite) -> None:
-    """It is the modification time of the file, so the file need not be opened."""
+    """The modification time of the run's file is this time, so the file need not be opened."""
     run = site.put(Directory.DEAD, run_of(8, last_error=REFUSED))
     site.call("retry", "8")
 

@@ -19,8 +19,8 @@ def site(tmp_path: Path) -> CommandSite:
     return site_with_dead_letters(tmp_path / "site")
 
 
-def test_pending_runs_are_delivered_now(site: CommandSite) -> None:
-    """The command writes an event for the job; the drain then does not wait any longer."""
+def test_retry_of_a_pending_job_writes_an_event(site: CommandSite) -> None:
+    """By this event the drain delivers the job's runs without waiting for their next attempt."""
     for job_id, start in ((20, NOON), (20, NOON + 1), (21, NOON)):
         site.put(Directory.TODO, run_of(job_id, start, not_before=NOON * 2))
     said = site.call("retry", "20")
@@ -33,7 +33,7 @@ def test_pending_runs_are_delivered_now(site: CommandSite) -> None:
 
 
 def test_all_selects_dead_letters_and_pending_runs(site: CommandSite) -> None:
-    """One event is enough for all pending runs."""
+    """`retry ALL` writes one event, with job id 0, for all pending runs."""
     site.put(Directory.TODO, run_of(20))
     (site.spool / "todo" / "odd").touch()
     said = site.call("retry", "ALL")
@@ -46,7 +46,7 @@ def test_all_selects_dead_letters_and_pending_runs(site: CommandSite) -> None:
 
 
 def test_the_message_says_that_a_running_drain_delivers_now(site: CommandSite) -> None:
-    """The message is also in JSON."""
+    """The JSON output of `retry` has the words, too."""
     site.put(Directory.TODO, run_of(20))
     lock = take_lock(site.state / "drain.lock", site.state / "drain.json")
     (found,) = site.call("retry", "20", "--json").json
@@ -58,7 +58,7 @@ def test_the_message_says_that_a_running_drain_delivers_now(site: CommandSite) -
 
 @pytest.mark.parametrize("wanted", ["20", "ALL"])
 def test_a_dry_run_writes_no_event(site: CommandSite, wanted: str) -> None:
-    """The output says what would be done."""
+    """`retry --dry-run` says that the run would be delivered."""
     site.put(Directory.TODO, run_of(20))
     said = site.call("retry", wanted, "--dry-run")
 
@@ -67,7 +67,7 @@ def test_a_dry_run_writes_no_event(site: CommandSite, wanted: str) -> None:
 
 
 def test_a_file_in_todo_that_is_not_a_run_is_not_retried(site: CommandSite) -> None:
-    """The drain moves such a file to dead/ by itself."""
+    """The drain moves a file without the name of a run to dead/ by itself."""
     (site.spool / "todo" / "odd").touch()
 
     assert (

@@ -36,8 +36,8 @@ def drained(site: CommandSite) -> Iterator[CommandSite]:
     lock.release()
 
 
-def test_show_of_a_refused_run(site: CommandSite) -> None:
-    """It shows the run, the server's message, the request and what to do."""
+def test_show_explains_a_refused_run(site: CommandSite) -> None:
+    """`show` prints the run, the server's message, the request and what to do."""
     run = site.put(Directory.DEAD, run_of(9, end=END, attempts=1, last_error=REFUSED))
     out = site.call("show", "9").out
 
@@ -50,7 +50,7 @@ def test_show_of_a_refused_run(site: CommandSite) -> None:
 
 
 def test_show_omits_a_missing_account(site: CommandSite) -> None:
-    """Without accounting no job has an account."""
+    """Without accounting no job has an account, so the line ends with the partition."""
     run = run_of(9)
     site.put(Directory.OPEN, replace(run, job=replace(run.job, account=None)))
 
@@ -79,7 +79,7 @@ def test_show_as_json_has_facts_but_no_script(site: CommandSite) -> None:
         (replace(REFUSED, request="{cut"), "{cut"),
     ],
 )
-def test_show_of_runs_with_missing_data(
+def test_show_accepts_runs_with_missing_data(
     site: CommandSite, error: LastError | None, request_: str | None
 ) -> None:
     """A run may have no error, no request or a request that was cut."""
@@ -115,7 +115,7 @@ def test_show_of_an_unknown_id_is_a_wrong_argument(site: CommandSite, wanted: st
 
 
 def test_a_file_named_like_a_number_is_found(site: CommandSite) -> None:
-    """The number is compared with names, too."""
+    """`show 77` compares 77 with file names, not only with job ids."""
     site.add_dead_letter("77")
 
     assert 0 == site.call("show", "77").code
@@ -179,7 +179,7 @@ def test_show_says_what_to_do_about_a_damaged_file(drained: CommandSite) -> None
     )
 
 
-def test_an_event_is_retried_automatically(drained: CommandSite) -> None:
+def test_show_says_that_an_event_is_retried_automatically(drained: CommandSite) -> None:
     """An administrator has nothing to do."""
     drained.put_event(EVENT)
 
@@ -214,8 +214,8 @@ def test_a_dead_event_has_its_reason(site: CommandSite) -> None:
     ] == [site.call("show", name, "--json").json[0]["waits"] for name in ("3", "4")]
 
 
-def test_a_dead_run_without_an_error_says_so(site: CommandSite) -> None:
-    """An administrator may have moved it there by hand."""
+def test_a_dead_run_without_an_error_has_no_recorded_reason(site: CommandSite) -> None:
+    """An administrator may have moved the run to dead/ by hand."""
     site.put(Directory.DEAD, run_of(9))
 
     assert "rejected: no reason recorded" == site.call("list", "--json").json[0]["waits"]

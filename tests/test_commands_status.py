@@ -41,7 +41,7 @@ def test_status_counts_the_files_of_each_directory(site: CommandSite) -> None:
 
 
 def test_status_shows_ages(site: CommandSite) -> None:
-    """It shows the oldest file and a histogram of ages."""
+    """`status --json` has the oldest file and a histogram of ages for each directory."""
     status = filled(site).call("status", "--json").json
 
     assert NOON == status["oldest"]["todo"]
@@ -49,8 +49,8 @@ def test_status_shows_ages(site: CommandSite) -> None:
     assert {"older": 1} == {bound: n for bound, n in status["ages"]["todo"].items() if n}
 
 
-def test_status_of_an_empty_spool(site: CommandSite) -> None:
-    """There are no ages, and nothing is known of the drain."""
+def test_status_of_an_empty_spool_has_no_ages(site: CommandSite) -> None:
+    """All counts are 0, the lock is free, and the values from the drain and the sweep are null."""
     status = site.call("status", "--json").json
 
     assert {"new": 0, "todo": 0, "open": 0, "dead": 0, "tmp": 0} == status["counts"]
@@ -66,7 +66,7 @@ def test_status_of_an_empty_spool(site: CommandSite) -> None:
     ("age_minutes", "bound"), [(0, "5"), (4.99, "5"), (5, "10"), (1279, "1280"), (1280, "older")]
 )
 def test_an_age_counts_below_the_next_bound(age_minutes: float, bound: str) -> None:
-    """Bounds are 5, 10, 20 ... 1280 minutes."""
+    """Bounds are 5, 10, 20 ... 1280 minutes; an age of exactly 5 minutes counts for 10."""
     found = histogram([age_minutes * 60])
 
     assert [*map(str, BOUNDS_MINUTES), "older"] == list(found)
@@ -74,7 +74,7 @@ def test_an_age_counts_below_the_next_bound(age_minutes: float, bound: str) -> N
 
 
 def test_status_names_the_holder_of_the_lock(drained: CommandSite) -> None:
-    """It also names the server's version."""
+    """A running drain holds the lock; `status` shows its process id and the server's version."""
     status = drained.call("status", "--json").json
 
     assert {"state": "held", "pid": os.getpid()} == status["lock"]
@@ -92,7 +92,7 @@ def test_reading_the_lock_does_not_take_it(site: CommandSite) -> None:
 
 
 def test_status_begins_with_cc_backend_slurm_and_the_last_delivery(drained: CommandSite) -> None:
-    """The lines have the versions of both and of the drain."""
+    """The first four lines have the versions of cc-backend, Slurm and the drain."""
     seen = {"server_version": "1.5.4", "server_dialect": "shared", "slurm_release": "24.11.5"}
     say(drained, **seen, version="0.2.0", last_delivery=NOON, deliveries_last_hour=7)
     server, cluster, delivery, drain = drained.call("status").out.splitlines()[:4]
@@ -109,7 +109,7 @@ def test_status_begins_with_cc_backend_slurm_and_the_last_delivery(drained: Comm
     assert "lab" == status["cluster"]
 
 
-def test_status_without_a_state_says_what_is_not_known(site: CommandSite) -> None:
+def test_status_without_a_state_file_says_what_is_unknown(site: CommandSite) -> None:
     """No drain has run yet; after one has stopped, its count of the last hour is not shown."""
     server, cluster, delivery = site.call("status").out.splitlines()[:3]
     site.write_drain_state(last_delivery=NOON, deliveries_last_hour=7)
@@ -136,7 +136,7 @@ def test_a_problem_is_coloured_on_a_terminal(
 
 
 def test_status_counts_the_files_being_written(drained: CommandSite) -> None:
-    """They are in tmp/, which no other command shows."""
+    """The files are in tmp/, which no other command shows."""
     assert "1 file being written in tmp/" in filled(drained).call("status").out
 
 
@@ -170,7 +170,7 @@ def test_status_survives_a_damaged_state_file(drained: CommandSite, text: str) -
 
 
 def test_status_without_a_drain_says_so(site: CommandSite) -> None:
-    """It also says when a drain was last seen."""
+    """`no drain is running` is followed by the time when a drain was last seen, if known."""
     never = site.call("status").out
     site.write_drain_state()
     once = site.call("status").out
@@ -180,7 +180,7 @@ def test_status_without_a_drain_says_so(site: CommandSite) -> None:
 
 
 def test_a_lock_that_cannot_be_read_is_unknown(site: CommandSite) -> None:
-    """A link in place of the lock file is one case."""
+    """If drain.lock is a link, `status` says that it is unknown whether a drain is running."""
     (site.state / "drain.lock").symlink_to("elsewhere")
 
     assert (
@@ -190,8 +190,8 @@ def test_a_lock_that_cannot_be_read_is_unknown(site: CommandSite) -> None:
     assert "unknown" == site.call("status", "--json").json["lock"]["state"]
 
 
-def test_a_lock_holder_without_a_valid_process_id(drained: CommandSite) -> None:
-    """The state file names a process that does not exist."""
+def test_an_invalid_process_id_is_shown_as_unknown(drained: CommandSite) -> None:
+    """The lock is held, but drain.json names a process that does not exist."""
     (drained.state / "drain.json").write_text('{"pid": 99999999}')
 
     assert "(process id unknown" in drained.call("status").out

@@ -42,7 +42,7 @@ def drained(site: CommandSite) -> Iterator[CommandSite]:
 def test_status_shows_why_deliveries_stopped(
     drained: CommandSite, destination: dict[str, Any], key: str, words: str
 ) -> None:
-    """It shows since when, why, and when the next attempt is."""
+    """`status` shows since when, why, and when the next attempt is."""
     drained.write_drain_state(destination=destination)
     status = drained.call("status", "--json").json
 
@@ -52,7 +52,7 @@ def test_status_shows_why_deliveries_stopped(
 
 
 def test_status_shows_when_the_next_run_is_due(drained: CommandSite) -> None:
-    """Each waiting run has its own time of the next attempt."""
+    """The time of the next attempt in drain.json is shown as text and in JSON."""
     say(drained, next_attempt=NOON + 900.0)
 
     assert NOON + 900 == drained.call("status", "--json").json["next_attempt"]
@@ -99,14 +99,14 @@ TROUBLE: list[tuple[dict[str, Any], str]] = [
 def test_status_shows_every_problem(
     drained: CommandSite, fields: dict[str, Any], words: str
 ) -> None:
-    """Each problem is one line with its begin and its reason."""
+    """Each problem is a line, such as `Slurm has not answered since TIME`."""
     say(drained, **fields)
 
     assert words in drained.call("status").out
 
 
 def test_status_as_json_has_the_drains_state(drained: CommandSite) -> None:
-    """A script need not parse the text."""
+    """Scripts need not parse the text to get waiting runs or unreadable files."""
     say(drained, waiting=(N1,), unreadable_count=2, last_delivery=7.0, due_since=5.0)
     status = drained.call("status", "--json").json
 
@@ -129,7 +129,7 @@ def test_status_shows_when_the_token_expires(site: CommandSite) -> None:
 
 
 def test_status_reports_an_unusable_token(site: CommandSite) -> None:
-    """The command still works, because an administrator needs it during the halt."""
+    """`status` still exits with 0, because an administrator needs it during the halt."""
     site.token.chmod(0o644)
     said = site.call("status")
 
@@ -142,8 +142,10 @@ def test_status_reports_an_unusable_token(site: CommandSite) -> None:
     ("claims", "words"),
     [("eyJleHAiOjF9", "expired "), ("e30", "does not expire")],  # {"exp":1}, {}
 )
-def test_status_of_other_tokens(site: CommandSite, claims: str, words: str) -> None:
-    """One has expired and one has no expiry date; both are in the configuration file."""
+def test_status_says_if_the_token_has_expired_or_never_expires(
+    site: CommandSite, claims: str, words: str
+) -> None:
+    """Both tokens of the test are in the configuration file, not in a token file."""
     del site.document["cc-backend"]["token_file"]
     site.document["cc-backend"]["apikey"] = f"eyJhbGciOiJFZERTQSJ9.{claims}.c2ln"
     site.write()
@@ -168,7 +170,7 @@ def test_status_of_other_tokens(site: CommandSite, claims: str, words: str) -> N
     ],
 )
 def test_status_shows_the_last_sweep(site: CommandSite, sweep: dict[str, Any], words: str) -> None:
-    """It shows the differences, and whether the sweep refused to act."""
+    """`status` shows the differences, and whether the sweep refused to act."""
     (site.state / "sweep.json").write_text(json.dumps(sweep))
 
     assert words in site.call("status").out

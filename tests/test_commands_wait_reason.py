@@ -117,14 +117,14 @@ def test_a_run_in_todo_has_a_wait_reason(run: Run, view: DrainView, words: str) 
     ],
 )
 def test_a_run_in_open_has_a_wait_reason(run: Run, words: str) -> None:
-    """Such a run waits for the end of its job."""
+    """A delivered start, or a run that is not reported, waits for the end of its job."""
     held = RunFile(directory=Directory.OPEN, name=run.name, time=NOON, run=run)
 
     assert wait_reason(held, RUNNING, NOON).startswith(words)
 
 
 def test_an_event_has_a_wait_reason(drained: CommandSite) -> None:
-    """It waits for Slurm, which is being queried or does not answer."""
+    """An event waits for Slurm, which is being queried or does not answer."""
     drained.put_event(EVENT)
     asked = drained.call("list", "--json").json[0]["waits"]
     say(drained, slurm_silent_since=NOON)
@@ -141,7 +141,7 @@ def test_an_event_has_a_wait_reason(drained: CommandSite) -> None:
 
 
 def test_a_retry_event_is_shown_with_its_purpose(drained: CommandSite) -> None:
-    """Job id 0 means all runs."""
+    """An event of `cc-spool retry` with job id 0 is shown as `retry of all runs`."""
     drained.put_event("1-retry-0-0-0-7")
     (found,) = drained.call("list", "--json").json
 
@@ -157,5 +157,5 @@ def test_a_retry_event_is_shown_with_its_purpose(drained: CommandSite) -> None:
     [("5-100.json", 5), (EVENT, 7), ("2-start-7-0-0-1", None), ("odd", None)],
 )
 def test_a_file_belongs_to_the_job_in_its_name(name: str, job_id: int | None) -> None:
-    """So a command finds the file by a job id."""
+    """Commands find runs and events by the job id in the file name."""
     assert job_id == job_id_of(name)

@@ -12,13 +12,13 @@ RESULTS = Path(__file__).parent / "data" / "compatibility.jsonl"
 
 
 def test_the_page_shows_the_results_of_the_tests() -> None:
-    """The table is the one that `make compatibility` makes from the stored results."""
+    """The table in docs/compatibility.md is what `make compatibility` makes from stored results."""
     page = (ROOT / "docs" / "compatibility.md").read_text()
 
     assert put(page, read(RESULTS)) == page
 
 
-def test_every_pair_was_run() -> None:
+def test_every_pair_of_releases_was_tested() -> None:
     """No pair of a Slurm series and a cc-backend series is missing."""
     expected = {(series, server) for series in SERIES for server in SERVERS}
 
@@ -34,8 +34,8 @@ def test_a_cell_shows_how_the_pair_was_tested() -> None:
     assert "| 26.05 |  |  |  |  |  | stand-in |" == lines[-1]
 
 
-def test_a_text_without_the_marks_is_refused() -> None:
-    """The table is only written between its marks."""
+def test_a_page_without_the_table_markers_is_refused() -> None:
+    """The table is written only between its begin and end marker."""
     with pytest.raises(ValueError, match="marks are missing"):
         put("# a page\n", [])
 
@@ -45,7 +45,7 @@ def test_a_text_without_the_marks_is_refused() -> None:
 def test_results_are_written_to_the_file_of_the_variable(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Without the variable nothing is written."""
+    """If no environment variable names a file, results are not written."""
     path = tmp_path / "results"
     monkeypatch.delenv(VARIABLE, raising=False)
     note(Run("22.05", "1.4.4", "real", 3))

@@ -15,7 +15,7 @@ from spool.errors import ConfigError
 
 
 def test_a_complete_site_has_no_problem(tmp_path: Path) -> None:
-    """Directories, token, certificate authority and topology file exist."""
+    """Directories, token, CA file and topology file exist."""
     (tmp_path / "ca.pem").write_text("")
     (tmp_path / "cluster.json").write_text(json.dumps(TOPOLOGY))
     document = site(
@@ -49,7 +49,7 @@ def test_problems_of_contents_and_of_files_come_in_one_report(tmp_path: Path) ->
 
 
 def test_a_refused_key_has_no_second_problem(tmp_path: Path) -> None:
-    """The default that replaces a refused value is not checked."""
+    """The default that replaces a refused value of a key is not checked."""
     document = site(tmp_path, cc_backend={"token_file": "token"})
     document["spool"] |= {"directory": 5, "state_directory": "state"}
 
@@ -62,7 +62,7 @@ def test_a_refused_key_has_no_second_problem(tmp_path: Path) -> None:
 
 
 def test_warnings_of_contents_and_of_files_are_kept(tmp_path: Path) -> None:
-    """A spool in memory gives a warning that is separate from those of the contents."""
+    """A spool in memory (tmpfs) gives a warning besides that of the key node_regex."""
     document = site(tmp_path, node_regex="x")
     mounts = tmp_path / "mounts"
     mounts.write_text("1 1 0:1 / / rw - tmpfs none rw\n")
@@ -76,7 +76,7 @@ def test_warnings_of_contents_and_of_files_are_kept(tmp_path: Path) -> None:
 
 
 def test_temporary_directories_are_refused(tmp_path: Path) -> None:
-    """The service would have another /tmp; a link to such a directory is refused too."""
+    """The service would have another /tmp; a link to a directory there is refused, too."""
     config = replace(config_of(tmp_path), path=Path("/etc/cc-slurm-sync/config.json"))
     (tmp_path / "link").symlink_to(tmp_path / "spool")
     linked = replace(config, spool=replace(config.spool, directory=tmp_path / "link"))
@@ -87,7 +87,7 @@ def test_temporary_directories_are_refused(tmp_path: Path) -> None:
 
 
 def test_a_trial_in_a_temporary_directory_gives_a_warning(tmp_path: Path) -> None:
-    """A process that can read a configuration there can use a spool there too."""
+    """The configuration file is there, too, so the process sees the same directory."""
     config = load_checked(written(tmp_path, site(tmp_path)), temporary=[tmp_path, Path("/other")])
 
     assert [
@@ -97,7 +97,7 @@ def test_a_trial_in_a_temporary_directory_gives_a_warning(tmp_path: Path) -> Non
 
 
 def test_slurmctlds_directory_is_refused_through_a_link(tmp_path: Path) -> None:
-    """Comparing only the text of the paths would not find it."""
+    """slurm.state_save_location is a link to the spool: the two paths differ only as text."""
     (tmp_path / "saved").symlink_to(tmp_path / "spool")
     config = config_of(tmp_path, slurm={"state_save_location": f"{tmp_path}/saved"})
 
@@ -105,7 +105,7 @@ def test_slurmctlds_directory_is_refused_through_a_link(tmp_path: Path) -> None:
 
 
 def test_a_loop_of_links_is_refused(tmp_path: Path) -> None:
-    """The check reports it and raises no other error."""
+    """The check of spool.directory reports a link to itself and raises no other error."""
     (tmp_path / "loop").symlink_to(tmp_path / "loop")
     config = config_of(tmp_path, spool={"directory": f"{tmp_path}/loop"} | _state(tmp_path))
 
@@ -115,7 +115,7 @@ def test_a_loop_of_links_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_file_where_a_directory_belongs_is_refused(tmp_path: Path) -> None:
-    """The state directory is checked like the spool."""
+    """spool.state_directory names a regular file."""
     config = config_of(tmp_path)
     (tmp_path / "state").rmdir()
     (tmp_path / "state").write_text("")
@@ -124,7 +124,7 @@ def test_a_file_where_a_directory_belongs_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_directory_that_others_can_write_is_refused(tmp_path: Path) -> None:
-    """Any user could change its locks and runs."""
+    """Any user could change the locks in a state directory of mode 757."""
     config = config_of(tmp_path)
     (tmp_path / "state").chmod(0o757)
 
@@ -141,7 +141,7 @@ def test_a_spool_that_lacks_directories_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_spool_on_several_file_systems_is_refused(tmp_path: Path) -> None:
-    """A rename between file systems fails."""
+    """dead/ is a link to another file system: a rename between file systems fails."""
     config = config_of(tmp_path)
     (tmp_path / "spool" / "dead").rmdir()
     (tmp_path / "spool" / "dead").symlink_to("/proc")
@@ -166,7 +166,7 @@ def test_a_spool_on_several_file_systems_is_refused(tmp_path: Path) -> None:
     ],
 )
 def test_remote_file_systems_are_refused(tmp_path: Path, kind: str, *, refused: bool) -> None:
-    """The spool needs atomic renames and reliable locks."""
+    """The spool needs atomic renames and reliable locks; NFS, Lustre and others are refused."""
     config = config_of(tmp_path)
     mounts = tmp_path / "mounts"
     mounts.write_text(f"1 1 0:1 / / rw - {kind} srv:/x rw\n")
@@ -177,7 +177,7 @@ def test_remote_file_systems_are_refused(tmp_path: Path, kind: str, *, refused: 
 
 
 def test_the_deepest_and_latest_mount_counts(tmp_path: Path) -> None:
-    """A mount covers the automounter's entry before it; spaces are written in octal."""
+    """NFS over the automounter's entry of the same path is found; the path has a space."""
     (tmp_path / "a b").mkdir()
     mounts = tmp_path / "mounts"
     point = str(tmp_path / "a b").replace(" ", "\\040")
@@ -192,14 +192,14 @@ def test_the_deepest_and_latest_mount_counts(tmp_path: Path) -> None:
     assert "ext4" == file_system(tmp_path, mounts)
 
 
-def test_without_a_list_of_mounts_nothing_is_refused(tmp_path: Path) -> None:
+def test_without_a_list_of_mounts_no_file_system_is_refused(tmp_path: Path) -> None:
     """An unknown file system does not count as remote."""
     assert file_system(tmp_path, tmp_path / "none") is None
     assert ((), ()) == check_paths(config_of(tmp_path), temporary=(), mounts=tmp_path / "none")
 
 
 def test_the_mounts_of_this_system_are_parsed(tmp_path: Path) -> None:
-    """The real list has a type for every path."""
+    """The real list of mounts gives a type for the test's directory."""
     assert file_system(tmp_path)
 
 

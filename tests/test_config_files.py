@@ -24,7 +24,7 @@ from spool.files.node_round import NodeRound
 
 @pytest.mark.parametrize("kind", ["link", "readable", "missing", "empty", "directory"])
 def test_a_bad_token_file_is_refused(tmp_path: Path, kind: str) -> None:
-    """The problem names the key and the file."""
+    """A link, a directory, and a missing, empty or world-readable file are refused."""
     config = config_of(tmp_path)
     token = tmp_path / "token"
     if kind == "readable":
@@ -58,7 +58,7 @@ def test_systemds_credential_is_preferred_to_the_token_file(tmp_path: Path) -> N
 
 
 def test_a_token_in_the_configuration_needs_no_file(tmp_path: Path) -> None:
-    """The predecessor has the token in its configuration."""
+    """With cc-backend.apikey, as the predecessor has it, token_file may be missing."""
     document = site(tmp_path, cc_backend={"apikey": "abc"})
     del document["cc-backend"]["token_file"]
 
@@ -68,8 +68,8 @@ def test_a_token_in_the_configuration_needs_no_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["missing", "directory"])
-def test_a_bad_authority_is_refused(tmp_path: Path, kind: str) -> None:
-    """The path must be a readable file."""
+def test_a_bad_ca_file_is_refused(tmp_path: Path, kind: str) -> None:
+    """cc-backend.ca_file must be a readable file; here it is missing or a directory."""
     if kind == "directory":
         (tmp_path / "ca.pem").mkdir()
     config = config_of(tmp_path, cc_backend={"ca_file": f"{tmp_path}/ca.pem"})
@@ -87,7 +87,7 @@ def test_a_bad_authority_is_refused(tmp_path: Path, kind: str) -> None:
     ],
 )
 def test_a_bad_topology_file_is_refused(tmp_path: Path, contents: bytes | None, why: str) -> None:
-    """The check of paths refuses it, and so does the code that uses it."""
+    """Loading the configuration and using the file both fail, e.g. with `not a cluster.json`."""
     path = tmp_path / "cluster.json"
     if contents is not None:
         path.write_bytes(contents)
@@ -99,7 +99,7 @@ def test_a_bad_topology_file_is_refused(tmp_path: Path, contents: bytes | None, 
 
 
 def test_a_huge_topology_file_is_not_read(tmp_path: Path) -> None:
-    """A wrong path may name any file."""
+    """A file of 1 GiB is refused by its size, because a wrong path may name any file."""
     path = tmp_path / "cluster.json"
     path.touch()
     os.truncate(path, 1 << 30)
@@ -132,7 +132,7 @@ def _config_with_topology(directory: Path) -> tuple[Config, Path]:
 
 
 def test_a_topology_file_may_be_removed_while_the_drain_runs(tmp_path: Path) -> None:
-    """Its contents are kept when the clusters of cc-backend change."""
+    """The contents of the file are kept when the clusters of cc-backend change."""
     config, path = _config_with_topology(tmp_path)
     made = composer(config)
     path.unlink()
@@ -141,7 +141,7 @@ def test_a_topology_file_may_be_removed_while_the_drain_runs(tmp_path: Path) -> 
 
 
 def test_a_topology_file_may_be_removed_before_a_round_of_node_states(tmp_path: Path) -> None:
-    """The round continues to its query of Slurm, which does not answer here."""
+    """The round still goes on to query Slurm, which does not answer in this test."""
     config, path = _config_with_topology(tmp_path)
     backend: Any = SimpleNamespace(
         server=SimpleNamespace(takes_node_states=True),

@@ -25,7 +25,7 @@ COMMENTED = """
 
 
 def test_keys_that_begin_with_underscore_or_hash_are_comments(tmp_path: Path) -> None:
-    """They may be in every object, have any value and occur several times."""
+    """Comment keys may be in every object, have any value and occur several times."""
     path = tmp_path / "config.json"
     path.write_text(COMMENTED)
 
@@ -70,7 +70,7 @@ def test_a_duplicate_key_is_refused(tmp_path: Path) -> None:
     ],
 )
 def test_the_suggestion_for_an_unknown_key_is_the_closest_key(unknown: str, meant: str) -> None:
-    """It is in the same section, has the same name in another one, or is the most similar."""
+    """A key of the same section, or of the same name in another one, or the most similar one."""
     known = [*known_keys(), "slurm", "cc-backend"]
 
     assert meant == closest_key(unknown, known)
@@ -85,7 +85,7 @@ def test_every_unknown_key_is_an_error_with_a_suggestion(tmp_path: Path) -> None
 
 
 def test_hostile_keys_are_escaped(tmp_path: Path) -> None:
-    """Characters that control a terminal are replaced by their codes."""
+    """Characters of a key that control a terminal are replaced by their codes in the error."""
     path = written(tmp_path, SMALL | {"a\x1b[2J\n\u202e": 1, "ignoreHosts": "(?\x1b"})
 
     with pytest.raises(ConfigError) as caught:

@@ -15,8 +15,8 @@ from spool.config.backend_settings import host_overlaps, job_filters, metadata_p
 from spool.config.rules import is_anchored, overlaps, sample_names
 
 
-def test_the_maps_of_a_site_are_used(tmp_path: Path) -> None:
-    """The values of the file are those that requests are made from."""
+def test_maps_and_filters_of_a_site_are_used(tmp_path: Path) -> None:
+    """Mapping, filters and metadata policy have the values of the configuration file."""
     config = config_of(
         tmp_path,
         accelerators={"g": {"0": "0000:0e:00.0"}},
@@ -74,8 +74,8 @@ def test_the_maps_of_a_site_are_used(tmp_path: Path) -> None:
     )
 
 
-def test_the_defaults_are_those_of_the_mapping(tmp_path: Path) -> None:
-    """Without settings the library's defaults are used, with end summaries in addition."""
+def test_missing_maps_and_filters_mean_the_defaults(tmp_path: Path) -> None:
+    """Without these keys the defaults of the code apply, and end summaries are sent."""
     config = config_of(tmp_path)
 
     assert type(job_filters(config))() == job_filters(config)
@@ -84,7 +84,7 @@ def test_the_defaults_are_those_of_the_mapping(tmp_path: Path) -> None:
 
 
 def test_real_hosts_show_overlaps_that_samples_miss(tmp_path: Path) -> None:
-    """The site's host names replace the samples that are derived from the patterns."""
+    """Two patterns of gpuPciAddrs match g07, which is no name derived from a pattern."""
     config = config_of(tmp_path, gpuPciAddrs={"^g(?=.*7)": ["a"], "^g0[0-9]$": ["b"]})
 
     assert not any("as does" in warning for warning in config.warnings)
@@ -114,13 +114,13 @@ def test_real_hosts_show_overlaps_that_samples_miss(tmp_path: Path) -> None:
     ],
 )
 def test_samples_are_names_that_the_pattern_matches(pattern: str, names: tuple[str, ...]) -> None:
-    """A pattern that is too complex has no samples."""
+    """Sample host names are derived from a pattern; a pattern that is too complex has none."""
     assert names == sample_names(pattern)
 
 
 @given(st.from_regex(r"\^?[a-c0-2]{0,3}(\[[0-5]-[5-9]\])?[.*+?\\d|()]{0,4}\$?", fullmatch=True))
 def test_every_sample_matches_its_pattern(pattern: str) -> None:
-    """This holds for any valid pattern."""
+    """The patterns are random; their sample host names are derived from them."""
     try:
         compiled = re.compile(pattern)
     except re.error:
@@ -130,7 +130,7 @@ def test_every_sample_matches_its_pattern(pattern: str) -> None:
 
 
 def test_overlaps_name_the_first_pattern_and_a_host() -> None:
-    """Two patterns that share no name are not mentioned."""
+    """`gpu` overlaps with `^gpu0[0-9]$` at gpu00; patterns that share no name are omitted."""
     found = list(overlaps(["^gpu0[0-9]$", "^gpu1[0-9]$", "gpu", "^acc$"]))
 
     assert [("^gpu0[0-9]$", "gpu", "gpu00"), ("^gpu1[0-9]$", "gpu", "gpu10")] == found

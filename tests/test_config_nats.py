@@ -44,12 +44,12 @@ def secret(site: CommandSite, mode: int = 0o640) -> str:
 
 
 def test_one_url_is_a_list_of_one(site: CommandSite) -> None:
-    """A site with one broker need not write brackets."""
+    """nats.servers may be a string, so that a site with one broker need not write brackets."""
     assert ("nats://localhost",) == loaded(site, **BASE).nats.servers
 
 
 def test_a_cluster_of_brokers_is_a_list(site: CommandSite) -> None:
-    """The URLs may have TLS and ports."""
+    """nats.servers may be a list of URLs, with TLS and ports."""
     urls = ["tls://a.example.org:4222", "tls://b.example.org"]
 
     assert tuple(urls) == loaded(site, **BASE | {"servers": urls}).nats.servers
@@ -68,14 +68,14 @@ def test_a_cluster_of_brokers_is_a_list(site: CommandSite) -> None:
         7,
     ],
 )
-def test_an_invalid_url_is_refused(site: CommandSite, url: object) -> None:
-    """So is a URL with a password, because the configuration file is shown and copied."""
+def test_an_invalid_nats_url_is_refused(site: CommandSite, url: object) -> None:
+    """A password in the URL is refused, too: the configuration file is shown and copied."""
     assert ["nats.servers[0]"] == problems(site, **BASE | {"servers": [url]})
 
 
 @pytest.mark.parametrize("subject", ["cc.*", "cc.>", "cc job", ".cc", "cc..job", ""])
-def test_a_subject_has_no_wildcards(site: CommandSite, subject: str) -> None:
-    """Only subscribers may use wildcards."""
+def test_an_invalid_nats_subject_is_refused(site: CommandSite, subject: str) -> None:
+    """Wildcards are only for subscribers; spaces and empty parts are refused, too."""
     assert ["nats.subject"] == problems(site, **BASE | {"subject": subject})[:1]
 
 
@@ -90,8 +90,10 @@ def test_a_subject_has_no_wildcards(site: CommandSite, subject: str) -> None:
         (BASE | {"key_file": "/x"}, "nats.key_file"),
     ],
 )
-def test_contradictions_are_refused(site: CommandSite, nats: dict[str, Any], key: str) -> None:
-    """They are reported when the configuration is loaded."""
+def test_contradictory_nats_keys_are_refused(
+    site: CommandSite, nats: dict[str, Any], key: str
+) -> None:
+    """Examples are a user without password_file and a key_file without cert_file."""
     assert [key] == problems(site, **nats)
 
 
@@ -99,7 +101,9 @@ def test_contradictions_are_refused(site: CommandSite, nats: dict[str, Any], key
     ("url", "number"),
     [("nats://localhost", 0), ("nats://n.example.org", 1), ("tls://n.example.org", 0)],
 )
-def test_a_password_without_tls_gives_a_warning(site: CommandSite, url: str, number: int) -> None:
+def test_a_nats_password_without_tls_gives_a_warning(
+    site: CommandSite, url: str, number: int
+) -> None:
     """A server on the loopback address needs no TLS."""
     found = loaded(site, servers=url, subject="cc.job", user="a", password_file=secret(site))
 
@@ -107,8 +111,8 @@ def test_a_password_without_tls_gives_a_warning(site: CommandSite, url: str, num
 
 
 @pytest.mark.parametrize("key", ["creds_file", "key_file"])
-def test_a_secret_that_others_can_read_is_refused(site: CommandSite, key: str) -> None:
-    """The token file has the same rule; the message does not show the contents."""
+def test_a_nats_secret_that_others_can_read_is_refused(site: CommandSite, key: str) -> None:
+    """creds_file and key_file have the rule of the token file; no message shows their contents."""
     nats = BASE | {key: secret(site, 0o644), "cert_file": secret(site, 0o644)}
     loaded(site, **nats)
     with pytest.raises(ConfigError) as caught:
@@ -119,8 +123,8 @@ def test_a_secret_that_others_can_read_is_refused(site: CommandSite, key: str) -
     assert "hidden" not in json.dumps([str(each) for each in caught.value.problems])
 
 
-def test_a_missing_certificate_is_refused(site: CommandSite) -> None:
-    """It is not secret, so it only has to exist."""
+def test_a_missing_nats_ca_file_is_refused(site: CommandSite) -> None:
+    """nats.ca_file is not secret, so it only has to exist."""
     loaded(site, **BASE, ca_file="/nowhere/ca.pem")
     with pytest.raises(ConfigError) as caught:
         load_checked(site.config)

@@ -15,7 +15,7 @@ ROOT = Path(__file__).parent.parent
 
 
 def test_example_table_and_code_have_the_same_keys() -> None:
-    """Every key is documented, and every documented key exists."""
+    """config.json.example, docs/configuration.md and the code have the same keys."""
     keys = set(known_keys())
 
     assert keys == set(_example())
@@ -23,7 +23,7 @@ def test_example_table_and_code_have_the_same_keys() -> None:
 
 
 def test_the_table_has_the_defaults_of_the_code() -> None:
-    """The table is in docs/configuration.md."""
+    """The table of docs/configuration.md has each key with its default."""
     code = {
         key: "required" if value is REQUIRED else json.dumps(value)
         for key, value in known_keys().items()
@@ -33,7 +33,7 @@ def test_the_table_has_the_defaults_of_the_code() -> None:
 
 
 def test_the_example_has_the_defaults_of_the_code() -> None:
-    """Exceptions are the keys that each site must set, and two maps that show their format."""
+    """Only required keys and two maps that show their format differ in config.json.example."""
     shown = {"accelerators", "gpuPciAddrs"}
     example = _example()
 
@@ -47,7 +47,7 @@ def test_the_example_has_the_defaults_of_the_code() -> None:
 
 
 def test_the_example_shows_comments() -> None:
-    """They are at its beginning, in sections and in maps."""
+    """config.json.example has comments at its beginning, in sections and in maps."""
     text = (ROOT / "config.json.example").read_text()
 
     assert text.startswith('{\n    "_": "')

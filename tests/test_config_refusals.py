@@ -125,7 +125,7 @@ def test_all_problems_are_reported_together(tmp_path: Path) -> None:
 def test_a_bad_value_is_refused_with_its_key(
     tmp_path: Path, changes: dict[str, Any], path: str, words: str
 ) -> None:
-    """The text says what is wrong or what to write."""
+    """The error names the key, such as cc-backend.host, and what is wrong or what to write."""
     found = refusal(tmp_path, **changes)
 
     assert [path] == list(found)
@@ -148,12 +148,12 @@ def test_a_bad_value_is_refused_with_its_key(
 def test_a_file_that_is_not_a_json_object_is_refused(
     tmp_path: Path, contents: bytes, words: str
 ) -> None:
-    """The problem names the line and column of the first error."""
+    """For invalid JSON the problem names line and column; a file that is too large is not read."""
     assert words in refusals(written(tmp_path, contents))["the file"]
 
 
-def test_a_missing_file_is_refused(tmp_path: Path) -> None:
-    """A file that cannot be opened is a problem like any other."""
+def test_a_missing_configuration_file_is_refused(tmp_path: Path) -> None:
+    """The problem says to check the file's path and permissions."""
     found = refusals(tmp_path / "none.json")
 
     assert (
@@ -162,7 +162,7 @@ def test_a_missing_file_is_refused(tmp_path: Path) -> None:
     )
 
 
-def test_a_directory_is_refused(tmp_path: Path) -> None:
+def test_a_directory_as_configuration_file_is_refused(tmp_path: Path) -> None:
     """Only a regular file is read, so that reading cannot block."""
     assert "not a regular file" in refusals(tmp_path)["the file"]
 
@@ -175,7 +175,7 @@ def test_a_byte_order_mark_is_accepted(tmp_path: Path) -> None:
 
 
 def test_http_and_a_path_are_both_refused(tmp_path: Path) -> None:
-    """Both mistakes of one URL are reported."""
+    """Both mistakes of the URL `http://h/api` are reported."""
     path = written(tmp_path, {"clustername": "a", "cc-backend": {"host": "http://h/api"}})
 
     with pytest.raises(ConfigError) as caught:
@@ -185,7 +185,7 @@ def test_http_and_a_path_are_both_refused(tmp_path: Path) -> None:
 
 
 def test_a_wrong_type_of_allow_plain_http_is_reported_once(tmp_path: Path) -> None:
-    """If allow_plain_http has a wrong type, http itself is not reported."""
+    """With a string for allow_plain_http, the http URL is no second problem."""
     section = {"host": "http://h"}
 
     found = refusal(tmp_path, cc_backend=section, allow_plain_http="true")
@@ -193,8 +193,8 @@ def test_a_wrong_type_of_allow_plain_http_is_reported_once(tmp_path: Path) -> No
     assert ["allow_plain_http"] == list(found)
 
 
-def test_a_refused_directory_is_not_compared(tmp_path: Path) -> None:
-    """The default that replaces a refused value is not checked."""
+def test_a_refused_spool_directory_has_one_problem(tmp_path: Path) -> None:
+    """The default replaces the refused value and is not compared with Slurm's directory."""
     found = refusal(tmp_path, slurm={"state_save_location": "/var/spool"}, spool={"directory": 1})
 
     assert ["spool.directory"] == list(found)

@@ -12,7 +12,7 @@ from spool.errors import ConfigError
 
 
 def test_a_readable_file_may_not_contain_the_token(tmp_path: Path) -> None:
-    """Other users must not read the token, whether it is used or not."""
+    """Other users must not read cc-backend.apikey, whether the token is used or not."""
     section = {"host": "https://h", "apikey": TOKEN, "token_file": "/etc/t"}
     path = written(tmp_path, SMALL | {"cc-backend": section}, mode=0o644)
 
@@ -20,14 +20,14 @@ def test_a_readable_file_may_not_contain_the_token(tmp_path: Path) -> None:
 
 
 def test_a_file_without_token_may_be_readable(tmp_path: Path) -> None:
-    """A null value is no token."""
+    """With `apikey` null, other users may read the configuration file."""
     section = {"host": "https://h", "apikey": None}
 
     assert load(written(tmp_path, SMALL | {"cc-backend": section}, mode=0o644)).warnings == ()
 
 
-def test_a_file_that_others_can_change_is_refused(tmp_path: Path) -> None:
-    """A user who can change it can send the token to another server."""
+def test_a_configuration_that_others_can_change_is_refused(tmp_path: Path) -> None:
+    """A user who can change the file can send the token to another server."""
     assert "chmod o-w" in refusals(written(tmp_path, SMALL, mode=0o646))["the file"]
 
 
@@ -52,7 +52,7 @@ def test_no_message_shows_the_token(tmp_path: Path, contents: object) -> None:
 
 
 def test_no_repr_shows_the_token(tmp_path: Path) -> None:
-    """A configuration in a traceback or a log does not show it."""
+    """A configuration that is printed in a traceback or a log does not contain the token."""
     config = loaded(tmp_path, cc_backend={"host": "https://h", "apikey": TOKEN})
 
     assert TOKEN not in f"{config} {config!r} {config.warnings}"

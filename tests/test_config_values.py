@@ -15,7 +15,7 @@ ROOT = Path(__file__).parent.parent
 
 
 def test_the_smallest_file_has_all_defaults(tmp_path: Path) -> None:
-    """Two keys are enough; everything else has the documented default."""
+    """A file with only clustername and cc-backend.host has the documented defaults."""
     config = loaded(tmp_path)
 
     assert ("lab", "https://cc.example.org") == (config.clustername, config.cc_backend.host)
@@ -29,7 +29,7 @@ def test_the_smallest_file_has_all_defaults(tmp_path: Path) -> None:
 
 
 def test_the_predecessors_file_works_unchanged(tmp_path: Path) -> None:
-    """Its keys keep their meaning; a warning recommends a better key."""
+    """The old keys keep their meaning; warnings name apikey and node_regex."""
     old = {
         "clustername": "noctua2",
         "slurm": {
@@ -53,8 +53,8 @@ def test_the_predecessors_file_works_unchanged(tmp_path: Path) -> None:
     assert config.warnings[1].startswith("node_regex: has no effect")
 
 
-def test_every_key_is_loaded(tmp_path: Path) -> None:
-    """Maps, patterns and lists become plain Python values."""
+def test_values_are_loaded(tmp_path: Path) -> None:
+    """Most keys with a value that is not the default; maps and patterns become Python values."""
     config = loaded(
         tmp_path,
         cc_backend={
@@ -91,7 +91,7 @@ def test_every_key_is_loaded(tmp_path: Path) -> None:
 
 
 def test_an_empty_ignore_hosts_ignores_no_host(tmp_path: Path) -> None:
-    """The adapter's default, an empty text, means no pattern."""
+    """An empty text, which is the default of the predecessor, means no pattern."""
     assert loaded(tmp_path, ignoreHosts="").ignore_hosts is None
 
 

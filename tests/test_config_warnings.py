@@ -9,7 +9,7 @@ import pytest
 from config_text import TOKEN, loaded
 
 
-def test_loopback_needs_no_encryption(tmp_path: Path) -> None:
+def test_http_to_the_loopback_address_gives_no_warning(tmp_path: Path) -> None:
     """Requests to the loopback address do not leave the host."""
     config = loaded(tmp_path, cc_backend={"host": "http://127.0.0.1:8080"})
 
@@ -59,14 +59,14 @@ def test_loopback_needs_no_encryption(tmp_path: Path) -> None:
 def test_a_doubtful_setting_gives_a_warning(
     tmp_path: Path, changes: dict[str, Any], words: str
 ) -> None:
-    """A warning is one text that names the key."""
+    """The warning names the key, for example if ignoreHosts matches every host."""
     (warning,) = loaded(tmp_path, **changes).warnings
 
     assert warning.startswith(words)
 
 
 def test_a_filter_may_leave_only_the_cluster_of_a_partition(tmp_path: Path) -> None:
-    """A filter that excludes all clusters but one is no mistake."""
+    """Only `alex`, to which partition_clusters maps a partition, is allowed: no warning."""
     config = loaded(
         tmp_path,
         partition_clusters={"a100": "alex"},

@@ -62,10 +62,10 @@ from spool.errors import BadFileError, ConfigError, ConfigProblem, SpoolError, S
         (KeyboardInterrupt(), 75, "interrupted; no file is half-written"),
     ],
 )
-def test_every_error_is_a_line_and_an_exit_code(
+def test_every_error_has_a_message_and_an_exit_code(
     error: BaseException, code: int, words: str
 ) -> None:
-    """The line begins with the program's name."""
+    """For example, a wrong configuration exits with 78, a locked spool with 75, a bug with 1."""
     said = ended(raising(error))
     lines = [line.partition(": ")[2].partition(": ")[2] for line in said.err.splitlines()]
 
@@ -75,7 +75,7 @@ def test_every_error_is_a_line_and_an_exit_code(
 
 
 def test_a_permission_error_as_the_cause_sets_the_exit_code() -> None:
-    """A spool that our account may not open is no error in the configuration."""
+    """A spool that our account may not open exits with 77, not with 78 (configuration error)."""
     error = SpoolError("/s", "Permission denied", "become the service user")
     error.__cause__ = PermissionError(13, "Permission denied")
 
@@ -83,7 +83,7 @@ def test_a_permission_error_as_the_cause_sets_the_exit_code() -> None:
 
 
 def test_only_bugs_have_a_traceback() -> None:
-    """An expected error is one line."""
+    """A ValueError is a bug and has a traceback; an OSError is one line."""
     bug, error = ended(raising(ValueError("odd"))), ended(raising(OSError("odd")))
 
     assert "cc-test" not in bug.err.splitlines()[1]
@@ -91,13 +91,13 @@ def test_only_bugs_have_a_traceback() -> None:
     assert 1 == len(error.err.splitlines())
 
 
-def test_the_answer_is_returned_as_the_exit_code() -> None:
-    """The command's own exit code is kept."""
+def test_the_commands_own_exit_code_is_kept() -> None:
+    """A command that returns 11 exits with 11."""
     assert 11 == ended(lambda: 11).code
 
 
 def test_commands_write_files_that_others_cannot_read() -> None:
-    """The umask of the caller does not matter."""
+    """A command runs with the umask 027, whatever umask the caller has."""
     seen: list[int] = []
 
     def work() -> int:

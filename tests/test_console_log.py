@@ -29,8 +29,8 @@ _log = logging.getLogger("test")
         (logging.DEBUG, ""),
     ],
 )
-def test_a_level_is_a_word_before_the_message(level: int, words: str) -> None:
-    """INFO has no such word, and DEBUG messages are not shown."""
+def test_the_level_is_printed_before_the_message(level: int, words: str) -> None:
+    """An INFO message has no such word, and DEBUG messages are not shown."""
     assert words == ended(saying("hello", level=level)).err
 
 
@@ -57,7 +57,7 @@ def test_a_higher_level_shows_fewer_messages() -> None:
 
 
 def test_messages_as_json_are_objects_with_fields_of_the_job(tmp_path: Path) -> None:
-    """This holds for stderr and for a log file; text is escaped and secrets are hidden."""
+    """JSON is on stderr and in a log file; text is escaped and secrets are hidden."""
 
     def work() -> int:
         _log.info("job=%d cluster=%s start=%d outcome=%s", 5, "alex", 100, "delivered")
@@ -83,7 +83,7 @@ def test_messages_as_json_are_objects_with_fields_of_the_job(tmp_path: Path) -> 
 
 
 def test_a_traceback_is_a_list_in_json() -> None:
-    """The message itself stays one line."""
+    """The JSON object has the lines of the traceback in a list, besides the message."""
     said = ended(raising(ZeroDivisionError("x")), form="json")
     (found,) = map(json.loads, said.err.splitlines())
 
@@ -113,7 +113,7 @@ class Journal(io.StringIO):
 def test_lines_for_the_journal_begin_with_their_priority(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, inode: int, expected: list[str]
 ) -> None:
-    """They do so only if stderr is systemd's stream; the journal adds the program's name."""
+    """Only if stderr is systemd's stream; the journal itself adds the program's name."""
     with (tmp_path / "stream").open("w") as file:
         status = os.fstat(file.fileno())
         monkeypatch.setenv("JOURNAL_STREAM", f"{status.st_dev}:{status.st_ino + inode}")
@@ -135,7 +135,7 @@ def test_lines_for_the_journal_begin_with_their_priority(
 def test_each_line_of_a_traceback_has_its_priority(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Otherwise the journal would show these lines with the priority of information."""
+    """Without `<2>` the journal would show these lines with the priority of information."""
     with (tmp_path / "stream").open("w") as file:
         status = os.fstat(file.fileno())
         monkeypatch.setenv("JOURNAL_STREAM", f"{status.st_dev}:{status.st_ino}")
@@ -153,7 +153,7 @@ def test_each_line_of_a_traceback_has_its_priority(
 
 @pytest.mark.parametrize("text", ["a\nb", "\x1b[31m", "\r", "\0", "\u202e", "é"])
 def test_no_control_character_is_shown(text: str) -> None:
-    """The rule holds for the log and for the output."""
+    """Log, text output and JSON have only printable ASCII; all other characters are escaped."""
 
     def work() -> int:
         _log.info("%s", text)
@@ -169,7 +169,7 @@ def test_no_control_character_is_shown(text: str) -> None:
 
 
 def test_warnings_of_python_are_logged() -> None:
-    """Each warning is one line."""
+    """A warning of Python's `warnings` module is one line, even if its text has two."""
 
     def work() -> int:
         with warnings.catch_warnings():
@@ -181,7 +181,7 @@ def test_warnings_of_python_are_logged() -> None:
 
 
 def test_an_equal_message_is_suppressed_and_later_counted(tmp_path: Path) -> None:
-    """Each log output counts by itself; other messages are not suppressed."""
+    """Equal warnings are shown once in 600 s; stderr and the log file count separately."""
 
     def work() -> int:
         for created in (0, 1, 599, 600, 601, 1300):
@@ -208,8 +208,8 @@ def _logged(work: Callable[[], int], path: Path) -> str:
     return path.read_text()
 
 
-def test_equal_messages_of_information_are_not_suppressed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The number of remembered warnings is limited."""
+def test_equal_info_messages_are_not_suppressed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only warnings are remembered and suppressed, and only a limited number of them."""
     monkeypatch.setattr(log_output, "_MAX_REMEMBERED", 2)
 
     def work() -> int:
@@ -225,7 +225,7 @@ def test_equal_messages_of_information_are_not_suppressed(monkeypatch: pytest.Mo
 
 
 def test_a_log_file_has_times_and_leaves_errors_on_stderr(tmp_path: Path) -> None:
-    """Cron sends the errors by mail."""
+    """Errors are written to the log file and to stderr, so that cron sends them by mail."""
 
     def work() -> int:
         _log.info("fine")
@@ -241,7 +241,7 @@ def test_a_log_file_has_times_and_leaves_errors_on_stderr(tmp_path: Path) -> Non
 
 
 def test_a_moved_log_file_is_created_again(tmp_path: Path) -> None:
-    """Logrotate moves log files."""
+    """After logrotate has moved the file, the next message is written to a new one."""
 
     def work() -> int:
         _log.info("first")
@@ -281,14 +281,14 @@ def test_a_log_file_that_cannot_be_reopened_ends_no_command(tmp_path: Path) -> N
 
 
 def test_a_log_file_is_used_again_when_it_can_be_opened(tmp_path: Path) -> None:
-    """This needs no restart."""
+    """When the directory of the file exists again, messages are written without a restart."""
     _lines_without_file(tmp_path / "logs")
 
     assert (tmp_path / "logs" / "log").read_text().endswith(" back\n")
 
 
 def test_an_invalid_message_is_not_an_error_of_the_log_file(tmp_path: Path) -> None:
-    """The format does not match its arguments: a bug, which is shown with a traceback."""
+    """A log format that does not match its arguments is a bug: a traceback is shown."""
     said = ended(saying("%d", "x"), log_file=tmp_path / "log")
 
     assert "TypeError: %d format" in said.err

@@ -23,7 +23,7 @@ def secret(monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 def test_a_secret_is_hidden_in_all_output(secret: str, tmp_path: Path) -> None:
-    """This holds for messages, arguments, tracebacks, output, JSON, the log file and `repr`."""
+    """Messages, arguments, tracebacks, output, JSON, the log file and `repr` show `***`."""
 
     def work() -> int:
         _log.error("got %s", secret)
@@ -72,14 +72,14 @@ def test_a_secret_in_the_exception_of_a_thread_is_hidden(secret: str) -> None:
 
 
 def test_text_that_looks_like_a_token_is_always_hidden() -> None:
-    """A server may send it back, or it may be an old token in a file; it may also be cut."""
+    """A server may repeat a token, a file may have an old one, and either may be truncated."""
     said = ended(saying("got %s and %s", JWT, JWT[:20]))
 
     assert "cc-test: got *** and ***\n" == said.err
 
 
 def test_a_very_short_secret_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Otherwise a part of many words would be hidden."""
+    """The secret `a` would hide a part of many words, such as `data`."""
     monkeypatch.setattr(console, "_secrets", set())
     console.hide_secret("a")
 

@@ -15,8 +15,8 @@ from console_steps import ended, raising
 from spool import console
 
 
-def test_what_was_printed_before_an_error_is_written(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A quick exit of the command does not flush the streams by itself."""
+def test_output_before_an_internal_error_is_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`run_command` flushes stdout after an error, because a quick exit would not do so."""
     written = io.BytesIO()
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, write_through=False))
 
@@ -38,10 +38,10 @@ def test_what_was_printed_before_an_error_is_written(monkeypatch: pytest.MonkeyP
         ("file", {"TERM": "xterm"}, False),
     ],
 )
-def test_progress_is_for_terminals(
+def test_progress_is_shown_only_on_terminals(
     monkeypatch: pytest.MonkeyPatch, stream: str, environment: dict[str, str], *, is_welcome: bool
 ) -> None:
-    """NO_COLOR and a simple terminal switch it off."""
+    """NO_COLOR, TERM=dumb or output to a file switch progress lines off."""
     monkeypatch.delenv("NO_COLOR", raising=False)
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
@@ -139,7 +139,7 @@ def test_output_that_cannot_be_written_is_one_error_line(
 
 
 def test_messages_that_cannot_be_written_change_no_exit_code(tmp_path: Path) -> None:
-    """The messages are dropped."""
+    """If the disk with stderr is full, messages are dropped and the exit code 11 stays."""
 
     class Log(Unwritable):
         def fileno(self) -> int:
@@ -161,7 +161,7 @@ def test_messages_that_cannot_be_written_change_no_exit_code(tmp_path: Path) -> 
 def test_closed_streams_are_opened_on_dev_null(
     monkeypatch: pytest.MonkeyPatch, closed: int
 ) -> None:
-    """Otherwise a file that we open could get the number of a standard stream."""
+    """A file that we open could otherwise get the number of a standard stream: 0, 1 or 2."""
     opened: list[tuple[str, int]] = []
 
     def fstat(fd: int) -> None:
@@ -180,8 +180,8 @@ def test_closed_streams_are_opened_on_dev_null(
     assert [("/dev/null", os.O_WRONLY if closed == 2 else os.O_RDONLY)] == opened
 
 
-def test_pythons_streams_are_restored(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Python sets a stream to None if it was closed when Python started."""
+def test_standard_streams_that_are_none_are_opened_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Python sets sys.stdout to None if the stream was closed when Python started."""
 
     def program(_: object) -> int:
         with monkeypatch.context() as patched:

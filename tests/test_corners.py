@@ -38,8 +38,8 @@ def reported(world: World, job_id: int = 5) -> dict[int, tuple[str, int | None]]
     }
 
 
-def test_a_prolog_that_ran_again_starts_nothing_new(world: World) -> None:
-    """The controller was restarted while the job ran."""
+def test_a_second_prolog_of_a_run_starts_no_new_run(world: World) -> None:
+    """The controller was restarted while the job ran, and ran the prolog again."""
     world.begin(5)
     world.run(30)
     world.hook("start", 5)
@@ -49,7 +49,7 @@ def test_a_prolog_that_ran_again_starts_nothing_new(world: World) -> None:
     assert {"open": [f"5-{NOON}.json"]} == world.files()
 
 
-def test_a_prolog_that_runs_after_its_epilog_starts_nothing(world: World) -> None:
+def test_a_prolog_that_runs_after_its_epilog_starts_no_run(world: World) -> None:
     """Slurm runs the two scripts in parallel, in any order."""
     world.slurm.records[5] = world.job(5)
     world.now += 3
@@ -75,8 +75,8 @@ def test_an_epilog_alone_reports_a_whole_run(world: World) -> None:
 
 
 @pytest.mark.parametrize("gap", [1, 2, 5, 121])
-def test_a_requeued_job_has_its_second_run_after_any_gap(world: World, gap: int) -> None:
-    """Accounting has the second run at once, and the end of the first an hour late."""
+def test_the_second_run_of_a_requeued_job_is_reported_after_any_gap(world: World, gap: int) -> None:
+    """The gap is 1 to 121 s; accounting has the end of the first run an hour late."""
     world.begin(5)
     world.run(1)
     world.requeue(5)
@@ -94,7 +94,7 @@ def test_a_requeued_job_has_its_second_run_after_any_gap(world: World, gap: int)
 
 
 def test_a_scrontab_job_has_its_latest_run(world: World) -> None:
-    """Slurm requeues it after every run, under the same id."""
+    """Slurm requeues a scrontab job after each run, under the same id; the last row remains."""
     for _ in range(4):
         again(world, 5) if 5 in world.slurm.records else world.begin(5)
         world.run(20)
@@ -106,7 +106,7 @@ def test_a_scrontab_job_has_its_latest_run(world: World) -> None:
 
 
 def test_a_job_cancelled_while_configuring_is_reported(world: World) -> None:
-    """It had nodes: both hooks ran, and one of them may have been killed."""
+    """The job had nodes and both hooks ran; before the cancellation no start was reported."""
     world.begin(5, flags=("CONFIGURING",))
     world.run(5)
     before = reported(world)
@@ -119,8 +119,8 @@ def test_a_job_cancelled_while_configuring_is_reported(world: World) -> None:
     assert {} == world.files()
 
 
-def test_a_start_that_moves_while_nodes_power_up_is_reported_at_last(world: World) -> None:
-    """The prolog ran at allocation; accounting has the run under the last start."""
+def test_a_start_is_reported_when_the_nodes_have_powered_up(world: World) -> None:
+    """The prolog ran at allocation; the row has the start of 300 s later."""
     world.begin(5, flags=("CONFIGURING",))
     world.run(300)
     before = reported(world)
@@ -133,7 +133,7 @@ def test_a_start_that_moves_while_nodes_power_up_is_reported_at_last(world: Worl
     assert {} == world.files()
 
 
-def test_a_reported_start_that_moved_stays(world: World) -> None:
+def test_a_reported_start_stays_if_slurm_moves_it(world: World) -> None:
     """The controller lost its state; accounting has only the later start."""
     world.begin(5)
     world.run(10)
@@ -198,7 +198,7 @@ def test_the_drain_waits_for_accounting_that_is_an_hour_late(world: World) -> No
 
 
 def test_two_prologs_without_an_epilog_are_two_runs(world: World) -> None:
-    """The first run ends when accounting says."""
+    """The first run ended with NODE_FAIL at the time that accounting has."""
     first = world.begin(5)
     world.run(100)
     world.slurm.rows.append(replace(first, state="NODE_FAIL", end_time=int(world.now)))
@@ -213,7 +213,7 @@ def test_two_prologs_without_an_epilog_are_two_runs(world: World) -> None:
 
 
 def test_without_accounting_a_requeued_job_is_shown_within_minutes(world: World) -> None:
-    """Its next run and its epilog prove that the first run ended; there is no other source."""
+    """The next run and the epilog prove the first run's end; there is no other source."""
     world.begin(5)
     world.run(100)
     world.requeue(5)
@@ -230,7 +230,7 @@ def test_without_accounting_a_requeued_job_is_shown_within_minutes(world: World)
 def test_a_short_second_run_soon_after_the_first_is_reported(
     world: World, late_seconds: int
 ) -> None:
-    """Before Slurm 23.02 its events do not name their run; accounting may show it later."""
+    """Before Slurm 23.02 events do not name their run; accounting may show it 600 s late."""
     world.begin(5)
     world.now += 2
     world.requeue(5)

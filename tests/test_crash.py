@@ -189,7 +189,7 @@ def crashes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Crashes]:
 
 
 def test_a_day_without_a_crash_has_the_expected_outcome(crashes: Crashes) -> None:
-    """The scenario itself is sound."""
+    """Without a kill one drain gives the rows and files that the crash tests expect."""
     day = busy_day()
     lane = crashes.lanes[0]
     root = lane.lay_out(day)
@@ -201,10 +201,10 @@ def test_a_day_without_a_crash_has_the_expected_outcome(crashes: Crashes) -> Non
 
 @pytest.mark.parametrize("after", [False, True])
 @pytest.mark.parametrize("power_cut", [False, True])
-def test_a_kill_at_any_call_loses_and_duplicates_nothing(
+def test_a_drain_killed_at_any_call_loses_and_duplicates_nothing(
     crashes: Crashes, capsys: pytest.CaptureFixture[str], *, after: bool, power_cut: bool
 ) -> None:
-    """One recovery run puts every row and every file in the right place, in order."""
+    """The next drain puts every row and every file in the right place, in order."""
     # before and after each odd call covers every moment: before an even call is after an odd one
     how: dict[str, Any] = {"after": after, "power_cut": power_cut}
     points = list(crashes.deaths(busy_day(), step=STEP, **how))
@@ -231,7 +231,7 @@ BROKEN = [
 def test_a_deliberately_broken_drain_is_caught(
     crashes: Crashes, broken: str, *, power_cut: bool
 ) -> None:
-    """The harness detects broken code; some faults depend on timing, so there are several tries."""
+    """The crash tests fail for it; some faults depend on timing, so there are several tries."""
     how: dict[str, Any] = {"power_cut": power_cut, "broken": broken}
     tries = (True, False, True)
 
@@ -250,7 +250,7 @@ COMMANDS = {
 def test_a_command_killed_at_any_call_loses_and_duplicates_nothing(
     crashes: Crashes, capsys: pytest.CaptureFixture[str], verb: str, *, power_cut: bool
 ) -> None:
-    """The same command and a drain put every run in the right place."""
+    """After the same command and a drain have run, every run is in the right place."""
     day, words = COMMANDS[verb]
     how: dict[str, Any] = {"scenario": verb, "words": words, "power_cut": power_cut}
     points = list(crashes.deaths(day(), step=STEP, **how))
@@ -267,7 +267,7 @@ def test_a_command_killed_at_any_call_loses_and_duplicates_nothing(
 def test_a_deliberately_broken_command_is_caught(
     crashes: Crashes, broken: str, *, power_cut: bool
 ) -> None:
-    """The harness detects broken code."""
+    """The crash tests fail for a `retry` that removes dead letters first or omits fsync."""
     day, words = COMMANDS["retry"]
     how: dict[str, Any] = {"scenario": "retry", "words": words, "broken": broken}
 

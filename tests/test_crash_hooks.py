@@ -88,10 +88,10 @@ def is_whole(event: Event) -> bool:
     return (event.kind, event.job_id) == ("start", 7) and event.extras in ({}, EXTRAS)
 
 
-def test_a_kill_at_any_call_leaves_a_complete_event_or_none(
+def test_a_hook_killed_at_any_call_leaves_a_complete_event_or_none(
     shell: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """No file is moved to dead, and extras are complete or ignored."""
+    """No file is moved to dead/; node list and user in the event are complete or ignored."""
     outcomes = list(deaths(shell, HOOKS / "prolog_slurmctld", tmp_path))
     with capsys.disabled():
         print(f"\nkilled at {len(outcomes)} calls of a hook under {' '.join(shell)}")
@@ -111,7 +111,7 @@ def test_a_kill_at_any_call_leaves_a_complete_event_or_none(
     ],
 )
 def test_a_hook_that_writes_partial_events_is_caught(tmp_path: Path, wrong: str) -> None:
-    """The harness detects a wrong hook."""
+    """The kill test fails for three wrong hooks, such as one that creates an empty event first."""
     stub = tmp_path / "hook"
     stub.write_text(f"new=$CC_SLURM_SYNC_SPOOL/new\nname=1-start-7-0-0-$$\n{wrong}\n")
     outcomes = list(deaths(["dash"], stub, tmp_path / "spool"))
@@ -121,8 +121,8 @@ def test_a_hook_that_writes_partial_events_is_caught(tmp_path: Path, wrong: str)
     assert any(dead for _, dead in outcomes) or not whole or sorted(counts) != counts
 
 
-def test_truncated_extras_are_ignored() -> None:
-    """A power cut may leave any part of an event's contents."""
+def test_truncated_contents_of_an_event_are_ignored() -> None:
+    """A power cut may leave any part of the contents, which are node list and user."""
     whole = b"nodes=n[1-3]\nuser=ada\nend\n"
     cuts = [parse_extras(whole[:size]) for size in range(len(whole))]
 

@@ -48,8 +48,8 @@ def test_grafana_knows_every_key_and_type() -> None:
     assert [] == list(lost(DOCUMENT, json.loads(JSONEncoder().encode(read))))
 
 
-def test_an_unknown_key_is_found() -> None:
-    """This shows that the test above can fail."""
+def test_an_unknown_key_of_a_panel_is_found() -> None:
+    """The comparison with Grafana's types reports the misspelt key `titel`."""
     register_default_plugins()
     wrong = DOCUMENT | {"panels": [PANELS[0] | {"titel": "x"}]}
     back = json.loads(JSONEncoder().encode(Dashboard.from_json(wrong)))
@@ -58,7 +58,7 @@ def test_an_unknown_key_is_found() -> None:
 
 
 def test_every_panel_has_a_description_and_a_query() -> None:
-    """Each panel also has a unique id."""
+    """No two panels of the dashboard have the same id."""
     ids = [panel["id"] for panel in DOCUMENT["panels"]]
 
     assert all(panel["description"] and panel["targets"] for panel in PANELS)
@@ -78,7 +78,7 @@ def test_panels_of_a_row_are_adjacent() -> None:
 
 @pytest.mark.parametrize("expression", QUERIES)
 def test_a_query_uses_metrics_that_exist(expression: str) -> None:
-    """Each metric is filtered by the chosen instances."""
+    """Each metric of a dashboard query exists and is filtered by the chosen instances."""
     known = {sample.name for family in all_families() for sample in family.samples}
     words = "".join(c if c.isalnum() or c == "_" else " " for c in expression).split()
     used = [word for word in words if word.startswith("cc_slurm_sync_")]
@@ -107,7 +107,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrometheusLab]:
 @needs_prometheus
 @pytest.mark.parametrize("expression", QUERIES)
 def test_a_query_returns_data(lab: PrometheusLab, expression: str) -> None:
-    """The lab has samples of jobs, of a dead letter and of a sweep."""
+    """Prometheus has samples of jobs, of a dead letter and of a sweep of a test site."""
     for name, value in VARIABLES.items():
         expression = expression.replace(name, value)
 

@@ -34,7 +34,7 @@ def names(layout: Layout) -> dict[str, set[str]]:
 
 
 def test_a_dead_run_stores_the_servers_error(layout: Layout) -> None:
-    """It is in `dead/` only."""
+    """The file of the run is in dead/ only."""
     batch = WriteBatch(layout)
     batch.put_run(RUN)
     batch.commit()
@@ -52,7 +52,7 @@ def test_moving_a_run_to_dead_returns_the_stored_run(layout: Layout) -> None:
 
 
 def test_a_dead_file_keeps_name_and_contents(layout: Layout) -> None:
-    """An administrator will look at it."""
+    """The file is moved from new/ to dead/, beside a .why file with the reason."""
     (layout.root / "new" / "odd").write_bytes(b"contents")
     move_file_to_dead(layout, WHY)
 
@@ -60,23 +60,23 @@ def test_a_dead_file_keeps_name_and_contents(layout: Layout) -> None:
     assert b"contents" == (layout.root / "dead" / "odd").read_bytes()
 
 
-def test_a_reason_is_read_back(layout: Layout) -> None:
-    """It is stored beside the file."""
+def test_the_reason_of_a_dead_file_is_read_back(layout: Layout) -> None:
+    """The reason is stored in a .why file beside the dead file."""
     (layout.root / "new" / "odd").touch()
 
     assert WHY == read_why(layout, move_file_to_dead(layout, WHY))
 
 
 def test_a_link_is_moved_not_followed(layout: Layout) -> None:
-    """The link's target stays untouched."""
+    """A link in new/ is itself moved to dead/; its target stays untouched."""
     (layout.root / "new" / "odd").symlink_to("/etc/hostname")
     move_file_to_dead(layout, WHY)
 
     assert (layout.root / "dead" / "odd").is_symlink()
 
 
-def test_a_reason_is_escaped(layout: Layout) -> None:
-    """It may quote a file name."""
+def test_the_reason_of_a_dead_file_is_escaped(layout: Layout) -> None:
+    """A reason may contain a file name with control characters."""
     (layout.root / "new" / "odd").touch()
     move_file_to_dead(layout, replace(WHY, reason="a\x1b[2J"))
     document = json.loads((layout.root / "dead" / "odd.why").read_text())
@@ -88,7 +88,7 @@ def test_a_reason_is_escaped(layout: Layout) -> None:
     "name", ["a\nb", "\x1b[2J", "\udcff", ".hidden", "-rf", "x.why", "x" * 201]
 )
 def test_a_strange_name_is_replaced_and_recorded(layout: Layout, name: str) -> None:
-    """The dead letter has a name that is harmless in any listing."""
+    """The dead letter is named `strange-...`, and the .why file has the original name."""
     (layout.root / "new" / name).touch()
     moved = move_file_to_dead(layout, replace(WHY, name=name))
     why = read_why(layout, moved)
@@ -109,12 +109,12 @@ def test_safe_names_are_printable_and_stable(name: str) -> None:
 
 
 def test_two_strange_names_stay_different() -> None:
-    """Neither dead letter overwrites the other."""
+    """Replacing control characters in two file names gives two names, so no file is overwritten."""
     assert safe_name("a\n") != safe_name("b\n")
 
 
 def test_a_file_that_vanished_leaves_no_reason(layout: Layout) -> None:
-    """There is no dead letter to explain."""
+    """If the file is gone before it can be moved to dead/, no .why file is written."""
     with pytest.raises(FileNotFoundError):
         move_file_to_dead(layout, WHY)
 
@@ -122,7 +122,7 @@ def test_a_file_that_vanished_leaves_no_reason(layout: Layout) -> None:
 
 
 def test_a_file_that_cannot_be_moved_stays(layout: Layout) -> None:
-    """The file and the one in its way are both kept."""
+    """A directory stays in new/, and the file of the same name in dead/ is kept, too."""
     (layout.root / "new" / "odd").mkdir()
     (layout.root / "dead" / "odd").write_text("in the way")
     with pytest.raises(NotADirectoryError):
@@ -145,15 +145,15 @@ def test_a_file_that_cannot_be_moved_stays(layout: Layout) -> None:
         b'{"name": "a", "from": "new", "time": Infinity, "reason": "", "hint": ""}',
     ],
 )
-def test_a_damaged_reason_is_none(layout: Layout, contents: bytes) -> None:
-    """The dead letter itself is still there."""
+def test_a_damaged_why_file_gives_no_reason(layout: Layout, contents: bytes) -> None:
+    """The .why file of the dead letter is truncated, no object, or has a wrong value."""
     (layout.root / "dead" / "odd.why").write_bytes(contents)
 
     assert None is read_why(layout, "odd")
 
 
-def test_a_huge_reason_is_none(layout: Layout) -> None:
-    """The program does not read such a file."""
+def test_a_huge_why_file_gives_no_reason(layout: Layout) -> None:
+    """The program does not read a .why file of 1 GiB."""
     with (layout.root / "dead" / "odd.why").open("wb") as file:
         file.truncate(1 << 30)
 
@@ -161,14 +161,14 @@ def test_a_huge_reason_is_none(layout: Layout) -> None:
 
 
 @pytest.mark.parametrize("make", [Path.mkdir, lambda path: path.symlink_to("/etc/hostname")])
-def test_a_reason_that_is_no_file_is_none(layout: Layout, make: object) -> None:
-    """The program did not write it."""
+def test_a_why_file_that_is_not_regular_gives_no_reason(layout: Layout, make: object) -> None:
+    """A directory or a link with the name of a .why file was not written by the program."""
     assert callable(make)
     make(layout.root / "dead" / "odd.why")
 
     assert None is read_why(layout, "odd")
 
 
-def test_a_missing_reason_is_none(layout: Layout) -> None:
-    """A dead run has its last error in the run file."""
+def test_a_missing_why_file_gives_no_reason(layout: Layout) -> None:
+    """A dead run needs none: its last error is in the run file."""
     assert None is read_why(layout, RUN.name)

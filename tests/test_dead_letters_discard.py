@@ -44,7 +44,7 @@ def inside(site: CommandSite) -> dict[str, list[str]]:
 
 @pytest.mark.parametrize("run", [DEAD, replace(LIVE, reported=False, reason="opted out")])
 def test_a_discarded_run_is_removed(site: CommandSite, layout: Layout, run: Run) -> None:
-    """It has ended, or was excluded anyway."""
+    """The run has ended or was excluded; no file of it is left in the spool."""
     site.put(Directory.DEAD, run)
 
     assert "is discarded" == discard(layout, run.name)
@@ -52,8 +52,10 @@ def test_a_discarded_run_is_removed(site: CommandSite, layout: Layout, run: Run)
 
 
 @pytest.mark.parametrize("contents", [b"{", b'{"version": 2}'])
-def test_a_discarded_file_is_removed(site: CommandSite, layout: Layout, contents: bytes) -> None:
-    """Its reason is removed too, readable or not."""
+def test_a_discarded_unreadable_file_is_removed(
+    site: CommandSite, layout: Layout, contents: bytes
+) -> None:
+    """A bad run file and a file with an odd name are removed together with their `.why` files."""
     site.add_dead_letter(DEAD.name, contents, origin="todo")
     site.add_dead_letter("odd")
     discard(layout, DEAD.name)
@@ -63,7 +65,7 @@ def test_a_discarded_file_is_removed(site: CommandSite, layout: Layout, contents
 
 
 def test_an_empty_directory_can_be_discarded(site: CommandSite, layout: Layout) -> None:
-    """Another program put the directory into the spool."""
+    """Another program put the empty directory into `dead/`."""
     (site.spool / "dead" / "odd").mkdir()
     discard(layout, "odd")
 
@@ -71,15 +73,15 @@ def test_an_empty_directory_can_be_discarded(site: CommandSite, layout: Layout) 
 
 
 def test_a_directory_with_contents_is_not_discarded(site: CommandSite, layout: Layout) -> None:
-    """Only an administrator can know what the contents are."""
+    """The error names `rm -r`: only an administrator can know what the contents are."""
     (site.spool / "dead" / "odd" / "more").mkdir(parents=True)
 
     with pytest.raises(BadFileError, match="remove it with rm -r"):
         discard(layout, "odd")
 
 
-def test_a_discarded_running_run_leaves_a_mark(site: CommandSite, layout: Layout) -> None:
-    """Without the mark a sweep would find the job missing and report it again."""
+def test_a_discarded_running_run_becomes_excluded(site: CommandSite, layout: Layout) -> None:
+    """A run file with `reported: false` in `todo/` keeps a sweep from reporting the job again."""
     site.put(Directory.DEAD, LIVE)
     discard(layout, LIVE.name)
 
@@ -94,8 +96,8 @@ def test_a_discarded_running_run_leaves_a_mark(site: CommandSite, layout: Layout
 
 
 @pytest.mark.parametrize("restarts", [False, True])
-def test_a_mark_of_an_ended_run_is_removed(tmp_path: Path, *, restarts: bool) -> None:
-    """An administrator put the file there by hand; nothing is delivered from it."""
+def test_an_excluded_ended_run_in_todo_is_removed(tmp_path: Path, *, restarts: bool) -> None:
+    """The drain removes a file that an administrator put there by hand, and sends nothing."""
     world = World(tmp_path)
     mark = run_of(5, end=END, reported=False, reason="opted out")
     (world.root / "todo" / mark.name).write_bytes(codec.encode(mark))

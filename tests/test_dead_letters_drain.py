@@ -55,8 +55,8 @@ def refused(tmp_path: Path) -> Refused:
     return made
 
 
-def test_a_running_drain_moves_the_mark_to_open(refused: Refused) -> None:
-    """It does so within a few seconds, and delivers nothing."""
+def test_a_running_drain_moves_a_discarded_run_to_open(refused: Refused) -> None:
+    """A discarded running run goes from `todo/` to `open/` within 3 s; no request is sent."""
     asked = refused.asked()
     refused.discard()
     refused.world.run(3)
@@ -66,8 +66,8 @@ def test_a_running_drain_moves_the_mark_to_open(refused: Refused) -> None:
     assert asked == refused.asked()
 
 
-def test_a_drain_that_starts_later_moves_the_mark_to_open(refused: Refused) -> None:
-    """The run was discarded while no drain ran."""
+def test_a_drain_that_starts_later_moves_a_discarded_run_to_open(refused: Refused) -> None:
+    """The dead letter of a running job was discarded while no drain ran."""
     refused.discard()
     refused.world.boot()
     refused.world.run()
@@ -76,8 +76,10 @@ def test_a_drain_that_starts_later_moves_the_mark_to_open(refused: Refused) -> N
 
 
 @pytest.mark.parametrize("restarts", [False, True])
-def test_the_end_of_a_discarded_job_removes_its_mark(refused: Refused, *, restarts: bool) -> None:
-    """The end is not delivered, and no file is left."""
+def test_the_end_of_a_discarded_job_removes_its_run_file(
+    refused: Refused, *, restarts: bool
+) -> None:
+    """No stop is sent to cc-backend, and no file is left in the spool."""
     asked = refused.asked()
     refused.discard()
     if restarts:
@@ -92,7 +94,7 @@ def test_the_end_of_a_discarded_job_removes_its_mark(refused: Refused, *, restar
 
 
 def test_a_start_event_does_not_restore_a_discarded_job(refused: Refused) -> None:
-    """A restarted controller or a sweep may write such an event."""
+    """No start is sent, for example after a restarted controller or a sweep wrote such an event."""
     asked = refused.asked()
     refused.discard()
     refused.world.run(3)

@@ -50,8 +50,8 @@ def test_a_retried_run_has_no_delivery_history(site: CommandSite, layout: Layout
     assert run_of(5, end=END) == load_run(layout, Directory.TODO, DEAD.name)
 
 
-def test_a_newer_active_run_replaces_the_dead_one(site: CommandSite, layout: Layout) -> None:
-    """A newer run file is never replaced by its dead copy."""
+def test_a_retry_does_not_replace_a_newer_run_in_open(site: CommandSite, layout: Layout) -> None:
+    """The dead letter has the same file name as the newer run, and is only removed."""
     site.put(Directory.DEAD, DEAD)
     newer = site.put(Directory.OPEN, run_of(5, started=NOON + 7))
     words = retry(layout, DEAD.name)
@@ -61,10 +61,10 @@ def test_a_newer_active_run_replaces_the_dead_one(site: CommandSite, layout: Lay
     assert newer == load_run(layout, Directory.OPEN, DEAD.name)
 
 
-def test_a_run_that_arrives_meanwhile_is_not_replaced(
+def test_a_retry_does_not_replace_a_run_written_meanwhile(
     site: CommandSite, layout: Layout, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The drain writes it between the check and the write of the command."""
+    """The drain writes the newer run to `todo/` between the command's check and its write."""
     site.put(Directory.DEAD, DEAD)
     newer = site.put(Directory.TODO, run_of(5, started=NOON + 7))
     monkeypatch.setattr(dead_letters, "active_directory", lambda *_: None)
@@ -88,7 +88,7 @@ def test_a_run_that_arrives_meanwhile_is_not_replaced(
 def test_a_run_that_cannot_be_read_is_not_retried(
     site: CommandSite, layout: Layout, contents: bytes, reason: str
 ) -> None:
-    """It would only become a dead letter again; the dead letter stays unchanged."""
+    """The dead letter stays unchanged; after a retry it would only become one again."""
     site.add_dead_letter(DEAD.name, contents, origin="todo")
 
     with pytest.raises(UnusableFileError, match=reason):
@@ -98,7 +98,7 @@ def test_a_run_that_cannot_be_read_is_not_retried(
 
 
 def test_a_repaired_run_is_retried(site: CommandSite, layout: Layout) -> None:
-    """Its reason is removed with the dead letter; a run always goes to todo/."""
+    """The run goes to `todo/`, even from `open/`; the `.why` file of the dead letter is removed."""
     site.add_dead_letter(DEAD.name, b"{", origin="open")
     (site.spool / "dead" / DEAD.name).write_bytes(codec.encode(DEAD))
     retry(layout, DEAD.name)
@@ -107,8 +107,10 @@ def test_a_repaired_run_is_retried(site: CommandSite, layout: Layout) -> None:
 
 
 @pytest.mark.parametrize("name", [EVENT, "odd\n\x1b[0m name"])
-def test_a_file_goes_back_where_it_came_from(site: CommandSite, layout: Layout, name: str) -> None:
-    """It gets its original name."""
+def test_a_retried_file_goes_back_to_its_directory(
+    site: CommandSite, layout: Layout, name: str
+) -> None:
+    """A file from `new/` gets its original name there, even one with control characters."""
     dead_letter = site.add_dead_letter(name, b"contents")
 
     assert "is put back into new/" == retry(layout, dead_letter)
@@ -116,8 +118,8 @@ def test_a_file_goes_back_where_it_came_from(site: CommandSite, layout: Layout, 
     assert b"contents" == (site.spool / "new" / name).read_bytes()
 
 
-def test_an_event_without_its_reason_goes_back_to_new(site: CommandSite, layout: Layout) -> None:
-    """Its name shows that it is an event."""
+def test_an_event_without_a_why_file_goes_back_to_new(site: CommandSite, layout: Layout) -> None:
+    """The name of the dead letter shows that it is an event."""
     (site.spool / "dead" / EVENT).write_text("end\n")
     retry(layout, EVENT)
 
@@ -125,7 +127,7 @@ def test_an_event_without_its_reason_goes_back_to_new(site: CommandSite, layout:
 
 
 def test_a_file_of_unknown_origin_is_not_retried(site: CommandSite, layout: Layout) -> None:
-    """Its reason is missing, so its directory is unknown."""
+    """The `.why` file is missing, so the directory that the file came from is unknown."""
     (site.spool / "dead" / "odd").touch()
 
     with pytest.raises(BadFileError, match="the directory that it came from is not known"):
@@ -133,7 +135,7 @@ def test_a_file_of_unknown_origin_is_not_retried(site: CommandSite, layout: Layo
 
 
 @pytest.mark.parametrize("origin", ["../state/drain.json", "other"])
-def test_a_reason_about_another_file_is_refused(
+def test_a_why_file_about_another_file_is_refused(
     site: CommandSite, layout: Layout, origin: str
 ) -> None:
     """A dead letter is never renamed to a path outside its directory."""
@@ -145,8 +147,8 @@ def test_a_reason_about_another_file_is_refused(
         retry(layout, "odd")
 
 
-def test_a_file_does_not_replace_another(site: CommandSite, layout: Layout) -> None:
-    """Another program has put a file of the same name there."""
+def test_a_retried_event_does_not_replace_another_file(site: CommandSite, layout: Layout) -> None:
+    """Another program has put a file of the same name into `new/`; the retry raises an error."""
     site.add_dead_letter(EVENT)
     site.put_event(EVENT)
 
@@ -155,7 +157,7 @@ def test_a_file_does_not_replace_another(site: CommandSite, layout: Layout) -> N
 
 
 def test_a_missing_dead_letter_raises_file_not_found(site: CommandSite, layout: Layout) -> None:
-    """A reason alone is no dead letter."""
+    """A `.why` file alone is no dead letter."""
     site.add_dead_letter(EVENT)
     (site.spool / "dead" / EVENT).unlink()
 
@@ -165,10 +167,10 @@ def test_a_missing_dead_letter_raises_file_not_found(site: CommandSite, layout: 
 
 @pytest.mark.parametrize("deed", [retry, discard])
 @pytest.mark.parametrize("run", [DEAD, LIVE])
-def test_a_dry_run_changes_nothing(
+def test_a_dry_run_changes_no_file(
     site: CommandSite, layout: Layout, deed: object, run: Run
 ) -> None:
-    """It returns what would be done."""
+    """`retry` and `discard` with `dry_run` only return what would be done."""
     site.put(Directory.DEAD, run)
     site.add_dead_letter(EVENT)
     before = inside(site)

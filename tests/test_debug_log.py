@@ -42,8 +42,8 @@ def story(caplog: pytest.LogCaptureFixture, job_id: int) -> list[str]:
     return list(dict.fromkeys(own))
 
 
-def test_the_start_of_a_job_can_be_followed(world: World, caplog: pytest.LogCaptureFixture) -> None:
-    """The log goes from the event to the file in open/."""
+def test_the_log_shows_each_step_of_a_start(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    """The debug log goes from the start event in `new/` to the run file in `open/`."""
     world.texts[7] = (SCRIPT, "JobId=7")
     world.begin(7)
     world.run()
@@ -65,8 +65,8 @@ def test_the_start_of_a_job_can_be_followed(world: World, caplog: pytest.LogCapt
     ] == story(caplog, 7)
 
 
-def test_the_end_of_a_job_can_be_followed(world: World, caplog: pytest.LogCaptureFixture) -> None:
-    """The log ends with the removal of the run file."""
+def test_the_log_shows_each_step_of_an_end(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    """The debug log goes from the stop event in `new/` to the removal of the run file."""
     world.begin(7)
     world.run()
     story(caplog, 7)
@@ -93,7 +93,7 @@ def test_the_end_of_a_job_can_be_followed(world: World, caplog: pytest.LogCaptur
 def test_the_log_shows_until_when_a_stop_is_held(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """It also shows that the job list has released the stop."""
+    """The debug log also shows that cc-backend's job list has the run, which releases the stop."""
     world.backend.version = Version(1, 5, 4)
     world.begin(7)
     world.run()
@@ -110,7 +110,7 @@ def test_the_log_shows_until_when_a_stop_is_held(
 
 
 def test_the_log_shows_why_a_start_waits(world: World, caplog: pytest.LogCaptureFixture) -> None:
-    """It shows the server's answer and where the run is stored."""
+    """The debug log has the server's answer (unknown host), and that the run is in `todo/`."""
     world.backend.answers[7] = Reason.UNKNOWN_HOST
     world.begin(7)
     world.run(10.0)
@@ -121,7 +121,7 @@ def test_the_log_shows_why_a_start_waits(world: World, caplog: pytest.LogCapture
 
 
 def test_no_text_of_a_user_is_in_the_log(world: World, caplog: pytest.LogCaptureFixture) -> None:
-    """Script, description, comments and job name stay out of it."""
+    """Script, description, comments and job name are not in the debug log."""
     world.texts[7] = (SCRIPT, "JobId=7 Command=/home/ada/hunter3")
     world.begin(7, comment="hunter4", admin_comment="hunter5", name="hunter6")
     world.run()
@@ -133,7 +133,7 @@ def test_no_text_of_a_user_is_in_the_log(world: World, caplog: pytest.LogCapture
 
 
 def test_unknown_jobs_are_logged(caplog: pytest.LogCaptureFixture, world: World) -> None:
-    """The controller and accounting are both named; an error has its own message."""
+    """The log names slurmctld or accounting; a job whose query failed is not called unknown."""
     broken = SlurmError("cannot be read", reason=FailureReason.FAILED)
     row = replace(world.job(7), state="REQUEUED", restart_count=2, flags=("REQUEUE",))
     log_records([7, 8], {8: broken})
@@ -150,8 +150,10 @@ def test_unknown_jobs_are_logged(caplog: pytest.LogCaptureFixture, world: World)
     ] == [record.getMessage() for record in caplog.records]
 
 
-def test_every_conclusion_is_logged(caplog: pytest.LogCaptureFixture, world: World) -> None:
-    """The log also says when there is nothing new."""
+def test_every_conclusion_about_a_job_is_logged(
+    caplog: pytest.LogCaptureFixture, world: World
+) -> None:
+    """One line lists ends, repeated starts and pending or unknown events, or says `nothing new`."""
     world.hook("start", 7)
     world.hook("stop", 7)
     first, second = world.parts.scanner.scan(world.moment)
@@ -183,7 +185,7 @@ def test_every_conclusion_is_logged(caplog: pytest.LogCaptureFixture, world: Wor
 
 
 def test_a_drain_is_switched_to_debug_without_a_restart(tmp_path: Path) -> None:
-    """It then logs commands and requests, but neither the token nor the job's script."""
+    """After a reload the drain logs commands and requests, but no token and no job script."""
     with StubServer(Model(version="1.4.4", token=TOKEN)) as server:
         drain = DrainProcess(tmp_path, server)
         drain.site.document["cc-backend"]["host"] = server.url

@@ -19,8 +19,8 @@ def world(tmp_path: Path) -> World:
     return World(tmp_path)
 
 
-def test_no_run_is_charged_while_no_other_run_is_accepted(world: World) -> None:
-    """This holds for any duration, and although the probe succeeds."""
+def test_no_attempt_is_counted_while_all_runs_fail(world: World) -> None:
+    """After 400 s of failing starts both runs have 0 attempts, although the probe succeeds."""
     world.begin(1)
     world.begin(2)
     world.backend.answers = {1: Reason.UNEXPECTED, 2: Reason.UNEXPECTED}
@@ -30,8 +30,8 @@ def test_no_run_is_charged_while_no_other_run_is_accepted(world: World) -> None:
     assert HealthState.DOWN is world.health.state.channels[Channel.STARTS].condition.health
 
 
-def test_a_run_that_fails_alone_is_charged(world: World) -> None:
-    """Another run was accepted between its two failures; `show` says what to do."""
+def test_attempts_are_counted_for_a_run_that_fails_alone(world: World) -> None:
+    """Another run was accepted between two failures; the hint says `only this one is refused`."""
     world.backend.answers[1] = Reason.UNEXPECTED
     world.begin(1)
     world.begin(2)
@@ -45,7 +45,7 @@ def test_a_run_that_fails_alone_is_charged(world: World) -> None:
 
 
 def test_a_run_that_always_fails_alone_becomes_a_dead_letter(world: World) -> None:
-    """This takes about a day and 24 charged attempts."""
+    """The run has 24 counted attempts, which take about a day; all other runs are delivered."""
     world.backend.answers[1] = Reason.TOKEN_REFUSED
     world.begin(1)
     for job_id in range(2, 60):
@@ -59,7 +59,7 @@ def test_a_run_that_always_fails_alone_becomes_a_dead_letter(world: World) -> No
     assert [job_id for job_id, _ in world.backend.rows] == list(range(2, 60))
 
 
-def test_a_failing_kind_of_request_is_tried_one_by_one(world: World) -> None:
+def test_starts_that_all_fail_are_tried_one_by_one(world: World) -> None:
     """Single starts detect that starts are accepted again; stops continue meanwhile."""
     world.begin(1)
     world.run(6)
@@ -82,7 +82,7 @@ def test_a_failing_kind_of_request_is_tried_one_by_one(world: World) -> None:
 def test_a_missing_or_damaged_failed_run_does_not_delay_the_others(
     world: World, change: str
 ) -> None:
-    """Failed runs are sent one at a time; this one cannot be sent."""
+    """Failed runs are sent one at a time; one whose file is gone or damaged cannot be sent."""
     world.run()
     world.backend.answers = {1: Reason.BROKEN, 2: Reason.BROKEN}
     start = int(world.now)
@@ -106,7 +106,7 @@ def test_a_missing_or_damaged_failed_run_does_not_delay_the_others(
 def test_a_failed_run_removed_while_it_is_sent_does_not_delay_the_others(
     world: World,
 ) -> None:
-    """The answer belongs to no run in the store."""
+    """The reply then belongs to no run in the store; the next failed run is sent."""
     world.run()
     world.backend.answers = {1: Reason.BROKEN, 2: Reason.BROKEN}
     for job_id in (1, 2, 3):

@@ -19,8 +19,8 @@ def world(tmp_path: Path) -> World:
     return World(tmp_path)
 
 
-def test_a_reply_about_a_removed_run_changes_nothing(world: World) -> None:
-    """An administrator discarded the run meanwhile."""
+def test_a_reply_about_a_removed_run_changes_no_file(world: World) -> None:
+    """An administrator discarded the run while its request was sent."""
     world.run()
     before = world.files()
     world.delivery.replies.take_result(request(7), result(), world.moment)
@@ -29,7 +29,7 @@ def test_a_reply_about_a_removed_run_changes_nothing(world: World) -> None:
 
 
 def test_a_run_damaged_while_it_is_sent_becomes_a_dead_letter(world: World) -> None:
-    """Its reply is dropped."""
+    """The reply about the damaged run file is dropped."""
     stored(world, 1)
     entry_of(world, 1).in_flight = RequestKind.START
     (world.root / "todo" / NAME).write_text("{")
@@ -39,7 +39,7 @@ def test_a_run_damaged_while_it_is_sent_becomes_a_dead_letter(world: World) -> N
 
 
 def test_a_run_unreadable_at_its_reply_is_sent_again(world: World) -> None:
-    """cc-backend recognizes the repeated start as the same job."""
+    """The run file has an I/O error; cc-backend recognizes the repeated start as the same job."""
     stored(world, 1)
     entry_of(world, 1).in_flight = RequestKind.START
     world.backend.rows[1, NOON] = "running"
@@ -51,8 +51,8 @@ def test_a_run_unreadable_at_its_reply_is_sent_again(world: World) -> None:
 
 
 @pytest.mark.parametrize("topic", list(Topic))
-def test_a_query_that_was_not_sent_changes_nothing(world: World, topic: Topic) -> None:
-    """The sender returns it unsent when the drain ends."""
+def test_a_query_that_was_not_sent_does_not_change_the_health(world: World, topic: Topic) -> None:
+    """At the end of a drain a sender returns its query unsent; this is no failure of the server."""
     before = world.health.state
     world.delivery.questions.take(ServerQuery(topic=topic), None, world.moment)
 
@@ -60,7 +60,7 @@ def test_a_query_that_was_not_sent_changes_nothing(world: World, topic: Topic) -
 
 
 def test_a_run_that_was_not_sent_is_due_again(world: World) -> None:
-    """Its request was queued behind one that hung."""
+    """The start was queued behind a request that hung, and was returned unsent."""
     stored(world, 1)
     entry = entry_of(world, 1)
     entry.retry_at = 0.0

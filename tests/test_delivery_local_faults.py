@@ -32,7 +32,7 @@ def break_off(*_: object, **__: object) -> None:
 def test_a_run_that_crashes_the_drain_three_times_is_skipped_for_an_hour(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """It was being mapped at each of three crashes; it does not become a dead letter."""
+    """The crash marker counts three crashes; the run stays in `todo/`, others are delivered."""
     world.service.close()
     (world.state / "handling").write_bytes(f"3 {NAME}".encode())
     world.boot()
@@ -52,7 +52,7 @@ def test_a_run_that_crashes_the_drain_three_times_is_skipped_for_an_hour(
 
 
 def test_a_new_run_is_tried_again_in_a_minute_if_the_state_directory_is_full(world: World) -> None:
-    """Its name cannot be recorded before it is mapped; the run itself has no fault."""
+    """The crash marker cannot be written; an alarm shows `No space left on device` meanwhile."""
 
     def fail(*_: Any) -> int:
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -68,10 +68,10 @@ def test_a_new_run_is_tried_again_in_a_minute_if_the_state_directory_is_full(wor
     assert ({(1, NOON): "running"}, {}) == (world.backend.rows, alarms(world))
 
 
-def test_a_run_that_our_own_code_cannot_map_is_skipped_for_an_hour(
+def test_a_run_with_an_internal_error_is_skipped_for_an_hour(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Other runs are delivered, and an internal error makes no dead letter."""
+    """A bug while the request is made causes no dead letter; other runs are delivered."""
     document = world.composer.document
 
     def fail(run: Run, *args: Any, **facts: Any) -> Any:
@@ -99,7 +99,7 @@ def test_a_run_that_our_own_code_cannot_map_is_skipped_for_an_hour(
 
 
 def test_an_internal_error_does_not_count_as_a_crash(world: World) -> None:
-    """The drain has not ended: after three restarts the run would count as poison."""
+    """The crash marker is empty: otherwise the run would be skipped after three restarts."""
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(world.composer, "document", break_off)
         world.begin(1)
@@ -111,7 +111,7 @@ def test_an_internal_error_does_not_count_as_a_crash(world: World) -> None:
 def test_an_internal_error_while_a_run_is_read_delays_only_this_run(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The log has the traceback."""
+    """A bug while the run file is decoded raises an alarm; the log has the traceback."""
     stored(world, 1, 2)
     decode = codec.decode
 
@@ -130,7 +130,7 @@ def test_an_internal_error_while_a_run_is_read_delays_only_this_run(
 
 
 def test_a_dead_letter_raises_no_alarm_if_the_crash_marker_cannot_be_cleared(world: World) -> None:
-    """The run is no longer in the spool."""
+    """A run that cannot be sent has moved to `dead/`, so it is no pending run any more."""
     pwrite = os.pwrite
 
     def fail(fd: int, data: bytes, offset: int) -> int:
@@ -153,7 +153,7 @@ def test_a_dead_letter_raises_no_alarm_if_the_crash_marker_cannot_be_cleared(wor
 def test_a_failing_file_system_is_logged_once(
     world: World, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An administrator must look at this error; the log also says when the spool works again."""
+    """An I/O error at each write is one line in the log; another says that the error is over."""
     caplog.set_level(logging.INFO)
     world.begin(1)
     with monkeypatch.context() as patched:
@@ -176,8 +176,8 @@ def test_a_failing_file_system_is_logged_once(
     assert "the spool is writable again" in said
 
 
-def test_a_crash_is_counted_against_the_run_that_is_mapped(world: World) -> None:
-    """The run's name is on disk while its request is made."""
+def test_the_crash_marker_names_the_run_whose_request_is_made(world: World) -> None:
+    """While the request is made, a crash counts for this run; afterwards it does not."""
     seen: list[bytes] = []
     cluster = world.composer.cluster
 

@@ -19,7 +19,7 @@ def world(tmp_path: Path) -> World:
 
 
 def test_starts_of_ended_runs_wait_for_their_stops(world: World) -> None:
-    """A run whose stop follows at once is never written; the others wait until the next group."""
+    """While 8 stops (MANY_STOPS) are due, further starts wait for the next group of writes."""
     for job_id in range(1, 31):
         world.begin(job_id)
         world.end(job_id)

@@ -22,7 +22,7 @@ def world(tmp_path: Path) -> World:
 
 @pytest.mark.parametrize("reason", [Reason.TIMED_OUT, Reason.BROKEN, Reason.BUSY])
 def test_a_repeated_start_is_marked_as_maybe_sent(world: World, reason: Reason) -> None:
-    """A duplicate may then be the same start."""
+    """After a start without a clear answer, a duplicate at cc-backend may be the same start."""
     world.backend.answers[1] = reason
     world.begin(1)
     world.run(6)
@@ -38,7 +38,7 @@ def test_a_repeated_start_is_marked_as_maybe_sent(world: World, reason: Reason) 
 def test_a_start_waits_only_once_for_a_flush(
     world: World, version: Version, maybe_sent: list[bool]
 ) -> None:
-    """A proxy may reject the start with its texts each time; after a flush the row is visible."""
+    """From 1.5.0 on a flush of cc-backend's job cache makes the row visible: no second wait."""
     world.backend.version = version
     world.run(60)
     world.begin(1)
@@ -56,7 +56,7 @@ def test_a_start_waits_only_once_for_a_flush(
 
 
 def test_a_monitoring_status_of_the_sweeper_is_sent(world: World) -> None:
-    """The sweeper's event may say that a job was not monitored."""
+    """The sweeper's event has `monitoring_status=0`: the job was not monitored."""
     world.slurm.records[1] = world.job(1)
     world.hook("start", 1, extras="monitoring_status=0\n")
     world.run()
@@ -65,7 +65,7 @@ def test_a_monitoring_status_of_the_sweeper_is_sent(world: World) -> None:
 
 
 def test_a_stop_has_the_job_state_of_slurm(world: World) -> None:
-    """An old server may need another state in its place."""
+    """A job that ended with OUT_OF_MEMORY is stopped with this state."""
     world.begin(1)
     world.run(6)
     world.end(1, "OUT_OF_MEMORY")
@@ -97,7 +97,7 @@ def test_an_answer_of_another_server_version_is_recorded(
 def test_a_start_that_stays_in_the_future_is_logged_once(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The drain checks it every few seconds, and sends it after a minute."""
+    """A start time 1000 s ahead is checked every few seconds, and sent after a minute."""
     world.begin(1, start_time=NOON + 1000)
     world.run(40)
     assert {} == world.backend.rows
@@ -107,8 +107,8 @@ def test_a_start_that_stays_in_the_future_is_logged_once(
     assert 1 == sum("is in the future" in record.message for record in caplog.records)
 
 
-def test_a_due_probe_is_the_next_moment(world: World) -> None:
-    """The probe may become due after a pass has asked what is due."""
+def test_the_drain_wakes_up_for_a_due_probe(world: World) -> None:
+    """The probe of the server may become due after a pass has checked what is due."""
     stored(world, 1)
     retry_at = world.health.state.server.retry_at
     world.now = retry_at + 1.0
@@ -116,8 +116,8 @@ def test_a_due_probe_is_the_next_moment(world: World) -> None:
     assert retry_at == world.delivery.next_time(world.moment)
 
 
-def test_an_outstanding_probe_has_no_next_moment(world: World) -> None:
-    """Its answer wakes the loop."""
+def test_the_drain_sets_no_wakeup_time_for_an_outstanding_probe(world: World) -> None:
+    """The answer to the probe wakes the drain's loop."""
     stored(world, 1)
     world.now = world.health.state.server.retry_at + 1.0
     world.delivery.workers.probe.outstanding = 1
@@ -125,8 +125,8 @@ def test_an_outstanding_probe_has_no_next_moment(world: World) -> None:
     assert None is world.delivery.next_time(world.moment)
 
 
-def test_the_next_moment_is_that_of_the_next_try(world: World) -> None:
-    """It is a retry of the server or of a kind of requests; there is none before a failure."""
+def test_the_drain_wakes_up_for_the_next_retry(world: World) -> None:
+    """The time is that of the server's or the starts' retry; without a retry there is none."""
     assert None is world.delivery.next_time(world.moment)
     stored(world, 1)
     assert world.health.state.server.retry_at == world.delivery.next_time(world.moment)

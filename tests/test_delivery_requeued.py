@@ -45,7 +45,7 @@ def lose_first_answer(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_row_whose_deletion_was_not_answered_does_not_block_the_second_run(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """cc-backend 1.5 answers the repeated request as if the row were in its job cache."""
+    """cc-backend 1.5 answers the repeated deletion as if the row were in its job cache."""
     world.backend.version = NEW
     lose_first_answer(world, monkeypatch)
     world.run()
@@ -56,8 +56,10 @@ def test_a_row_whose_deletion_was_not_answered_does_not_block_the_second_run(
     assert {(1, start): "running"} == world.backend.rows
 
 
-def test_a_retry_does_not_wait_for_the_flush(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An administrator has seen that the row of the first run is removed."""
+def test_a_retry_command_does_not_wait_for_the_flush(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After an unanswered deletion `cc-spool retry` has the start sent within 5 s."""
     world.backend.version = NEW
     lose_first_answer(world, monkeypatch)
     world.run()
@@ -73,7 +75,7 @@ def test_a_retry_does_not_wait_for_the_flush(world: World, monkeypatch: pytest.M
 def test_a_row_that_comes_back_is_deleted_again_after_growing_waits(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Another program reports the first run again each time."""
+    """Another program reports the first run again each time: 4 deletions in some 2000 s."""
     delete = world.backend.delete
 
     def answer(document: dict[str, Any]) -> ApiReply:
@@ -93,8 +95,8 @@ def test_a_row_that_comes_back_is_deleted_again_after_growing_waits(
     assert [1, 3, 4] == deletions
 
 
-def test_a_start_waits_for_the_proof_that_both_are_the_same_job(world: World) -> None:
-    """Accounting is slow to answer; nothing else is sent for the run meanwhile."""
+def test_a_start_waits_until_accounting_proves_the_requeue(world: World) -> None:
+    """The earlier row at cc-backend is deleted only then; other runs are delivered meanwhile."""
     world.run()
     requeued(world)
     with held(world.parts.slurm.accounting, world):
@@ -113,7 +115,7 @@ def test_a_start_waits_for_the_proof_that_both_are_the_same_job(world: World) ->
 def test_a_row_is_deleted_only_when_its_run_is_out_of_the_spool(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A crash in between would restore the run, to be started and stopped once more."""
+    """A crash in between would have the first run started and stopped once more."""
     started(world)
     seen: list[bool] = []
     delete = world.backend.delete
@@ -133,8 +135,8 @@ def test_a_row_is_deleted_only_when_its_run_is_out_of_the_spool(
     assert [(1, second)] == list(world.backend.rows)
 
 
-def test_an_end_that_comes_before_the_proof_is_not_lost(world: World) -> None:
-    """The earlier row is replaced, and the run is started and stopped."""
+def test_an_end_before_the_proof_of_a_requeue_is_not_lost(world: World) -> None:
+    """The earlier row is replaced, and the second run is started and stopped."""
     world.run()
     requeued(world)
     start = int(world.now)
@@ -148,8 +150,8 @@ def test_an_end_that_comes_before_the_proof_is_not_lost(world: World) -> None:
     assert {} == world.files()
 
 
-def test_a_run_removed_before_the_proof_comes_is_dropped(world: World) -> None:
-    """Another program removed its file."""
+def test_a_run_removed_before_the_proof_of_a_requeue_is_dropped(world: World) -> None:
+    """Another program removed the run file while accounting was asked; no start follows."""
     world.run()
     requeued(world)
     start = int(world.now)
@@ -162,7 +164,7 @@ def test_a_run_removed_before_the_proof_comes_is_dropped(world: World) -> None:
 
 
 def test_an_ended_run_that_is_unreported_by_policy_is_removed(tmp_path: Path) -> None:
-    """Its end came before the proof."""
+    """With `drain.requeue` set to keep, a second run that has ended leaves no run file."""
     world = World(tmp_path, replace_earlier=False)
     world.run()
     requeued(world)
@@ -176,7 +178,7 @@ def test_an_ended_run_that_is_unreported_by_policy_is_removed(tmp_path: Path) ->
 
 
 def test_a_run_older_than_another_job_of_its_id_becomes_a_dead_letter(world: World) -> None:
-    """cc-backend accepts runs of one id only in order; the request is stored with the reason."""
+    """cc-backend accepts runs of one job id only in order; the dead letter has the request."""
     stored(world, 1)
     entry = entry_of(world, 1)
     run = replace(world.stored("todo", 1), attempts=23)

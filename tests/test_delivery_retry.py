@@ -33,7 +33,7 @@ def delayed(world: World, *job_ids: int) -> None:
 
 
 def test_a_waiting_run_is_tried_at_once_when_it_is_retried(world: World) -> None:
-    """The other runs keep waiting."""
+    """`cc-spool retry` of one run does not end the wait of the other runs."""
     delayed(world, 1, 2)
     world.delivery.retry_now(1, world.moment)
     world.run()
@@ -42,7 +42,7 @@ def test_a_waiting_run_is_tried_at_once_when_it_is_retried(world: World) -> None
 
 
 def test_all_waiting_runs_are_tried_at_once_when_all_are_retried(world: World) -> None:
-    """This includes runs that are stored but not loaded."""
+    """`cc-spool retry ALL` includes runs that are stored but not loaded into memory."""
     delayed(world, 1, 2)
     world.store.unload(entry_of(world, 2), world.moment)
     world.delivery.retry_now(0, world.moment)
@@ -52,7 +52,7 @@ def test_all_waiting_runs_are_tried_at_once_when_all_are_retried(world: World) -
 
 
 def test_a_retry_of_all_tries_server_and_unknown_names_at_once(world: World) -> None:
-    """Their cause may be repaired by now."""
+    """After an outage and an unknown host, both runs are delivered within 2 s of the retry."""
     world.backend.answers = {1: Reason.UNKNOWN_HOST}
     world.begin(1)
     world.run()
@@ -66,7 +66,7 @@ def test_a_retry_of_all_tries_server_and_unknown_names_at_once(world: World) -> 
     assert {1, 2} == {job_id for job_id, _ in world.backend.rows}
 
 
-def test_a_retry_leaves_the_stop_hold(world: World) -> None:
+def test_a_retry_does_not_release_a_held_stop(world: World) -> None:
     """A stop that comes too early can close the wrong job."""
     world.backend.version = NEW
     world.backend.is_cached = True
@@ -81,7 +81,7 @@ def test_a_retry_leaves_the_stop_hold(world: World) -> None:
 
 
 def test_a_retry_skips_runs_in_flight_and_runs_with_nothing_to_send(world: World) -> None:
-    """There is no waiting time to end."""
+    """A run in flight or without a request has no waiting time that a retry could end."""
     entry = started(world)
     world.delivery.retry_now(1, world.moment)
     world.begin(2)
@@ -93,8 +93,8 @@ def test_a_retry_skips_runs_in_flight_and_runs_with_nothing_to_send(world: World
         assert (RequestKind.START, None) == (entry_of(world, 2).in_flight, entry.next_request)
 
 
-def test_a_retry_of_an_unreadable_run_changes_nothing(world: World) -> None:
-    """The file is read again at its next retry."""
+def test_a_retry_of_an_unreadable_run_changes_no_file(world: World) -> None:
+    """The run file gives an I/O error; it stays in `todo/`, and no start is sent."""
     delayed(world, 1)
     with unreadable(world, OSError(errno.EIO, "no luck")):
         world.delivery.retry_now(1, world.moment)

@@ -18,8 +18,8 @@ def world(tmp_path: Path) -> World:
     return World(tmp_path)
 
 
-def test_a_silent_start_does_not_delay_the_others(world: World) -> None:
-    """They use the second connection, even those queued behind the silent start."""
+def test_an_unanswered_start_does_not_delay_other_starts(world: World) -> None:
+    """The other starts use a second connection, even those queued behind the unanswered one."""
     world.run()
     first, *_ = world.delivery.workers.starts.workers
     with held(first, world):
@@ -45,8 +45,8 @@ def fail_once(world: World, *job_ids: int) -> None:
     world.backend.answers.clear()
 
 
-def test_a_silent_run_that_failed_before_does_not_delay_other_failed_runs(world: World) -> None:
-    """A lost answer is soon repaired, whatever another run does to the server."""
+def test_an_unanswered_retry_does_not_delay_other_failed_runs(world: World) -> None:
+    """The repeated start of one run hangs; another failed run is still delivered in seconds."""
     fail_once(world, 1, 2)
     entry_of(world, 2).retry_at = world.now + 10
     first, *_ = world.delivery.workers.starts.workers
@@ -58,8 +58,8 @@ def test_a_silent_run_that_failed_before_does_not_delay_other_failed_runs(world:
         assert 2 in {job_id for job_id, _ in world.backend.rows}
 
 
-def test_silent_runs_that_failed_before_leave_a_connection_for_new_runs(world: World) -> None:
-    """This holds for any number of silent runs."""
+def test_unanswered_retries_leave_a_connection_for_new_runs(world: World) -> None:
+    """Four starts failed before; two retries hang on two connections, a new run uses the third."""
     fail_once(world, 1, 2, 3, 4)
     first, second, _ = world.delivery.workers.starts.workers
     with held(first, world) as one, held(second, world) as two:
@@ -71,8 +71,8 @@ def test_silent_runs_that_failed_before_leave_a_connection_for_new_runs(world: W
         assert {5, 99} == {job_id for job_id, _ in world.backend.rows}
 
 
-def test_a_silent_stop_does_not_delay_the_others(world: World) -> None:
-    """Stops have a second connection as starts have."""
+def test_an_unanswered_stop_does_not_delay_other_stops(world: World) -> None:
+    """Stops have a second connection, as starts have."""
     for job_id in (1, 2, 3):
         world.begin(job_id)
     world.run(6)

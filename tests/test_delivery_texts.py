@@ -25,10 +25,10 @@ def world(tmp_path: Path) -> World:
     return World(tmp_path)
 
 
-def test_a_run_that_a_proxy_rejects_is_sent_without_its_texts(
+def test_a_start_that_a_proxy_rejects_is_sent_without_its_script(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The drain then sends its texts separately, where the server can add them."""
+    """The script is sent separately afterwards, to a server that can add it to the row."""
     world.backend.version = NEW
     world.texts[1] = ("#!/bin/sh\nrm -rf /\n", None)
     reject_scripts(world)
@@ -44,7 +44,7 @@ def test_a_run_that_a_proxy_rejects_is_sent_without_its_texts(
     assert () == world.stored("open", 1).late_texts
 
 
-def test_a_start_that_was_not_sent_keeps_its_texts(world: World) -> None:
+def test_a_start_that_was_not_sent_keeps_its_script(world: World) -> None:
     """An expired token is found before sending; no proxy has rejected the script."""
     world.backend.version = NEW
     world.texts[1] = ("#!/bin/sh\n", None)
@@ -64,8 +64,8 @@ def test_a_start_that_was_not_sent_keeps_its_texts(world: World) -> None:
     assert len(had_script) > SLIM_FAILURES
 
 
-def test_a_start_without_texts_is_stored_with_the_texts_to_add(world: World) -> None:
-    """If the drain is killed before it adds them, no text is lost."""
+def test_a_start_sent_without_texts_is_stored_with_the_texts_to_add(world: World) -> None:
+    """The stored run names script and description until they are sent, so a kill loses none."""
     world.backend.version = NEW
     world.texts[1] = ("#!/bin/sh\n", "JobId=1")
     reject_scripts(world)
@@ -116,7 +116,7 @@ def payloads(world: World) -> list[tuple[str, str]]:
 
 
 def test_late_texts_are_added_to_the_row(world: World) -> None:
-    """They are added one after the other; the run itself does not change."""
+    """Script and description found after the start are sent one by one; the run keeps running."""
     world.backend.version = NEW
     with_text(world, *TEXTS)
     world.run(2)
@@ -127,7 +127,7 @@ def test_late_texts_are_added_to_the_row(world: World) -> None:
 
 
 def test_late_texts_are_added_after_the_drain_was_killed(world: World) -> None:
-    """The run file lists the texts still to be sent, until they have been sent."""
+    """The run file names script and description; the next drain adds them when the job ends."""
     world.backend.version = NEW
     with_text(world, *TEXTS)
     world.store.flush(world.moment)
@@ -145,7 +145,7 @@ def test_late_texts_are_added_after_the_drain_was_killed(world: World) -> None:
 
 
 def test_an_old_server_is_not_asked_to_add_texts(world: World) -> None:
-    """A server older than 1.5.0 cannot identify the row."""
+    """A server older than 1.5.0 cannot identify the row for a script or description."""
     entry = with_text(world, *TEXTS)
     world.run(2)
 
@@ -163,7 +163,7 @@ def test_an_old_server_is_not_asked_to_add_texts(world: World) -> None:
 def test_texts_that_the_site_withholds_are_not_added(
     world: World, policy: MetadataPolicy, expected: list[str]
 ) -> None:
-    """No empty text is added in their place."""
+    """A script or description that `metadata` turns off is not replaced by an empty text."""
     world.backend.version = NEW
     world.composer.metadata = policy
     entry = with_text(world, *TEXTS)
@@ -173,7 +173,7 @@ def test_texts_that_the_site_withholds_are_not_added(
 
 
 def test_a_text_that_cannot_be_added_is_dropped_after_some_tries(world: World) -> None:
-    """It delays the stop by seconds, and charges no attempt to the run."""
+    """A failing script delays the stop only by seconds, and counts no attempt for the run."""
     world.backend.version = NEW
     entry = with_text(world, "script")
     world.backend.answers = {1: Reason.BUSY}
@@ -188,7 +188,7 @@ def test_a_text_that_cannot_be_added_is_dropped_after_some_tries(world: World) -
 
 
 def test_each_text_has_its_own_tries(world: World) -> None:
-    """A text that failed does not use up the tries of the next one."""
+    """A script that failed does not use up the tries of the description."""
     world.backend.version = NEW
     with_text(world, *TEXTS)
     world.backend.answers = {1: Reason.DATABASE}
@@ -198,7 +198,7 @@ def test_each_text_has_its_own_tries(world: World) -> None:
 
 
 def test_an_ended_run_does_not_wait_for_its_texts(world: World) -> None:
-    """Its stop is sent after the first failure of each text."""
+    """The stop is sent after one failed try each of script and description."""
     world.backend.version = NEW
     entry = with_text(world, *TEXTS)
     entry.retry_at = world.now + 9
@@ -214,7 +214,7 @@ def test_an_ended_run_does_not_wait_for_its_texts(world: World) -> None:
 
 
 def test_a_text_that_is_rejected_is_dropped(world: World) -> None:
-    """The run is kept: a dead letter because of a script would lose its stop."""
+    """A rejected script or description makes no dead letter, which would lose the run's stop."""
     world.backend.version = NEW
     entry = with_text(world, *TEXTS)
     world.backend.answers = {1: Reason.FEATURE_ABSENT}

@@ -35,7 +35,7 @@ def test_a_start_waits_for_the_topology(world: World) -> None:
 
 
 def test_a_rejected_query_of_the_topology_halts_deliveries(world: World) -> None:
-    """The token expires between the first probe and the topology that a start waits for."""
+    """The token expires after the first probe; the query that a start waits for is rejected."""
     world.backend.topology = None
     world.run()
     world.begin(1)
@@ -47,7 +47,7 @@ def test_a_rejected_query_of_the_topology_halts_deliveries(world: World) -> None
 
 
 def test_a_start_does_not_wait_for_the_topology_for_ever(world: World) -> None:
-    """After a quarter of an hour it is sent without hardware threads."""
+    """After 15 minutes the start is sent without hardware threads."""
     world.backend.topology = None
     world.begin(1, allocations=(NodeAllocation(name="n1", cores=(0, 1)),))
     world.run(5)
@@ -60,7 +60,7 @@ def test_a_start_does_not_wait_for_the_topology_for_ever(world: World) -> None:
 
 
 def test_a_topology_that_was_read_is_never_missing(world: World) -> None:
-    """The drain keeps it while the topology cannot be read."""
+    """The drain keeps the last topology while no newer one can be read."""
     topology = ServerTopology()
     before = topology.is_missing(world.moment)
     topology.clusters = ()
@@ -76,10 +76,10 @@ def lacks_host(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     world.begin(2)
 
 
-def test_a_start_on_a_new_host_has_the_topology_read_again(
+def test_a_start_on_a_new_host_reads_the_topology_again(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The drain reads it at once, not within the hour; then it sends the start in any case."""
+    """The drain reads it at once, and sends the start even if the host is still unknown."""
     lacks_host(world, monkeypatch)
     before = world.delivery.builder.names.topology.read_at
     world.run(6)
@@ -91,7 +91,7 @@ def test_a_start_on_a_new_host_has_the_topology_read_again(
 def test_a_start_on_a_new_host_does_not_wait_for_the_topology_for_ever(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Other starts do not wait at all."""
+    """The start is sent after 15 minutes; starts on known hosts do not wait at all."""
     world.run(6)
     world.backend.topology = None
     lacks_host(world, monkeypatch)
@@ -105,7 +105,7 @@ def test_a_start_on_a_new_host_does_not_wait_for_the_topology_for_ever(
 
 
 @pytest.mark.parametrize("reason", [Reason.UNKNOWN_HOST, Reason.BROKEN])
-def test_each_try_on_a_new_host_has_the_topology_read_again(
+def test_each_try_on_a_new_host_reads_the_topology_again(
     world: World, monkeypatch: pytest.MonkeyPatch, reason: Reason
 ) -> None:
     """A restart of the server may have added the host; its threads must be in the row."""
@@ -135,7 +135,7 @@ def test_a_start_on_a_new_host_is_not_repeated_without_its_topology(
 
 
 def test_an_unknown_host_is_logged_once(world: World, caplog: pytest.LogCaptureFixture) -> None:
-    """This holds for any number of runs in flight on this host."""
+    """Two starts on the same unknown host are in flight; the log has one line about the host."""
     world.backend.answers = {1: Reason.UNKNOWN_HOST, 2: Reason.UNKNOWN_HOST}
     stored(world, 1, 2)
     world.run(60)

@@ -17,7 +17,7 @@ def world(tmp_path: Path) -> World:
 
 
 def test_a_damaged_run_file_becomes_a_dead_letter(world: World) -> None:
-    """The other runs are delivered."""
+    """The other run in `todo/` is delivered, and no alarm stays."""
     stored(world, 1, 2)
     (world.root / "todo" / NAME).write_text("{")
     world.run(60)
@@ -28,7 +28,7 @@ def test_a_damaged_run_file_becomes_a_dead_letter(world: World) -> None:
 
 
 def test_a_run_file_that_vanished_is_logged(world: World, caplog: pytest.LogCaptureFixture) -> None:
-    """Another program removed it, so there is no dead letter."""
+    """Another program removed the file from `todo/`, so there is no dead letter."""
     stored(world, 1, 2)
     (world.root / "todo" / NAME).unlink()
     world.run(60)
@@ -57,7 +57,7 @@ def test_a_run_file_that_cannot_be_read_now_stays(
 
 @pytest.mark.parametrize("change", ["gone", "damaged"])
 def test_a_removed_or_damaged_unreadable_run_ends_the_alarm(world: World, change: str) -> None:
-    """No unreadable file is left in todo/."""
+    """An unreadable run file raised the alarm; now it is gone, or becomes a dead letter."""
     stored(world, 1)
     with unreadable(world, OSError(errno.EIO, "no luck")):
         world.run(61)
@@ -71,8 +71,8 @@ def test_a_removed_or_damaged_unreadable_run_ends_the_alarm(world: World, change
     assert {} == alarms(world)
 
 
-def test_an_error_without_a_text_is_named(world: World) -> None:
-    """An alarm needs a reason."""
+def test_an_os_error_without_strerror_is_shown(world: World) -> None:
+    """The alarm about an unreadable run has the error's own message as its reason."""
     stored(world, 1)
     with unreadable(world, OSError("odd")):
         world.run(61)
@@ -91,7 +91,7 @@ def test_a_run_file_of_a_later_version_stays(world: World) -> None:
 
 @pytest.mark.parametrize("is_loaded", [True, False])
 def test_an_end_is_not_lost_while_its_run_cannot_be_read(world: World, *, is_loaded: bool) -> None:
-    """Its event stays, and the drain keeps Slurm's answer, which Slurm may have purged by then."""
+    """The stop event stays in `new/`, and the drain keeps Slurm's answer until the file is read."""
     world.begin(1)
     world.run(6)
     world.now += HOUR
@@ -113,7 +113,7 @@ def test_an_end_is_not_lost_while_its_run_cannot_be_read(world: World, *, is_loa
 
 
 def test_a_run_whose_file_is_missing_at_its_end_is_read_from_slurm_again(world: World) -> None:
-    """Another program removed the file; the row is still closed."""
+    """Another program removed the run file; the row at cc-backend is still stopped."""
     started(world)
     (world.root / "open" / NAME).unlink()
     world.end(1)
@@ -125,7 +125,7 @@ def test_a_run_whose_file_is_missing_at_its_end_is_read_from_slurm_again(world: 
 def test_a_missing_event_of_an_unknown_job_is_logged(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """It cannot be moved to dead/ a day later."""
+    """The event should move to `dead/` a day later, but another program has removed its file."""
     world.hook("start", 9)
     world.run()
     (event,) = (world.root / "new").iterdir()

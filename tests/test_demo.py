@@ -17,7 +17,7 @@ DEMO = Path(__file__).parent / "support" / "demo.py"
     ("series", "server"), [("24.05", "1.5.4"), ("22.05", "1.4.4")], ids=["new", "old"]
 )
 def test_the_demo_ends_as_expected(series: str, server: str) -> None:
-    """Every step ends as expected, and the dead letter shows the server's words."""
+    """`make demo` succeeds with cc-backend 1.5.4 and 1.4.4, and shows the text of a rejection."""
     done = subprocess.run(
         [sys.executable, str(DEMO), "--series", series, "--server", server],
         capture_output=True,

@@ -31,8 +31,8 @@ def stage(request: pytest.FixtureRequest) -> Iterator[tuple[str, DocStage]]:
         yield request.param, made
 
 
-def test_every_block_prints_what_the_page_shows(stage: tuple[str, DocStage]) -> None:
-    """Blocks run in page order; times, ages and numbers that change from run to run may differ."""
+def test_every_documented_command_prints_what_its_page_shows(stage: tuple[str, DocStage]) -> None:
+    """Commands run in page order; times, ages and other numbers that vary may differ."""
     name, made = stage
     wrong = {}
     for block in (block for block in RUN if block.world == name):
@@ -45,19 +45,19 @@ def test_every_block_prints_what_the_page_shows(stage: tuple[str, DocStage]) -> 
 
 
 def test_every_world_is_used_by_a_page() -> None:
-    """A world that no page needs must be removed."""
+    """A world is a test site for documented commands; one that no page names must be removed."""
     assert WORLDS.keys() == {block.world for block in RUN}
 
 
 @pytest.mark.parametrize("block", BLOCKS, ids=str)
-def test_a_block_is_skipped_for_a_known_reason(block: Block) -> None:
-    """Its mark names a world or one of a few reasons."""
+def test_a_documented_command_is_skipped_only_for_a_known_reason(block: Block) -> None:
+    """The comment above a block of commands names its world or one of REASONS."""
     assert block.mark == "" or block.is_in_world or block.reason in REASONS
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_every_prompt_is_in_a_block_that_is_run(page: Path) -> None:
-    """Output outside such a block would not be checked."""
+def test_every_documented_prompt_is_in_a_block_of_commands(page: Path) -> None:
+    """A command with its output outside such a block would not be checked."""
     found = re.findall(r"^ *\$ .*", page.read_text(), re.MULTILINE)
     known = [f"$ {step.command}" for block in BLOCKS if block.page == page for step in block.steps]
 
@@ -73,8 +73,8 @@ def commands() -> Iterator[str]:
 
 
 @pytest.mark.parametrize("command", sorted(set(commands())))
-def test_every_command_is_accepted(command: str) -> None:
-    """It has the options and arguments of the page; a subcommand alone may be only a mention."""
+def test_the_programs_accept_every_documented_command(command: str) -> None:
+    """Options and arguments on the pages exist; a subcommand alone may be only a mention."""
     name, *words = shlex.split(command)
     parser = PROGRAMS[name].parser(words)
     if len(words) == 1 and words[0] in parser.subcommands:

@@ -63,10 +63,10 @@ def test_the_manual_pages_pass_mandoc_lint(pages: dict[str, str], tmp_path: Path
 
 
 @pytest.mark.parametrize("program", PROGRAMS, ids=lambda program: program.name)
-def test_each_subcommand_and_exit_code_is_in_the_page(
+def test_each_subcommand_and_exit_code_is_in_the_man_page(
     pages: dict[str, str], program: Program
 ) -> None:
-    """A new one cannot be forgotten."""
+    """A new subcommand or exit code cannot be forgotten; the usual sections are there, too."""
     page = pages[f"man8/{program.name}.8"]
 
     assert all(f'.SS "{program.name} {each.name}' in page for each in program.subcommands)
@@ -74,32 +74,32 @@ def test_each_subcommand_and_exit_code_is_in_the_page(
     assert all(f".SH {section}\n" in page for section in SECTIONS)
 
 
-def test_the_pages_have_the_date_of_the_build(
+def test_the_man_pages_have_the_date_of_the_build(
     pages: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Without a build date they have that of the newest release in CHANGELOG.md."""
+    """Without SOURCE_DATE_EPOCH the date is that of the newest release in CHANGELOG.md."""
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "86400")
 
     assert ".TH CC-SPOOL 8 1970-01-02 " in manpages.pages()["man8/cc-spool.8"]
     assert ".TH CC-SPOOL 8 20" in pages["man8/cc-spool.8"]
 
 
-def test_each_key_is_in_the_page_of_the_configuration(pages: dict[str, str]) -> None:
-    """The page also has the key's default."""
+def test_each_key_is_in_the_man_page(pages: dict[str, str]) -> None:
+    """cc-slurm-sync.json(5) has each key with its default."""
     page = pages["man5/cc-slurm-sync.json.5"]
 
     assert [] == [key for key in known_keys() if f'.BR "{key}" " (default: ' not in page]
 
 
 def test_the_table_of_keys_is_up_to_date() -> None:
-    """`make configuration` would change nothing."""
+    """`make configuration` would not change docs/configuration.md."""
     page = (ROOT / "docs" / "configuration.md").read_text()
 
     assert configuration_table.with_table(page) == page
 
 
-def test_the_table_is_written_between_its_marks(tmp_path: Path) -> None:
-    """The rest of the page does not change."""
+def test_the_table_of_keys_is_written_between_its_markers(tmp_path: Path) -> None:
+    """The page's text before and after the table does not change."""
     page = tmp_path / "page.md"
     page.write_text(f"before\n{configuration_table.BEGIN}\nold\n{configuration_table.END}\nafter\n")
     configuration_table.main(str(page))
@@ -129,13 +129,13 @@ def completed(directory: Path, *words: str) -> list[str]:
 
 
 def test_bash_completes_subcommands(completions: Path) -> None:
-    """Each command has its own subcommands."""
+    """`cc-spool` and `cc-sweep` each have their own subcommands."""
     assert ["replay", "retry"] == completed(completions, "cc-spool", "re")
     assert ["plan"] == completed(completions, "cc-sweep", "pl")
 
 
 def test_bash_completes_options_and_values(completions: Path) -> None:
-    """They belong to the subcommand that was typed."""
+    """Options and values are those of the subcommand that was typed."""
     assert ["--limit"] == completed(completions, "cc-spool", "list", "--li")
     assert ["todo"] == completed(completions, "cc-spool", "list", "to")
     assert ["debug"] == completed(completions, "cc-spool", "status", "--log-level", "d")
@@ -143,7 +143,7 @@ def test_bash_completes_options_and_values(completions: Path) -> None:
 
 @needs("fish")
 def test_fish_completes_subcommands_and_options(completions: Path) -> None:
-    """It shows the texts of the help with them."""
+    """Each completion is shown with its help text."""
     script = f"source {completions}/cc-spool.fish; complete -C "
 
     def found(line: str) -> str:
@@ -198,7 +198,7 @@ def test_zsh_completes_subcommands_options_and_values(completions: Path, tmp_pat
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 @pytest.mark.parametrize("program", ["cc-spool", "cc-sweep"])
 def test_each_shell_can_read_its_completions(completions: Path, program: str, shell: str) -> None:
-    """The shell's own parser accepts the file."""
+    """`bash -n`, `zsh -n` and `fish -n` accept the completions of both programs."""
     if shutil.which(shell) is None and "REQUIRE_SLURM" not in os.environ:
         pytest.skip(f"{shell} is not installed")
     done = subprocess.run(
@@ -212,8 +212,8 @@ def test_each_shell_can_read_its_completions(completions: Path, program: str, sh
 
 
 @pytest.mark.parametrize("name", ["manpages", "completion"])
-def test_a_program_of_the_build_writes_its_files(tmp_path: Path, name: str) -> None:
-    """The test calls it as `make man` and `make completion` do."""
+def test_man_pages_and_completions_are_written_to_a_directory(tmp_path: Path, name: str) -> None:
+    """The test runs both programs as `make man` and `make completion` do."""
     subprocess.run(
         [sys.executable, str(ROOT / "packaging" / f"{name}.py"), str(tmp_path / "made")],
         check=True,

@@ -38,13 +38,13 @@ AMD = ("00000000:C1:00.0", "00000000:C6:00.0")
         ('{"card0": {"PCI Bus": "0000:C1:00.0"}, "card1": {"PCI Bus": "0000:C6:00.0"}}', AMD),
     ],
 )
-def test_addresses_are_read_in_order(text: str, addresses: tuple[str, ...]) -> None:
-    """Every output format is accepted; with MIG each instance is one accelerator."""
+def test_gpu_addresses_are_read_in_order(text: str, addresses: tuple[str, ...]) -> None:
+    """All formats of nvidia-smi and ROCm are accepted; each MIG instance is one accelerator."""
     assert addresses == read_gpu_addresses(text).addresses
 
 
-def test_slurms_order_can_be_given() -> None:
-    """Then only MIG has to be checked."""
+def test_the_gpu_order_of_slurm_can_be_given() -> None:
+    """With an order the only note is about MIG; without it a note says to check the order."""
     found = read_gpu_addresses(NVIDIA + MIG, (1, 0))
 
     assert ("00000000:0F:00.0", "MIG-aaaa", "MIG-bbbb") == found.addresses
@@ -61,20 +61,20 @@ def test_slurms_order_can_be_given() -> None:
         (MIG, (), "there is no GPU"),
     ],
 )
-def test_unusable_input_is_rejected(text: str, order: tuple[int, ...], words: str) -> None:
-    """The program does not guess addresses."""
+def test_unusable_gpu_output_is_rejected(text: str, order: tuple[int, ...], words: str) -> None:
+    """No GPU, a GPU that occurs twice or a wrong order is an error: no address is guessed."""
     with pytest.raises(ValueError, match=words):
         read_gpu_addresses(text, order)
 
 
-def test_a_pattern_matches_exactly_its_hosts() -> None:
-    """It is built from one name or from several."""
+def test_a_host_pattern_matches_exactly_its_hosts() -> None:
+    """One or several host names become one regular expression with special characters escaped."""
     assert "^g1$" == host_pattern_of(["g1"])
     assert r"^(?:g-1|g2\.x)$" == host_pattern_of(["g-1", "g2.x"])
 
 
-def test_gpus_are_written_to_stdout(tmp_path: Path) -> None:
-    """The input is a file or stdin; no configuration is needed."""
+def test_gpu_addresses_are_written_to_stdout(tmp_path: Path) -> None:
+    """`draft-gpus` reads a file or stdin, and needs no configuration."""
     (tmp_path / "gpus").write_text(NVIDIA)
     expected = {"gpuPciAddrs": {"^(?:g1|g2)$": ["00000000:07:00.0", "00000000:0F:00.0"]}}
     said = call("draft-gpus", "g1", "g2", "-f", tmp_path / "gpus")
@@ -86,7 +86,7 @@ def test_gpus_are_written_to_stdout(tmp_path: Path) -> None:
 
 
 def test_a_host_list_is_expanded() -> None:
-    """Its brackets would match other names in a pattern."""
+    """`n[08-10]` becomes three names: in a pattern the brackets would match other names."""
     said = call("draft-gpus", "n[08-10]", "g1,g2", stdin=NVIDIA)
 
     assert ["^(?:n08|n09|n10|g1|g2)$"] == [*said.json["gpuPciAddrs"]]
@@ -94,7 +94,7 @@ def test_a_host_list_is_expanded() -> None:
 
 @pytest.mark.parametrize("host", ["n[01-12", "n*", "(null)", ""])
 def test_an_invalid_host_name_is_a_usage_error(host: str) -> None:
-    """It never becomes part of a pattern."""
+    """`draft-gpus` exits with 2 and prints no pattern; the message has valid host names."""
     said = call("draft-gpus", host, stdin=NVIDIA)
 
     assert (2, "") == (said.code, said.out)
@@ -111,7 +111,7 @@ def test_an_invalid_host_name_is_a_usage_error(host: str) -> None:
     ],
 )
 def test_wrong_input_is_a_usage_error(words: list[str], text: str) -> None:
-    """The message says what was expected."""
+    """`draft-gpus` exits with 2 for a missing file, an empty file or an invalid order."""
     said = call("draft-gpus", "g1", *words)
 
     assert 2 == said.code

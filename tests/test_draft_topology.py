@@ -35,8 +35,8 @@ from spool.preflight.hardware import check_hardware
         ([], ""),
     ],
 )
-def test_hosts_are_folded(hosts: list[str], text: str) -> None:
-    """All numbers of a range have one width; every host occurs once."""
+def test_host_names_are_folded_into_a_host_list(hosts: list[str], text: str) -> None:
+    """n001, n002 and n003 become n[001-003]; all numbers of a range have the same width."""
     assert text == fold_hosts(hosts)
 
 
@@ -73,8 +73,8 @@ def node(name: str, **fields: Any) -> Node:
     return Node(**{"name": name, **known, **fields})
 
 
-def test_hosts_that_no_list_can_contain_are_named() -> None:
-    """Such names have underscores or begin with a dash."""
+def test_a_note_names_hosts_that_no_host_list_can_contain() -> None:
+    """Names with an underscore or a leading dash; the note has the first one and their count."""
     notes = drafted(*map(node, ("n1", "n_1", "-n2", "N-2"))).notes
 
     assert 1 == sum(
@@ -84,7 +84,7 @@ def test_hosts_that_no_list_can_contain_are_named() -> None:
 
 @pytest.mark.parametrize("series", ["21.08", "24.11", "26.05"])
 def test_a_recorded_cluster_is_drafted(series: str) -> None:
-    """Each kind of hardware is one subcluster, with Slurm's cores, so `check --full` succeeds."""
+    """Each kind of hardware of a recorded Slurm becomes one subcluster with Slurm's cores."""
     gpus = {"^n2gpu": [f"00000000:0{i}:00.0" for i in range(4)]}
     document = drafted(*nodes_of(series), gpus=gpus).document
 
@@ -102,7 +102,7 @@ def test_a_recorded_cluster_is_drafted(series: str) -> None:
 
 
 def test_a_draft_passes_the_full_check(tmp_path: Path) -> None:
-    """Host names, cores and accelerators agree with Slurm's."""
+    """`check --full` finds that host names, cores and accelerators agree with Slurm's."""
     (tmp_path / "config.json").write_text(
         json.dumps({"clustername": "lab", "cc-backend": {"host": "https://h"}})
     )
@@ -117,7 +117,7 @@ def test_a_draft_passes_the_full_check(tmp_path: Path) -> None:
 
 
 def test_only_the_nodes_of_the_cluster_are_in_its_draft() -> None:
-    """A partition may be a cluster of its own; names are those at cc-backend."""
+    """Nodes of a partition with its own cluster are omitted; names are those at cc-backend."""
     found = drafted(
         node("x1"), node("g1", partitions=("gpu",)),
         partition_clusters={"gpu": "fat"}, hosts=((re.compile("^x"), "n"),),
@@ -126,8 +126,8 @@ def test_only_the_nodes_of_the_cluster_are_in_its_draft() -> None:
     assert ["n1"] == [each["nodes"] for each in found["subClusters"]]
 
 
-def test_kinds_of_the_same_name_are_numbered() -> None:
-    """The kinds differ in cores, architecture or devices."""
+def test_subclusters_of_the_same_name_are_numbered() -> None:
+    """Nodes that differ in cores or architecture become cpu, cpu-2 and cpu-3."""
     found = drafted(
         node("a1"),
         node("a2", cores_per_socket=8),
@@ -150,7 +150,7 @@ def test_kinds_of_the_same_name_are_numbered() -> None:
 
 
 def test_accelerators_without_addresses_are_null() -> None:
-    """A note says how to get the addresses."""
+    """A note names `cc-spool draft-gpus`, which gets the addresses."""
     found = drafted(node("g1", devices=(("gpu", "pvc", 2),)))
 
     assert None is found.document["subClusters"][0]["topology"]["accelerators"]
@@ -158,7 +158,7 @@ def test_accelerators_without_addresses_are_null() -> None:
 
 
 def test_fields_to_be_filled_in_are_noted() -> None:
-    """So are names that cc-backend does not accept."""
+    """Notes name fields such as flopRateScalar, and host names that cc-backend does not accept."""
     notes = "\n".join(drafted(node("n_1")).notes)
 
     assert "flopRateScalar" in notes
@@ -175,8 +175,8 @@ def site(tmp_path: Path) -> Iterator[SweepSite]:
         yield made
 
 
-def test_a_cluster_is_written_to_stdout(site: SweepSite) -> None:
-    """The draft is JSON with short lists; the notes go to stderr."""
+def test_a_draft_is_written_to_stdout(site: SweepSite) -> None:
+    """`draft-cluster` prints JSON with short lists; the notes go to stderr."""
     said = site.call("draft-cluster")
 
     document = json.loads(said.out)
@@ -186,7 +186,7 @@ def test_a_cluster_is_written_to_stdout(site: SweepSite) -> None:
 
 
 def test_ignored_hosts_are_not_drafted(site: SweepSite) -> None:
-    """Hosts of another cluster are not drafted either."""
+    """`ignoreHosts` removes the GPU nodes; for a cluster without nodes the command exits with 2."""
     site.document["ignoreHosts"] = "gpu"
     site.write()
 
@@ -198,7 +198,7 @@ def test_ignored_hosts_are_not_drafted(site: SweepSite) -> None:
 
 
 def test_a_failed_slurm_request_drafts_nothing(site: SweepSite) -> None:
-    """Slurm's own error is shown."""
+    """`draft-cluster` exits with 69 and prints no draft if `scontrol` fails."""
     (site.root / "scontrol").write_text("#!/bin/sh\necho gone >&2\nexit 1\n")
     said = site.call("draft-cluster")
 

@@ -24,7 +24,7 @@ def world(tmp_path: Path) -> World:
 def test_a_run_that_always_fails_does_not_stop_later_runs(
     world: World, reason: Reason, kind: str
 ) -> None:
-    """A single run that gets a retryable error each time never delays new runs."""
+    """One run gets a retryable error each time; 20 later runs are delivered within seconds."""
     world.begin(1)
     if kind == "stop":
         world.run(2)
@@ -47,7 +47,7 @@ def test_a_run_that_always_fails_does_not_stop_later_runs(
 
 
 def test_only_the_rejected_run_becomes_a_dead_letter(world: World) -> None:
-    """The others are delivered in the same pass."""
+    """cc-backend rejects one of five starts as a bad request; the other four are delivered."""
     world.backend.answers[7] = Reason.BAD_REQUEST
     for job_id in range(5, 10):
         world.begin(job_id)
@@ -78,7 +78,7 @@ def test_jobs_of_an_outage_are_delivered_afterwards(world: World) -> None:
 
 
 def test_of_several_clusters_only_the_unknown_one_is_halted(world: World) -> None:
-    """Jobs of the others are delivered; its own follow when cc-backend knows it."""
+    """Jobs of the known cluster are delivered; the others follow when theirs is known, too."""
     world.partition_clusters["gpu"] = "tinygpu"
     world.boot()
     world.backend.answers[1] = Reason.UNKNOWN_CLUSTER
@@ -98,7 +98,7 @@ def test_of_several_clusters_only_the_unknown_one_is_halted(world: World) -> Non
 
 
 def test_an_unknown_only_cluster_halts_all_starts(world: World) -> None:
-    """Its name in the configuration is wrong."""
+    """cc-backend does not know the site's only cluster: its name in the configuration is wrong."""
     world.backend.answers[1] = Reason.UNKNOWN_CLUSTER
     world.begin(1)
     world.run()
@@ -111,8 +111,8 @@ def test_an_unknown_only_cluster_halts_all_starts(world: World) -> None:
     assert ({}, []) == (world.backend.rows, world.files().get("dead", []))
 
 
-def test_a_halt_charges_no_run_and_ends_when_the_token_changed(world: World) -> None:
-    """After a rejected token all runs wait; they are delivered at once when it was replaced."""
+def test_a_halt_ends_when_the_token_changes(world: World) -> None:
+    """A rejected token halts deliveries; the run is delivered at once when it was replaced."""
     world.backend.everything = Reason.TOKEN_REFUSED
     world.begin(4)
     world.run(3)
@@ -127,7 +127,7 @@ def test_a_halt_charges_no_run_and_ends_when_the_token_changed(world: World) -> 
 
 
 def test_an_unknown_host_delays_only_its_own_runs(world: World) -> None:
-    """One run an hour probes the host; runs on other hosts are delivered."""
+    """Of two runs on the unknown host only one is sent; a run on another host is delivered."""
     world.backend.answers[1] = Reason.UNKNOWN_HOST
     world.begin(1, nodes=("new1",))
     world.run()
@@ -141,7 +141,7 @@ def test_an_unknown_host_delays_only_its_own_runs(world: World) -> None:
 
 
 def test_a_host_that_becomes_known_releases_all_its_runs(world: World) -> None:
-    """When the probe is accepted, no other run waits for its own hour."""
+    """After an hour one run is sent and accepted; the other run on this host follows at once."""
     world.backend.answers[1] = Reason.UNKNOWN_HOST
     world.begin(1, nodes=("new1",))
     world.run()
@@ -156,7 +156,7 @@ def test_a_host_that_becomes_known_releases_all_its_runs(world: World) -> None:
 
 
 def test_an_idle_halted_drain_probes_the_server(world: World) -> None:
-    """A halt ends even if no run waits."""
+    """A halt ends after the token was replaced, even if no run waits."""
     world.backend.everything = Reason.TOKEN_REFUSED
     world.run()
     world.backend.everything = None
@@ -181,7 +181,7 @@ def test_a_start_waits_for_the_name_of_its_user(world: World) -> None:
 
 
 def test_a_run_without_a_user_becomes_a_dead_letter(world: World) -> None:
-    """No request to store it is sent to cc-backend."""
+    """Slurm gives neither name nor uid of the user; no start is sent to cc-backend."""
     world.begin(1, user=None, uid=None)
 
     world.run()
@@ -199,8 +199,8 @@ def test_a_run_that_no_server_can_store_becomes_a_dead_letter(world: World) -> N
     assert [f"1-{NOON}.json"] == world.files()["dead"]
 
 
-def test_a_probe_skips_an_excluded_run(world: World) -> None:
-    """The drain sends a query without a run instead."""
+def test_an_excluded_run_is_not_sent_as_a_probe(world: World) -> None:
+    """A job with the opt-out flag starts during an outage; cc-backend has no row of it later."""
     world.begin(1)
     world.run()
     world.backend.everything = Reason.UNREACHABLE

@@ -40,7 +40,7 @@ def test_an_answer_to_a_single_run_halts_no_other_run(world: World, reason: Reas
 
 @pytest.mark.parametrize("reason", [Reason.UNEXPECTED, Reason.PANIC, Reason.NOT_THE_API])
 def test_an_outage_with_an_odd_answer_makes_no_dead_letter(world: World, reason: Reason) -> None:
-    """Every run gets it for hours; after the repair all are delivered within a minute or so."""
+    """All 40 runs get the odd answer for 6 hours; after the repair they are delivered in 70 s."""
     world.backend.everything = reason
     for job_id in range(1, 41):
         world.begin(job_id)
@@ -56,8 +56,8 @@ def test_an_outage_with_an_odd_answer_makes_no_dead_letter(world: World, reason:
     assert ([], set(range(1, 41))) == (buried, running(world))
 
 
-def test_an_endpoint_that_fails_for_all_makes_no_dead_letter(world: World) -> None:
-    """The probe succeeds, but no start is accepted, so no single run is the cause."""
+def test_starts_that_all_fail_make_no_dead_letter(world: World) -> None:
+    """The probe succeeds, but no start is accepted for 6 hours, so no single run is the cause."""
     for job_id in range(1, 11):
         world.backend.answers[job_id] = Reason.UNEXPECTED
         world.begin(job_id)
@@ -76,7 +76,7 @@ def test_an_endpoint_that_fails_for_all_makes_no_dead_letter(world: World) -> No
 
 @pytest.mark.parametrize("step", [-3600, 3600])
 def test_a_wall_clock_that_is_set_changes_no_deadline(world: World, step: int) -> None:
-    """The server is down while the clock is set, and up again some seconds later."""
+    """The clock is set by an hour during an outage; the run is delivered 75 s after its end."""
     world.backend.everything = Reason.UNREACHABLE
     world.begin(1)
     world.run(5)
@@ -89,10 +89,10 @@ def test_a_wall_clock_that_is_set_changes_no_deadline(world: World, step: int) -
     assert {1} == running(world)
 
 
-def test_a_file_that_cannot_be_read_stays_and_is_tried_again(
+def test_a_run_file_that_cannot_be_read_stays_and_is_tried_again(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An input/output error of the disk is not caused by the run."""
+    """A drain starts while the disk gives an I/O error for this file; it reads the file later."""
     world.backend.everything = Reason.UNREACHABLE
     world.begin(1)
     world.run(2)
@@ -119,7 +119,7 @@ def test_a_file_that_cannot_be_read_stays_and_is_tried_again(
 
 
 def test_silent_accounting_delays_no_start(world: World) -> None:
-    """A stop waits for accounting; new jobs do not."""
+    """The stop of a job waits for accounting; the start of a new job does not."""
     world.begin(1)
     world.run(2)
     world.slurm.accounting_silent = True

@@ -38,8 +38,8 @@ def site(tmp_path: Path, server: StubServer) -> CommandSite:
     return drain_site(tmp_path / "site", server)
 
 
-def test_once_delivers_pending_runs_and_ends(site: CommandSite, server: StubServer) -> None:
-    """Start and stop are sent, and the spool is empty."""
+def test_drain_once_delivers_pending_runs_and_ends(site: CommandSite, server: StubServer) -> None:
+    """`cc-spool drain --once` sends start and stop, leaves the spool empty and exits with 0."""
     said = site.call("drain", "--once")
 
     assert 0 == said.code
@@ -48,8 +48,10 @@ def test_once_delivers_pending_runs_and_ends(site: CommandSite, server: StubServ
     assert "job=5 cluster=lab start=" in said.err
 
 
-def test_once_exits_with_75_while_a_run_is_pending(site: CommandSite, server: StubServer) -> None:
-    """A wrong token halts it: no run is charged, and `status` shows the reason."""
+def test_drain_once_exits_with_75_while_a_run_is_pending(
+    site: CommandSite, server: StubServer
+) -> None:
+    """A wrong token halts deliveries; `cc-spool status` shows the reason."""
     server.model.token = "another"
     said = site.call("drain", "--once")
 
@@ -60,7 +62,7 @@ def test_once_exits_with_75_while_a_run_is_pending(site: CommandSite, server: St
 
 
 def test_warnings_of_the_configuration_are_logged_at_the_start(site: CommandSite) -> None:
-    """Each warning names its key."""
+    """Each warning of the drain names its key, such as spool.directory."""
     err = site.call("drain", "--once").err
 
     assert "warning: spool.directory: the path is in" in err
@@ -68,7 +70,7 @@ def test_warnings_of_the_configuration_are_logged_at_the_start(site: CommandSite
 
 
 def test_a_second_drain_names_the_holder_of_the_lock(site: CommandSite) -> None:
-    """It exits with 75 and changes nothing."""
+    """The second drain exits with 75 and changes nothing; the error has path and process id."""
     site.write_drain_state()
     lock = take_lock(site.state / "drain.lock", site.state / "drain.json")
     said = site.call("drain", "--once")
@@ -83,7 +85,7 @@ def test_a_second_drain_names_the_holder_of_the_lock(site: CommandSite) -> None:
 
 
 def test_a_drain_with_another_state_directory_does_not_use_the_spool(site: CommandSite) -> None:
-    """A copied configuration causes this; the drain exits with 75 and changes nothing."""
+    """Another drain has locked the spool; this one has a copied configuration and exits with 75."""
     with Layout(site.spool) as layout, spool_lock(layout):
         said = site.call("drain", "--once")
 
@@ -97,7 +99,7 @@ def test_a_drain_with_another_state_directory_does_not_use_the_spool(site: Comma
 
 
 def test_the_lock_of_a_spool_ends_with_its_drain(site: CommandSite) -> None:
-    """The next drain can take the lock, and a command does not need it."""
+    """The next drain can take the lock; `cc-spool retry` does not need it."""
     site.call("drain", "--once")
 
     with Layout(site.spool) as layout, spool_lock(layout):
@@ -105,7 +107,7 @@ def test_the_lock_of_a_spool_ends_with_its_drain(site: CommandSite) -> None:
 
 
 def test_an_unusable_token_is_an_error_of_the_configuration(site: CommandSite) -> None:
-    """The drain cannot work without it; all errors are reported together."""
+    """The drain exits with 78, and reports the token file together with all other errors."""
     site.token.chmod(0o644)
     site.document["drain"] = {"requeue": 5}
     site.write()
@@ -120,7 +122,7 @@ def test_an_unusable_token_is_an_error_of_the_configuration(site: CommandSite) -
 def test_a_signal_ends_the_drain_cleanly(
     site: CommandSite, server: StubServer, number: signal.Signals
 ) -> None:
-    """The drain finishes its deliveries and exits with 0."""
+    """After SIGTERM or SIGINT the drain finishes its deliveries and exits with 0."""
     on_start(server, lambda: os.kill(os.getpid(), number))
 
     assert 0 == site.call("drain").code
@@ -130,7 +132,7 @@ def test_a_signal_ends_the_drain_cleanly(
 def test_a_drain_closes_its_connections_when_it_ends(
     site: CommandSite, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """After a reload another drain runs in the same process."""
+    """Each client is closed, because after a reload another drain runs in the same process."""
     closed: set[BackendClient] = set()
 
     def close(client: BackendClient) -> None:
@@ -143,8 +145,8 @@ def test_a_drain_closes_its_connections_when_it_ends(
     assert len(BACKEND_WORKERS) == len(closed)
 
 
-def test_proxy_and_certificates_are_configured(site: CommandSite, server: StubServer) -> None:
-    """Requests go to the proxy, with the site's own CA file."""
+def test_requests_go_through_the_configured_proxy(site: CommandSite, server: StubServer) -> None:
+    """With `cc-backend.proxy` every request reaches the proxy; `ca_file` is set as well."""
     authority = site.root / "ca.pem"
     authority.touch()
     site.document["cc-backend"] |= {

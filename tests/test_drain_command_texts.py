@@ -54,7 +54,7 @@ def with_slurm(site: CommandSite) -> Controller:
 def test_scripts_are_read_where_slurmctld_keeps_them(
     site: CommandSite, server: StubServer, *, is_configured: bool
 ) -> None:
-    """The directory is configured, or `scontrol show config` names it."""
+    """The directory is `slurm.state_save_location`, or that of `scontrol show config`."""
     slurm = with_slurm(site)
     job_id = slurm.start({"n2cn0101": [0, 1]})
     kept = slurm.saved
@@ -71,10 +71,10 @@ def test_scripts_are_read_where_slurmctld_keeps_them(
 
 
 @pytest.mark.parametrize("setting", ["job_script", "slurm_info"])
-def test_texts_that_are_turned_off_are_not_sent(
+def test_a_script_turned_off_in_the_configuration_is_not_sent(
     site: CommandSite, server: StubServer, setting: str
 ) -> None:
-    """The other text is still sent."""
+    """`metadata.job_script` false withholds the script; `metadata.slurm_info` false does not."""
     slurm = with_slurm(site)
     site.document["metadata"] = {setting: False}
     site.write()

@@ -45,21 +45,21 @@ def watch_of(site: CommandSite) -> ConfigWatcher:
 
 
 def test_unchanged_files_are_not_reported(site: CommandSite) -> None:
-    """This holds for every call."""
+    """The watcher of configuration and token returns False at every call."""
     watch = watch_of(site)
 
     assert [False, False] == [watch(), watch()]
 
 
 def test_the_watched_files_are_token_and_configuration(site: CommandSite) -> None:
-    """The drain watches their directories."""
+    """The watcher names both files, so that the drain watches their directories."""
     assert {site.config, site.token} == set(watch_of(site).files)
 
 
 def test_a_drain_watches_the_directory_of_its_token(
     site: CommandSite, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A change wakes the drain's loop."""
+    """A replaced token file wakes the drain's loop."""
     monkeypatch.setattr(event_watch, "INPUTS_SETTLE_SECONDS", 0.0)
     watcher = watch_of(site)
     clients = DrainClients(config.load(site.config), ProcessRunner(), watcher.token)
@@ -75,7 +75,7 @@ def test_a_drain_watches_the_directory_of_its_token(
 
 
 def test_an_edit_before_the_first_call_is_reported(site: CommandSite) -> None:
-    """The configuration was read before the watch began."""
+    """The configuration was edited after it was loaded and before the watcher was made."""
     loaded = config.load(site.config)
     site.document["drain"] = {"stop_hold_seconds": 200}
     site.write()
@@ -106,7 +106,7 @@ def replace_token(site: CommandSite, text: str | None) -> None:
 def test_each_change_of_the_token_is_reported_once(
     site: CommandSite, texts: tuple[str | None, ...], *, is_read: bool
 ) -> None:
-    """It does not matter what the file contained meanwhile, nor whether it was read."""
+    """A removed, empty or invalid token file is a change, too, whether or not it is read."""
     watch, news = watch_of(site), []
     for text in texts:
         replace_token(site, text)
@@ -119,7 +119,7 @@ def test_each_change_of_the_token_is_reported_once(
 
 
 def test_a_corrected_mode_of_the_token_file_is_reported(site: CommandSite) -> None:
-    """The file was readable for everybody, so the drain did not use it."""
+    """The token file was readable for everybody, so the drain did not use it."""
     watch, news = watch_of(site), []
     for mode in (0o644, 0o600):
         site.token.chmod(mode)
@@ -131,7 +131,7 @@ def test_a_corrected_mode_of_the_token_file_is_reported(site: CommandSite) -> No
 def test_a_configuration_with_errors_is_logged_and_not_used(
     site: CommandSite, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The old one stays in use; a missing file is an error, too."""
+    """The old configuration stays in use; a missing file is an error, too."""
     watch = watch_of(site)
     site.document["unknown"] = 1
     site.write()
@@ -151,7 +151,7 @@ def test_a_configuration_with_errors_is_logged_and_not_used(
 def test_another_spool_needs_a_restart(
     site: CommandSite, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The drain's lock belongs to the old spool."""
+    """A changed spool.directory is not loaded, and the log says to restart cc-spool."""
     watch = watch_of(site)
     other = CommandSite(tmp_path / "other")
     site.document["spool"] = other.document["spool"]
@@ -162,7 +162,7 @@ def test_another_spool_needs_a_restart(
     assert "type `systemctl restart cc-spool`" in caplog.text
 
 
-def test_a_token_in_the_same_file_is_kept(site: CommandSite, tmp_path: Path) -> None:
+def test_a_reload_keeps_the_token_of_the_same_file(site: CommandSite, tmp_path: Path) -> None:
     """The token may have been read as root, before the drain changed its user."""
     held = MaskedToken(config.load(site.config))
     same = token_for(config.load(site.config), held)

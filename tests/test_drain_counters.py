@@ -37,12 +37,12 @@ def interval(seconds: float) -> tuple[int, ...]:
 
 
 def test_a_drain_without_work_has_counted_nothing(world: World) -> None:
-    """Every count is zero."""
+    """Every count of a new drain is zero."""
     assert DrainCounters() == counted(world)
 
 
 def test_events_are_counted_by_kind_and_source(world: World) -> None:
-    """A sweep's events do not show that the hooks work; `retry` writes an event, too."""
+    """Events of a sweep and of `cc-spool retry` count as `command`, those of hooks as `hook`."""
     world.begin(1)
     world.hook("start", 2, extras="again=1\n")
     world.hook("retry", 1)
@@ -64,8 +64,8 @@ def test_answers_are_counted_by_request_and_outcome(world: World) -> None:
     assert expected == counted(world).answers
 
 
-def test_a_request_after_a_failure_is_a_retry(world: World) -> None:
-    """The first request is not a retry."""
+def test_a_request_after_a_failure_counts_as_a_retry(world: World) -> None:
+    """The first start of a run is not a retry."""
     world.backend.answers = {1: Reason.BUSY}
     world.begin(1)
     world.run(0.2)
@@ -77,7 +77,7 @@ def test_a_request_after_a_failure_is_a_retry(world: World) -> None:
 
 
 def test_a_latency_begins_with_the_hook(world: World) -> None:
-    """The time that the drain waits for Slurm counts, too."""
+    """The latency of a start includes some 40 s in which the drain waits for Slurm."""
     world.slurm.silent = True
     world.begin(1)
     world.run(40)
@@ -93,7 +93,7 @@ def test_a_latency_begins_with_the_hook(world: World) -> None:
 
 
 def test_a_latency_is_counted_once(world: World) -> None:
-    """A start that is sent again was accepted before."""
+    """A start that is sent again for a sweep's event was accepted before, and does not count."""
     world.begin(1)
     world.run()
     world.hook("start", 1, extras="again=1\n")
@@ -103,7 +103,7 @@ def test_a_latency_is_counted_once(world: World) -> None:
 
 
 def test_a_run_of_a_sweep_has_no_latency(world: World) -> None:
-    """No hook ran for it."""
+    """No hook ran for a start that only a sweep has reported."""
     world.slurm.records[1] = world.job(1)
     world.hook("start", 1, extras="again=1\n")
     world.run()
@@ -112,7 +112,7 @@ def test_a_run_of_a_sweep_has_no_latency(world: World) -> None:
 
 
 def test_a_latency_does_not_begin_with_the_event_of_another_run(world: World) -> None:
-    """An old event has another start time."""
+    """The job's only event has another start time, so its start has no latency."""
     job = world.begin(1)
     world.hook("start", 1, start=(job.start_time or 0) - 5000)
     (own,) = (path for path in (world.root / "new").glob("1-start-1-0-0-*"))
@@ -123,7 +123,7 @@ def test_a_latency_does_not_begin_with_the_event_of_another_run(world: World) ->
 
 
 def test_a_latency_is_measured_across_a_restart(world: World) -> None:
-    """The event is removed before the restart; the run file has the time."""
+    """The event is removed before the drain restarts; the run file has the time of the hook."""
     world.backend.everything = Reason.UNREACHABLE
     world.begin(1)
     world.run(10)
@@ -136,7 +136,7 @@ def test_a_latency_is_measured_across_a_restart(world: World) -> None:
 
 
 def test_the_next_drain_continues_to_count(world: World) -> None:
-    """It begins with the counts in `drain.json`."""
+    """A new drain begins with the counts in `drain.json`."""
     old = DrainCounters(
         events={"hook": {"start": 3}},
         answers={"start": {"delivered": 2}},
@@ -157,7 +157,7 @@ def test_the_next_drain_continues_to_count(world: World) -> None:
 
 
 def test_counts_are_read_as_they_were_written(tmp_path: Path) -> None:
-    """All kinds of counts are restored."""
+    """All kinds of counts are restored from `drain.json`."""
     old = DrainCounters(
         events={"hook": {"start": 3}, "command": {"close": 1}},
         answers={"start": {"delivered": 2, "retry": 5}},
@@ -182,7 +182,7 @@ def test_counts_are_read_as_they_were_written(tmp_path: Path) -> None:
     ],
 )
 def test_invalid_counts_are_read_as_zero(value: Any) -> None:
-    """Another version may have written the file."""
+    """Another version may have written `drain.json`."""
     found = drain_counters(json.loads(json.dumps(value)))
     numbers = [*found.events.values(), *found.answers.values(), found.retries, found.latencies]
 
@@ -201,5 +201,5 @@ def test_invalid_counts_are_read_as_zero(value: Any) -> None:
     ],
 )
 def test_an_invalid_latency_is_read_as_zero(latency: Any) -> None:
-    """It has other buckets, or values that are no numbers."""
+    """The latency in `drain.json` has other buckets, or values that are no valid numbers."""
     assert {"start": LatencyCounts()} == drain_counters({"latencies": {"start": latency}}).latencies

@@ -40,7 +40,7 @@ def small_disk(drain: DrainProcess, options: str) -> Iterator[Path]:
 
 
 def test_a_full_disk_only_delays_deliveries(tmp_path: Path, server: StubServer) -> None:
-    """Only stops are sent and the check is critical; with free space all runs are delivered."""
+    """On a full disk only stops are sent and `check` is critical; later all runs are delivered."""
     drain = DrainProcess(tmp_path, server)
     with small_disk(drain, "size=256k") as spool:
         first = drain.slurm.start(NODE)
@@ -93,7 +93,7 @@ def test_a_disk_without_inodes_keeps_the_event(tmp_path: Path, server: StubServe
 def test_a_disk_error_only_delays_deliveries(
     tmp_path: Path, server: StubServer, inject: str
 ) -> None:
-    """The first calls fail; within seconds the drain writes everything again."""
+    """Two calls of fsync fail; the drain writes the run file again, and sends the start once."""
     drain = DrainProcess(tmp_path, server)
     drain.start("strace", "-f", "-qq", "-o", "/dev/null", "-e", f"inject={inject}:when=3..4")
     try:

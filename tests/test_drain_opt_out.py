@@ -21,7 +21,7 @@ def world(tmp_path: Path) -> Iterator[World]:
     made.parts.layout.close()
 
 
-def test_a_flag_set_while_the_start_waits_excludes_the_job(world: World) -> None:
+def test_an_opt_out_flag_set_while_the_start_waits_excludes_the_job(world: World) -> None:
     """cc-backend was down when the user set the opt-out flag."""
     world.backend.everything = Reason.UNREACHABLE
     job = world.begin(1)
@@ -52,7 +52,7 @@ def test_an_opt_out_flag_is_kept_when_the_job_ends_before_its_start_is_sent(worl
 
 
 def test_a_start_that_waited_is_sent_although_slurm_is_silent(world: World) -> None:
-    """Only Slurm could say whether the job is excluded now."""
+    """The drain cannot ask whether the user has set the opt-out flag, and sends the start."""
     world.backend.everything = Reason.UNREACHABLE
     world.begin(1)
     world.run(5)

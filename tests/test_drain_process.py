@@ -44,7 +44,7 @@ def put_runs(drain: DrainProcess, number: int) -> None:
 
 
 def test_one_rejected_run_delays_no_other_run(drain: DrainProcess, server: StubServer) -> None:
-    """The other 99 are delivered in one pass; the dead letter shows why and can be retried."""
+    """The other 99 runs are delivered; the dead letter has the reason and can be retried."""
     put_runs(drain, 100)
     server.model.poison[42] = refusal(400, "no such project: \x1b[31mp1\x1b[0m")
     with drain:
@@ -69,7 +69,7 @@ def test_one_rejected_run_delays_no_other_run(drain: DrainProcess, server: StubS
 
 
 def test_a_rejected_token_stops_only_deliveries(drain: DrainProcess, server: StubServer) -> None:
-    """No run is charged, events are resolved, and a new token file ends the halt."""
+    """Events are still resolved, no attempt is counted, and a new token file ends the halt."""
     put_runs(drain, 3)
     server.model.token = NEW_TOKEN
     with drain:
@@ -102,7 +102,7 @@ def test_a_rejected_token_stops_only_deliveries(drain: DrainProcess, server: Stu
 def test_strange_files_become_dead_letters_and_the_job_is_delivered(
     drain: DrainProcess, server: StubServer
 ) -> None:
-    """The files: a link, a FIFO, a directory, a huge file, a name with terminal escapes."""
+    """`new/` has a link, a FIFO, a directory, a huge file and a name with terminal escapes."""
     new = drain.site.spool / "new"
     (new / "1-start-5-0-0-1").symlink_to("/etc/passwd")
     os.mkfifo(new / "1-start-6-0-0-1")
@@ -123,7 +123,7 @@ def test_strange_files_become_dead_letters_and_the_job_is_delivered(
 
 
 def test_the_token_is_only_in_its_file(drain: DrainProcess, server: StubServer) -> None:
-    """No file and log has it, nor have arguments and environment of any process of the drain."""
+    """No other file, log, command output, process argument or environment has the token."""
     put_runs(drain, 4)
     server.model.poison[2] = refusal(400, f"bad token {TOKEN}")
     seen = b""

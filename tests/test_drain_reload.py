@@ -40,7 +40,7 @@ def site(tmp_path: Path, server: StubServer) -> CommandSite:
 
 
 def test_a_changed_configuration_is_loaded(site: CommandSite, server: StubServer) -> None:
-    """It names another server; the drain keeps its lock and its token."""
+    """The new configuration names another server; the drain delivers to it without a restart."""
     with StubServer(Served(token=TOKEN)) as second:
         on_start(second, lambda: os.kill(os.getpid(), signal.SIGTERM))
 
@@ -62,7 +62,7 @@ def test_a_changed_configuration_is_loaded(site: CommandSite, server: StubServer
 def test_the_metrics_file_of_the_old_configuration_is_removed(
     site: CommandSite, server: StubServer, tmp_path: Path, kind: str
 ) -> None:
-    """node_exporter would show it forever; the log names a file that cannot be removed."""
+    """node_exporter would show the old file forever; the log names one that cannot be removed."""
     old, new = tmp_path / "old.prom", tmp_path / "new.prom"
     site.document["metrics"] = {"textfile": str(old)}
     site.write()
@@ -85,7 +85,7 @@ def test_the_metrics_file_of_the_old_configuration_is_removed(
 
 
 def test_sighup_reloads_the_configuration_at_once(site: CommandSite, server: StubServer) -> None:
-    """It does so even if no file has changed."""
+    """The drain reloads the configuration even if no file has changed."""
     asked: list[str] = []
 
     def act(path: str) -> None:
@@ -106,7 +106,7 @@ def test_sighup_reloads_the_configuration_at_once(site: CommandSite, server: Stu
 def test_a_reload_while_a_configuration_is_loaded_is_not_lost(
     site: CommandSite, server: StubServer, monkeypatch: pytest.MonkeyPatch, *, is_edited: bool
 ) -> None:
-    """The old drain may need seconds to end its requests."""
+    """An edit or a SIGHUP during a reload causes another reload."""
     used: list[str] = []
 
     def act(level: str, form: str) -> None:
@@ -129,7 +129,7 @@ def test_a_reload_while_a_configuration_is_loaded_is_not_lost(
 def test_systemd_is_notified_only_of_the_final_stop(
     site: CommandSite, server: StubServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It must not see STOPPING=1 at a reload: it would kill the drain that continues."""
+    """After STOPPING=1 at a reload systemd would kill the drain that continues."""
     asked: list[str] = []
 
     def act(path: str) -> None:
@@ -148,7 +148,7 @@ def test_systemd_is_notified_only_of_the_final_stop(
 
 
 def test_a_signal_to_end_has_priority_over_a_reload(site: CommandSite, server: StubServer) -> None:
-    """Both may arrive within one pass."""
+    """SIGHUP and SIGTERM may arrive within one pass; the drain exits with 0."""
 
     def act() -> None:
         site.document["allow_plain_http"] = True
@@ -164,7 +164,7 @@ def test_a_signal_to_end_has_priority_over_a_reload(site: CommandSite, server: S
 def test_a_signal_between_two_configurations_ends_the_drain(
     site: CommandSite, server: StubServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It arrives while the next drain is assembled."""
+    """SIGTERM arrives during a reload, while the next drain is assembled."""
     assembled = []
 
     def slow(*parts: Any, **more: Any) -> Any:

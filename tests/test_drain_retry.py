@@ -21,7 +21,7 @@ def world(tmp_path: Path) -> Iterator[World]:
 
 
 def test_a_retry_by_an_administrator_delivers_at_once(world: World) -> None:
-    """It does so whatever the run waits for."""
+    """A run that waits for an unknown host is delivered within 2 s of `cc-spool retry`."""
     world.backend.answers[1] = Reason.UNKNOWN_HOST
     world.begin(1)
     world.run(5)
@@ -34,8 +34,8 @@ def test_a_retry_by_an_administrator_delivers_at_once(world: World) -> None:
     assert {"open"} == set(world.files())
 
 
-def test_a_retry_of_all_delivers_all(world: World) -> None:
-    """One event stands for every pending run."""
+def test_a_retry_of_all_delivers_all_pending_runs(world: World) -> None:
+    """One retry event with job id 0 stands for every pending run."""
     for job_id in (1, 2):
         world.backend.answers[job_id] = Reason.UNKNOWN_HOST
         world.begin(job_id)

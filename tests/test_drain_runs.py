@@ -40,8 +40,8 @@ def test_an_ended_job_leaves_the_spool_empty(world: World) -> None:
 
 
 @pytest.mark.parametrize("milliseconds", range(100, 300, 5))
-def test_an_end_during_the_write_of_its_start_is_sent_once(world: World, milliseconds: int) -> None:
-    """No event stays and nothing is sent twice, whenever the drain learns of the end."""
+def test_an_end_just_after_its_start_is_sent_once(world: World, milliseconds: int) -> None:
+    """The end comes 0.1 s to 0.3 s after the start event: one start, one stop, no file is left."""
     world.begin(1)
     world.run(milliseconds / 1000)
     world.end(1)
@@ -52,8 +52,8 @@ def test_an_end_during_the_write_of_its_start_is_sent_once(world: World, millise
     assert ([RequestKind.START, RequestKind.STOP], {}) == (sent, world.files())
 
 
-def test_a_run_found_during_the_query_of_another_end_has_its_cores(world: World) -> None:
-    """The end of a known run is queried without cores; a new run is then queried with them."""
+def test_a_requeued_run_found_by_the_query_of_an_end_has_its_cores(world: World) -> None:
+    """An end is queried without cores; the new run that this shows is queried again with them."""
     cores = (NodeAllocation(name="n1", cores=(0, 1), core_count=8),)
     world.begin(2, allocations=cores)
     world.run()
@@ -84,7 +84,7 @@ def test_a_requeued_job_replaces_its_first_run(world: World) -> None:
 
 
 def test_a_run_delivered_before_a_restart_is_not_sent_again(world: World) -> None:
-    """Accounting shows the replaced first run beside the second one, whose end is queried."""
+    """Accounting shows the first run of the requeued job, too, but only the second has to end."""
     world.begin(2)
     world.run()
     world.requeue(2)
@@ -123,7 +123,7 @@ def test_a_requeued_job_keeps_its_first_run_by_policy(tmp_path: Path) -> None:
 
 
 def test_an_opted_out_job_stays_in_the_spool_unreported(world: World) -> None:
-    """Nothing about it leaves the host, and its run is kept until its end."""
+    """cc-backend has no row of the job; the run file in `open/` has `reported: false`."""
     world.begin(1, admin_comment="x, disable_cc_submission")
 
     world.run()
@@ -144,7 +144,7 @@ def test_an_opted_out_job_leaves_no_trace_after_its_end(world: World) -> None:
 
 
 def test_an_opted_out_job_that_has_ended_is_not_stored(world: World) -> None:
-    """It started and ended before the drain read its events."""
+    """The job started and ended before the drain read its events."""
     world.begin(1, admin_comment="disable_cc_submission")
     world.end(1)
 
@@ -166,7 +166,7 @@ def test_a_repeated_start_event_sends_the_start_again(world: World) -> None:
 
 
 def test_a_close_event_closes_an_open_run(world: World) -> None:
-    """Only the sweeper may close a run without proof from Slurm."""
+    """The sweeper's event ends a run that Slurm no longer knows; the row becomes failed."""
     world.begin(1)
     world.run()
     del world.slurm.records[1]
@@ -188,7 +188,7 @@ def test_a_close_event_closes_a_row_that_only_cc_backend_has(world: World) -> No
 
 
 def test_a_second_run_that_has_ended_is_removed_by_policy(tmp_path: Path) -> None:
-    """The first run's row stays; the second run does not wait in the spool."""
+    """With `drain.requeue` set to keep, the first run's row stays, and no run file is left."""
     world = World(tmp_path, replace_earlier=False)
     world.begin(1)
     world.run()

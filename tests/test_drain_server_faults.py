@@ -151,7 +151,7 @@ ANSWERS = {
 
 @pytest.mark.parametrize("what", sorted(ANSWERS))
 def test_no_answer_loses_or_duplicates_a_run(tmp_path: Path, server: StubServer, what: str) -> None:
-    """Other runs go on unless all are halted; when the server works again, all are sent once."""
+    """One of five starts gets an odd answer; when the server works again, each run is sent once."""
     assert isinstance(server.model, OddServer)
     backlog = Backlog(tmp_path, server)
     server.model.odd = ANSWERS[what]
@@ -194,7 +194,7 @@ FAULTS = {
 def test_no_network_fault_loses_or_duplicates_a_run(
     tmp_path: Path, server: StubServer, what: str
 ) -> None:
-    """This includes requests that took effect and lost only their answer."""
+    """Some requests took effect and lost only their answer; each is accepted once."""
     backlog = Backlog(tmp_path, server)
     server.fail(FAULTS[what])
     backlog.drain()

@@ -20,7 +20,7 @@ def world(tmp_path: Path) -> World:
 
 
 def test_no_event_is_processed_while_slurm_is_silent(world: World) -> None:
-    """Events wait while Slurm does not answer."""
+    """Events stay in `new/` while Slurm does not answer."""
     world.begin(5)
     world.slurm.silent = True
 
@@ -33,7 +33,7 @@ def test_no_event_is_processed_while_slurm_is_silent(world: World) -> None:
 def test_a_start_more_than_five_minutes_ahead_waits(
     world: World, ahead: int, rows: dict[tuple[int, int], str]
 ) -> None:
-    """The clocks differ; cc-backend must not receive such a start."""
+    """A start time 302 s in the future is not sent to cc-backend; one 300 s ahead is."""
     world.begin(1, start_time=NOON + ahead)
 
     world.run()
@@ -41,8 +41,8 @@ def test_a_start_more_than_five_minutes_ahead_waits(
     assert rows == world.backend.rows
 
 
-def test_an_end_more_than_five_minutes_ahead_waits_until_then(world: World) -> None:
-    """No row is closed with the time of a wrong clock."""
+def test_an_end_more_than_five_minutes_ahead_waits(world: World) -> None:
+    """A stop with an end time 305 s in the future is sent some seconds later, not at once."""
     world.begin(1)
     world.run()
     over = replace(world.slurm.records[1], state="COMPLETED", end_time=NOON + 305)
@@ -57,7 +57,7 @@ def test_an_end_more_than_five_minutes_ahead_waits_until_then(world: World) -> N
 
 
 def test_an_event_of_an_unknown_job_becomes_a_dead_letter_after_a_day(world: World) -> None:
-    """Controller and accounting have both answered all the time."""
+    """Controller and accounting answered all the time, and did not know the job."""
     world.hook("start", 1)
     world.run()
     world.now += 24 * 3600
@@ -93,7 +93,7 @@ def test_an_end_that_slurm_does_not_prove_is_reported_with_a_warning(
     next_run: bool,
     said: str,
 ) -> None:
-    """Slurm purged the run a day ago; the warning names what proves the end."""
+    """Slurm purged the run a day ago; the log names the epilog or the next run as the source."""
     world.begin(1)
     world.run()
     world.slurm.records.clear()
@@ -115,7 +115,7 @@ def test_an_end_that_slurm_does_not_prove_is_reported_with_a_warning(
 
 
 def test_cores_of_a_configuring_job_that_never_ran_are_dropped(world: World) -> None:
-    """The next run of the job gets other cores."""
+    """The job was pending again before it ran, so its next run may get other cores."""
     cores = (NodeAllocation(name="n1", cores=(4, 5)),)
     world.begin(1, flags=("CONFIGURING",), allocations=cores)
     world.run()
@@ -129,8 +129,8 @@ def test_cores_of_a_configuring_job_that_never_ran_are_dropped(world: World) -> 
     assert () == world.stored("open", 1).job.allocations
 
 
-def test_an_open_run_that_is_not_listed_is_looked_up(world: World) -> None:
-    """Its epilog may never have run."""
+def test_an_open_run_missing_in_the_job_list_is_looked_up(world: World) -> None:
+    """No epilog wrote an event; an hour later the end is read from accounting and reported."""
     job = world.begin(1)
     world.run()
     over = replace(job, state="COMPLETED", end_time=NOON + 5)
@@ -143,8 +143,8 @@ def test_an_open_run_that_is_not_listed_is_looked_up(world: World) -> None:
     assert {(1, NOON): "completed"} == world.backend.rows
 
 
-def test_a_listed_run_is_not_looked_up(world: World) -> None:
-    """The listed start time identifies the run."""
+def test_an_open_run_in_the_job_list_is_not_looked_up(world: World) -> None:
+    """The start time in Slurm's job list identifies the run."""
     world.begin(1)
     world.run()
     looks = world.slurm.looks
@@ -156,7 +156,7 @@ def test_a_listed_run_is_not_looked_up(world: World) -> None:
 
 
 def test_an_event_from_the_future_is_processed_at_once(world: World) -> None:
-    """A clock may have been set back."""
+    """The event file's mtime is 9999 s ahead, for example because a clock was set back."""
     world.begin(1)
     event = world.root / "new" / "1-start-1-0-0-1"
     os.utime(event, (world.now + 9999, world.now + 9999))

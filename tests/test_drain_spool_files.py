@@ -55,7 +55,7 @@ def world(tmp_path: Path) -> World:
 def test_a_run_that_is_fully_delivered_is_not_loaded_from_todo(
     world: World, milliseconds: int
 ) -> None:
-    """Its file stays in todo/ until the next group is written; it must not be delivered again."""
+    """The run file stays in `todo/` until the next group of writes; the stop is sent once only."""
     world.run(milliseconds / 1000)
     world.backend.everything = Reason.UNREACHABLE
     world.begin(1)
@@ -71,7 +71,7 @@ def test_a_run_that_is_fully_delivered_is_not_loaded_from_todo(
 
 
 def test_a_signal_just_before_the_end_of_a_wait_does_not_prolong_it(world: World) -> None:
-    """The handler takes longer than the rest of the wait; a second signal would show a hang."""
+    """The drain's wait of 0.06 s ends, although the signal handler alone takes 0.1 s."""
     signals = []
 
     def handler(_number: int, _frame: object) -> None:
@@ -131,7 +131,7 @@ def test_a_run_file_damaged_in_open_is_replaced_from_slurm(world: World) -> None
 
 
 def test_a_run_put_into_todo_is_delivered(world: World) -> None:
-    """The commands retry and replay work like this."""
+    """`cc-spool retry` and `cc-spool replay` write their run files like this."""
     world.backend.answers[1] = Reason.BAD_REQUEST
     world.begin(1)
     world.run()
@@ -182,7 +182,7 @@ def test_many_running_jobs_do_not_delay_a_run_put_into_todo(world: World) -> Non
 
 
 def test_a_run_put_into_todo_that_is_open_is_not_sent_again(world: World) -> None:
-    """The drain has loaded it already."""
+    """The drain has the run in memory already; cc-backend gets one start."""
     world.begin(1)
     world.run()
     run = replace(world.stored("open", 1), started=None)
@@ -209,8 +209,8 @@ def test_a_full_disk_stops_new_requests_and_loses_nothing(world: World) -> None:
     assert {"open": [f"1-{NOON}.json", f"2-{NOON + 1}.json"]} == world.files()
 
 
-def test_a_failing_disk_loses_nothing(world: World, caplog: pytest.LogCaptureFixture) -> None:
-    """The log distinguishes an I/O error from a full disk."""
+def test_a_failing_disk_loses_no_event(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    """The event stays in `new/`, and the log names an I/O error, not a full disk."""
     FullDisk.error = OSError(errno.EIO, "Input/output error")
     world.batch_type = FullDisk
     world.boot()
@@ -223,7 +223,7 @@ def test_a_failing_disk_loses_nothing(world: World, caplog: pytest.LogCaptureFix
 
 
 def test_little_free_space_drops_scripts(world: World) -> None:
-    """The space is kept for the run's other data."""
+    """Below spool.min_free_bytes a run is stored without its script."""
     world.min_free_bytes = 1 << 60
     world.texts[1] = ("#!/bin/sh", "JobId=1")
     world.boot()
@@ -234,8 +234,8 @@ def test_little_free_space_drops_scripts(world: World) -> None:
     assert None is world.stored("open", 1).script
 
 
-def test_staged_changes_are_durable_after_a_flush(world: World) -> None:
-    """An orderly end leaves no change in memory only."""
+def test_a_flush_writes_the_changes_in_memory_to_the_spool(world: World) -> None:
+    """A drain that ends in order leaves its pending run in `todo/`, not only in memory."""
     world.backend.everything = Reason.UNREACHABLE
     world.begin(1)
     world.run(0.05)
@@ -245,8 +245,8 @@ def test_staged_changes_are_durable_after_a_flush(world: World) -> None:
     assert {"todo": [f"1-{NOON}.json"]} == world.files()
 
 
-def test_a_reply_about_a_missing_run_changes_nothing(world: World) -> None:
-    """Its file may have been moved to dead meanwhile."""
+def test_a_reply_about_a_missing_run_changes_no_file(world: World) -> None:
+    """The run file may have been moved to `dead/` before the reply arrived."""
     request = SendRequest(kind=RequestKind.STOP, job_id=99, start_time=1, cluster="alex")
     reply = ApiReply(call=ApiCall.STOP, verdict=ReplyVerdict(Reason.STOPPED))
 
@@ -256,8 +256,8 @@ def test_a_reply_about_a_missing_run_changes_nothing(world: World) -> None:
     assert {} == world.files()
 
 
-def test_a_copy_in_todo_of_an_open_run_changes_nothing(world: World) -> None:
-    """No run is delivered twice."""
+def test_a_copy_of_an_open_run_in_todo_is_not_sent(world: World) -> None:
+    """cc-backend gets one start for the run, although `todo/` and `open/` have its file."""
     world.begin(1)
     world.run()
     name = f"1-{NOON}.json"

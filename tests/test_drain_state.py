@@ -69,12 +69,12 @@ def read(tmp_path: Path, document: Any) -> DrainState | None:
 
 
 def test_a_state_is_read_as_it_was_written(tmp_path: Path) -> None:
-    """Every field is restored."""
+    """Every field of the drain's state file is restored."""
     assert FULL == written(tmp_path, (FULL, 8.0))
 
 
 def test_a_missing_state_file_is_none(tmp_path: Path) -> None:
-    """No drain has ever run here."""
+    """A missing state file means that no drain has ever run here."""
     assert read_drain_state(tmp_path / "drain.json") is None
 
 
@@ -102,8 +102,8 @@ def test_a_state_is_written_when_it_changed_or_the_file_is_old(
     assert updated == found.updated
 
 
-def test_a_refresh_is_written_once(tmp_path: Path) -> None:
-    """The next pass, a second later, has no change."""
+def test_an_unchanged_state_is_not_written_again_after_a_second(tmp_path: Path) -> None:
+    """The state file was refreshed at 30 s; at 31 s nothing has changed."""
     same = DrainState(last_delivery=0.0)
     found = written(tmp_path, (same, 5.0), (same, 30.0), (same, 31.0))
 
@@ -121,10 +121,10 @@ def test_figures_that_change_in_each_pass_are_written_once_a_second(tmp_path: Pa
 
 
 @pytest.mark.parametrize(("later", "is_behind"), [(0.9, True), (1.0, False)])
-def test_a_file_that_lacks_a_figure_is_behind(
+def test_a_state_file_without_the_newest_figure_is_outdated(
     tmp_path: Path, later: float, *, is_behind: bool
 ) -> None:
-    """A write less than a second before delays the figure."""
+    """`is_behind` is true if a figure changed less than 1 s after the last write."""
     file = DrainStateFile(tmp_path / "drain.json")
     file.write(DrainState(last_delivery=0.0), 5.0)
     file.write(DrainState(last_delivery=1.0), 5.0 + later)
@@ -146,7 +146,7 @@ def test_figures_may_be_written_once_a_second(
 
 
 def test_a_change_after_a_refresh_is_written_at_once(tmp_path: Path) -> None:
-    """Otherwise the drain would have to wake up a second later to write it."""
+    """After a write of an unchanged state, a new figure does not wait for a second."""
     same, changed = DrainState(last_delivery=0.0), DrainState(last_delivery=1.0)
     found = written(tmp_path, (same, 5.0), (same, 30.0), (changed, 30.1))
 
@@ -154,8 +154,8 @@ def test_a_change_after_a_refresh_is_written_at_once(tmp_path: Path) -> None:
     assert 1.0 == found.last_delivery
 
 
-def test_a_file_that_has_everything_is_not_behind(tmp_path: Path) -> None:
-    """The figure has returned to the value in the file."""
+def test_a_state_file_with_all_figures_is_not_outdated(tmp_path: Path) -> None:
+    """`is_behind` is false: the figure has returned to the value in the file."""
     file = DrainStateFile(tmp_path / "drain.json")
     for figure, now in ((0.0, 5.0), (1.0, 5.1), (0.0, 5.2)):
         file.write(DrainState(last_delivery=figure), now)
@@ -163,8 +163,8 @@ def test_a_file_that_has_everything_is_not_behind(tmp_path: Path) -> None:
     assert not file.is_behind
 
 
-def test_a_last_state_is_written_at_once(tmp_path: Path) -> None:
-    """Figures of the last second must not be lost."""
+def test_the_last_state_of_a_drain_is_written_at_once(tmp_path: Path) -> None:
+    """Figures of the drain's last second must not be lost."""
     file = DrainStateFile(tmp_path / "drain.json")
     file.write(DrainState(last_event=1.0), 5.0)
     file.write(DrainState(last_event=5.1), 5.2, at_once=True)
@@ -175,14 +175,14 @@ def test_a_last_state_is_written_at_once(tmp_path: Path) -> None:
 def test_an_unwritable_state_does_not_stop_the_drain(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The error is logged."""
+    """The state directory is missing: the error is logged, not raised."""
     DrainStateFile(tmp_path / "missing" / "drain.json").write(FULL, 7.0)
 
     assert "cannot be written" in caplog.text
 
 
 def test_a_state_that_could_not_be_written_is_tried_again_each_second(tmp_path: Path) -> None:
-    """After a full disk the old state must not stay for ten seconds."""
+    """After a full disk the state file must not stay old for longer."""
     path = tmp_path / "later" / "drain.json"
     file = DrainStateFile(path)
     file.write(FULL, 7.0)
@@ -195,7 +195,7 @@ def test_a_state_that_could_not_be_written_is_tried_again_each_second(tmp_path: 
 
 
 def test_at_most_twenty_unreadable_files_are_named(tmp_path: Path) -> None:
-    """The count includes the rest."""
+    """The state file names 20 of 30 unreadable files, and has the count 30."""
     many = tuple(UnreadableFile(name=f"todo/{n}", reason="EIO") for n in range(30))
     found = written(tmp_path, (DrainState(unreadable=many, unreadable_count=30), 1.0))
 
@@ -209,7 +209,7 @@ def test_at_most_twenty_unreadable_files_are_named(tmp_path: Path) -> None:
 def test_a_state_of_version_0_1_is_read(
     tmp_path: Path, health: str, next_try: float | None
 ) -> None:
-    """An upgrade replaces the commands before it restarts the drain."""
+    """An upgrade replaces the commands first, so they read the state file of the old drain."""
     destination = {
         "health": health,
         "since": 4.0,
@@ -253,7 +253,7 @@ def test_a_state_of_version_0_1_is_read(
     "odd", [None, "x", -1, True, [], [1], {}, {"a": 1}, [{}], [{"name": 1}], 10**400]
 )
 def test_a_field_with_an_odd_value_is_ignored(tmp_path: Path, odd: Any) -> None:
-    """The other fields are read: no odd value ends in an error."""
+    """The other fields of the state file are read, and no error is raised."""
     names = [field for field in DrainState.__dataclass_fields__ if field not in {"pid", "version"}]
     document = dict.fromkeys([*names, "server", "destination", "unknown_hosts"], odd)
     found = read(tmp_path, {**document, "pid": 7})
@@ -263,15 +263,15 @@ def test_a_field_with_an_odd_value_is_ignored(tmp_path: Path, odd: Any) -> None:
 
 
 def test_a_time_that_is_no_number_is_none(tmp_path: Path) -> None:
-    """Python's JSON parser accepts NaN."""
+    """NaN and Infinity, which Python's JSON parser accepts, count as no time."""
     (tmp_path / "drain.json").write_text('{"updated": NaN, "started": Infinity, "last_event": 5}')
 
     assert DrainState(last_event=5.0) == read_drain_state(tmp_path / "drain.json")
 
 
 @pytest.mark.parametrize("contents", [b"", b"{", b"\xff", b"[" * 100_000, b"[]", b"5"])
-def test_a_damaged_file_is_an_error(tmp_path: Path, contents: bytes) -> None:
-    """No field of it can be used."""
+def test_a_damaged_state_file_is_an_error(tmp_path: Path, contents: bytes) -> None:
+    """A state file that is not a JSON object raises BadFileError."""
     (tmp_path / "drain.json").write_bytes(contents)
 
     with pytest.raises(BadFileError):

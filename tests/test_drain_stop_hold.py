@@ -34,7 +34,7 @@ def test_an_early_stop_waits_for_the_job_cache_of_cc_backend(world: World) -> No
 
 
 def test_a_held_stop_is_sent_after_the_hold(world: World) -> None:
-    """The hold ends even if the run is never listed."""
+    """The hold ends after 180 s, even if cc-backend's job list never has the run."""
     world.backend.version = Version(1, 5, 4)
     world.backend.is_cached = True
     world.begin(3)
@@ -47,7 +47,7 @@ def test_a_held_stop_is_sent_after_the_hold(world: World) -> None:
 
 
 def test_a_held_stop_is_sent_when_its_run_is_listed(world: World) -> None:
-    """cc-backend has written its job cache, so the stop cannot close the wrong job."""
+    """cc-backend's job list has the run, so the stop cannot close the wrong job."""
     world.backend.version = Version(1, 5, 4)
     world.backend.is_cached = True
     world.begin(1)
@@ -63,7 +63,7 @@ def test_a_held_stop_is_sent_when_its_run_is_listed(world: World) -> None:
 
 
 def test_a_stop_is_held_again_when_the_row_of_its_run_has_vanished(world: World) -> None:
-    """Its start is sent again: the new row is in the job cache, whatever was listed before."""
+    """The start is sent again, so the new row is only in cc-backend's job cache at first."""
     world.backend.version = Version(1, 5, 4)
     world.begin(1)
     world.run()
@@ -79,8 +79,8 @@ def test_a_stop_is_held_again_when_the_row_of_its_run_has_vanished(world: World)
     assert {(1, NOON): "running"} == world.backend.rows
 
 
-def test_one_query_is_for_all_held_stops(world: World) -> None:
-    """It is repeated at most once in each query interval."""
+def test_one_job_list_is_queried_for_all_held_stops(world: World) -> None:
+    """For three held stops the query is sent at most once in each query interval."""
     world.backend.version = Version(1, 5, 4)
     world.backend.is_cached = True
     for job_id in (1, 2, 3):
@@ -122,7 +122,7 @@ def test_a_queued_start_is_confirmed_before_its_run_counts_as_started(world: Wor
 def test_a_start_is_marked_if_it_may_have_been_sent_before(
     world: World, reason: Reason, *, maybe_sent: bool
 ) -> None:
-    """Another run's row may then be no proof of a conflict; but not after a flush."""
+    """A timeout or a queued start sets `maybe_sent`; a refused connection or a flush does not."""
     world.backend.answers[1] = reason
     world.begin(1)
     world.run()
@@ -134,7 +134,7 @@ def test_a_start_is_marked_if_it_may_have_been_sent_before(
 
 
 def test_a_failed_query_about_held_stops_is_not_repeated_at_once(world: World) -> None:
-    """A failed query shows the state of no run."""
+    """cc-backend's job list could not be read; no second query of the list follows."""
     failed = ServerReply(verdict=ReplyVerdict(Reason.QUERY_FAILED, ""), server=ServerInfo())
     world.delivery.questions.take(ServerQuery(topic=Topic.JOBS), failed, world.moment)
 

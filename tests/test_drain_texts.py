@@ -52,7 +52,7 @@ def test_an_unreadable_script_is_added_minutes_later(world: World) -> None:
 def test_the_stop_of_a_short_job_waits_a_little_for_its_script(
     world: World, version: Version, seconds: float
 ) -> None:
-    """It waits only where the server can still add the script, and never for long."""
+    """The stop waits only for a server that can add the script (1.5.0), and at most 130 s."""
     world.backend.version = version
     world.hold_seconds, world.unreached = 0.0, {1}
     world.boot()
@@ -103,8 +103,8 @@ def test_a_script_that_cannot_be_stored_now_is_not_lost(
     assert [(1, "#!/bin/sh\n")] == sent_scripts(world)
 
 
-def test_a_start_is_sent_without_its_texts_only_just_after_a_rejection(world: World) -> None:
-    """Later the cause may be repaired, so the complete start is tried first."""
+def test_a_start_is_sent_without_its_script_only_just_after_a_rejection(world: World) -> None:
+    """A minute later the complete start is tried first: the cause may be repaired."""
     world.texts[1], world.backend.answers[1] = ("#!/bin/sh\n", None), Reason.UNEXPECTED
     job = world.begin(1)
     for job_id in range(2, 100):

@@ -37,7 +37,7 @@ def test_a_start_waits_for_the_topology(world: World) -> None:
 
 
 def test_a_start_does_not_wait_for_a_topology_for_ever(world: World) -> None:
-    """After a quarter of an hour a job without hardware threads is better than no job."""
+    """After 15 minutes the start is sent without hardware threads."""
     world.backend.topology = None
     world.begin(1, allocations=CORES)
     world.run(20)
@@ -48,8 +48,8 @@ def test_a_start_does_not_wait_for_a_topology_for_ever(world: World) -> None:
     assert {1} == running(world)
 
 
-def test_runs_of_an_unknown_host_are_sent_within_a_minute_of_its_appearance(world: World) -> None:
-    """No restart is needed, and new runs of that host are sent, too."""
+def test_runs_are_sent_within_a_minute_after_their_host_is_known(world: World) -> None:
+    """cc-backend knows the host now; its old and new runs are sent without a restart."""
     for job_id in (1, 2, 3):
         world.backend.answers[job_id] = Reason.UNKNOWN_HOST
         world.begin(job_id)
@@ -77,7 +77,7 @@ def test_a_duplicate_shows_that_its_host_is_known(world: World) -> None:
 
 
 def test_one_run_of_an_unknown_host_is_tried_at_a_time(world: World) -> None:
-    """The other runs of the host send no request."""
+    """50 runs wait for the host; at most 4 starts are sent in two minutes."""
     for job_id in range(1, 51):
         world.backend.answers[job_id] = Reason.UNKNOWN_HOST
     world.begin(1)

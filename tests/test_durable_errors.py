@@ -19,17 +19,17 @@ def calls_of(layout: Layout) -> int:
     return len(journal.calls)
 
 
-CALLS = 27  # test_every_call_is_tried checks this number
+CALLS = 27  # test_a_write_batch_makes_27_system_calls checks it
 
 
-def test_every_call_is_tried(layout: Layout) -> None:
-    """The tests below make each of these calls fail."""
+def test_a_write_batch_makes_27_system_calls(layout: Layout) -> None:
+    """The tests below make each of these system calls of a write batch fail."""
     assert CALLS == calls_of(layout)
 
 
 @pytest.mark.parametrize("fails_at", range(CALLS))
-def test_an_error_at_any_call_loses_nothing(layout: Layout, fails_at: int) -> None:
-    """The disk is as after a crash at this call."""
+def test_an_error_at_any_system_call_loses_no_run(layout: Layout, fails_at: int) -> None:
+    """Each run still has a run file or its event, as after a crash at this system call."""
     batch = WriteBatch(layout, Journal(layout, fails_at))
     busy(layout, batch)
     with pytest.raises(OSError, match="Input/output"):
@@ -39,7 +39,7 @@ def test_an_error_at_any_call_loses_nothing(layout: Layout, fails_at: int) -> No
 
 
 @pytest.mark.parametrize("fails_at", range(CALLS))
-def test_an_error_at_any_call_leaves_nothing_behind(layout: Layout, fails_at: int) -> None:
+def test_an_error_at_any_system_call_leaves_nothing_open(layout: Layout, fails_at: int) -> None:
     """No file stays in `tmp/`, no descriptor stays open, and the batch is empty."""
     before = open_files(layout.root)
     batch = WriteBatch(layout, Journal(layout, fails_at))
@@ -52,8 +52,8 @@ def test_an_error_at_any_call_leaves_nothing_behind(layout: Layout, fails_at: in
 
 
 @pytest.mark.parametrize("fails_at", range(CALLS))
-def test_the_work_can_be_done_again_after_an_error(layout: Layout, fails_at: int) -> None:
-    """Repeated changes are harmless."""
+def test_a_write_batch_can_be_repeated_after_an_error(layout: Layout, fails_at: int) -> None:
+    """The same changes in a new batch are written completely."""
     batch = WriteBatch(layout, Journal(layout, fails_at))
     busy(layout, batch)
     with pytest.raises(OSError, match="Input/output"):
@@ -65,8 +65,8 @@ def test_the_work_can_be_done_again_after_an_error(layout: Layout, fails_at: int
     assert 5 == len(files(layout))
 
 
-def test_nothing_is_removed_when_a_write_fails(layout: Layout) -> None:
-    """The disk is full: events and old files stay."""
+def test_no_file_is_removed_when_a_write_fails(layout: Layout) -> None:
+    """The first system call of the batch fails: events and old run files stay."""
     batch = WriteBatch(layout, Journal(layout, fails_at=0))
     before = busy(layout, batch)
     with pytest.raises(OSError, match="Input/output"):

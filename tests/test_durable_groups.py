@@ -41,7 +41,7 @@ class CountingCalls(RealCalls):
 
 
 def test_a_group_of_any_size_needs_few_open_files(layout: Layout) -> None:
-    """After an outage thousands of runs change at once; a process may open 1 024 files."""
+    """A batch of 1500 runs opens fewer than 512 files at once: a process may open 1024."""
     calls = CountingCalls()
     batch = WriteBatch(layout, calls)
     for number in range(1, 1501):
@@ -53,8 +53,8 @@ def test_a_group_of_any_size_needs_few_open_files(layout: Layout) -> None:
     assert not calls.opened
 
 
-def test_a_group_is_durable_when_it_returns(layout: Layout) -> None:
-    """Every directory contains what it should, and nothing else."""
+def test_a_commit_writes_the_whole_group(layout: Layout) -> None:
+    """Every directory contains the expected run files of the group, and no other file."""
     batch = WriteBatch(layout)
     busy(layout, batch)
     batch.commit()
@@ -71,7 +71,7 @@ def test_a_group_is_durable_when_it_returns(layout: Layout) -> None:
     }
 
 
-def test_a_write_that_does_not_fit_leaves_the_group_as_it_was(
+def test_a_write_without_space_leaves_the_group_unchanged(
     layout: Layout, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Earlier writes of the group are committed."""
@@ -102,7 +102,7 @@ def test_partial_writes_are_completed(layout: Layout, monkeypatch: pytest.Monkey
 
 
 def test_creating_files_returns_the_names_that_exist_already(layout: Layout) -> None:
-    """The others are created; nothing is replaced and nothing is left in `tmp/`."""
+    """`create_files` creates the others; no file is replaced and none is left in `tmp/`."""
     files_before = {(Directory.TODO, "b"): b"old"}
     (layout.root / "todo" / "b").write_bytes(b"old")
     taken = create_files(
@@ -113,10 +113,10 @@ def test_creating_files_returns_the_names_that_exist_already(layout: Layout) -> 
     assert ({"b"}, files_before | new) == (taken, files(layout))
 
 
-def test_new_files_that_do_not_fit_leave_nothing(
+def test_new_files_without_space_leave_no_file(
     layout: Layout, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Not even a part of the first file is left."""
+    """On a full disk not even a part of the first new file is left."""
 
     def fail(*_: object) -> int:
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -128,8 +128,8 @@ def test_new_files_that_do_not_fit_leave_nothing(
     assert {} == files(layout)
 
 
-def test_an_abandoned_group_changes_nothing(layout: Layout) -> None:
-    """Nothing is left in `tmp/` either."""
+def test_a_group_that_is_rolled_back_changes_no_file(layout: Layout) -> None:
+    """No temporary file of the group is left in `tmp/`."""
     batch = WriteBatch(layout)
     before = busy(layout, batch)
     batch.rollback()
@@ -139,7 +139,7 @@ def test_an_abandoned_group_changes_nothing(layout: Layout) -> None:
 
 
 def test_a_rollback_accepts_missing_temporary_files(layout: Layout) -> None:
-    """Another program may have removed them."""
+    """Another program may have removed the files of the group in `tmp/`."""
     batch = WriteBatch(layout)
     batch.put_run(NEW)
     for path in (layout.root / "tmp").iterdir():
@@ -159,7 +159,7 @@ def test_a_group_counts_its_changes(layout: Layout) -> None:
 
 
 def test_one_run_may_be_written_into_two_directories(layout: Layout) -> None:
-    """A dead run has come again in the same batch."""
+    """A run was moved to `dead/`, and the same run arrives again in the same batch."""
     batch = WriteBatch(layout)
     batch.put(Directory.DEAD, "a", b"dead")
     batch.put(Directory.TODO, "a", b"live")

@@ -100,19 +100,21 @@ def lost_by(layout: Layout, new_batch: type[WriteBatch]) -> set[str]:
     }
 
 
-def test_a_power_cut_at_any_call_loses_nothing(layout: Layout) -> None:
+def test_a_power_cut_at_any_system_call_loses_no_run(layout: Layout) -> None:
     """Each run has a run file in some directory, or its event."""
     assert set() == lost_by(layout, WriteBatch)
 
 
 @pytest.mark.parametrize("new_batch", [RemovesFirst, NeverSyncsFiles, NeverSyncsDirectories])
-def test_a_wrong_order_of_calls_is_caught(layout: Layout, new_batch: type[WriteBatch]) -> None:
-    """This shows that the model of the power cut detects faults."""
+def test_a_wrong_order_of_system_calls_is_detected(
+    layout: Layout, new_batch: type[WriteBatch]
+) -> None:
+    """Three deliberately wrong batches lose a run, so the simulated power cut detects faults."""
     assert set() != lost_by(layout, new_batch)
 
 
-def test_a_durable_change_survives_a_power_cut(layout: Layout) -> None:
-    """The written file is there, even if a removal is undone."""
+def test_a_committed_run_file_survives_a_power_cut(layout: Layout) -> None:
+    """The new run file is in `todo/` in every possible state of the disk after the commit."""
     journal = Journal(layout)
     batch = WriteBatch(layout, journal)
     before = busy(layout, batch)

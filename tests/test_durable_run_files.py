@@ -21,7 +21,7 @@ from spool.files.run import Run, waiting_since
 
 @pytest.mark.parametrize("value", [NEW, *ENDED])
 def test_the_mtime_of_a_run_file_is_when_its_wait_began(layout: Layout, value: Run) -> None:
-    """It stays through rewrites, so a command can read it without opening the file."""
+    """Failed attempts do not change the mtime, so commands need not open the file."""
     batch = WriteBatch(layout)
     batch.put_run(replace(value, attempts=3, not_before=5000))
     batch.commit()
@@ -30,7 +30,7 @@ def test_the_mtime_of_a_run_file_is_when_its_wait_began(layout: Layout, value: R
 
 
 def test_a_run_file_is_not_readable_for_others(layout: Layout) -> None:
-    """It contains the job's script."""
+    """The run file contains the job's script, so its mode gives no access to others."""
     batch = WriteBatch(layout)
     batch.put_run(NEW)
     batch.commit()
@@ -53,8 +53,8 @@ def test_a_link_in_tmp_is_not_followed(layout: Layout, tmp_path: Path) -> None:
     assert (b"other", {(Directory.TODO, "a"): b"x"}) == (other.read_bytes(), files(layout))
 
 
-def test_a_draft_left_by_a_process_with_the_same_pid_is_not_reused(layout: Layout) -> None:
-    """A `create_file` that was killed after its link leaves two names of one file."""
+def test_a_temporary_file_of_a_process_with_the_same_pid_is_not_reused(layout: Layout) -> None:
+    """The old file in `tmp/` is a hard link to a run file, which must not be overwritten."""
     batch = WriteBatch(layout)
     batch.put(Directory.TODO, "a", b"x")
     (draft,) = (layout.root / "tmp").iterdir()
@@ -68,7 +68,7 @@ def test_a_draft_left_by_a_process_with_the_same_pid_is_not_reused(layout: Layou
 
 
 def test_a_run_is_loaded_as_it_was_stored(layout: Layout) -> None:
-    """It is loaded from the directory of its state."""
+    """A run in `open/` has the same values after it was written and read."""
     create_file(layout, REPORTED[1])
 
     assert REPORTED[1] == load_run(layout, Directory.OPEN, REPORTED[1].name)
@@ -91,20 +91,20 @@ def _sparse(path: Path) -> None:
 def test_an_invalid_run_file_is_rejected(
     layout: Layout, make: Callable[[Path], None], reason: str
 ) -> None:
-    """The error has the reason for the dead letter."""
+    """A directory, a FIFO, a huge or an empty file raises BadFileError with the reason."""
     make(layout.root / "todo" / "5-100.json")
     with pytest.raises(BadFileError, match=reason):
         load_run(layout, Directory.TODO, "5-100.json")
 
 
 def test_a_missing_run_has_its_own_error(layout: Layout) -> None:
-    """A missing file is not a damaged file."""
+    """`load_run` raises FileNotFoundError for a missing file, not the error of a damaged one."""
     with pytest.raises(FileNotFoundError):
         load_run(layout, Directory.TODO, "5-100.json")
 
 
 def test_a_run_of_a_later_version_has_its_own_error(layout: Layout) -> None:
-    """The drain does not touch such a file."""
+    """`load_run` raises NewerFormatError, so that the drain does not touch the file."""
     (layout.root / "todo" / "5-100.json").write_text('{"version": 2}')
     with pytest.raises(NewerFormatError):
         load_run(layout, Directory.TODO, "5-100.json")

@@ -62,8 +62,8 @@ def summary(world: World) -> Any:
     return found[1]
 
 
-def test_the_summary_precedes_the_stop(tmp_path: Path) -> None:
-    """It has the epilog's exit code and the number of requeues."""
+def test_the_end_summary_is_sent_before_the_stop(tmp_path: Path) -> None:
+    """The summary has the state, the epilog's exit code and the number of requeues."""
     world = world_of(tmp_path)
     calls = finish(world, extras="exit_code=1:0\n", restart_count=2)
 
@@ -75,12 +75,12 @@ def test_the_summary_precedes_the_stop(tmp_path: Path) -> None:
 def test_no_summary_is_sent_where_it_is_off_or_not_supported(
     tmp_path: Path, how: dict[str, Any]
 ) -> None:
-    """Servers before 1.5 do not accept it."""
+    """The site has turned end summaries off, or cc-backend is older than 1.5."""
     assert ["start", "stop"] == finish(world_of(tmp_path, **how))
 
 
 def test_the_exit_code_of_an_interrupted_run_is_not_sent(tmp_path: Path) -> None:
-    """Slurm gives exit code 0 for it."""
+    """After NODE_FAIL Slurm gives exit code 0, so the end summary has only the state."""
     world = world_of(tmp_path)
     finish(world, "NODE_FAIL", extras="exit_code=0:0\n")
 
@@ -88,7 +88,7 @@ def test_the_exit_code_of_an_interrupted_run_is_not_sent(tmp_path: Path) -> None
 
 
 def test_a_run_that_ended_before_its_start_was_read_has_its_exit_code(tmp_path: Path) -> None:
-    """Start and stop are delivered one after the other."""
+    """The drain reads start and stop together; the end summary has the epilog's exit code."""
     world = world_of(tmp_path)
     world.begin(7)
     world.now += 5
@@ -108,8 +108,8 @@ def described(root: Path, **how: Any) -> World:
     return world
 
 
-def test_the_description_of_the_end_precedes_the_stop(tmp_path: Path) -> None:
-    """It is Slurm's text for the ended job, and is sent after the summary."""
+def test_the_final_description_is_sent_before_the_stop(tmp_path: Path) -> None:
+    """Slurm's description of the ended job and the end summary are sent as two changes."""
     world = described(tmp_path)
     world.final_texts[7] = LAST
     calls = finish(world)
@@ -118,8 +118,8 @@ def test_the_description_of_the_end_precedes_the_stop(tmp_path: Path) -> None:
     assert {"endSummary": "FAILED", "slurmInfo": LAST} == edits(world)
 
 
-def test_without_an_answer_of_slurm_the_first_description_gets_the_end(tmp_path: Path) -> None:
-    """State, exit code, run time and end are those of the reported stop."""
+def test_the_first_description_gets_the_end_if_slurm_does_not_answer(tmp_path: Path) -> None:
+    """State, exit code, run time and end time of the stop replace those of the start."""
     world = described(tmp_path)
     finish(world, "TIMEOUT", extras="exit_code=0:15\n")
     text = edits(world)["slurmInfo"]
@@ -129,7 +129,7 @@ def test_without_an_answer_of_slurm_the_first_description_gets_the_end(tmp_path:
 
 
 def test_a_silent_slurm_delays_the_stop_for_a_moment_only(tmp_path: Path) -> None:
-    """Its text is then that of the start, with the end added."""
+    """After FINAL_WAIT_SECONDS the stop is sent, with the first description and the end added."""
     world = described(tmp_path)
     world.begin(7)
     world.run(200)
@@ -168,7 +168,7 @@ def test_the_final_description_is_within_the_limits(tmp_path: Path) -> None:
 def test_a_withheld_description_is_not_sent_at_the_end_either(
     tmp_path: Path, policy: MetadataPolicy
 ) -> None:
-    """Slurm is not asked for it."""
+    """`slurm_info` is off, or the partition is withheld: only the end summary is sent."""
     world = described(tmp_path)
     world.composer.metadata = policy
     world.final_texts[7] = LAST
@@ -178,7 +178,7 @@ def test_a_withheld_description_is_not_sent_at_the_end_either(
 
 
 def test_a_run_first_read_after_its_end_has_its_final_description(tmp_path: Path) -> None:
-    """Start and stop are delivered one after the other."""
+    """The drain reads start and stop event together, and sends Slurm's final description."""
     world = described(tmp_path)
     world.final_texts[7] = LAST
     world.begin(7)
@@ -189,8 +189,8 @@ def test_a_run_first_read_after_its_end_has_its_final_description(tmp_path: Path
     assert LAST == edits(world)["slurmInfo"]
 
 
-def test_an_ended_run_that_is_excluded_is_not_queried(tmp_path: Path) -> None:
-    """No request is sent for it."""
+def test_no_final_description_of_an_excluded_run_is_sent(tmp_path: Path) -> None:
+    """The job has the opt-out flag: no end summary is sent either."""
     world = described(tmp_path)
     world.final_texts[7] = LAST
     finish(world, comment="disable_cc_submission")
@@ -199,7 +199,7 @@ def test_an_ended_run_that_is_excluded_is_not_queried(tmp_path: Path) -> None:
 
 
 def test_a_final_description_that_comes_after_the_stop_is_dropped(tmp_path: Path) -> None:
-    """The row is archived by then."""
+    """The row is archived by then, with the first description and the end added."""
     world = described(tmp_path)
     worker = world.workers["final-texts"]
     worker.hangs = True

@@ -33,16 +33,16 @@ PROBLEM = ConfigProblem(
     ],
 )
 def test_an_error_is_one_line(error: CcSyncError, text: str) -> None:
-    """It names the object and says what is wrong."""
+    """The line names the file, directory or lock, and says what is wrong."""
     assert text == str(error)
 
 
-def test_a_problem_names_path_problem_and_fix() -> None:
-    """They have this order."""
+def test_a_configuration_problem_names_key_problem_and_fix() -> None:
+    """The order is key, problem and fix."""
     assert "drain.requeue: 'maybe' is not known; say replace or keep" == str(PROBLEM)
 
 
-def test_a_problem_is_shown_escaped() -> None:
+def test_control_characters_in_a_problem_are_escaped() -> None:
     """A value of the configuration may contain any character."""
     assert "\x1b" not in str(ConfigProblem(path="a", problem="\x1b[2J", hint="b"))
 
@@ -53,7 +53,7 @@ def test_a_problem_is_shown_escaped() -> None:
 def test_a_configuration_error_counts_its_problems(
     problems: tuple[ConfigProblem, ...], head: str
 ) -> None:
-    """The first line has the number."""
+    """The first line of the error has the number, such as `2 problems`."""
     assert head == str(ConfigError("c", problems)).splitlines()[0]
 
 
@@ -63,7 +63,7 @@ def test_a_configuration_error_lists_every_problem() -> None:
 
 
 def test_errors_have_the_attributes_that_a_handler_needs() -> None:
-    """Path and reason are available without parsing the text."""
+    """Path and reason are available without parsing the error's text."""
     bad, newer, spool = BadFileError("n", "r"), NewerFormatError("o", 3), SpoolError("p", "q", "h")
     locked, config = SpoolLockedError("t", "u"), ConfigError("c", (PROBLEM,))
 

@@ -24,8 +24,8 @@ def parse(name: str) -> Event:
     return parse_event_name(name, time=7.5)
 
 
-def test_a_name_contains_the_whole_event() -> None:
-    """It has kind, job id, start and end; the time is the file's."""
+def test_an_event_name_contains_the_whole_event() -> None:
+    """The file name has kind, job id, start and end; the event's time is that of the file."""
     expected = Event(
         name="1-stop-815-100-200-4711",
         kind=EventKind.STOP,
@@ -39,7 +39,7 @@ def test_a_name_contains_the_whole_event() -> None:
 
 
 def test_a_time_of_0_is_none() -> None:
-    """Slurm before 23.02 gives hooks no times."""
+    """A start or end of 0 is unknown: Slurm before 23.02 gives hooks no times."""
     event = parse("1-start-815-0-0-4711")
 
     assert (None, None) == (event.start, event.end)
@@ -52,10 +52,10 @@ def test_a_time_of_0_is_none() -> None:
     SECONDS,
     st.integers(0, 10**20 - 1),
 )
-def test_names_survive_the_round_trip(
+def test_event_names_are_read_as_they_were_written(
     kind: EventKind, job_id: int, start: int | None, end: int | None, pid: int
 ) -> None:
-    """A name that was written is read with the same values."""
+    """Kind, job id, start and end are the same, whatever their values."""
     event = parse(event_name(kind, job_id, start=start, end=end, pid=pid))
 
     assert (kind, job_id, start, end) == (event.kind, event.job_id, event.start, event.end)
@@ -88,8 +88,8 @@ def test_names_survive_the_round_trip(
         "\udcff",
     ],
 )
-def test_any_other_name_is_rejected(name: str) -> None:
-    """The error has the name, and the reason for the dead letter."""
+def test_an_invalid_event_name_is_rejected(name: str) -> None:
+    """The error has the name of the file, which becomes a dead letter."""
     with pytest.raises(BadFileError) as caught:
         parse(name)
 
@@ -98,13 +98,13 @@ def test_any_other_name_is_rejected(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["2-start-1-0-0-1", "17-anything at all", "999999999-"])
 def test_a_later_format_has_its_own_error(name: str) -> None:
-    """A newer program will understand it."""
+    """A name with a format number above 1 raises NewerFormatError: a newer program can read it."""
     with pytest.raises(NewerFormatError):
         parse(name)
 
 
 @given(st.text(st.characters(exclude_categories=()), max_size=40))
-def test_no_name_ends_in_another_error(name: str) -> None:
+def test_no_file_name_raises_an_unexpected_error(name: str) -> None:
     """Another program may put a file of any name into the spool."""
     refusal: BadFileError | NewerFormatError | None = None
     try:
@@ -116,7 +116,7 @@ def test_no_name_ends_in_another_error(name: str) -> None:
 
 
 def test_a_close_event_contains_both_times() -> None:
-    """The sweeper writes no close event without both."""
+    """The sweeper writes start and end into the name of a close event."""
     event = parse("1-close-1-100-200-1")
 
     assert (EventKind.CLOSE, 100, 200) == (event.kind, event.start, event.end)
@@ -131,7 +131,7 @@ def test_a_retry_event_is_about_one_job_or_all(job_id: int) -> None:
 
 
 def test_extras_are_read_line_by_line() -> None:
-    """The last line shows that they are complete."""
+    """An event file has lines `key=value`; its last line, `end`, shows that it is complete."""
     contents = b"nodes=n[1-2]\nuser=ada\nexit_code=0:0\nend\n"
 
     assert {"nodes": "n[1-2]", "user": "ada", "exit_code": "0:0"} == parse_extras(contents)
@@ -141,7 +141,7 @@ def test_extras_are_read_line_by_line() -> None:
     "contents", [b"", b"user=ada\n", b"user=ada\nend", b"user=ada\nen", b"user=ada\nend\nx\n"]
 )
 def test_truncated_extras_are_ignored(contents: bytes) -> None:
-    """Without the last line no extra counts."""
+    """Without `end` as its last line, no `key=value` line of an event file counts."""
     assert {} == parse_extras(contents)
 
 
@@ -158,14 +158,14 @@ def test_truncated_extras_are_ignored(contents: bytes) -> None:
         b"u" * 41 + b"=x",
     ],
 )
-def test_only_the_odd_line_is_ignored(line: bytes) -> None:
-    """The other lines are used."""
+def test_only_an_invalid_line_is_ignored(line: bytes) -> None:
+    """The other `key=value` lines of the event file are used."""
     assert {"account": "p1"} == parse_extras(b"account=p1\n" + line + b"\nend\n")
 
 
 @pytest.mark.parametrize(("more", "expected"), [(0, 1), (1, 0)])
 def test_contents_over_the_limit_are_ignored(more: int, expected: int) -> None:
-    """The event in the name stays valid."""
+    """An event file of more than EXTRAS_LIMIT_BYTES gives no extras; one at the limit does."""
     tail = b"\nuser=ada\nend\n"
     contents = b"x" * (EXTRAS_LIMIT_BYTES - len(tail) + more) + tail
 
@@ -173,8 +173,8 @@ def test_contents_over_the_limit_are_ignored(more: int, expected: int) -> None:
 
 
 @given(st.binary(max_size=200))
-def test_no_contents_end_in_an_error(contents: bytes) -> None:
-    """A file may contain any bytes."""
+def test_no_contents_of_an_event_file_raise_an_error(contents: bytes) -> None:
+    """The file may contain any bytes; keys and values that are read are printable."""
     parsed = parse_extras(contents + b"\nend\n")
 
     assert all(key.isascii() and value.isprintable() for key, value in parsed.items())

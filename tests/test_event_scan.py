@@ -23,7 +23,7 @@ def reader(tmp_path: Path) -> Iterator[Reader]:
 
 
 def test_an_event_is_returned_with_its_extras(reader: Reader) -> None:
-    """It is made from name, file time and contents."""
+    """Job id, time and extras come from the event file's name, mtime and contents."""
     reader.event(extras="user=ada\nend\n", time=NOW - 0.5)
     (event,) = reader.event_scanner.scan(MOMENT)
 
@@ -63,7 +63,7 @@ def test_a_scan_is_due_while_a_hook_writes(reader: Reader) -> None:
 def test_an_event_without_its_last_line_counts_after_ten_seconds(
     reader: Reader, contents: str
 ) -> None:
-    """Its hook was killed, or the disk is full: the name has all that is needed."""
+    """The hook was killed, or the disk is full; the name of the event file is enough."""
     reader.event(extras=contents)
     early = reader.scan(), [event.name for event in reader.event_scanner.scan(at(NOW + 9.9))]
     (event,) = reader.event_scanner.scan(at(NOW + CONTENTS_WAIT_SECONDS))
@@ -72,7 +72,7 @@ def test_an_event_without_its_last_line_counts_after_ten_seconds(
 
 
 def test_events_come_oldest_first(reader: Reader) -> None:
-    """They are sorted by the time of their file."""
+    """Events are sorted by the mtime of their files."""
     reader.event(NAME, time=NOW - 1)
     reader.event(OTHER, time=NOW - 2)
 
@@ -80,14 +80,14 @@ def test_events_come_oldest_first(reader: Reader) -> None:
 
 
 def test_an_event_is_returned_once(reader: Reader) -> None:
-    """It stays in `new/` until its run is stored."""
+    """The event file stays in `new/` until its run is stored, but is not returned again."""
     reader.event()
 
     assert ([NAME], [], 1) == (reader.scan(), reader.scan(), len(reader.event_scanner))
 
 
 def test_a_forgotten_event_is_not_counted(reader: Reader) -> None:
-    """Its file is removed from `new/`."""
+    """The scanner forgets an event when its file was removed from `new/`."""
     path = reader.event()
     reader.scan()
     path.unlink()
@@ -106,7 +106,7 @@ def test_a_name_that_comes_again_is_a_new_event(reader: Reader) -> None:
 
 
 def test_an_event_that_another_program_removed_is_forgotten(reader: Reader) -> None:
-    """If its file comes back, it is a new event."""
+    """If the event file comes back, it is a new event."""
     path = reader.event()
     reader.scan()
     path.unlink()
@@ -122,7 +122,7 @@ def _sparse(path: Path) -> None:
 
 
 def test_a_huge_file_is_an_event_without_extras(reader: Reader) -> None:
-    """Its name has all that is needed; its contents are not read."""
+    """The contents of an event file of 1 GiB are not read; its name is enough."""
     _sparse(reader.new / NAME)
     (event,) = reader.event_scanner.scan(MOMENT)
 
@@ -130,7 +130,7 @@ def test_a_huge_file_is_an_event_without_extras(reader: Reader) -> None:
 
 
 def test_an_event_of_a_later_version_stays(reader: Reader) -> None:
-    """A newer program will read it."""
+    """The event file stays in `new/` until a newer program reads it."""
     (reader.new / "2-start-5-0-0-1").touch()
 
     assert ([], True) == (reader.scan(), (reader.new / "2-start-5-0-0-1").exists())
@@ -167,7 +167,7 @@ def test_a_scan_is_due_when_something_may_be_new(
     *,
     is_due: bool,
 ) -> None:
-    """One stat of the directory shows it."""
+    """One stat of `new/` shows a recent change; RESCAN_SECONDS later a scan is always due."""
     os.utime(reader.new, (NOW - age, NOW - age))
     reader.event_scanner.scan(MOMENT)
 
@@ -175,7 +175,7 @@ def test_a_scan_is_due_when_something_may_be_new(
 
 
 def test_a_scan_is_due_when_the_directory_changed(reader: Reader) -> None:
-    """An event has arrived."""
+    """A newer mtime of `new/` shows that an event has arrived."""
     os.utime(reader.new, (NOW - 50, NOW - 50))
     reader.event_scanner.scan(MOMENT)
     os.utime(reader.new, (NOW - 40, NOW - 40))

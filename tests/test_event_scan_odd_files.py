@@ -30,10 +30,10 @@ def _link(path: Path) -> None:
 
 
 @pytest.mark.parametrize("make", [_link, os.mkfifo, Path.mkdir])
-def test_what_is_no_file_becomes_a_dead_letter_and_events_are_read(
+def test_a_link_fifo_or_directory_in_new_becomes_a_dead_letter(
     reader: Reader, make: Callable[[Path], None]
 ) -> None:
-    """It has the name of an event."""
+    """The odd file has the name of an event; a real event is read in the same scan."""
     make(reader.new / NAME)
     reader.event(OTHER)
 
@@ -45,7 +45,9 @@ def test_what_is_no_file_becomes_a_dead_letter_and_events_are_read(
     "name",
     ["x", "a\nb", "\x1b[2J", "\udcff", " ", "1-start-5-0-0-1\n", "ü", "%s", "1-start--1-0-0-1"],
 )
-def test_a_bad_name_becomes_a_dead_letter_and_events_are_read(reader: Reader, name: str) -> None:
+def test_an_invalid_name_becomes_a_dead_letter_and_events_are_read(
+    reader: Reader, name: str
+) -> None:
     """The dead letter has the original name."""
     (reader.new / name).touch()
     reader.event(OTHER)
@@ -57,7 +59,7 @@ def test_a_bad_name_becomes_a_dead_letter_and_events_are_read(reader: Reader, na
 def test_a_strange_name_is_escaped_in_the_log(
     reader: Reader, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A terminal may show the log."""
+    """A terminal may show the log, so control characters of a file name are escaped."""
     (reader.new / "\x1b[2J\n").touch()
     reader.scan()
 
@@ -65,7 +67,7 @@ def test_a_strange_name_is_escaped_in_the_log(
 
 
 def test_a_file_that_vanishes_is_no_error(reader: Reader, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It vanishes between the scan and the open."""
+    """The event file vanishes between the scan of `new/` and the open."""
     reader.event(OTHER)
     monkeypatch.setattr(reader.spool, "names", lambda _: iter([NAME, OTHER]))
 
@@ -75,7 +77,7 @@ def test_a_file_that_vanishes_is_no_error(reader: Reader, monkeypatch: pytest.Mo
 def test_an_odd_name_that_vanishes_is_no_error(
     reader: Reader, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It vanishes between the read and the move to dead."""
+    """The file with an invalid name vanishes between the read and the move to `dead/`."""
     monkeypatch.setattr(reader.spool, "read", lambda *_: EMPTY)
     with monkeypatch.context() as patched:
         patched.setattr(reader.spool, "names", lambda _: iter(["odd"]))
@@ -84,10 +86,10 @@ def test_an_odd_name_that_vanishes_is_no_error(
     assert ([], []) == (found, list(reader.spool.names(Directory.DEAD)))
 
 
-def test_an_event_whose_extras_cannot_be_read_is_an_event(
+def test_an_event_without_read_permission_is_used_without_contents(
     reader: Reader, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The hook may have had an odd umask; the name is enough."""
+    """The hook may have had an odd umask; the name of the event file is enough."""
     reader.event(extras="user=ada\nend\n", time=NOW - 3)
     reader.spool.unreadable = frozenset({NAME})
     (event,) = reader.event_scanner.scan(MOMENT)
@@ -120,7 +122,7 @@ def test_an_event_that_cannot_be_read_for_a_moment_keeps_its_contents(
 def test_an_event_on_a_bad_block_is_used_without_contents_after_ten_seconds(
     reader: Reader, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its job must not wait until Slurm has purged it."""
+    """The job must not wait until Slurm has purged its data."""
     reader.event(time=NOW - 3)
     monkeypatch.setattr(reader.spool, "read", _fail(errno.EIO))
     before = reader.scan()
@@ -132,7 +134,7 @@ def test_an_event_on_a_bad_block_is_used_without_contents_after_ten_seconds(
 def test_an_event_on_a_disk_that_fails_completely_is_read_again(
     reader: Reader, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Not even its file type can be read."""
+    """Not even the file type can be read; a minute later the event is read with its contents."""
     reader.event(extras="user=ada\nend\n")
     with monkeypatch.context() as patched:
         for call in ("read", "mtime", "is_regular"):
@@ -146,7 +148,7 @@ def test_an_event_on_a_disk_that_fails_completely_is_read_again(
 def test_an_event_is_read_completely_though_the_state_directory_is_full(
     reader: Reader, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its name cannot be written into the crash marker, which is no fault of its file."""
+    """The crash marker cannot be written, but the event file has no fault."""
     reader.event(extras="exit_code=0:0\nend\n")
     monkeypatch.setattr(os, "pwrite", _fail(errno.ENOSPC))
     (event,) = reader.event_scanner.scan(MOMENT)
@@ -155,10 +157,10 @@ def test_an_event_is_read_completely_though_the_state_directory_is_full(
 
 
 @pytest.mark.parametrize("make", [_link, os.mkfifo, Path.mkdir])
-def test_what_cannot_be_read_and_is_no_file_becomes_a_dead_letter(
+def test_an_unreadable_link_fifo_or_directory_becomes_a_dead_letter(
     reader: Reader, make: Callable[[Path], None]
 ) -> None:
-    """The drain could not unlink a directory as if it were an event."""
+    """A directory could not be unlinked later as if it were an event file."""
     make(reader.new / NAME)
     reader.spool.unreadable = frozenset({NAME})
 
@@ -166,7 +168,7 @@ def test_what_cannot_be_read_and_is_no_file_becomes_a_dead_letter(
     assert {NAME: "not a regular file"} == reader.dead()
 
 
-def test_a_strange_name_that_cannot_be_read_becomes_a_dead_letter(reader: Reader) -> None:
+def test_an_unreadable_file_with_an_invalid_name_becomes_a_dead_letter(reader: Reader) -> None:
     """The reason of the dead letter has both errors."""
     (reader.new / "odd").touch()
     reader.spool.unreadable = frozenset({"odd"})
@@ -176,7 +178,7 @@ def test_a_strange_name_that_cannot_be_read_becomes_a_dead_letter(reader: Reader
 
 
 def test_an_unreadable_event_of_a_later_version_stays(reader: Reader) -> None:
-    """It is handled like a readable one."""
+    """The event file stays in `new/` for a newer program, like a readable one."""
     (reader.new / "2-x").touch()
     reader.spool.unreadable = frozenset({"2-x"})
 
@@ -186,17 +188,17 @@ def test_an_unreadable_event_of_a_later_version_stays(reader: Reader) -> None:
 def test_an_unreadable_file_that_vanishes_is_no_error(
     reader: Reader, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It belonged to another program."""
+    """The read fails with a permission error, and then the file no longer exists."""
     reader.spool.unreadable = frozenset({NAME})
     monkeypatch.setattr(reader.spool, "names", lambda _: iter([NAME]))
 
     assert [] == reader.scan()
 
 
-def test_what_cannot_be_moved_to_dead_stays_and_events_are_read(
+def test_a_directory_that_cannot_be_moved_to_dead_stays(
     reader: Reader, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The error is logged once, not at every scan."""
+    """`dead/` has a file of this name; the error is logged once, and an event is read."""
     (reader.new / NAME).mkdir()
     (reader.spool.root / "dead" / NAME).write_text("in the way")
     reader.event(OTHER)
@@ -216,7 +218,7 @@ def crash_three_times(reader: Reader, name: str) -> EventScanner:
 def test_an_event_that_crashed_the_drain_three_times_is_used_without_contents(
     reader: Reader, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Its contents are not read a fourth time, and its job is not lost."""
+    """The event file is not read a fourth time; its name is enough to report the job."""
     reader.event(extras="user=ada\nend\n", time=NOW - 3)
     (event,) = crash_three_times(reader, NAME).scan(MOMENT)
 
@@ -224,8 +226,8 @@ def test_an_event_that_crashed_the_drain_three_times_is_used_without_contents(
     assert "without its contents: the drain crashed three times while reading this" in caplog.text
 
 
-def test_what_is_no_event_and_crashed_the_drain_becomes_a_dead_letter(reader: Reader) -> None:
-    """Its name gives no job."""
+def test_an_invalid_name_that_crashed_the_drain_becomes_a_dead_letter(reader: Reader) -> None:
+    """The file crashed the drain three times, and its name is not that of an event."""
     (reader.new / "odd").touch()
     reason = "cannot be read: the drain crashed three times while reading this file"
 

@@ -40,7 +40,7 @@ def descriptors() -> set[str]:
 def test_a_written_event_wakes_the_loop(
     layout: Layout, queue: Queue[Any], watch: EventWatch
 ) -> None:
-    """A hook opens, writes and closes its file."""
+    """A hook opens, writes and closes its file in `new/`; inotify then wakes the drain's loop."""
     (layout.root / "new" / "1-start-5-0-0-1").write_text("end\n")
 
     assert watch is queue.get(timeout=PATIENCE_SECONDS)
@@ -75,7 +75,7 @@ def test_a_run_put_into_todo_wakes_the_loop(
     watch: EventWatch,
     put: Callable[[Path, Path], object],
 ) -> None:
-    """`retry` moves a dead letter, `replay` links a new file."""
+    """`retry` moves a dead letter into `todo/`, `replay` links a new file into it."""
     (layout.root / "run").write_text("{}\n")
     put(layout.root / "run", layout.root / "todo" / "5-1.json")
 
@@ -92,7 +92,7 @@ def handled() -> Iterator[list[int]]:
 
 
 def test_a_signal_wakes_the_loop(queue: Queue[Any], watch: EventWatch, handled: list[int]) -> None:
-    """A stop must not wait for the end of a pause; another thread may receive the signal."""
+    """A signal ends the wait of the loop at once, even if another thread receives it."""
     sender = threading.Thread(target=lambda: signal.raise_signal(signal.SIGUSR1))
     sender.start()
 
@@ -101,17 +101,17 @@ def test_a_signal_wakes_the_loop(queue: Queue[Any], watch: EventWatch, handled: 
     assert [signal.SIGUSR1] == handled
 
 
-def test_a_signal_after_close_writes_to_no_descriptor(watch: EventWatch) -> None:
-    """The number of the closed descriptor may belong to another file."""
+def test_a_closed_watch_unregisters_its_signal_pipe(watch: EventWatch) -> None:
+    """The number of the closed pipe may belong to another file, into which Python would write."""
     watch.close()
 
     assert -1 == signal.set_wakeup_fd(-1)
 
 
-def test_a_failed_thread_is_reported(
+def test_an_error_in_the_thread_of_the_watch_is_reported(
     layout: Layout, queue: Queue[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """No thread would wake the loop any more, so it polls."""
+    """The loop is woken once and reads the error in `problem`; from then on it polls."""
 
     def fail(_fd: int, _size: int) -> bytes:
         raise MemoryError
@@ -125,10 +125,10 @@ def test_a_failed_thread_is_reported(
     watch.close()
 
 
-def test_each_received_wake_up_allows_the_next_one(
+def test_an_event_after_a_wake_up_wakes_the_loop_again(
     layout: Layout, queue: Queue[Any], watch: EventWatch
 ) -> None:
-    """An event that is written after the loop's scan is not missed."""
+    """An event that is written after the loop has received a wake-up is not missed."""
     (layout.root / "new" / "1-start-5-0-0-1").write_text("end\n")
     queue.get(timeout=PATIENCE_SECONDS).take()
     (layout.root / "new" / "1-start-6-0-0-1").write_text("end\n")
@@ -137,7 +137,7 @@ def test_each_received_wake_up_allows_the_next_one(
 
 
 def test_many_events_need_one_wake_up(layout: Layout, queue: Queue[Any], watch: EventWatch) -> None:
-    """A burst does not fill the queue while the loop is busy."""
+    """50 events put one wake-up into the queue while the loop is busy."""
     for number in range(50):
         (layout.root / "new" / f"1-start-{number}-0-0-1").write_text("end\n")
     queue.get(timeout=PATIENCE_SECONDS)
@@ -146,18 +146,20 @@ def test_many_events_need_one_wake_up(layout: Layout, queue: Queue[Any], watch: 
     assert queue.empty()
 
 
-def test_a_renamed_spool_is_still_watched(
+def test_a_renamed_directory_of_events_is_still_watched(
     layout: Layout, queue: Queue[Any], watch: EventWatch
 ) -> None:
-    """The watch is on the open directory, not on its path."""
+    """The watch is on the open directory `new/`, not on its path."""
     (layout.root / "new").rename(layout.root / "elsewhere")
     (layout.root / "elsewhere" / "1-start-5-0-0-1").write_text("end\n")
 
     assert watch is queue.get(timeout=PATIENCE_SECONDS)
 
 
-def test_a_closed_watch_is_silent(layout: Layout, queue: Queue[Any], watch: EventWatch) -> None:
-    """It may be closed twice."""
+def test_a_closed_watch_does_not_wake_the_loop(
+    layout: Layout, queue: Queue[Any], watch: EventWatch
+) -> None:
+    """`close` may be called twice; an event afterwards puts no wake-up into the queue."""
     watch.close()
     watch.close()
     (layout.root / "new" / "1-start-5-0-0-1").write_text("end\n")
@@ -166,8 +168,8 @@ def test_a_closed_watch_is_silent(layout: Layout, queue: Queue[Any], watch: Even
         queue.get(block=False)
 
 
-def test_without_inotify_the_reason_is_known(layout: Layout, queue: Queue[Any]) -> None:
-    """The drain then polls; there is nothing to close."""
+def test_a_failure_of_inotify_is_reported(layout: Layout, queue: Queue[Any]) -> None:
+    """`problem` has the error text, such as `Too many open files`; the drain then polls."""
 
     def refuse(_watched: object) -> int:
         raise OSError(24, "Too many open files")
@@ -178,8 +180,8 @@ def test_without_inotify_the_reason_is_known(layout: Layout, queue: Queue[Any]) 
     assert watch.problem == "Too many open files"
 
 
-def test_a_directory_that_cannot_be_watched_leaves_nothing_open(tmp_path: Path) -> None:
-    """The path does not exist, as on a kernel without /proc."""
+def test_a_failed_watch_leaves_no_descriptor_open(tmp_path: Path) -> None:
+    """The directory to watch does not exist, as where /proc is not mounted."""
     before = descriptors()
     with pytest.raises(FileNotFoundError):
         new_descriptor([(bytes(tmp_path / "missing"), 0x80)])
@@ -188,7 +190,7 @@ def test_a_directory_that_cannot_be_watched_leaves_nothing_open(tmp_path: Path) 
 
 
 def test_a_limit_on_descriptors_raises_an_error(tmp_path: Path) -> None:
-    """The kernel refuses another descriptor."""
+    """At the limit of open files the kernel refuses an inotify descriptor: OSError."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))
     try:

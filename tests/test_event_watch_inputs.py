@@ -79,10 +79,10 @@ def _remove_directory(path: Path) -> None:
         "directory removed",
     ],
 )
-def test_a_changed_input_wakes_the_loop(
+def test_a_changed_token_wakes_the_loop(
     layout: Layout, queue: Queue[Any], inputs: Path, change: Callable[[Path], object]
 ) -> None:
-    """The token of a halted drain is repaired, or the configuration is edited."""
+    """The token or its directory is written, replaced, renamed, removed or made readable."""
     path = inputs / "token"
     path.write_text("old")
     watch = EventWatch(layout, queue, inputs=[path])
@@ -93,10 +93,10 @@ def test_a_changed_input_wakes_the_loop(
 
 
 @pytest.mark.usefixtures("quickly_settled")
-def test_the_target_of_an_input_is_watched(
+def test_the_target_of_a_linked_configuration_is_watched(
     layout: Layout, queue: Queue[Any], inputs: Path, tmp_path: Path
 ) -> None:
-    """Configuration management may store the file in another directory."""
+    """config.json is a symlink to another directory, where configuration management writes it."""
     target = tmp_path / "managed"
     target.mkdir()
     (inputs / "config.json").symlink_to(target / "config.json")
@@ -108,10 +108,10 @@ def test_the_target_of_an_input_is_watched(
 
 
 @pytest.mark.usefixtures("quickly_settled")
-def test_a_second_change_of_the_inputs_wakes_the_loop(
+def test_a_second_change_of_the_token_wakes_the_loop(
     layout: Layout, queue: Queue[Any], inputs: Path
 ) -> None:
-    """The watch of the inputs resumes after each change."""
+    """The watch of the token resumes after each change."""
     watch = EventWatch(layout, queue, inputs=[inputs / "token"])
     (inputs / "token").write_text("first")
     queue.get(timeout=PATIENCE_SECONDS).take()
@@ -121,10 +121,10 @@ def test_a_second_change_of_the_inputs_wakes_the_loop(
     watch.close()
 
 
-def test_changed_inputs_settle_first(
+def test_a_changed_configuration_wakes_the_loop_after_a_pause(
     layout: Layout, queue: Queue[Any], inputs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An editor renames the old file before it writes the new one."""
+    """The wake-up comes 0.3 s later: editors rename the old file before they write the new one."""
     monkeypatch.setattr(event_watch, "INPUTS_SETTLE_SECONDS", 0.3)
     watch = EventWatch(layout, queue, inputs=[inputs / "config.json"])
     began = time.monotonic()
@@ -167,10 +167,10 @@ def in_turn(*factories: NewDescriptor) -> NewDescriptor:
 
 
 @pytest.mark.usefixtures("quickly_settled")
-def test_inputs_that_change_all_the_time_wake_the_loop(
+def test_constant_changes_beside_the_token_wake_the_loop(
     layout: Layout, queue: Queue[Any], inputs: Path
 ) -> None:
-    """Other programs write into their directory."""
+    """Another program keeps writing in the token's directory; this does not prevent the wake-up."""
     watch = EventWatch(layout, queue, inputs=[inputs / "token"])
     deadline = time.monotonic() + PATIENCE_SECONDS
     while queue.empty():
@@ -179,10 +179,10 @@ def test_inputs_that_change_all_the_time_wake_the_loop(
     watch.close()
 
 
-def test_an_event_does_not_wait_for_inputs(
+def test_an_event_does_not_wait_for_the_pause_after_a_change(
     layout: Layout, queue: Queue[Any], pipe: tuple[int, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Slurm may purge the event's job meanwhile."""
+    """An event in the pause after a token change wakes the loop: Slurm may purge the job soon."""
     monkeypatch.setattr(event_watch, "INPUTS_SETTLE_SECONDS", 10 * PATIENCE_SECONDS)
     make = in_turn(new_descriptor, lambda _watched: pipe[0])
     watch = EventWatch(layout, queue, new_descriptor=make)
@@ -194,10 +194,10 @@ def test_an_event_does_not_wait_for_inputs(
     watch.close()
 
 
-def test_inputs_that_cannot_be_watched_are_reported(
+def test_an_unwatched_token_directory_is_reported(
     layout: Layout, queue: Queue[Any], inputs: Path
 ) -> None:
-    """The loop then checks them each second; events still wake it."""
+    """The directory is missing: the loop checks for the token each second; events still wake it."""
     watch = EventWatch(layout, queue, inputs=[inputs / "missing" / "token"])
     (layout.root / "new" / "1-start-5-0-0-1").write_text("end\n")
 
@@ -207,10 +207,10 @@ def test_inputs_that_cannot_be_watched_are_reported(
 
 
 @pytest.mark.usefixtures("quickly_settled")
-def test_a_replaced_directory_of_inputs_is_not_watched(
+def test_a_replaced_token_directory_is_not_watched(
     layout: Layout, queue: Queue[Any], inputs: Path
 ) -> None:
-    """The watch is on the old directory, so the loop checks the inputs each second."""
+    """The watch stays on the old directory, so the loop checks the token each second."""
     watch = EventWatch(layout, queue, inputs=[inputs / "token"])
     before = watch.is_watching_inputs
     inputs.rename(inputs.with_name("old"))
@@ -221,10 +221,10 @@ def test_a_replaced_directory_of_inputs_is_not_watched(
     watch.close()
 
 
-def test_a_loop_of_links_does_not_prevent_the_watch(
+def test_a_token_that_links_to_itself_does_not_prevent_the_watch(
     layout: Layout, queue: Queue[Any], inputs: Path
 ) -> None:
-    """The reader of the file reports the error."""
+    """The directory of the symlink is watched; the reader of the token reports the error."""
     (inputs / "token").symlink_to("token")
     watch = EventWatch(layout, queue, inputs=[inputs / "token"])
 
@@ -232,10 +232,10 @@ def test_a_loop_of_links_does_not_prevent_the_watch(
     watch.close()
 
 
-def test_an_event_during_a_wake_up_needs_no_other_wake_up(
+def test_a_second_event_before_the_scan_adds_no_wake_up(
     layout: Layout, queue: Queue[Any], pipe: tuple[int, int]
 ) -> None:
-    """The loop lists `new/` after it has received the first one."""
+    """The loop lists `new/` after it has received the pending wake-up, and finds both events."""
     make = in_turn(lambda _watched: pipe[0], new_descriptor)
     watch = EventWatch(layout, queue, new_descriptor=make)
     os.write(pipe[1], b"first")

@@ -61,40 +61,40 @@ def ended(description: str | None, *, exit_code: str | None = "1:0", seconds: in
 # Slurm's text
 
 
-def test_slurms_text_about_the_ended_run_is_read() -> None:
-    """The reader needs one command."""
+def test_slurms_description_of_the_ended_run_is_read() -> None:
+    """The text of `scontrol show job` is used if its StartTime is that of the run."""
     assert {KEY: TEXT} == reader(Commands()).ask((JOB,))
 
 
 @pytest.mark.parametrize("text", [None, "", TEXT.replace("StartTime=20", "StartTime=19")])
-def test_a_text_about_another_run_is_ignored(text: str | None) -> None:
-    """A requeued job has its next start already; a purged job has no text."""
+def test_a_description_of_another_run_is_ignored(text: str | None) -> None:
+    """A requeued job may show its next start already; a purged job has no description."""
     assert {} == reader(Commands(text)).ask((JOB,))
 
 
-def test_a_run_without_a_start_time_has_no_text_of_its_own() -> None:
-    """Without it the run of the text cannot be checked."""
+def test_a_run_without_a_start_time_gets_no_final_description() -> None:
+    """StartTime in Slurm's description cannot be compared with the run."""
     assert {} == reader(Commands()).ask((Job(job_id=815),))
 
 
-def test_many_jobs_do_not_get_a_process_each() -> None:
-    """The limit is the same as at their start."""
+def test_many_ended_jobs_start_no_scontrol_process() -> None:
+    """For more than 8 ended jobs `scontrol show job` is not run, as for many started jobs."""
     commands = Commands()
     reader(commands).ask((JOB,) * (MAX_DESCRIBED_JOBS + 1))
 
     assert [] == commands.asked
 
 
-def test_one_query_has_a_time_limit() -> None:
-    """The stops of its runs wait for it."""
+def test_queries_of_final_descriptions_have_a_time_limit() -> None:
+    """A query ends after 1 s, here after two of its jobs: the stops of its runs wait for it."""
     commands = Commands(seconds=FINAL_BUDGET_SECONDS / 2)
     reader(commands).ask((JOB,) * MAX_DESCRIBED_JOBS)
 
     assert 2 == len(commands.asked)
 
 
-def test_a_silent_slurm_is_not_queried_for_a_while() -> None:
-    """After this time it is queried again."""
+def test_after_a_timeout_slurm_is_not_queried_for_a_minute() -> None:
+    """`scontrol show job` timed out; 60 s later it is run again."""
     commands = Commands(problem=SlurmError("no", reason=FailureReason.TIMEOUT))
     found = reader(commands)
     found.ask((JOB, JOB))
@@ -106,18 +106,18 @@ def test_a_silent_slurm_is_not_queried_for_a_while() -> None:
     assert (1, {KEY: TEXT}) == (before, found.ask((JOB,)))
 
 
-def test_a_failure_about_one_job_does_not_stop_the_others() -> None:
-    """Only this job has no text."""
+def test_the_next_job_is_queried_after_a_failure() -> None:
+    """A failed `scontrol show job` of one job does not end the queries of the other jobs."""
     commands = Commands(problem=SlurmError("no", reason=FailureReason.FAILED))
     reader(commands).ask((JOB, JOB))
 
     assert 2 == len(commands.asked)
 
 
-def test_an_error_in_our_own_code_is_an_answer_without_texts(
+def test_an_internal_error_returns_no_descriptions(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """The error is logged."""
+    """The error is logged as an internal error of cc-slurm-sync."""
     assert {} == reader(Commands(problem=ZeroDivisionError())).ask((JOB,))
     assert "internal error of cc-slurm-sync (ZeroDivisionError())" in caplog.text
 
@@ -126,8 +126,8 @@ def test_an_error_in_our_own_code_is_an_answer_without_texts(
 
 
 @pytest.mark.parametrize("series", ["22.05", "24.11", "26.05"])
-def test_the_end_is_written_into_the_text_of_the_start(series: str) -> None:
-    """Only state, exit code, run time and end differ."""
+def test_the_end_is_written_into_the_description_of_the_start(series: str) -> None:
+    """Only state, exit code, run time and end time change, in the text of three Slurm releases."""
     text = recordings(series)["admin-comment"]["scontrol.txt"].decode()
     changed = final_description(ended(text)) or ""
     old, new = text.splitlines(), changed.splitlines()
@@ -142,8 +142,8 @@ def test_the_end_is_written_into_the_text_of_the_start(series: str) -> None:
     assert f" EndTime={slurm_time(START + 61)} Deadline=" in changed
 
 
-def test_a_text_that_was_rendered_gets_the_end_as_well() -> None:
-    """Fields that it does not have are added next to the start."""
+def test_a_rendered_description_gets_the_end_too() -> None:
+    """EndTime, RunTime and ExitCode, which such a description lacks, are put after StartTime."""
     text = final_description(ended(render_description(JOB), seconds=2 * 86400 + 3661)) or ""
     start, end = slurm_time(START), slurm_time(START + 2 * 86400 + 3661)
 
@@ -151,28 +151,28 @@ def test_a_text_that_was_rendered_gets_the_end_as_well() -> None:
     assert f"   StartTime={start} EndTime={end} RunTime=2-01:01:01 ExitCode=1:0\n" in text
 
 
-def test_an_unknown_exit_code_is_not_invented() -> None:
-    """The text has no exit code then."""
+def test_an_unknown_exit_code_is_omitted() -> None:
+    """The final description has no ExitCode if Slurm's job record had none."""
     assert "ExitCode" not in (
         final_description(ended(render_description(JOB), exit_code=None)) or ""
     )
 
 
-def test_the_text_of_an_ended_run_is_final() -> None:
-    """It does not change."""
+def test_a_description_with_an_end_state_is_not_changed() -> None:
+    """JobState=OUT_OF_MEMORY of the stored description stays, although the run's end is FAILED."""
     text = "JobId=815 JobName=x\n   JobState=OUT_OF_MEMORY Reason=OutOfMemory\n"
 
     assert text == final_description(ended(text))
 
 
 @pytest.mark.parametrize("text", [None, "", "JobId=815"])
-def test_a_run_without_a_usable_text_has_no_final_one(text: str | None) -> None:
-    """No description is sent for it."""
+def test_a_description_without_a_job_state_has_no_final_one(text: str | None) -> None:
+    """The stored description is missing, empty or has no JobState: the end cannot be added."""
     assert final_description(ended(text)) is None
 
 
-def test_a_run_that_has_not_ended_has_no_final_text() -> None:
-    """The job is still running."""
+def test_a_running_run_has_no_final_description() -> None:
+    """The run has no end yet that could be written into the description of its start."""
     run = Run(job=JOB, start_time=START, description=render_description(JOB))
 
     assert final_description(run) is None

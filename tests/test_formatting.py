@@ -27,25 +27,25 @@ from spool.formatting import (
         (86400 * 3 + 3600 * 4 + 5, "3d 04h"),
     ],
 )
-def test_durations_have_two_units(seconds: float, words: str) -> None:
-    """They are the two largest units."""
+def test_a_duration_has_its_two_largest_units(seconds: float, words: str) -> None:
+    """Users see 12m 05s, 2h 05m or 3d 04h; below a minute only seconds, and never less than 0s."""
     assert words == format_duration(seconds)
 
 
 def test_an_age_is_the_duration_since_a_time() -> None:
-    """It is a dash if there is no time."""
+    """5s for a time 5 seconds ago; a dash if there is no time."""
     assert ["5s", "-"] == [format_age(10.0, 15.0), format_age(None, 15.0)]
 
 
 def test_a_time_is_local_with_its_offset() -> None:
-    """Users see no epoch numbers."""
+    """Users see a time such as 2025-11-27 23:10:04 +0100, no epoch number."""
     assert format_time(1_764_281_404).startswith("2025-11-2")
     assert format_time(1_764_281_404)[-5] in "+-"
 
 
 @pytest.mark.parametrize(("seconds", "words"), [(None, "-"), (1e300, "an invalid time")])
-def test_a_missing_or_invalid_time_has_a_text(seconds: float | None, words: str) -> None:
-    """The column is empty, or the file is damaged."""
+def test_a_missing_or_invalid_time_is_shown(seconds: float | None, words: str) -> None:
+    """A missing time is a dash; a number out of range, from a damaged file, an invalid time."""
     assert words == format_time(seconds)
 
 
@@ -54,7 +54,7 @@ def test_a_missing_or_invalid_time_has_a_text(seconds: float | None, words: str)
     [("90", 90), ("45s", 45), ("2h 05m", 7500), ("3d", 259_200), (" 1w1s ", 604_801)],
 )
 def test_durations_are_read_as_they_are_written(text: str, seconds: float) -> None:
-    """A number without a unit is seconds."""
+    """Valid are 45s, 2h 05m, 3d and 1w1s; a number without a unit is seconds."""
     assert seconds == parse_duration(text)
 
 
@@ -93,5 +93,5 @@ def test_a_count_has_the_right_plural(number: int, words: str) -> None:
 def test_only_known_differences_are_shown(
     drift: dict[str, int], words: str, *, is_refused: bool
 ) -> None:
-    """A refused sweep that shows none may not have looked for any."""
+    """A refused sweep that shows no difference may not have compared: `differences unknown`."""
     assert words == format_drift(drift, is_refused=is_refused)

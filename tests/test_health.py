@@ -62,7 +62,7 @@ def starts(state: BackendState) -> Condition:
 
 @pytest.mark.parametrize("sign", [Sign.FAILED, Sign.HALTED])
 def test_one_failed_run_requests_a_probe_and_changes_nothing_else(sign: Sign) -> None:
-    """The cause may be the run, the channel or the server."""
+    """After one failure cc-backend still counts as up: the run itself may be the cause."""
     state = after(answered(1, sign))
 
     assert (True, True, True) == (state.probe_wanted, state.server.is_up, starts(state).is_up)
@@ -74,7 +74,7 @@ def test_one_failed_run_requests_a_probe_and_changes_nothing_else(sign: Sign) ->
     [(Sign.FAILED, HealthState.DOWN, 0.5), (Sign.HALTED, HealthState.HALTED, HALT_PROBE_SECONDS)],
 )
 def test_a_failed_probe_marks_server_down(sign: Sign, health: HealthState, delay: float) -> None:
-    """Then only probes are sent, one after the other."""
+    """The next probe is due after 0.5 s, or after 60 s if deliveries are halted."""
     state = after(answered(1, Sign.FAILED), ProbeAnswered(sign=sign, reason="gone"))
 
     assert (health, NOW, "gone", 1) == (
@@ -90,8 +90,8 @@ def test_a_failed_probe_marks_server_down(sign: Sign, health: HealthState, delay
     )
 
 
-def test_the_reason_shown_is_the_last_one() -> None:
-    """The token was missing before and is wrong now."""
+def test_the_reason_of_the_last_failed_probe_is_shown() -> None:
+    """For example the token was missing before and is refused now."""
     state = after(
         ProbeAnswered(sign=Sign.HALTED, reason="no token"),
         ProbeAnswered(sign=Sign.HALTED, reason="token refused"),
@@ -100,8 +100,8 @@ def test_the_reason_shown_is_the_last_one() -> None:
     assert ("token refused", 2) == (state.server.reason, state.server.failures)
 
 
-def test_the_server_may_ask_for_a_longer_wait() -> None:
-    """Retry-After is a minimum, up to a quarter of an hour."""
+def test_retry_after_delays_the_next_probe() -> None:
+    """`Retry-After: 100` means 100 s; of a longer time than 15 minutes only 15 are waited."""
     asked = ProbeAnswered(sign=Sign.FAILED, retry_after_seconds=100.0)
     greedy = ProbeAnswered(sign=Sign.FAILED, retry_after_seconds=1e6)
 
@@ -109,7 +109,7 @@ def test_the_server_may_ask_for_a_longer_wait() -> None:
 
 
 def test_a_probe_may_have_its_own_delay() -> None:
-    """A check of the local token file adds no load to the server."""
+    """A check of the local token file is repeated after 5 s: it adds no load to the server."""
     local = ProbeAnswered(sign=Sign.HALTED, delay_seconds=5.0)
 
     assert NOW + 5 == after(local).server.retry_at
@@ -126,20 +126,20 @@ def test_a_second_failing_run_marks_the_channel_down() -> None:
     assert state.server.is_up
 
 
-def test_one_run_that_always_fails_leaves_the_channel_up() -> None:
-    """Only a failure of a second, different run shows that the channel is down."""
+def test_a_single_failing_run_does_not_mark_the_channel_down() -> None:
+    """A channel (starts or stops) is down only if a second, different run fails."""
     assert starts(after(*[answered(1, Sign.FAILED)] * 5)).is_up
 
 
-def test_a_run_known_to_fail_alone_leaves_the_channel_up() -> None:
-    """Two bad runs do not stop the others."""
+def test_a_run_to_blame_does_not_mark_the_channel_down() -> None:
+    """Two runs fail, but one of them is known to fail while other runs are accepted."""
     known = answered(2, Sign.FAILED, is_blamed=True)
 
     assert starts(after(answered(1, Sign.FAILED), known)).is_up
 
 
-def test_an_accepted_run_clears_the_suspects() -> None:
-    """The failures before and after it have no common cause."""
+def test_an_accepted_run_between_two_failures_keeps_the_channel_up() -> None:
+    """The failures before and after the accepted run have no common cause."""
     state = after(answered(1, Sign.FAILED), answered(3, Sign.ANSWERED), answered(2, Sign.FAILED))
 
     assert starts(state).is_up
@@ -150,14 +150,14 @@ def test_an_accepted_run_clears_the_suspects() -> None:
     [(Sign.FAILED, MAX_CHANNEL_DELAY_SECONDS), (Sign.HALTED, HALT_TRIAL_SECONDS)],
 )
 def test_a_failing_channel_is_tried_again_soon(sign: Sign, longest: float) -> None:
-    """The server is up: good runs behind bad ones must not wait for long."""
+    """The server is up but starts fail: a start is tried within 5 s, or 30 s if halted."""
     state = after(*[answered(run, sign) for run in range(20)])
 
     assert NOW + longest / 2 == starts(state).retry_at
 
 
 def test_an_accepted_run_ends_every_outage() -> None:
-    """Server and channel accept requests again, from this time on."""
+    """After one accepted start the server and the channel for starts are up again."""
     down: tuple[Observation, ...] = (
         *[answered(run, Sign.FAILED) for run in (1, 2)],
         ProbeAnswered(sign=Sign.FAILED),
@@ -171,7 +171,7 @@ def test_an_accepted_run_ends_every_outage() -> None:
 
 
 def test_a_successful_probe_makes_failing_channels_due_at_once() -> None:
-    """The cause of the outage of the server may have been theirs, too."""
+    """Starts may have failed for the same reason as the server, so they are tried again now."""
     down = after(*[answered(run, Sign.FAILED) for run in (1, 2)], ProbeAnswered(sign=Sign.FAILED))
 
     state = observe(down, ProbeAnswered(sign=Sign.ANSWERED), NOW + 0.1, random=0.0)
@@ -180,11 +180,11 @@ def test_a_successful_probe_makes_failing_channels_due_at_once() -> None:
 
 
 def test_a_successful_probe_of_a_healthy_server_changes_nothing() -> None:
-    """The version of the server is checked every hour."""
+    """The version of the server is checked every hour by such a probe."""
     assert BackendState() == after(ProbeAnswered(sign=Sign.ANSWERED))
 
 
-def test_a_changed_cause_allows_the_next_try_at_once() -> None:
+def test_a_repair_makes_the_next_probe_due_at_once() -> None:
     """The token or the configuration has changed, or an administrator typed `retry`."""
     halted = after(ProbeAnswered(sign=Sign.HALTED))
 
@@ -196,22 +196,24 @@ def test_a_changed_cause_allows_the_next_try_at_once() -> None:
     [(None, Sign.FAILED, False), (1, Sign.FAILED, False), (0, Sign.FAILED, True),
      (0, Sign.HALTED, True), (0, Sign.ANSWERED, False)],
 )  # fmt: skip
-def test_when_a_run_is_to_blame(accepted_before: int | None, sign: Sign, *, expected: bool) -> None:
-    """The other run must have been accepted after this run's last failure."""
+def test_a_run_is_to_blame_if_it_fails_after_an_accepted_run(
+    accepted_before: int | None, sign: Sign, *, expected: bool
+) -> None:
+    """Another run must have been accepted since this run's last failure."""
     state = after(answered(2, Sign.ANSWERED))
 
     assert expected is state.is_to_blame(answered(1, sign, accepted_before=accepted_before))
 
 
-def test_the_failure_of_a_bad_run_does_not_count_against_the_server() -> None:
-    """Other runs are accepted: no probe is needed, and no run becomes a suspect."""
+def test_a_run_to_blame_does_not_count_against_the_server() -> None:
+    """Another run was accepted since its last failure, so its next failure needs no probe."""
     state = after(answered(2, Sign.ANSWERED), answered(1, Sign.FAILED, accepted_before=0))
 
     assert (False, frozenset()) == (state.probe_wanted, state.channels[Channel.STARTS].suspects)
 
 
-def test_channels_fail_independently() -> None:
-    """A stop that cannot be sent delays no start."""
+def test_failing_stops_do_not_delay_starts() -> None:
+    """Two failed stops mark only the channel for stops as down."""
     state = after(*[answered(run, Sign.FAILED, channel=Channel.STOPS) for run in (1, 2)])
 
     stops = state.channels[Channel.STOPS].condition
@@ -222,6 +224,6 @@ def test_channels_fail_independently() -> None:
     ("failures", "random", "expected"),
     [(0, 0.0, 0.5), (0, 1.0, 1.0), (3, 0.0, 4.0), (6, 0.0, 30.0), (99, 1.0, 60.0)],
 )
-def test_delays_grow_and_are_spread(failures: int, random: float, expected: float) -> None:
-    """A delay is between half of 2ⁿ seconds and all of it, at most a minute."""
+def test_retry_delays_double_and_are_random(failures: int, random: float, expected: float) -> None:
+    """After n failures the delay is between half of 2ⁿ seconds and all of it, at most 60 s."""
     assert expected == spread_backoff(failures, MAX_DELAY_SECONDS, random)

@@ -44,8 +44,8 @@ def test_epilog_creates_stop_event_with_both_times(shell: list[str], spool: Path
     assert events(spool) == ["1-stop-4711-1767225600-1767229200"]
 
 
-def test_extras_are_lines_that_end_with_an_end_line(shell: list[str], spool: Path) -> None:
-    """The file has one harmless value a line, and the last line is `end`."""
+def test_an_event_has_one_value_a_line_and_a_last_line_end(shell: list[str], spool: Path) -> None:
+    """The values are nodes, cluster, user and partition; without `end` the file is incomplete."""
     run_hook(shell, spool)
 
     [event] = (spool / "new").iterdir()
@@ -77,7 +77,7 @@ def test_bad_job_id_makes_no_event(shell: list[str], spool: Path, job_id: str) -
     "value", ["n1\nuser=root", "n1 n2", "\x1b[31m", "(null)", "n" * 100_000, "ü"]
 )
 def test_hostile_node_list_is_omitted(shell: list[str], spool: Path, value: str) -> None:
-    """A node list with an invalid character or an absurd length cannot add a value."""
+    """A node list with an invalid character or 100000 characters is not written to the event."""
     done = run_hook(shell, spool, environment={"SLURM_JOB_NODELIST": value})
 
     assert was_harmless(done)
@@ -88,8 +88,8 @@ def test_hostile_node_list_is_omitted(shell: list[str], spool: Path, value: str)
 @pytest.mark.parametrize(
     "variable", ["SLURM_JOB_USER", "SLURM_JOB_PARTITION", "SLURM_CLUSTER_NAME"]
 )
-def test_hostile_word_is_omitted(shell: list[str], spool: Path, variable: str) -> None:
-    """A newline in a value adds no line."""
+def test_a_value_with_a_newline_is_omitted(shell: list[str], spool: Path, variable: str) -> None:
+    """A newline in user, partition or cluster cannot add a line such as nodes=all to the event."""
     run_hook(shell, spool, environment={variable: "x\nnodes=all"})
 
     [event] = (spool / "new").iterdir()
@@ -99,7 +99,7 @@ def test_hostile_word_is_omitted(shell: list[str], spool: Path, variable: str) -
 def test_an_event_that_exists_already_stays_as_it_is(
     shell: list[str], spool: Path, tmp_path: Path
 ) -> None:
-    """It has the same meaning; the hook overwrites no file, not even through a link."""
+    """The hook overwrites no file, not even through a link: the event has the same meaning."""
     stub = tmp_path / "prolog_slurmctld"
     shutil.copy(HOOKS / "prolog_slurmctld", stub)
     same_pid = (HOOKS / "spool_event").read_text().replace("-$$", "-77")
@@ -118,8 +118,8 @@ def test_an_event_that_exists_already_stays_as_it_is(
 
 
 @pytest.mark.parametrize("size", [32_768, 32_769])
-def test_a_node_list_has_a_limit(shell: list[str], spool: Path, size: int) -> None:
-    """32 kB are written; a list with one byte more is omitted."""
+def test_a_node_list_over_32_kb_is_omitted(shell: list[str], spool: Path, size: int) -> None:
+    """A node list of 32768 bytes is written to the event; one with a byte more is omitted."""
     run_hook(shell, spool, environment={"SLURM_JOB_NODELIST": "n" * size})
 
     [event] = (spool / "new").iterdir()

@@ -38,7 +38,7 @@ def test_signals_do_not_end_a_hook(shell: list[str], spool: Path, tmp_path: Path
 
 
 def test_hook_is_silent_if_new_is_no_directory(shell: list[str], tmp_path: Path) -> None:
-    """A file is in its place."""
+    """A file is in the place of `new/`: the hook exits with 0 and prints nothing."""
     (tmp_path / "spool").mkdir()
     (tmp_path / "spool" / "new").touch()
 
@@ -46,12 +46,12 @@ def test_hook_is_silent_if_new_is_no_directory(shell: list[str], tmp_path: Path)
 
 
 def test_hook_is_silent_without_a_spool(shell: list[str], tmp_path: Path) -> None:
-    """The job continues and nothing is printed."""
+    """The spool does not exist: the hook exits with 0 and prints nothing, so the job continues."""
     assert was_harmless(run_hook(shell, tmp_path / "absent"))
 
 
-def test_file_size_limit_leaves_a_complete_event(shell: list[str], spool: Path) -> None:
-    """With a file size limit of 0 the name, which is the event, still appears."""
+def test_a_file_size_limit_of_0_prevents_no_event(shell: list[str], spool: Path) -> None:
+    """The hook creates the file although it cannot write to it; the name alone is the event."""
     done = subprocess.run(
         [*shell, str(HOOKS / "prolog_slurmctld")],
         env={**ENVIRONMENT, "CC_SLURM_SYNC_SPOOL": str(spool)},
@@ -64,8 +64,8 @@ def test_file_size_limit_leaves_a_complete_event(shell: list[str], spool: Path) 
     assert events(spool) == ["1-start-4711-0-0"]
 
 
-def test_closed_descriptors_do_no_harm(shell: list[str], spool: Path) -> None:
-    """Slurm 21.08 starts hooks with 0, 1 and 2 closed; the event still has its contents."""
+def test_closed_descriptors_do_not_change_the_event(shell: list[str], spool: Path) -> None:
+    """Slurm 21.08 starts hooks with descriptors 0, 1 and 2 closed; the event is still complete."""
     subprocess.run(
         ["bash", "-c", 'exec 0<&- 1>&- 2>&-; exec "$@"', "-", *shell, HOOKS / "prolog_slurmctld"],
         env={**ENVIRONMENT, "CC_SLURM_SYNC_SPOOL": str(spool)},
@@ -108,7 +108,7 @@ def test_stub_exits_with_0_whatever_it_sources(
 def test_stub_exits_with_0_if_the_sourced_file_is_truncated(
     shell: list[str], spool: Path, tmp_path: Path
 ) -> None:
-    """A file that is truncated at any byte cannot fail a job."""
+    """`spool_event` is cut at every 97th byte in turn; none of these files fails a job."""
     stub = tmp_path / "prolog_slurmctld"
     shutil.copy(HOOKS / "prolog_slurmctld", stub)
     whole = (HOOKS / "spool_event").read_bytes()
@@ -150,7 +150,7 @@ def test_hook_is_one_process(shell: list[str], spool: Path, tmp_path: Path) -> N
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounting a full file system needs root")
 @pytest.mark.parametrize("options", ["size=4k", "nr_inodes=3,size=64k", "ro"])
 def test_hook_ignores_full_or_read_only_spool(shell: list[str], spool: Path, options: str) -> None:
-    """It has no space, no inode or no right to write: the job continues and nothing is printed."""
+    """Without space, inode or write access the hook exits with 0 and prints nothing."""
     mounted = subprocess.run(
         ["mount", "-t", "tmpfs", "-o", options, "none", str(spool)],
         capture_output=True,

@@ -71,8 +71,8 @@ def events(lab: Lab, job: int) -> list[str]:
 
 @pytest.mark.slurm
 @pytest.mark.parametrize("fault", sorted(FAULTS))
-def test_job_completes(lab: Lab, fault: str) -> None:
-    """A batch job and an interactive one complete in their first run."""
+def test_jobs_complete_despite_a_fault_in_hooks_or_spool(lab: Lab, fault: str) -> None:
+    """A batch job and an interactive one complete in their first run, without a requeue."""
     broken, repaired, expected = FAULTS[fault]
     shell(lab, broken)
 
@@ -90,8 +90,8 @@ def test_job_completes(lab: Lab, fault: str) -> None:
 
 
 @pytest.mark.slurm
-def test_failing_prolog_is_caught(lab: Lab) -> None:
-    """This shows that the tests above can fail: Slurm requeues a job if its prolog exits with 1."""
+def test_a_failing_prolog_fails_the_job(lab: Lab) -> None:
+    """A prolog that exits with 1 shows that the test above would notice a failing hook."""
     prolog = lab.root / "hooks" / "prolog_slurmctld"
     ours = prolog.read_text()
     prolog.write_text("#!/bin/sh\nexit 1\n")

@@ -40,7 +40,7 @@ def owned(uid: int, gid: int) -> Any:
 
 
 def test_groups_are_set_before_the_user(calls: list[tuple[str, Any]]) -> None:
-    """Afterwards the process has no right to change them."""
+    """After setuid a command that root started has no right to change its groups."""
     user = pwd.getpwnam("nobody")
     become_service(owned(user.pw_uid, 0))
 
@@ -48,10 +48,10 @@ def test_groups_are_set_before_the_user(calls: list[tuple[str, Any]]) -> None:
     assert [("setgroups", groups), ("setgid", user.pw_gid), ("setuid", user.pw_uid)] == calls
 
 
-def test_an_owner_without_a_name_has_the_group_of_the_directory(
+def test_an_owner_without_a_user_name_gets_the_directorys_group(
     calls: list[tuple[str, Any]],
 ) -> None:
-    """The name service may not answer."""
+    """The name service does not know the owner of the state directory, or does not answer."""
     become_service(owned(2**31 - 7, 12))
 
     assert [("setgroups", [12]), ("setgid", 12), ("setuid", 2**31 - 7)] == calls
@@ -60,15 +60,15 @@ def test_an_owner_without_a_name_has_the_group_of_the_directory(
 def test_a_process_without_root_keeps_its_user(
     calls: list[tuple[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is the service itself, or a user who gets an error where a right is missing."""
+    """Only a command started by root becomes the service user, the owner of the state directory."""
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     become_service(owned(5, 5))
 
     assert [] == calls
 
 
-def test_with_a_state_directory_of_root_the_user_stays(calls: list[tuple[str, Any]]) -> None:
-    """There is no service user, as in a trial."""
+def test_root_stays_root_if_it_owns_the_state_directory(calls: list[tuple[str, Any]]) -> None:
+    """For example in a trial installation, which has no service user."""
     become_service(owned(0, 0))
 
     assert [] == calls
@@ -77,7 +77,7 @@ def test_with_a_state_directory_of_root_the_user_stays(calls: list[tuple[str, An
 def test_without_a_state_directory_the_command_fails(
     calls: list[tuple[str, Any]], tmp_path: Path
 ) -> None:
-    """It does not continue as root."""
+    """The command does not continue as root; the message says to create the directory."""
     with pytest.raises(SpoolError, match=r"No such file or directory; create it"):
         become_service(tmp_path / "none")
 

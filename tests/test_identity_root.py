@@ -124,7 +124,7 @@ def owners(site: CommandSite) -> dict[str, str]:
 def test_files_of_a_command_started_by_root_belong_to_the_service(
     installed: CommandSite, by_root: ByRoot
 ) -> None:
-    """These are the run file and the log."""
+    """`cc-spool retry` of root writes the run file and the log as the service user."""
     run = installed.put(Directory.DEAD, run_of(5, last_error=REFUSED))
     said = by_root("retry", "ALL", "--log-file", f"{installed.state}/log")
 
@@ -136,7 +136,7 @@ def test_files_of_a_command_started_by_root_belong_to_the_service(
 def test_a_drain_started_by_root_works_as_the_service(
     installed: CommandSite, by_root: ByRoot
 ) -> None:
-    """Its files belong to the service; only root can read the token."""
+    """Files of the drain belong to the service user; a token that only root can read is used."""
     installed.put(Directory.TODO, run_of(5, end=END))
     os.chown(installed.token, 0, 0)
     installed.token.chmod(0o600)
@@ -152,8 +152,10 @@ def test_a_drain_started_by_root_works_as_the_service(
 
 
 @as_root
-def test_root_opens_no_file_of_the_spool_as_root(installed: CommandSite, by_root: ByRoot) -> None:
-    """A file that the service has no right to read is not read."""
+def test_a_command_of_root_reads_the_spool_as_the_service(
+    installed: CommandSite, by_root: ByRoot
+) -> None:
+    """`cc-spool list` of root cannot read a run file that the service user cannot read."""
     path = installed.spool / "open" / f"5-{NOON}.json"
     path.write_text("{}")
     path.chmod(0o600)
@@ -166,7 +168,7 @@ def test_root_opens_no_file_of_the_spool_as_root(installed: CommandSite, by_root
 def test_a_spool_that_the_service_cannot_open_is_a_permission_error(
     installed: CommandSite, by_root: ByRoot
 ) -> None:
-    """The command exits with 77."""
+    """A command of root exits with 77 if `dead/` is closed to the service user."""
     os.chown(installed.spool / "dead", 0, 0)
     (installed.spool / "dead").chmod(0o700)
     said = by_root("list")
@@ -179,7 +181,7 @@ def test_a_spool_that_the_service_cannot_open_is_a_permission_error(
 def test_a_log_that_the_service_cannot_write_is_a_permission_error(
     installed: CommandSite, by_root: ByRoot
 ) -> None:
-    """The command does not create it as root either."""
+    """A command of root exits with 77 and does not create the log file as root."""
     said = by_root("list", "--log-file", f"{installed.root}/log")
 
     assert 77 == said.returncode

@@ -49,7 +49,7 @@ def imported(
 
 
 def test_the_adapters_file_is_imported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """With the cluster's name added it is valid, apart from warnings."""
+    """The keys of cc-slurm-adapter (URL, GPUs, ignored hosts, NATS) become ours."""
     document, _ = imported(tmp_path, ADAPTER, capsys)
 
     assert document == {
@@ -65,10 +65,10 @@ def test_the_adapters_file_is_imported(tmp_path: Path, capsys: pytest.CaptureFix
     }
 
 
-def test_each_key_of_the_adapter_has_a_line(
+def test_each_key_of_the_adapter_has_a_note(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """It is copied, renamed, not needed or not supported; a missing key is named."""
+    """The note says copied, renamed, not needed or left out; missing keys have a note, too."""
     _, notes = imported(tmp_path, ADAPTER | {"frobnicate": 1}, capsys)
 
     assert notes.keys() >= ADAPTER.keys()
@@ -84,7 +84,7 @@ def test_each_key_of_the_adapter_has_a_line(
 def test_the_predecessors_file_is_imported(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """It is valid without changes."""
+    """The configuration of the former cron script is valid as imported, without changes."""
     document, notes = imported(tmp_path, PREDECESSOR, capsys)
     (tmp_path / "new.json").write_text(json.dumps(document))
     config = load(tmp_path / "new.json")
@@ -111,16 +111,16 @@ def test_secrets_go_to_files_and_never_to_the_terminal(
 
 
 def test_an_import_may_be_repeated(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A file that has the secret already does not change."""
+    """The second import finds the secrets in their files and prints the same output."""
     first = imported(tmp_path, PREDECESSOR, capsys)
 
     assert first == imported(tmp_path, PREDECESSOR, capsys)
 
 
-def test_another_secret_is_not_overwritten(
+def test_a_file_with_another_secret_is_not_overwritten(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The error names the file and the fix."""
+    """The import fails; the error says to move the existing file away."""
     (tmp_path / "token").write_text("another\n")
     (tmp_path / "old.json").write_text(json.dumps(PREDECESSOR))
 
@@ -134,7 +134,7 @@ def test_another_secret_is_not_overwritten(
 def test_a_missing_directory_for_secrets_is_named(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """No configuration is printed."""
+    """The error has the path of the secret's file, and no configuration is printed."""
     (tmp_path / "old.json").write_text(json.dumps(PREDECESSOR))
 
     code = main(["import-config", str(tmp_path / "old.json"), "--secrets", f"{tmp_path}/none"])
@@ -156,10 +156,10 @@ def test_a_missing_directory_for_secrets_is_named(
         ("ccRestJwt", None, "left out: it has no value"),
     ],
 )
-def test_each_key_has_its_note(
+def test_the_note_says_what_happened_to_a_key(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], key: str, value: str | None, note: str
 ) -> None:
-    """This includes keys that are empty or not supported."""
+    """Empty keys are left out, natsNKeySeedFile is not supported, ccRestUrl is renamed."""
     _, notes = imported(tmp_path, {key: value}, capsys)
 
     assert notes[key].startswith(note)
@@ -178,7 +178,7 @@ def test_missing_required_keys_are_named(
 def test_a_broker_with_scheme_and_port_is_kept(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Its user and creds file are kept, too."""
+    """The user and the creds file of this NATS broker are kept, too."""
     old = {
         "natsServer": "tls://nats.example.org:4333",
         "natsSubject": "cc.jobs",
@@ -199,7 +199,7 @@ def test_a_broker_with_scheme_and_port_is_kept(
 def test_a_required_key_that_is_null_is_missing(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The host must not become the text None."""
+    """A host that is null must not become the text None."""
     document, notes = imported(tmp_path, {"ccRestUrl": None, "clustername": None}, capsys)
 
     assert document == {}
@@ -214,7 +214,7 @@ def test_a_required_key_that_is_null_is_missing(
 def test_credentials_in_the_url_of_a_broker_are_removed_from_it(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], server: str
 ) -> None:
-    """The password goes to its file and never to the terminal."""
+    """User and password go to the key `user` and to the password file, not to the terminal."""
     old = {"natsServer": server, "natsUser": "other", "natsPassword": "another secret"}
     document, notes = imported(tmp_path, old, capsys)
 
@@ -228,7 +228,7 @@ def test_credentials_in_the_url_of_a_broker_are_removed_from_it(
 def test_credentials_in_the_url_of_cc_backend_are_omitted(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The program has no key for them."""
+    """This program has no key for a user and password of cc-backend."""
     old = {"ccRestUrl": "https://u:s3cr3t@cc.example.org/"}
     document, notes = imported(tmp_path, old, capsys)
 
@@ -239,7 +239,7 @@ def test_credentials_in_the_url_of_cc_backend_are_omitted(
 def test_a_token_in_the_url_of_a_broker_is_named_as_not_supported(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """It is omitted from the configuration, and not printed."""
+    """The token is omitted from the configuration and not printed."""
     document, notes = imported(tmp_path, {"natsServer": "nats://s3cr3t@h"}, capsys)
 
     assert ["nats://h:4222"] == document["nats"]["servers"]
@@ -247,10 +247,10 @@ def test_a_token_in_the_url_of_a_broker_is_named_as_not_supported(
     assert "s3cr3t" not in json.dumps([document, notes])
 
 
-def test_a_secret_that_is_no_utf_8_is_named(
+def test_a_secret_that_is_not_utf_8_is_refused(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """JSON can contain half of a character, which no file can contain."""
+    """JSON can contain half of a character, which cannot be written to a file; exit code 78."""
     (tmp_path / "old.json").write_text(json.dumps({"ccRestJwt": "abc\ud800"}))
 
     code = main(["import-config", str(tmp_path / "old.json"), "--secrets", str(tmp_path)])
@@ -264,7 +264,7 @@ def test_a_secret_that_is_no_utf_8_is_named(
 def test_configtest_accepts_a_valid_file(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The argument names the file."""
+    """`cc-spool configtest FILE` exits with 0 and prints that the configuration is valid."""
     path = tmp_path / "config.json"
     path.write_text(
         json.dumps({"clustername": "fritz", "cc-backend": {"host": "https://cc.example.org"}})
@@ -274,8 +274,8 @@ def test_configtest_accepts_a_valid_file(
     assert (code, capsys.readouterr().out) == (0, f"{path}: the configuration is valid\n")
 
 
-def test_configtest_warns(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """The drain logs the same warnings when it starts."""
+def test_configtest_prints_warnings(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The drain logs the same warnings when it starts; the exit code is 0."""
     path = tmp_path / "config.json"
     path.write_text(json.dumps(PREDECESSOR))
     path.chmod(0o600)
@@ -284,8 +284,8 @@ def test_configtest_warns(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     assert "warning: node_regex" in capsys.readouterr().out
 
 
-def test_configtest_exits_with_78(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """All errors are reported together."""
+def test_invalid_keys_exit_with_78(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """All errors are reported together on stderr; stdout is empty."""
     path = tmp_path / "config.json"
     path.write_text(json.dumps({"clustername": 5}))
     code = main(["configtest", str(path)])

@@ -40,7 +40,7 @@ def fresh(place: Path, tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize(("name", "verb"), [("cc-spool", "drain"), ("cc-sweep", "apply")])
 def test_further_instances_have_templates(place: Path, name: str, verb: str) -> None:
-    """Each instance has its own settings, spool and state; all other lines are the same."""
+    """The unit NAME@.service differs from NAME.service only in settings, spool and state of %i."""
     units, root = place / "site/lib/systemd/system", place / "site"
     one = (units / f"{name}.service").read_text().splitlines()
     many = (units / f"{name}@.service").read_text().splitlines()
@@ -121,7 +121,7 @@ def test_an_installed_hook_writes_into_the_installed_spool(fresh: Path) -> None:
 
 @pytest.mark.parametrize("prefix", ["/", "/a/../b", "/a b", "/a|b", "//"])
 def test_an_unsafe_prefix_is_rejected(prefix: str) -> None:
-    """Such a PREFIX cannot be written into files unchanged."""
+    """A PREFIX such as `/`, `/a b` or `/a/../b` cannot be written into files; exit code 2."""
     done = subprocess.run(
         [str(DEPLOY / "uninstall")],
         env={"PATH": os.environ["PATH"], "PREFIX": prefix},
@@ -143,8 +143,8 @@ def open_place() -> Iterator[Path]:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="becomes nobody, which needs root")
-def test_the_default_place_requires_root(open_place: Path) -> None:
-    """Without root and PREFIX the message names both fixes."""
+def test_the_default_paths_require_root(open_place: Path) -> None:
+    """Without root and PREFIX `install` exits with 77, and its message names PREFIX=DIRECTORY."""
     shutil.copytree(DEPLOY, open_place / "deploy")
     (open_place / "deploy").chmod(0o755)
     done = subprocess.run(
@@ -246,8 +246,8 @@ def in_temporary_root(base: Path, *command: str) -> subprocess.CompletedProcess[
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="installs where the system looks, which needs root")
-def test_the_default_places_are_those_of_the_system(wheels: Path, tmp_path: Path) -> None:
-    """The test checks account, owners, modes, links, units and stubs of a plain `make install`."""
+def test_a_plain_install_uses_the_paths_of_the_system(wheels: Path, tmp_path: Path) -> None:
+    """As root: account, owners, modes, links, units and hooks; then uninstall and PURGE=1."""
     if in_temporary_root(tmp_path).returncode != 0:
         pytest.skip("no overlay of the root file system can be mounted here")
 

@@ -91,7 +91,7 @@ def test_no_directive_causes_a_systemd_warning(unit: str, version: int, expected
     ],
 )
 def test_a_unit_below_a_prefix_reaches_its_files(prefix: str, expected: set[str]) -> None:
-    """It makes no directory outside the PREFIX."""
+    """ProtectHome is omitted for a PREFIX in /home, PrivateTmp in /tmp, StateDirectory always."""
     state = {"StateDirectory=cc-slurm-sync", "StateDirectoryMode=0750"}
 
     assert state | expected == fit_unit("cc-spool.service", 257, prefix)
@@ -146,7 +146,7 @@ def test_systemd_accepts_the_units(place: Path, tmp_path: Path) -> None:
     assert (0, []) == (done.returncode, ours)
 
 
-def test_nothing_in_the_spool_expires(place: Path) -> None:
+def test_systemd_tmpfiles_deletes_nothing_in_the_spool(place: Path) -> None:
     """The lines of tmpfiles.d have no age and make the same directories as `make install`."""
     text = (place / "site/lib/tmpfiles.d/cc-slurm-sync.conf").read_text()
     lines = [line.split() for line in text.splitlines() if not line.startswith("#")]
@@ -158,7 +158,7 @@ def test_nothing_in_the_spool_expires(place: Path) -> None:
 
 
 def test_a_boot_keeps_mode_and_owner_that_the_site_has_corrected() -> None:
-    """With a colon, systemd sets them only when it creates the path; the package has it, too."""
+    """A colon before mode and owner in tmpfiles.d: systemd sets them only for a new path."""
     lines = [
         line.split()[2:5]
         for name in ("deploy", "packaging")
@@ -171,7 +171,7 @@ def test_a_boot_keeps_mode_and_owner_that_the_site_has_corrected() -> None:
 
 @pytest.mark.parametrize("name", ["cron", "tmpfiles.conf", "sysusers.conf"])
 def test_only_the_cron_lines_are_commented_out(name: str) -> None:
-    """The other files have active lines."""
+    """tmpfiles.conf and sysusers.conf have active lines; an administrator activates cron."""
     lines = (DEPLOY / name).read_text().splitlines()
     working = [line for line in lines if not line.startswith("#")]
 

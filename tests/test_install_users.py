@@ -184,8 +184,8 @@ def test_files_and_units_get_the_new_service_user(change: Change) -> None:
 
 
 @needs_root
-def test_instances_get_the_new_service_user(change: Change) -> None:
-    """Their units come from the same template; an instance with its own user keeps it."""
+def test_files_of_instances_get_the_new_service_user(change: Change) -> None:
+    """Files of an instance with a user of its own keep their owner."""
     users = INSTANCES | {"test": OTHER_USER}
     expected = {
         file: owner(file, users[name]) for name in INSTANCES for file in instance_files(name)
@@ -196,7 +196,7 @@ def test_instances_get_the_new_service_user(change: Change) -> None:
 
 @needs_root
 def test_an_instance_without_its_default_spool_is_reported(change: Change) -> None:
-    """The installation continues."""
+    """The default spool of the instance `moved` is missing; the installation continues."""
     assert "cc-slurm-sync-moved does not exist: if the instance with" in change.said
 
 

@@ -21,10 +21,10 @@ from spool.installation import ROOT_FILE, installation_root
         (None, "/"),
     ],
 )
-def test_the_environment_has_the_root_of_the_installation(
+def test_the_root_is_read_from_the_virtual_environment(
     tmp_path: Path, text: bytes | None, root: str
 ) -> None:
-    """An environment that `make install` did not create uses the system paths."""
+    """A missing, empty, relative or undecodable root file means `/`."""
     if text is not None:
         (tmp_path / ROOT_FILE).write_bytes(text)
 
@@ -32,7 +32,7 @@ def test_the_environment_has_the_root_of_the_installation(
 
 
 def test_this_environment_uses_the_system_paths() -> None:
-    """The paths are those that the README names."""
+    """Without `make install` the paths are those in the README, such as /etc/cc-slurm-sync."""
     found = (installation.SETTINGS, installation.HOOKS, installation.SPOOL, installation.STATE)
 
     assert (

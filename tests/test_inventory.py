@@ -52,7 +52,7 @@ class Moving(Layout):
 
 
 def test_events_come_oldest_first_with_their_extras(site: CommandSite, layout: Layout) -> None:
-    """The times decide the order, not the names."""
+    """The mtimes of the files decide the order, not their names; extras are values such as user."""
     site.put_event("1-stop-4-0-0-9", time=NOON + 1)
     site.put_event(EVENT, "user=anna\nend\n")
     found = list(read_events(layout))
@@ -73,7 +73,7 @@ def test_events_come_oldest_first_with_their_extras(site: CommandSite, layout: L
 def test_non_regular_files_in_new_are_reported(
     site: CommandSite, layout: Layout, make: Any, reason: str
 ) -> None:
-    """The result has the reason, and reading does not block."""
+    """A link, FIFO or directory is reported as `not a regular file`; reading does not block."""
     make(site.spool / "new" / EVENT)
     (found,) = read_events(layout)
 
@@ -94,7 +94,7 @@ def test_non_regular_files_in_new_are_reported(
 def test_invalid_names_in_new_are_reported(
     site: CommandSite, layout: Layout, name: str, reason: str
 ) -> None:
-    """The drain moves such a file to dead/, or leaves it if a later version wrote it."""
+    """The reason is an invalid name, or the name format of a later version of this program."""
     (site.spool / "new" / name).touch()
     (found,) = read_events(layout)
 
@@ -110,7 +110,7 @@ def test_invalid_names_in_new_are_reported(
         ("odd", "", "not JSON"),
     ],
 )
-def test_damaged_runs_are_reported(
+def test_damaged_run_files_are_reported(
     site: CommandSite, layout: Layout, name: str, contents: str, reason: str
 ) -> None:
     """The file is truncated, was written by a later version, or has an invalid name."""
@@ -141,7 +141,7 @@ def test_a_run_without_read_permission_is_reported(
 def test_a_run_that_moves_is_found_in_its_new_directory(
     site: CommandSite, source: str, target: str
 ) -> None:
-    """The drain moved it while the reader looked for it."""
+    """The drain moves the file between `open/` and `todo/` while a command reads it."""
     run = site.put(Directory(source), run_of())
     with Moving(site.spool) as layout:
         old, new = site.spool / source / run.name, site.spool / target / run.name
@@ -152,8 +152,8 @@ def test_a_run_that_moves_is_found_in_its_new_directory(
     assert target == found.directory
 
 
-def test_a_run_that_vanishes_is_no_error(site: CommandSite) -> None:
-    """It was delivered meanwhile."""
+def test_a_delivered_run_is_no_error_of_the_reader(site: CommandSite) -> None:
+    """The drain removes the run file from `todo/` while a command reads it."""
     run = site.put(Directory.TODO, run_of())
     with Moving(site.spool) as layout:
         layout.happens = {("time", "todo"): (site.spool / "todo" / run.name).unlink}
@@ -161,16 +161,16 @@ def test_a_run_that_vanishes_is_no_error(site: CommandSite) -> None:
         assert read_file(layout, Directory.TODO, run.name) is None
 
 
-def test_names_are_listed_with_their_times(site: CommandSite, layout: Layout) -> None:
-    """The oldest name comes first."""
+def test_event_names_are_listed_with_their_mtimes(site: CommandSite, layout: Layout) -> None:
+    """The name of the oldest file comes first."""
     site.put_event("1-stop-4-0-0-9", time=NOON + 1)
     site.put_event(EVENT)
 
     assert [(NOON, EVENT), (NOON + 1, "1-stop-4-0-0-9")] == list_names(layout, Directory.NEW)
 
 
-def test_an_event_that_vanishes_is_no_error(site: CommandSite) -> None:
-    """The drain processed it meanwhile."""
+def test_a_processed_event_is_no_error_of_the_reader(site: CommandSite) -> None:
+    """The drain removes the event from `new/` while a command reads it."""
     site.put_event(EVENT)
     with Moving(site.spool) as layout:
         layout.happens = {("time", "new"): (site.spool / "new" / EVENT).unlink}
@@ -195,12 +195,12 @@ def test_dead_letters_come_with_their_reasons(site: CommandSite, layout: Layout)
 
 
 def test_a_removed_dead_letter_is_no_error(layout: Layout) -> None:
-    """An administrator has retried it."""
+    """The file is no longer in `dead/`: an administrator has retried it."""
     assert read_file(layout, Directory.DEAD, EVENT) is None
 
 
-def test_dead_letters_that_vanish_are_no_error(site: CommandSite) -> None:
-    """An administrator retried them while they were read."""
+def test_a_retried_dead_letter_is_no_error_of_the_reader(site: CommandSite) -> None:
+    """An administrator retries the dead letter while another command reads `dead/`."""
     run = site.put(Directory.DEAD, run_of())
     with Moving(site.spool) as layout:
         layout.happens = {("time", "dead"): (site.spool / "dead" / run.name).unlink}

@@ -23,15 +23,15 @@ def test_the_script_of_an_array_is_requested_once() -> None:
     ]
 
 
-def test_a_job_without_a_script_is_final() -> None:
-    """An interactive job has no script."""
+def test_the_answer_that_a_job_has_no_script_is_final() -> None:
+    """Slurm has no script of an interactive job, so it is not queried again."""
     commands = Commands(text=None)
 
     assert (None, True) == _script(read(texts(commands), commands, JOB)[0])
 
 
-def test_texts_beyond_the_time_budget_are_read_later() -> None:
-    """One budget holds for all jobs of a call; the next call reads the rest."""
+def test_scripts_beyond_the_time_budget_are_read_later() -> None:
+    """All jobs of a call share 3 s, here enough for two scripts; a later call reads the others."""
     commands = Commands(seconds=1.0)
     reader = texts(commands, with_description=False)
     began = commands.time
@@ -46,7 +46,7 @@ def test_texts_beyond_the_time_budget_are_read_later() -> None:
 
 
 def test_a_command_that_hangs_is_run_once() -> None:
-    """It is not run for each job; after a minute it is tried again."""
+    """A script command that timed out is not run for the other jobs; 60 s later it is."""
     commands = Commands(seconds=600.0)
     reader = texts(commands, with_description=False, state_save_location=Path("/none"))
     began = commands.time
@@ -62,7 +62,7 @@ def test_a_command_that_hangs_is_run_once() -> None:
 
 
 def test_a_configuration_query_that_hangs_leaves_time_for_the_rest() -> None:
-    """The query for the configuration is optional."""
+    """`scontrol show config` times out after 5 s; script and description are queried after it."""
     commands = Commands(seconds=600.0)
     reader = texts(commands)
     (found,) = read(reader, commands, JOB, budget=60.0)
@@ -82,7 +82,7 @@ def test_a_failure_affects_one_job(caplog: pytest.LogCaptureFixture) -> None:
 
 
 def test_a_denied_script_is_requested_again_after_ten_minutes() -> None:
-    """Until then no job waits for a script: an administrator has to grant the permission."""
+    """Until then jobs do not wait for scripts: an administrator has to grant the permission."""
     commands = Commands(problem=FailureReason.DENIED)
     reader = texts(commands, with_description=False)
     denied = [*read(reader, commands, JOB), *read(reader, commands, JOB)]
@@ -96,7 +96,7 @@ def test_a_denied_script_is_requested_again_after_ten_minutes() -> None:
 
 
 def test_without_time_no_command_is_run() -> None:
-    """The description is rendered from the job record."""
+    """With a time budget of 0 s the description is rendered from the job record."""
     commands = Commands()
     (found,) = read(texts(commands), commands, JOB, budget=0.0)
 

@@ -18,14 +18,14 @@ def local(time: int) -> str:
 
 
 def test_few_jobs_are_described_by_slurm() -> None:
-    """The description is the text of scontrol."""
+    """For one job the description is the text of `scontrol show job`."""
     commands = Commands()
 
     assert "JobId=815" == read(texts(commands), commands, JOB)[0].description
 
 
 def test_many_jobs_are_described_without_commands() -> None:
-    """The descriptions are rendered from the job records."""
+    """For 9 jobs at once the descriptions are rendered from the job records."""
     commands = Commands()
     found = read(texts(commands, with_script=False), commands, *CROWD)
 
@@ -34,7 +34,7 @@ def test_many_jobs_are_described_without_commands() -> None:
 
 
 def test_a_description_that_slurm_does_not_give_is_rendered() -> None:
-    """A job that was queried is final; after a timeout the next jobs wait for a later call."""
+    """After a timeout the job records are used; jobs not queried wait for a later call."""
     commands = Commands(problem=FailureReason.TIMEOUT)
     reader = texts(commands, with_script=False)
     found = read(reader, commands, JOB, CROWD[0])
@@ -46,7 +46,7 @@ def test_a_description_that_slurm_does_not_give_is_rendered() -> None:
 
 
 def test_a_job_that_slurm_purged_is_described_by_its_record() -> None:
-    """Slurm will have no other text for it."""
+    """The rendered description is final: Slurm has none of a purged job."""
 
     class Forgetful(Commands):
         def description(self, job_id: int, *, timeout_seconds: float | None = None) -> None:
@@ -58,8 +58,8 @@ def test_a_job_that_slurm_purged_is_described_by_its_record() -> None:
     assert (render_description(JOB), True) == (found.description, found.is_final)
 
 
-def test_disabled_texts_are_not_read() -> None:
-    """A site can disable scripts and descriptions."""
+def test_disabled_scripts_and_descriptions_are_not_read() -> None:
+    """A site can disable both; no Slurm command is run for them."""
     commands = Commands()
     reader = texts(commands, with_script=False, with_description=False)
 
@@ -125,7 +125,7 @@ def test_a_rendered_description_has_the_layout_of_scontrol() -> None:
 
 
 def test_a_rendered_description_omits_unknown_fields() -> None:
-    """It has only the fields that the record has."""
+    """A field that the job record lacks, such as the account, has no line."""
     job = Job(
         job_id=7,
         uid=0,

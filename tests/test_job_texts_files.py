@@ -25,7 +25,7 @@ def store(place: Path, owner: int, text: bytes) -> Path:
 
 
 def test_a_script_is_read_from_the_state_save_location(tmp_path: Path) -> None:
-    """No command is run, and the NUL byte at the end of slurmctld's file is removed."""
+    """No command is run for the script; the NUL byte at the end of the file is removed."""
     store(tmp_path, 815, b"#!/bin/sh\ntrue\n\0")
     commands = Commands()
     (found,) = read(texts(commands, state_save_location=tmp_path), commands, JOB)
@@ -35,7 +35,7 @@ def test_a_script_is_read_from_the_state_save_location(tmp_path: Path) -> None:
 
 
 def test_the_state_save_location_is_queried_once(tmp_path: Path) -> None:
-    """It is queried when the first text is read."""
+    """`scontrol show config` is run for the first script, and not again for the second one."""
     store(tmp_path, 815, b"script\0")
     commands = Commands(location=tmp_path)
     reader = texts(commands)
@@ -45,8 +45,8 @@ def test_the_state_save_location_is_queried_once(tmp_path: Path) -> None:
     assert (1, 0) == (commands.count("config"), commands.count("script"))
 
 
-def test_a_failed_query_for_the_location_is_not_repeated_each_time(tmp_path: Path) -> None:
-    """It is repeated after a while."""
+def test_a_failed_query_for_the_state_save_location_is_repeated(tmp_path: Path) -> None:
+    """`scontrol show config` is not run again for the next job, but after a minute."""
     store(tmp_path, 815, b"script\0")
     commands = Commands(location=tmp_path, problem=FailureReason.UNREACHABLE)
     reader = texts(commands, with_description=False)
@@ -61,7 +61,7 @@ def test_a_failed_query_for_the_location_is_not_repeated_each_time(tmp_path: Pat
 
 
 def test_without_a_state_save_location_a_command_is_used() -> None:
-    """A directory without read permission has the same effect."""
+    """Slurm's configuration does not name the directory: `scontrol` prints the script."""
     commands = Commands()
 
     assert "#!/bin/sh\n" == read(texts(commands), commands, JOB)[0].script
@@ -77,8 +77,8 @@ def test_tasks_of_an_array_share_one_script(tmp_path: Path) -> None:
     assert [] == commands.asked
 
 
-def test_a_job_without_a_script_has_none(tmp_path: Path) -> None:
-    """An interactive job: its hash directory can be read and has no file for it."""
+def test_a_job_without_a_script_file_has_no_script(tmp_path: Path) -> None:
+    """The hash directory of an interactive job can be read and has no file for the job."""
     (tmp_path / "hash.5").mkdir()
     commands = Commands()
     (found,) = read(texts(commands, state_save_location=tmp_path), commands, JOB)
@@ -87,8 +87,8 @@ def test_a_job_without_a_script_has_none(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["missing", "link", "directory"])
-def test_if_the_file_cannot_be_read_slurm_is_queried(tmp_path: Path, kind: str) -> None:
-    """Most sites let only SlurmUser read the directory; a link is not followed."""
+def test_if_the_script_file_cannot_be_read_a_command_is_used(tmp_path: Path, kind: str) -> None:
+    """Most sites let only SlurmUser read the directory of the scripts; a link is not followed."""
     if kind != "missing":
         path = store(tmp_path, 815, b"")
         path.unlink()
@@ -103,7 +103,7 @@ def test_if_the_file_cannot_be_read_slurm_is_queried(tmp_path: Path, kind: str) 
     ("wanted", "limit"),
     [(64_000, MIN_SCRIPT_LIMIT_BYTES), (1_000_000, 1_000_000), (1 << 30, MAX_SCRIPT_LIMIT_BYTES)],
 )
-def test_the_configuration_limits_the_bytes_that_are_read(
+def test_the_configuration_limits_the_bytes_of_a_script(
     tmp_path: Path, wanted: int, limit: int
 ) -> None:
     """The limit is 256 KiB to 4 MiB; the size of the whole script is kept."""
@@ -118,7 +118,7 @@ def test_the_configuration_limits_the_bytes_that_are_read(
 
 
 def test_a_script_of_exactly_the_limit_is_complete(tmp_path: Path) -> None:
-    """The NUL byte behind it does not count."""
+    """A script of 256 KiB is not cut: the NUL byte behind it does not count."""
     store(tmp_path, 815, b"x" * MIN_SCRIPT_LIMIT_BYTES + b"\0")
     commands = Commands()
     (found,) = read(texts(commands, state_save_location=tmp_path), commands, JOB)
@@ -126,8 +126,8 @@ def test_a_script_of_exactly_the_limit_is_complete(tmp_path: Path) -> None:
     assert (MIN_SCRIPT_LIMIT_BYTES, None) == (len(found.script or ""), found.script_bytes_total)
 
 
-def test_no_character_is_cut_in_half(tmp_path: Path) -> None:
-    """The limit is between the two bytes of a character."""
+def test_no_character_of_a_script_is_cut_in_half(tmp_path: Path) -> None:
+    """The limit is between the two bytes of an ä: the script ends before this character."""
     text = "x" * (MIN_SCRIPT_LIMIT_BYTES - 1) + "äää"
     store(tmp_path, 815, text.encode() + b"\0")
     commands = Commands()
@@ -138,7 +138,7 @@ def test_no_character_is_cut_in_half(tmp_path: Path) -> None:
 
 
 def test_a_long_script_from_a_command_is_cut_too() -> None:
-    """The command prints the whole script."""
+    """The command prints 300000 bytes, of which 256 KiB are kept; the whole size is kept, too."""
     commands = Commands(text="x" * 300_000)
     (found,) = read(texts(commands), commands, JOB)
 

@@ -15,7 +15,7 @@ KEY = (815, 5)
 
 
 def test_users_are_named_by_the_name_service() -> None:
-    """A user that it does not know has no name."""
+    """A uid that the name service does not know has no user name."""
     commands = Commands()
     own = pwd.getpwuid(os.getuid())
 
@@ -24,26 +24,28 @@ def test_users_are_named_by_the_name_service() -> None:
 
 
 @pytest.mark.parametrize("name", ["nobody", "Nobody", "nfsnobody", "", "unknown", "20001"])
-def test_a_placeholder_is_no_name(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    """Name services return it for users whose name they do not know at the moment."""
+def test_a_placeholder_such_as_nobody_is_no_user_name(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """Name services return nobody, the uid or an empty name if they cannot find a name now."""
     entry = pwd.struct_passwd((name, "x", 20001, 20001, "", "/", "/bin/sh"))
     monkeypatch.setattr(pwd, "getpwuid", lambda _uid: entry)
 
     assert {20001: None} == texts(Commands()).resolve_users([20001])
 
 
-def test_a_query_of_the_drain_is_answered_with_texts_and_names(tmp_path: Path) -> None:
-    """One reply has both."""
+def test_one_reply_has_descriptions_and_user_names(tmp_path: Path) -> None:
+    """The drain's query names jobs and uids; the reply has both answers."""
     commands = Commands(location=tmp_path)
     reply = texts(commands).ask(TextsQuery(jobs=(JOB,), uids=frozenset({0})))
 
     assert ({0: "root"}, "JobId=815") == (reply.users, reply.texts[KEY].description)
 
 
-def test_an_internal_error_ends_no_worker(
+def test_an_internal_error_returns_an_empty_reply(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """It is logged, and the reply has no texts."""
+    """The error is logged with the number of jobs; the worker of the drain continues."""
 
     def fail(*_: object, **__: object) -> None:
         raise KeyError("odd")

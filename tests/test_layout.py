@@ -20,14 +20,14 @@ from spool.files.layout import Directory, FileContents, Layout, NotRegularError
 
 
 def test_a_missing_directory_is_named(tmp_path: Path) -> None:
-    """The message says to create it."""
+    """The error names the missing `todo/` of the spool and says to create it."""
     (tmp_path / "new").mkdir()
     with pytest.raises(SpoolError, match=r"todo: No such file or directory; create it"):
         Layout(tmp_path)
 
 
 def test_a_denied_spool_names_the_users(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The message is not that of a missing directory."""
+    """Without permission the error says to run the command as root or as the service user."""
 
     def refuse(path: Path, _flags: int) -> int:
         raise PermissionError(13, "Permission denied", str(path))
@@ -39,8 +39,8 @@ def test_a_denied_spool_names_the_users(tmp_path: Path, monkeypatch: pytest.Monk
         Layout(tmp_path)
 
 
-def test_a_spool_that_cannot_be_opened_leaves_nothing_open(tmp_path: Path) -> None:
-    """Descriptors of the existing directories are closed."""
+def test_a_spool_that_cannot_be_opened_leaves_no_descriptor_open(tmp_path: Path) -> None:
+    """`todo/` is missing: the descriptor of `new/`, which exists, is closed."""
     (tmp_path / "new").mkdir()
     with pytest.raises(SpoolError):
         Layout(tmp_path)
@@ -48,8 +48,8 @@ def test_a_spool_that_cannot_be_opened_leaves_nothing_open(tmp_path: Path) -> No
     assert {} == open_files(tmp_path)
 
 
-def test_closing_may_be_repeated(layout: Layout) -> None:
-    """No descriptor stays open."""
+def test_a_spool_may_be_closed_twice(layout: Layout) -> None:
+    """No descriptor of its directories stays open."""
     assert len(Directory) == len(open_files(layout.root))
     layout.close()
     layout.close()
@@ -57,8 +57,8 @@ def test_closing_may_be_repeated(layout: Layout) -> None:
     assert {} == open_files(layout.root)
 
 
-def test_names_are_listed(layout: Layout) -> None:
-    """Names may contain any bytes."""
+def test_file_names_of_any_bytes_are_listed(layout: Layout) -> None:
+    """A name in `new/` may contain a newline or bytes that are not UTF-8."""
     for name in ("a", "b\n", "\udcff"):
         (layout.root / "new" / name).touch()
 
@@ -83,7 +83,7 @@ def test_a_new_name_changes_the_time_of_its_directory(layout: Layout) -> None:
 
 
 def test_a_file_is_read_with_its_size_and_time(layout: Layout) -> None:
-    """The time is that of the event."""
+    """The mtime of the file of an event is the time of the event."""
     path = layout.root / "new" / "a"
     path.write_bytes(b"extras")
     os.utime(path, (100.5, 100.5))
@@ -96,7 +96,7 @@ def test_a_file_is_read_with_its_size_and_time(layout: Layout) -> None:
 def test_a_file_that_has_grown_is_read_completely(
     layout: Layout, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It takes several system calls: the buffer has the size that the file had."""
+    """The file grew after its size was read, so several system calls read it."""
     contents = b"x" * 20_480
     (layout.root / "todo" / "a").write_bytes(contents)
     status = list((layout.root / "todo" / "a").stat())
@@ -107,7 +107,7 @@ def test_a_file_that_has_grown_is_read_completely(
 
 
 def test_a_bad_block_in_a_file_is_an_error(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Linux returns the bytes before it, and the error at the next read."""
+    """Linux returns the bytes before the bad block, and the error at the next read."""
     (layout.root / "todo" / "a").write_bytes(b"x" * 9000)
 
     def read(fd: int, length: int) -> bytes:
@@ -124,7 +124,7 @@ def test_a_bad_block_in_a_file_is_an_error(layout: Layout, monkeypatch: pytest.M
 def test_a_truncated_file_is_read_up_to_its_end(
     layout: Layout, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It was truncated after it was opened."""
+    """The file was truncated after its size was read."""
     (layout.root / "todo" / "a").write_bytes(b"x")
     status = list((layout.root / "todo" / "a").stat())
     status[stat.ST_SIZE] = 2
@@ -134,7 +134,7 @@ def test_a_truncated_file_is_read_up_to_its_end(
 
 
 def test_a_file_over_the_limit_has_no_contents(layout: Layout) -> None:
-    """Its size is shown; 1 GB is not read."""
+    """A file of 1 GiB is not read; only its size is returned."""
     with (layout.root / "new" / "a").open("wb") as file:
         file.truncate(1 << 30)
     found = layout.read(Directory.NEW, "a", 65536)
@@ -145,7 +145,7 @@ def test_a_file_over_the_limit_has_no_contents(layout: Layout) -> None:
 def test_a_file_that_grows_over_the_limit_has_no_contents(
     layout: Layout, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It was below the limit when it was opened."""
+    """The file was below the limit when it was opened, and above it when it was read."""
     (layout.root / "new" / "a").write_bytes(b"x")
     monkeypatch.setattr(os, "read", lambda _fd, length: b"x" * length)
 
@@ -169,18 +169,18 @@ ODD: list[Callable[[Path], None]] = [_link, _dangling_link, os.mkfifo, Path.mkdi
 
 
 @pytest.mark.parametrize("make", ODD)
-def test_a_non_regular_file_raises_its_own_error(
-    layout: Layout, make: Callable[[Path], None]
-) -> None:
-    """A link is not followed, and a FIFO does not block."""
+def test_a_non_regular_file_is_refused(layout: Layout, make: Callable[[Path], None]) -> None:
+    """Links, FIFOs, sockets and directories raise NotRegularError, and reading does not block."""
     make(layout.root / "new" / "a")
     with pytest.raises(NotRegularError):
         layout.read(Directory.NEW, "a", 10)
 
 
 @pytest.mark.parametrize("make", ODD)
-def test_reading_leaves_nothing_open(layout: Layout, make: Callable[[Path], None]) -> None:
-    """No descriptor stays open for any kind of file."""
+def test_a_refused_file_leaves_no_descriptor_open(
+    layout: Layout, make: Callable[[Path], None]
+) -> None:
+    """The descriptor of a link, FIFO, socket or directory is closed before the error."""
     make(layout.root / "new" / "a")
     before = open_files(layout.root)
     with pytest.raises(NotRegularError):
@@ -190,13 +190,13 @@ def test_reading_leaves_nothing_open(layout: Layout, make: Callable[[Path], None
 
 
 def test_a_file_that_vanished_raises_file_not_found(layout: Layout) -> None:
-    """The caller does not treat it as an error."""
+    """Callers do not treat a file that was removed meanwhile as an error."""
     with pytest.raises(FileNotFoundError):
         layout.read(Directory.NEW, "a", 10)
 
 
-def test_the_time_of_a_link_is_its_own(layout: Layout) -> None:
-    """The link is not followed."""
+def test_the_mtime_of_a_link_is_its_own(layout: Layout) -> None:
+    """A symlink in `new/` is not followed; its target need not exist."""
     path = layout.root / "new" / "a"
     path.symlink_to("nowhere")
     os.utime(path, (100.0, 100.0), follow_symlinks=False)
@@ -215,7 +215,7 @@ def test_free_space_is_what_an_unprivileged_writer_may_use(layout: Layout) -> No
 def test_free_inodes_are_known_where_the_file_system_counts_them(
     tmp_path: Path, counted: int, free: int | None
 ) -> None:
-    """The file system btrfs has no limit on inodes."""
+    """On btrfs, which has no limit on inodes, the number is None."""
 
     class FewInodes(RealCalls):
         """A file system with few inodes, or one that does not count them."""
@@ -232,8 +232,8 @@ def test_free_inodes_are_known_where_the_file_system_counts_them(
         assert free == layout.free_inodes()
 
 
-def test_removing_may_be_repeated(layout: Layout) -> None:
-    """A missing name is no error."""
+def test_a_file_may_be_removed_twice(layout: Layout) -> None:
+    """`unlink` of a missing file is no error."""
     (layout.root / "open" / "a").touch()
     layout.unlink(Directory.OPEN, "a")
     layout.unlink(Directory.OPEN, "a")
@@ -241,8 +241,8 @@ def test_removing_may_be_repeated(layout: Layout) -> None:
     assert [] == list(layout.names(Directory.OPEN))
 
 
-def test_all_names_come_with_their_times(layout: Layout) -> None:
-    """Any kind of file has a time, and no file is opened."""
+def test_all_names_are_returned_with_their_mtimes(layout: Layout) -> None:
+    """The list of `todo/` has the name and the mtime of each file."""
     for name, time in (("a", 100.0), ("b", 200.0)):
         (layout.root / "todo" / name).touch()
         os.utime(layout.root / "todo" / name, (time, time))
@@ -260,17 +260,17 @@ class Vanished:
         raise FileNotFoundError(follow_symlinks)
 
 
-def test_a_name_that_vanishes_during_the_listing_is_omitted(
+def test_a_file_removed_during_the_listing_is_omitted(
     layout: Layout, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The drain has processed its file."""
+    """The drain has processed the event after its name was read."""
     monkeypatch.setattr(os, "scandir", lambda _: nullcontext(iter([Vanished()])))
 
     assert [] == layout.mtimes(Directory.NEW)
 
 
 def test_a_file_system_without_locks_is_accepted(layout: Layout) -> None:
-    """The lock then counts as free."""
+    """If the file system has no flock, the lock of `dead/` counts as free."""
 
     def refuse(_fd: int, _operation: int) -> None:
         raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP))

@@ -75,7 +75,7 @@ def test_fields_are_those_of_a_dataclass(kind: Kind) -> None:
 
 @BOTH
 def test_defaults_are_not_shared(kind: Kind) -> None:
-    """Each value gets a map of its own."""
+    """Each object gets a dict of its own for a field with `default_factory=dict`."""
     one, other = kind(name="a"), kind(name="a")
     one.limits["x"] = 1
 
@@ -84,7 +84,7 @@ def test_defaults_are_not_shared(kind: Kind) -> None:
 
 @pytest.mark.parametrize("values", [{}, {"name": "a", "nam": "b"}])
 def test_missing_and_unknown_fields_are_refused(values: dict[str, Any]) -> None:
-    """The error is that of a generated `__init__`."""
+    """The TypeError is that of the `__init__` of a standard dataclass."""
     for kind in (Light, Slotted, Usual):
         with pytest.raises(TypeError, match=r"name|nam"):
             kind(**values)
@@ -100,7 +100,7 @@ def test_values_are_equal_by_their_fields_and_class() -> None:
 
 
 def test_values_with_slots_are_equal_by_their_fields_and_class() -> None:
-    """The rules are the same, and such a value has no `__dict__`."""
+    """A value with slots has no `__dict__`, and is unequal to a value of another class."""
     one = Slotted(name="a", sizes=(1,))
     light: Any = Light(name="a", sizes=(1,))
 
@@ -110,7 +110,7 @@ def test_values_with_slots_are_equal_by_their_fields_and_class() -> None:
 
 
 def test_values_without_fields_are_equal() -> None:
-    """They are not equal to a value of another class."""
+    """A value without fields is unequal to a value of another class."""
     light: Any = Light(name="a")
 
     assert {Bare()} == {Bare(), Bare()}
@@ -119,7 +119,7 @@ def test_values_without_fields_are_equal() -> None:
 
 @BOTH
 def test_equal_values_have_one_hash(kind: Kind) -> None:
-    """They can be members of a set; a value with a dict cannot."""
+    """Equal values are one member of a set; a value that contains a dict cannot be hashed."""
     one, other = (kind(name="a", limits=()) for _ in range(2))  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="unhashable"):
         hash(kind(name="a"))

@@ -23,7 +23,7 @@ from spool.files.lock import LockState, lock_state, take_lock
     ids=["alive", "gone", "missing"],
 )
 def test_a_second_drain_names_the_lock_holder(tmp_path: Path, state: str, holder: str) -> None:
-    """The first drain keeps the lock."""
+    """The error has the process id in drain.json; if it is outdated, `another process`."""
     (tmp_path / "drain.json").write_text(state)
     first = take_lock(tmp_path / "drain.lock", tmp_path / "drain.json")
 
@@ -57,7 +57,7 @@ def test_a_held_lock_is_detected(tmp_path: Path) -> None:
 def test_a_lock_on_a_file_system_without_locks_is_unknown(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its state is neither free nor held."""
+    """If flock fails with ENOLCK, the state of the lock is neither free nor held."""
 
     def refuse(*_: object) -> None:
         raise OSError(errno.ENOLCK, "No locks available")

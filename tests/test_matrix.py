@@ -235,7 +235,7 @@ def test_jobs_of_every_slurm_reach_every_cc_backend(
 @pytest.mark.usefixtures("quiet_signals")
 @pytest.mark.parametrize("version", SERVERS)
 @pytest.mark.parametrize("series", SERIES)
-def test_a_sweep_repairs_drift_of_every_pair(
+def test_a_sweep_repairs_differences_of_every_slurm_and_cc_backend(
     series: str, version: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A lost row, a lost stop and a job without events are repaired; then nothing differs."""

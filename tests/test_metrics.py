@@ -107,14 +107,14 @@ def test_versions_are_labels_of_one_metric() -> None:
     ],
 )
 def test_counters_begin_at_zero(name: str, expected: float) -> None:
-    """Otherwise Prometheus would miss the first increase."""
+    """Without a value of 0 at the start Prometheus would miss the first increase."""
     snapshot = MetricsSnapshot(time=NOON, drain=DrainState(counters=COUNTERS))
 
     assert expected == value(name, samples_of(metric_families(snapshot)))
 
 
 def test_the_state_of_a_drain_that_crashed_is_not_shown() -> None:
-    """Its state may be outdated; its counters are still shown."""
+    """The state in drain.json may be outdated; the counters are still shown."""
     drain = replace(FULL.drain, counters=COUNTERS)
     found = samples_of(metric_families(replace(FULL, is_running=False, drain=drain)))
     gone = ("backend_up", "halted", "slurm_up", "waiting_runs", "spool_writable", "due_since")
@@ -127,15 +127,15 @@ def test_the_state_of_a_drain_that_crashed_is_not_shown() -> None:
 
 
 def test_the_state_of_a_drain_that_cron_starts_is_shown() -> None:
-    """Such a drain runs only for a short time, so its last state counts."""
+    """A drain that cron starts runs only for a short time, so its last state counts."""
     drain = replace(FULL.drain, once=True)
     found = samples_of(metric_families(replace(FULL, is_running=False, drain=drain)))
 
     assert 1 == value('backend_up{connection="stops"}', found)
 
 
-def test_without_any_state_only_what_is_known_is_shown() -> None:
-    """This is the case before a drain was started for the first time."""
+def test_before_the_first_drain_only_known_values_are_shown() -> None:
+    """No drain was ever started: the metrics are the current time and `drain_up`."""
     found = samples_of(metric_families(MetricsSnapshot(time=NOON)))
     gauges = {name for name in found if "{" not in name}
 
@@ -155,8 +155,8 @@ def test_every_name_and_label_follows_the_conventions() -> None:
 # ---- as text, in a file
 
 
-def test_a_process_shows_its_own_resource_usage() -> None:
-    """The metrics have its CPU time, memory and start time."""
+def test_the_resource_usage_of_the_drain_is_shown() -> None:
+    """The metrics have CPU time, memory and start time of the drain's process."""
     found = samples_of_text(metrics_text(lambda: replace(FULL, pid=os.getpid())).decode())
 
     assert 0 < (value("process_resident_memory_bytes", found) or 0)
@@ -164,7 +164,7 @@ def test_a_process_shows_its_own_resource_usage() -> None:
     assert NOON < (value("process_start_time_seconds", found) or 0)
 
 
-def test_a_file_is_replaced_and_readable_for_all(tmp_path: Path) -> None:
+def test_the_metrics_file_is_replaced_and_readable_for_all(tmp_path: Path) -> None:
     """node_exporter runs as another user; no temporary file is left."""
     path = tmp_path / "x.prom"
     os.umask(0o077)
@@ -177,7 +177,7 @@ def test_a_file_is_replaced_and_readable_for_all(tmp_path: Path) -> None:
 
 
 def test_a_link_at_the_temporary_name_is_not_followed(tmp_path: Path) -> None:
-    """The directory may be writable for others."""
+    """Other users may have write access to the directory of the metrics file."""
     victim = tmp_path / "victim"
     victim.write_text("kept")
     (tmp_path / f".x.prom.{os.getpid()}.tmp").symlink_to(victim)
@@ -186,10 +186,10 @@ def test_a_link_at_the_temporary_name_is_not_followed(tmp_path: Path) -> None:
     assert "kept" == victim.read_text()
 
 
-def test_a_file_that_cannot_be_written_is_a_warning_once(
+def test_an_unwritable_metrics_file_is_logged_once(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The warning ends when the file can be written again."""
+    """The warning lasts until the metrics file can be written again."""
     path = tmp_path / "absent" / "x.prom"
     publisher = MetricsPublisher(lambda: FULL, textfile=path, listen=None)
     for _ in range(2):
@@ -203,10 +203,10 @@ def test_a_file_that_cannot_be_written_is_a_warning_once(
     assert [expected] == [record.getMessage() for record in caplog.records]
 
 
-def test_an_internal_error_is_a_warning_once(
+def test_an_internal_error_of_the_metrics_is_logged_once(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The thread that writes the file continues."""
+    """The metrics cannot be computed twice; the second error adds nothing to the log."""
     path = tmp_path / "x.prom"
 
     def read() -> MetricsSnapshot:

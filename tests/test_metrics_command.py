@@ -95,17 +95,17 @@ def test_the_last_round_of_node_states_is_shown(site: CommandSite) -> None:
         ("nodes.json", '{"tried": 1, "states": {"\\ud800": 1}}'),
     ],
 )
-def test_a_damaged_state_file_hides_nothing_else(
+def test_a_damaged_state_file_does_not_hide_other_metrics(
     site: CommandSite, name: str, contents: str
 ) -> None:
-    """The files have numbers out of range, or text that UTF-8 cannot encode."""
+    """The state file has a number out of range, or text that UTF-8 cannot encode."""
     (site.state / name).write_text(contents)
 
     assert 0 == metrics(site)["drain_up"]
 
 
-def test_checks_have_the_verdicts_of_check(site: CommandSite) -> None:
-    """Of checks with the same name the worst verdict counts."""
+def test_metrics_of_checks_agree_with_cc_spool_check(site: CommandSite) -> None:
+    """If several checks have the same name, the metric has the worst status."""
     site.add_dead_letter("odd name")
     site.write_drain_state(health={"state": "up"}, warnings=["one", "two"])
     lock = take_lock(site.state / "drain.lock", site.state / "drain.json")
@@ -124,7 +124,7 @@ def test_checks_have_the_verdicts_of_check(site: CommandSite) -> None:
 
 
 def test_a_running_drain_is_shown_with_its_process(site: CommandSite) -> None:
-    """Another process reads its state and its memory usage."""
+    """`cc-spool metrics` shows the drain's state and its memory usage."""
     site.write_drain_state(health={"state": "up"}, last_delivery=NOON, slurm_release="25.11.1")
     lock = take_lock(site.state / "drain.lock", site.state / "drain.json")
     try:
@@ -168,7 +168,7 @@ def test_dead_letters_are_counted_by_reason(site: CommandSite) -> None:
 def test_many_dead_letters_are_read_in_batches(
     site: CommandSite, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Removed dead letters are no longer counted."""
+    """Dead letters of the next batch count as `not_read`; removed ones are not counted."""
     monkeypatch.setattr(read_metrics, "MAX_READ", 2)
     for job_id in range(1, 4):
         site.put(Directory.DEAD, run_of(job_id, last_error=REFUSED))
@@ -194,7 +194,7 @@ def test_values_that_cannot_be_read_are_missing(site: CommandSite) -> None:
 
 
 def test_the_last_sweep_is_shown(tmp_path: Path) -> None:
-    """The sweep itself writes what it found and that it was not refused."""
+    """`cc-sweep apply` writes to the metrics file what differed and that it was not refused."""
     with sweep_site(tmp_path) as made:
         path = made.root / "x.prom"
         made.document["metrics"] = {"textfile": str(path)}
@@ -226,7 +226,7 @@ def test_a_refused_sweep_is_counted_and_is_no_success(tmp_path: Path) -> None:
 
 
 def test_a_drain_that_ends_writes_that_it_is_down(site: CommandSite, tmp_path: Path) -> None:
-    """No other process would write it."""
+    """At its end the drain writes `drain_up 0` to the metrics file: no other process would."""
     path = tmp_path / "x.prom"
     site.document["metrics"] = {"textfile": str(path)}
     with StubServer(Model(token="TOKEN:api")) as server:
@@ -245,7 +245,7 @@ def test_a_drain_that_ends_writes_that_it_is_down(site: CommandSite, tmp_path: P
 
 
 def test_an_error_of_the_metrics_is_a_warning_of_check(site: CommandSite) -> None:
-    """The drain delivers nevertheless."""
+    """The port of `metrics.listen` is in use: `cc-spool check` shows the warning of the drain."""
     with socket.create_server(("127.0.0.1", 0)) as taken, StubServer() as server:
         port = taken.getsockname()[1]
         site.document["metrics"] = {"listen": port}
@@ -260,8 +260,8 @@ def test_an_error_of_the_metrics_is_a_warning_of_check(site: CommandSite) -> Non
     ]
 
 
-def test_without_the_setting_no_library_is_loaded(site: CommandSite) -> None:
-    """prometheus_client takes several MiB of memory."""
+def test_without_the_setting_prometheus_client_is_not_loaded(site: CommandSite) -> None:
+    """Drain and sweep save several MiB of memory if `metrics` is not configured."""
     script = (
         "import sys; from spool.commands import drain, metrics; import sweeper.commands.apply\n"
         "from spool.config import load; config = load(__import__('pathlib').Path(sys.argv[1]))\n"
@@ -280,7 +280,7 @@ def test_without_the_setting_no_library_is_loaded(site: CommandSite) -> None:
 
 
 def test_the_token_is_in_no_metric(site: CommandSite) -> None:
-    """Only the time when it expires is shown."""
+    """Only the time when the token expires is shown."""
     said = site.call("metrics")
 
     assert site.token.read_text().strip() not in said.out

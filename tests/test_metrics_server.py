@@ -33,8 +33,10 @@ def published(publisher: MetricsPublisher) -> Iterator[MetricsPublisher]:
         publisher.close()
 
 
-def test_a_file_is_rewritten_periodically(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """This ends when the publisher is closed."""
+def test_the_metrics_file_is_rewritten_periodically(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No further write follows after the publisher is closed."""
     monkeypatch.setattr(output, "WRITE_SECONDS", 0.001)
     reads, twice = [], threading.Event()
 
@@ -52,8 +54,8 @@ def test_a_file_is_rewritten_periodically(tmp_path: Path, monkeypatch: pytest.Mo
     assert count == len(reads)
 
 
-def test_metrics_are_served_until_the_end(caplog: pytest.LogCaptureFixture) -> None:
-    """Each request reads the metrics again; after the end the port is free."""
+def test_metrics_are_served_until_the_publisher_is_closed(caplog: pytest.LogCaptureFixture) -> None:
+    """A request to /metrics gets all values; after the end the port is free."""
     caplog.set_level(logging.INFO)
     port = free_port()
     url = f"http://127.0.0.1:{port}/metrics"
@@ -72,8 +74,8 @@ def ends(connection: socket.socket) -> bool:
     return connection.recv(1) == b""
 
 
-def test_more_than_a_few_connections_are_closed() -> None:
-    """Each connection takes a thread, and the service may have only a few."""
+def test_the_fifth_connection_is_closed() -> None:
+    """Four may be open: each takes a thread, and the service may have only a few threads."""
     port = free_port()
     with (
         published(MetricsPublisher(lambda: FULL, textfile=None, listen=("127.0.0.1", port))),
@@ -88,7 +90,7 @@ def test_more_than_a_few_connections_are_closed() -> None:
 
 
 def test_connections_without_a_request_are_closed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The next scrape is served."""
+    """Idle connections end after a timeout, so the next scrape is served."""
     monkeypatch.setattr(http_server.MetricsHandler, "timeout", 0.01)
     port = free_port()
     with published(MetricsPublisher(lambda: FULL, textfile=None, listen=("127.0.0.1", port))):
@@ -100,7 +102,7 @@ def test_connections_without_a_request_are_closed(monkeypatch: pytest.MonkeyPatc
 
 
 def test_a_port_in_use_is_a_warning(caplog: pytest.LogCaptureFixture) -> None:
-    """Jobs are reported nevertheless."""
+    """The publisher starts nevertheless; the warning names `metrics.listen` and the address."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         publisher = MetricsPublisher(lambda: FULL, textfile=None, listen=("127.0.0.1", port))
@@ -113,7 +115,7 @@ def test_a_port_in_use_is_a_warning(caplog: pytest.LogCaptureFixture) -> None:
 
 
 def test_a_port_that_becomes_free_is_served(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No restart is needed, and the warning ends."""
+    """The publisher tries to listen again without a restart, and the warning ends."""
     monkeypatch.setattr(output, "LISTEN_AGAIN_SECONDS", 0.01)
     port = free_port()
     publisher = MetricsPublisher(lambda: FULL, textfile=None, listen=("127.0.0.1", port))
@@ -127,7 +129,7 @@ def test_a_port_that_becomes_free_is_served(monkeypatch: pytest.MonkeyPatch) -> 
 def test_an_address_that_stays_in_use_is_logged_once(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Further attempts log nothing."""
+    """The publisher keeps trying to listen, but only the first failure is logged."""
     monkeypatch.setattr(output, "LISTEN_AGAIN_SECONDS", 0.001)
     attempts: list[int] = []
 
@@ -156,7 +158,7 @@ def test_no_name_server_is_queried_for_the_host_name(monkeypatch: pytest.MonkeyP
 
 
 def test_a_silent_name_server_delays_neither_start_nor_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is asked for the address of a host name in `metrics.listen`."""
+    """`metrics.listen` has a host name, and the name server does not answer for its address."""
     monkeypatch.setattr(output, "PATIENCE_SECONDS", 0.01)
     is_over, has_answered = threading.Event(), threading.Event()
 
@@ -175,7 +177,7 @@ def test_a_silent_name_server_delays_neither_start_nor_end(monkeypatch: pytest.M
 
 
 def test_a_host_name_that_is_too_long_is_a_warning() -> None:
-    """Python cannot encode it for a name server."""
+    """Python cannot encode a host name of 70 characters for a name server."""
     publisher = MetricsPublisher(lambda: FULL, textfile=None, listen=("a" * 70, 9399))
     with published(publisher):
         (warning,) = publisher.warnings()
@@ -184,7 +186,7 @@ def test_a_host_name_that_is_too_long_is_a_warning() -> None:
 
 
 def test_a_publisher_may_be_closed_twice() -> None:
-    """Its socket is closed by then."""
+    """The socket of `metrics.listen` is closed already at the second call."""
     publisher = MetricsPublisher(lambda: FULL, textfile=None, listen=("127.0.0.1", free_port()))
     with published(publisher):
         publisher.close()

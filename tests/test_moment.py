@@ -22,13 +22,13 @@ def test_the_wait_for_a_stored_time_has_a_limit(wall: float, steady: float) -> N
 
 
 @pytest.mark.parametrize(("wall", "steady"), [(990.0, 40.0), (900.0, -50.0), (1001.0, 50.0)])
-def test_a_past_time_is_before_now(wall: float, steady: float) -> None:
-    """It may be before the monotonic clock's origin; a future time counts as now."""
+def test_a_past_wall_time_becomes_a_monotonic_time(wall: float, steady: float) -> None:
+    """The result is negative if it is before the clock's origin; a future time counts as now."""
     assert steady == NOW.steady_since(wall)
 
 
 def test_a_moment_is_read_from_both_clocks() -> None:
-    """Tests and the simulation pass clocks of their own."""
+    """A moment has the wall time and the monotonic time; the test passes clocks of its own."""
     assert NOW == Clocks(wall=lambda: 1000.0, steady=lambda: 50.0).now()
 
 

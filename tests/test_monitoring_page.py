@@ -48,12 +48,12 @@ def anchors(page: str) -> set[str]:
 
 
 def test_the_table_of_metrics_is_that_of_the_program() -> None:
-    """`python tests/support/metrics_text.py` prints it."""
+    """docs/monitoring.md has the output of `python tests/support/metrics_text.py`."""
     assert metrics_table() == section(MONITORING, "metrics")
 
 
 def test_the_table_of_alerts_is_that_of_the_rules() -> None:
-    """Names and severities are in the same order."""
+    """docs/monitoring.md lists names and severities in the order of the alert rules."""
     rows = re.findall(r"^\| `(\w+)` \| (\w+) \|", section(MONITORING, "alerts"), re.MULTILINE)
 
     assert [(name, rule["labels"]["severity"]) for name, rule in alert_rules().items()] == rows
@@ -71,7 +71,7 @@ def test_every_alert_has_its_section() -> None:
 
 @pytest.mark.parametrize("reason", [each for each in Reason if each.outcome is Outcome.HALT])
 def test_every_reason_of_a_halt_is_documented(reason: Reason) -> None:
-    """The alert has the reason as a label."""
+    """docs/troubleshooting.md has each reason that the label of the alert can have."""
     assert f"`{reason.name.lower()}`" in TROUBLESHOOTING
 
 
@@ -114,7 +114,7 @@ def names_of(argument: ast.expr, constants: Mapping[str, object]) -> Iterator[st
 
 @pytest.mark.parametrize("name", sorted(set(check_names())))
 def test_every_check_has_its_section(name: str) -> None:
-    """The section has cause and fix of each message."""
+    """docs/troubleshooting.md has a heading with the name of each check."""
     known = headings(TROUBLESHOOTING)
 
     assert name in known or (name.startswith("source of") and "source of ..." in known)
@@ -122,7 +122,7 @@ def test_every_check_has_its_section(name: str) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_links_lead_to_files_and_sections(page: Path) -> None:
-    """Links to this page and to other pages are checked; those to the web are not."""
+    """Links within a page and to other pages are checked; those to the web are not."""
     for target, anchor in re.findall(r"\]\((?!https?:)([^)#]*)#?([^)]*)\)", page.read_text()):
         other = (page.parent / target) if target else page
         assert other.exists(), target

@@ -25,7 +25,7 @@ VISUDO = shutil.which("visudo") or "/usr/sbin/visudo"
     reason="visudo is not installed (Debian: sudo)",
 )
 def test_sudo_accepts_the_rule() -> None:
-    """`visudo -c` parses it as a file of its own."""
+    """`visudo -c` accepts the sudo rule of docs/monitoring.md as a file of its own."""
     done = subprocess.run(
         [VISUDO, "-c", "-f", "-"], input=f"{SUDOERS}\n", capture_output=True, text=True, check=False
     )
@@ -35,15 +35,15 @@ def test_sudo_accepts_the_rule() -> None:
 
 @pytest.mark.parametrize("words", [shlex.split(NRPE), shlex.split(ICINGA.replace(",", ""))])
 def test_sudo_allows_the_command_of_the_plugin(words: list[str]) -> None:
-    """User and command, with all arguments, are those of the rule."""
+    """NRPE and Icinga call sudo with the user and a command that the sudo rule allows."""
     runas, allowed = re.findall(r"ALL=\(([\w-]+)\) NOPASSWD: (.*)", SUDOERS)[0]
 
     assert ["/usr/bin/sudo", "-n", "-u", runas] == words[:4]
     assert " ".join(words[4:]) in allowed.split(", ")
 
 
-def test_the_plugin_accepts_its_arguments() -> None:
-    """All arguments of each command that the rule allows are known."""
+def test_cc_spool_accepts_the_arguments_in_the_sudo_rule() -> None:
+    """The parser knows every argument of the commands that the sudo rule allows."""
     for command in SUDOERS.partition("NOPASSWD: ")[2].split(", "):
         program, *words = shlex.split(command)
         _, unknown = CC_SPOOL.parser(words).parse_known_args(words)

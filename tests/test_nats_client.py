@@ -42,7 +42,7 @@ def client(server: StubServer, bus: Bus, time: list[float]) -> Iterator[NatsClie
 
 
 @pytest.mark.parametrize("release", [name for name in releases() if name.startswith("1.5.")])
-def test_a_line_equals_the_recorded_message(release: str) -> None:
+def test_a_start_message_equals_the_recorded_one(release: str) -> None:
     """The document of a recorded start gives the message that a real server accepted."""
     recorded = next(
         each.request.body
@@ -66,8 +66,8 @@ def test_a_line_equals_the_recorded_message(release: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["two\nlines", 'a "quote"', "back\\slash", "tab\t\x00", "ü 漢"])
-def test_a_line_keeps_every_text(text: str) -> None:
-    """JSON escapes control characters; quotes and backslashes are escaped once more."""
+def test_a_message_keeps_special_characters(text: str) -> None:
+    """Newlines, quotes, backslashes, tabs and non-ASCII text of a job script arrive unchanged."""
     model = Model(version="1.5.4", token=TOKEN, nats=True)
 
     model.publish(event_line(ApiCall.START, start(metaData={"jobScript": text}), 1).decode())
@@ -77,7 +77,7 @@ def test_a_line_keeps_every_text(text: str) -> None:
 
 
 def test_a_listed_start_is_delivered(client: NatsClient, bus: Bus, server: StubServer) -> None:
-    """While it is in the job cache it is published again, which leaves one row."""
+    """A start in the server's job cache is published again, which leaves one row."""
     first = client.start(start())
     cached = client.start(start(), maybe_sent=True)
     server.model.commit()
@@ -92,7 +92,7 @@ def test_a_listed_start_is_delivered(client: NatsClient, bus: Bus, server: StubS
 def test_a_start_on_an_unknown_host_is_not_published(
     client: NatsClient, bus: Bus, server: StubServer, time: list[float]
 ) -> None:
-    """The server would drop it without an error; the cluster list is read again after a while."""
+    """The server would drop the start silently; its cluster list is read again after 50 s."""
     parts = [{"name": "a", "nodes": "n2cn[001-004]"}]
     server.model.clusters = [{"name": "lab", "subClusters": parts}]
     refused = client.start(start(resources=[{"hostname": "n9"}, {"hostname": "n2cn001"}]))
@@ -148,7 +148,7 @@ def test_a_stop_is_delivered_at_once(client: NatsClient, server: StubServer) -> 
 def test_a_stop_that_is_lost_is_not_delivered(
     client: NatsClient, bus: Bus, server: StubServer
 ) -> None:
-    """The row is still running at the server."""
+    """The row still runs at the server, so the stop counts only as published."""
     client.start(start())
     server.model.commit()
     bus.loses = True
@@ -156,13 +156,13 @@ def test_a_stop_that_is_lost_is_not_delivered(
     assert Reason.PUBLISHED is reason(client.stop(stop()))
 
 
-def test_a_stop_without_a_row_needs_its_start(client: NatsClient, bus: Bus) -> None:
-    """It is not published: it could overtake the start."""
+def test_a_stop_without_a_row_is_not_published(client: NatsClient, bus: Bus) -> None:
+    """The stop could overtake its start, which has to be listed first."""
     assert (Reason.UNKNOWN_RUN, []) == (reason(client.stop(stop())), bus.messages)
 
 
-def test_a_start_that_is_too_large_is_sent_without_texts(client: NatsClient, bus: Bus) -> None:
-    """The limit of the broker is known before anything is sent."""
+def test_a_start_that_is_too_large_is_sent_without_its_script(client: NatsClient, bus: Bus) -> None:
+    """The broker refuses more than its max_payload; the job script is left out then."""
     bus.verdicts = [Reason.PAYLOAD_TOO_LARGE]
     reply = client.start(start(metaData={"jobScript": "x" * 100}))
 
@@ -170,14 +170,14 @@ def test_a_start_that_is_too_large_is_sent_without_texts(client: NatsClient, bus
 
 
 def test_a_start_that_cannot_shrink_is_rejected(client: NatsClient, bus: Bus) -> None:
-    """It has no texts that could be omitted."""
+    """A start over the broker's max_payload has no script or description to leave out."""
     bus.verdicts = [Reason.PAYLOAD_TOO_LARGE]
 
     assert Reason.PAYLOAD_TOO_LARGE is reason(client.start(start()))
 
 
 def test_all_other_requests_use_rest(client: NatsClient, server: StubServer) -> None:
-    """These are lists, clusters, metadata and deletions."""
+    """Job lists, clusters, metadata and deletions are not sent by NATS."""
     client.start(start())
     server.model.commit()
     edit = {key: start()[key] for key in ("jobId", "cluster", "startTime")}

@@ -45,7 +45,7 @@ def client(server: StubServer, bus: Bus, time: list[float]) -> Iterator[NatsClie
 def test_a_failure_shows_whether_the_message_may_have_arrived(
     client: NatsClient, bus: Bus, server: StubServer, failure: Reason, *, sent: bool
 ) -> None:
-    """This is the same for a start and a stop."""
+    """BROKER_AWAY means not sent, BROKER_LOST maybe sent, for a start and for a stop."""
     bus.verdicts = [failure]
     begun = client.start(start())
     client.start(start())
@@ -56,7 +56,7 @@ def test_a_failure_shows_whether_the_message_may_have_arrived(
     assert [(failure, sent)] * 2 == [(reason(each), each.sent) for each in (begun, ended)]
 
 
-def test_nothing_is_published_while_rest_fails(
+def test_no_run_is_published_while_rest_fails(
     client: NatsClient, bus: Bus, server: StubServer
 ) -> None:
     """Without a job list the client cannot check whether a message had an effect."""
@@ -85,7 +85,7 @@ def test_a_probe_checks_server_and_broker(
     verdicts: list[Reason],
     expected: Reason,
 ) -> None:
-    """It publishes a message without a line, which leaves no row."""
+    """The probe publishes a message without a run, which leaves no row at the server."""
     server.model.nats = nats
     bus.verdicts = [*verdicts, *verdicts]
     found = [reason(client.probe().reply), reason(client.check_job_api())]

@@ -27,8 +27,8 @@ def connect(*servers: str, **settings: Any) -> Broker:
     return Broker(BrokerSettings(servers=servers, subject=SUBJECT, **settings))
 
 
-def test_a_broker_never_used_has_nothing_to_close() -> None:
-    """Closing it is safe, and no thread is left."""
+def test_an_unused_connection_can_be_closed() -> None:
+    """`close` raises nothing and leaves no thread if no broker was ever connected."""
     before = set(threading.enumerate())
     connect("nats://127.0.0.1:9").close()
 
@@ -36,7 +36,7 @@ def test_a_broker_never_used_has_nothing_to_close() -> None:
 
 
 def test_closing_does_not_wait_for_silent_brokers() -> None:
-    """Waiting publishers get their answer at once, and no other broker is tried."""
+    """Messages that wait for a silent broker fail at once, and no other broker is tried."""
     with socket.create_server(LOOPBACK) as first, socket.create_server(LOOPBACK) as second:
         urls = [f"nats://127.0.0.1:{each.getsockname()[1]}" for each in (first, second)]
         broker = connect(*urls)
@@ -53,8 +53,8 @@ def test_closing_does_not_wait_for_silent_brokers() -> None:
     assert {Reason.BROKER_AWAY} == reasons
 
 
-def test_a_message_under_way_may_have_been_sent() -> None:
-    """The broker got it before the connection was closed."""
+def test_a_message_without_answer_at_the_close_may_have_been_sent() -> None:
+    """The broker got the message before the connection was closed: BROKER_LOST."""
     with closing(LineRecorder(is_mute=True)) as recorder, ThreadPoolExecutor() as threads:
         broker = connect(recorder.url, answer_seconds=60.0)
         publishing = threads.submit(broker.publish, PROBE)
@@ -64,8 +64,8 @@ def test_a_message_under_way_may_have_been_sent() -> None:
         assert Reason.BROKER_LOST is publishing.result().reason
 
 
-def test_nothing_is_published_after_closing() -> None:
-    """No new connection is opened."""
+def test_no_message_is_published_after_closing() -> None:
+    """`publish` returns BROKER_AWAY and opens no connection."""
     with closing(LineRecorder()) as recorder:
         broker = connect(recorder.url)
         broker.close()
@@ -98,7 +98,7 @@ class LateLoop(asyncio.SelectorEventLoop):
 def test_closing_may_come_just_before_a_message_is_published(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """There is no task yet that could be cancelled."""
+    """The event loop has no task yet that `close` could cancel; no connection is opened."""
     with closing(LineRecorder()) as recorder:
 
         def close() -> None:

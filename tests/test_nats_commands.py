@@ -70,7 +70,7 @@ def checked(site: CommandSite) -> dict[str, CheckResult]:
 def test_the_mode_decides_which_client_delivers(
     site: CommandSite, nats: dict[str, Any], kind: type[object]
 ) -> None:
-    """Each worker has a client of its own."""
+    """No NATS: REST; mode `notify` (default): REST with notifications; `transport`: NATS."""
     configure(site, "http://127.0.0.1:9", **nats)
     with ExitStack() as stack:
         new_client = job_clients(load(site.config), lambda: TOKEN, SharedServerInfo(), stack)
@@ -80,7 +80,7 @@ def test_the_mode_decides_which_client_delivers(
 
 
 def test_a_broker_is_created_from_the_configuration(site: CommandSite) -> None:
-    """It connects with the first message."""
+    """The connection is opened with the first message; here no broker listens: BROKER_AWAY."""
     url = f"nats://127.0.0.1:{free_port()}"
     configure(site, "http://127.0.0.1:9", servers=[url], subject=SUBJECT)
     made = broker(load(site.config))
@@ -91,8 +91,10 @@ def test_a_broker_is_created_from_the_configuration(site: CommandSite) -> None:
 
 
 @needs_broker
-def test_jobs_by_nats_are_accepted(site: CommandSite, server: StubServer, tmp_path: Path) -> None:
-    """Server, token, broker and subscription are checked."""
+def test_check_is_ok_if_jobs_by_nats_are_accepted(
+    site: CommandSite, server: StubServer, tmp_path: Path
+) -> None:
+    """`check --full` tests server, token, broker and subscription."""
     with NatsServer(tmp_path) as nats, Subscriber(nats.url, server):
         configure(site, server.url, servers=nats.url, subject=SUBJECT, mode="transport")
         found = checked(site)
@@ -107,7 +109,7 @@ def test_jobs_by_nats_are_accepted(site: CommandSite, server: StubServer, tmp_pa
 def test_a_server_that_does_not_subscribe_is_critical(
     site: CommandSite, server: StubServer, tmp_path: Path
 ) -> None:
-    """The hint says to restart cc-backend."""
+    """The hint of `check --full` says to restart cc-backend."""
     with NatsServer(tmp_path) as nats:
         configure(site, server.url, servers=nats.url, subject=SUBJECT, mode="transport")
         found = checked(site)["server job API"]
@@ -118,7 +120,7 @@ def test_a_server_that_does_not_subscribe_is_critical(
 def test_a_server_that_accepts_jobs_by_rest_is_critical(
     site: CommandSite, server: StubServer
 ) -> None:
-    """No job would be delivered; the hint says to remove `nats.mode`."""
+    """With mode `transport` no job is delivered; `check --full` says to remove `nats.mode`."""
     server.model.nats = False
     url = f"nats://127.0.0.1:{free_port()}"
     configure(site, server.url, servers=url, subject=SUBJECT, mode="transport")
@@ -131,7 +133,7 @@ def test_a_server_that_accepts_jobs_by_rest_is_critical(
 def test_notifications_need_no_subscriber(
     site: CommandSite, server: StubServer, tmp_path: Path
 ) -> None:
-    """The text says when no program subscribes."""
+    """`check --full` is OK; its text says whether a program subscribes to the subject."""
     server.model.nats = False
     with NatsServer(tmp_path) as nats:
         configure(site, server.url, servers=nats.url, subject=SUBJECT)
@@ -146,7 +148,7 @@ def test_notifications_need_no_subscriber(
 def test_notifications_without_a_broker_are_a_warning(
     site: CommandSite, server: StubServer
 ) -> None:
-    """Deliveries continue."""
+    """`check --full` does not fail, as jobs are delivered by REST and not by the broker."""
     server.model.nats = False
     configure(site, server.url, servers=f"nats://127.0.0.1:{free_port()}", subject=SUBJECT)
     found = checked(site)["NATS broker"]
@@ -157,8 +159,8 @@ def test_notifications_without_a_broker_are_a_warning(
     )
 
 
-def test_a_site_without_nats_does_not_load_it(site: CommandSite) -> None:
-    """The library and its event loop take memory."""
+def test_a_site_without_nats_does_not_load_the_nats_library(site: CommandSite) -> None:
+    """The NATS library and asyncio would take memory in each drain."""
     program = (
         "import sys; from contextlib import ExitStack; from pathlib import Path\n"
         "from ccbackend.version import SharedServerInfo; from spool.commands import drain\n"

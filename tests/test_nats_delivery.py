@@ -112,7 +112,7 @@ def test_plain_publishing_loses_stops(server: StubServer, broker: NatsServer) ->
 def test_a_run_that_the_server_drops_silently_is_reported(
     drain: DrainProcess, server: StubServer, broker: NatsServer
 ) -> None:
-    """Other runs are delivered; it waits with its reason until the cause is repaired."""
+    """Other runs are delivered; the dropped run stays in `todo/` until the cause is repaired."""
     server.model.poison[2] = refusal(400, "no subcluster found")
     put_ended(drain, range(1, 4))
     with Subscriber(broker.url, server), drain:
@@ -128,7 +128,7 @@ def test_a_run_that_the_server_drops_silently_is_reported(
 def test_an_outage_of_the_subscription_counts_no_attempt(
     drain: DrainProcess, server: StubServer, broker: NatsServer
 ) -> None:
-    """`status` says what to do, and deliveries continue when the server subscribes again."""
+    """cc-backend is not subscribed: `status` says so; runs are delivered when it subscribes."""
     put_ended(drain, range(1, 4))
     with drain:
         until(lambda: "is not subscribed" in drain.site.call("status").out, 30)

@@ -62,7 +62,7 @@ def functions(bus: Bus) -> list[str]:
 
 
 def test_accepted_requests_are_announced(server: StubServer) -> None:
-    """Each is announced once; a rejected or repeated request is not."""
+    """A start and a stop are announced once; a rejected or repeated request is not."""
     bus = Bus()
     notifier = Notifier(bus, clock_ns=lambda: 1)
     server.model.poison[8] = refusal(400, "no such project")
@@ -80,7 +80,7 @@ def test_accepted_requests_are_announced(server: StubServer) -> None:
 
 
 def test_a_full_queue_delays_no_delivery(caplog: pytest.LogCaptureFixture) -> None:
-    """Further messages are dropped, with one line in the log for all."""
+    """Beyond 1000 queued messages further ones are dropped, with one line in the log for all."""
     bus = Bus()
     bus.gate.clear()
     notifier = Notifier(bus, clock_ns=lambda: 1)
@@ -97,7 +97,7 @@ def test_a_full_queue_delays_no_delivery(caplog: pytest.LogCaptureFixture) -> No
 
 
 def test_an_outage_of_the_broker_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
-    """Its end is logged with the number of lost messages; a missing subscriber is no outage."""
+    """The end is logged with the number of lost messages; a missing subscriber is no outage."""
     caplog.set_level(logging.WARNING)
     bus = Bus(Reason.BROKER_AWAY, Reason.BROKER_AWAY, Reason.NO_SUBSCRIBER)
     notifier = Notifier(bus, clock_ns=lambda: 1)
@@ -109,8 +109,8 @@ def test_an_outage_of_the_broker_is_logged_once(caplog: pytest.LogCaptureFixture
     assert (True, True) == ("are being lost" in begin, end.endswith("work again; 2 were lost"))
 
 
-def test_a_notifier_never_used_has_nothing_to_close() -> None:
-    """Closing it is safe, and no thread is left."""
+def test_an_unused_notifier_can_be_closed() -> None:
+    """`close` raises nothing and leaves no thread if no message was ever announced."""
     before = set(threading.enumerate())
     Notifier(Bus()).close()
 

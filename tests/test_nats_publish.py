@@ -88,8 +88,10 @@ def test_the_last_ping_follows_the_message(made: list[Broker]) -> None:
 
 
 @needs_broker
-def test_the_largest_message_passes(tmp_path: Path, server: StubServer, made: list[Broker]) -> None:
-    """A message with one byte more is refused and not sent."""
+def test_a_message_of_max_payload_is_published(
+    tmp_path: Path, server: StubServer, made: list[Broker]
+) -> None:
+    """A message with one byte more than the broker's max_payload is refused and not sent."""
     with NatsServer(tmp_path) as nats, Subscriber(nats.url, server):
         broker = connect(made, nats.url)
         verdicts = [broker.publish(b" " * (MAX_PAYLOAD + more)) for more in (0, 1)]
@@ -112,10 +114,10 @@ def test_without_any_broker_the_reason_is_broker_away(made: list[Broker]) -> Non
 
 
 @needs_broker
-def test_another_broker_of_the_cluster_takes_over(
+def test_another_broker_of_the_list_takes_over(
     tmp_path: Path, server: StubServer, made: list[Broker]
 ) -> None:
-    """This happens after the first broker was killed."""
+    """After the first broker was killed, messages are published through the second one."""
     with (
         NatsServer(tmp_path) as first,
         NatsServer(tmp_path) as second,
@@ -171,8 +173,10 @@ def test_a_user_needs_password_and_permissions(
     assert (reason, False) == (verdict.reason, password.strip() in verdict.message.split())
 
 
-def test_a_secret_that_others_can_read_is_not_used(tmp_path: Path, made: list[Broker]) -> None:
-    """The rule is that of the token file; the message does not contain the secret."""
+def test_a_password_file_that_others_can_read_is_not_used(
+    tmp_path: Path, made: list[Broker]
+) -> None:
+    """The rule is that of the token file; the message does not contain the password."""
     path = secret(tmp_path, "hidden", 0o644)
     verdict = connect(made, "nats://127.0.0.1:9", user="u", password_file=path).publish(PROBE)
 
@@ -182,7 +186,7 @@ def test_a_secret_that_others_can_read_is_not_used(tmp_path: Path, made: list[Br
 
 @needs_broker
 def test_a_creds_file_logs_in(tmp_path: Path, made: list[Broker]) -> None:
-    """The broker checks a signature of its nonce."""
+    """The broker accepts the signature of a known NATS user and refuses that of an unknown one."""
     creds, settings = creds_and_settings(SUBJECT)
     with NatsServer(tmp_path, settings) as nats:
         path = secret(tmp_path, creds)
@@ -216,7 +220,7 @@ def test_signatures_are_those_of_the_standard() -> None:
     ],
 )
 def test_a_damaged_creds_file_is_reported(old: str, new: str, words: str) -> None:
-    """The message contains nothing of the file."""
+    """The message contains nothing of the NATS creds file, which is a secret."""
     creds, _ = creds_and_settings(SUBJECT)
     with pytest.raises(ValueError, match=words) as caught:
         parse_credentials(creds.replace(old, new))
@@ -255,14 +259,14 @@ def test_a_broker_must_match_its_certificate(tmp_path: Path, made: list[Broker])
 
 
 def test_a_missing_ca_file_is_reported(tmp_path: Path, made: list[Broker]) -> None:
-    """It is reported before any connection is opened."""
+    """The error NATS_FILE concerns the configured file, not the broker."""
     broker = connect(made, "tls://127.0.0.1:9", ca_file=tmp_path / "none.pem")
 
     assert Reason.NATS_FILE is broker.publish(PROBE).reason
 
 
 def test_the_last_used_broker_is_tried_first(made: list[Broker]) -> None:
-    """The brokers before it in the list may not answer for seconds."""
+    """Brokers earlier in the list may not answer for seconds."""
     port = free_port()
     with closing(LineRecorder(is_mute=True)) as second:
         broker = connect(made, f"nats://127.0.0.1:{port}", second.url, answer_seconds=0.01)

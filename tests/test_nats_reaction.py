@@ -44,15 +44,15 @@ def reason(run: Run) -> str | None:
 
 @pytest.mark.parametrize(("commit", "wait"), [(180.0, 180), (0.0, 5)])
 def test_a_published_start_waits_for_a_commit(commit: float, wait: int) -> None:
-    """It has not been accepted yet, and may have arrived."""
+    """A start sent by NATS gets no answer: the next attempt comes after a commit, at least 5 s."""
     run = published(RUN, RequestKind.START, commit=commit)
 
     assert (None, NOW + wait, "published") == (run.started, run.not_before, reason(run))
     assert (True, True) == (run.start_is_queued, run.start_is_published)
 
 
-def test_a_start_without_a_row_after_two_commits_was_silently_rejected() -> None:
-    """It is retried once an hour, because the cause may have been repaired."""
+def test_a_start_published_twice_without_a_row_waits_an_hour() -> None:
+    """Every second attempt counts as silently rejected; its hint names the log of cc-backend."""
     runs = [published(RUN, RequestKind.START, times) for times in (2, 3, 4, 5)]
 
     assert ["published", "swallowed", "published", "swallowed"] == [reason(run) for run in runs]
@@ -63,7 +63,7 @@ def test_a_start_without_a_row_after_two_commits_was_silently_rejected() -> None
 
 
 def test_a_run_that_is_silently_rejected_too_often_becomes_a_dead_letter() -> None:
-    """The limit is similar to that of a run that fails while others are accepted."""
+    """A start that was published 23 times and still has no row is not published again."""
     run = published(RUN, RequestKind.START, MAX_PUBLISHED - 1)
 
     reaction = react(run, PUBLISHED, context(RequestKind.START))
@@ -72,7 +72,7 @@ def test_a_run_that_is_silently_rejected_too_often_becomes_a_dead_letter() -> No
 
 
 def test_a_published_stop_is_repeated_with_growing_waits() -> None:
-    """The server may be slow: its archiver delays stops."""
+    """The waits are 5, 10, 20 up to 160 s, then 1 h: cc-backend's archiver may delay a stop."""
     runs = [published(STARTED, RequestKind.STOP, times) for times in range(1, 8)]
 
     waits = [run.not_before - NOW for run in runs]
@@ -81,23 +81,23 @@ def test_a_published_stop_is_repeated_with_growing_waits() -> None:
     assert not runs[0].start_is_published
 
 
-def test_a_stop_does_not_continue_the_count_of_its_start() -> None:
-    """Start and stop are two messages, each with its own count."""
+def test_a_stop_counts_its_own_attempts() -> None:
+    """Two published starts of a run do not count as attempts of its stop."""
     run = published(replace(RUN, end=OVER), RequestKind.START, 2)
 
     assert 1 == published(replace(run, started=NOW), RequestKind.STOP).attempts
 
 
-def test_a_listed_run_resets_its_attempts() -> None:
-    """Its start counts as accepted, as by REST."""
+def test_a_start_in_the_job_list_counts_as_accepted() -> None:
+    """A published start whose row cc-backend lists has no attempts, no error and no wait."""
     run = published(RUN, RequestKind.START, 2)
     run = react(run, ReplyVerdict(Reason.STORED_BEFORE), context(RequestKind.START)).run
 
     assert (NOW, 0, None, 0) == (run.started, run.attempts, run.last_error, run.not_before)
 
 
-def test_a_list_ends_the_wait_of_a_published_start() -> None:
-    """The start is queried like held stops, and is confirmed at once."""
+def test_a_job_list_with_its_row_ends_the_wait_of_a_published_start() -> None:
+    """The drain asks cc-backend for the row of a published start as it does for held stops."""
     now = Moment(wall=float(NOW), steady=1000.0)
     made, hold = Schedule(180.0), StopRelease()
     entry = pending_run(published(RUN, RequestKind.START), Directory.TODO, now)
@@ -111,8 +111,8 @@ def test_a_list_ends_the_wait_of_a_published_start() -> None:
     assert [] == list(made.held_stops(now.steady))
 
 
-def test_a_listed_start_that_fails_waits_as_any_other() -> None:
-    """It is not queried again."""
+def test_a_listed_start_that_fails_is_not_queried_again() -> None:
+    """A start that has a row in the job list waits for its retry time, as any failed request."""
     now = Moment(wall=float(NOW), steady=1000.0)
     made = Schedule()
     entry = pending_run(published(RUN, RequestKind.START), Directory.TODO, now)
@@ -123,6 +123,6 @@ def test_a_listed_start_that_fails_waits_as_any_other() -> None:
     assert ([], None) == (list(made.held_stops(now.steady)), made.take_next(1001.0, stops=False))
 
 
-def test_a_silent_rejection_is_retried_later() -> None:
-    """An administrator has to check the server."""
+def test_a_silent_rejection_has_the_outcome_later() -> None:
+    """A published message has the outcome CONFIRM; one without a row is retried LATER."""
     assert (Outcome.CONFIRM, Outcome.LATER) == (Reason.PUBLISHED.outcome, Reason.SWALLOWED.outcome)

@@ -115,7 +115,7 @@ def has_published(drain: DrainProcess, number: int) -> bool:
 def test_no_job_is_lost_while_broker_and_server_are_restarted(
     drain: DrainProcess, server: RealSite, broker: NatsServer
 ) -> None:
-    """The broker is killed five times and the server once; every job has one row with its end."""
+    """After five kills of the broker and one restart of the server each job has one row."""
     part = JOBS // (KILLS + 1)
     with drain:
         for kill in range(KILLS + 1):

@@ -28,7 +28,7 @@ def put(layout: Layout, event: NewFile) -> str:
 
 
 def test_an_event_is_read_as_it_was_written(layout: Layout) -> None:
-    """Kind, id, times and extras are kept."""
+    """An event in new/ has the job id, the times and the extras that were written."""
     extras = {"monitoring_status": "0", "user": "anna"}
     name = put(layout, new_event(EventKind.CLOSE, 5, start=100, end=200, extras=extras))
     (found,) = events(layout)
@@ -42,13 +42,13 @@ def test_an_event_is_read_as_it_was_written(layout: Layout) -> None:
     )
 
 
-def test_times_need_not_be_known() -> None:
-    """The drain queries Slurm for missing times."""
+def test_an_event_needs_no_times() -> None:
+    """The name of an event has 0 for each missing time; the drain queries Slurm for it."""
     assert f"1-stop-5-0-0-{os.getpid()}" == new_event(EventKind.STOP, 5).name
 
 
-def test_nothing_is_left_in_tmp(layout: Layout) -> None:
-    """This holds after success, and when the name exists already."""
+def test_writing_an_event_leaves_no_temporary_file(layout: Layout) -> None:
+    """tmp/ is empty after a success, and after a second event with the same name."""
     put(layout, new_event(EventKind.STOP, 5))
     put(layout, new_event(EventKind.STOP, 5))
 
@@ -56,15 +56,15 @@ def test_nothing_is_left_in_tmp(layout: Layout) -> None:
 
 
 def test_a_pending_event_is_not_replaced(layout: Layout) -> None:
-    """An event with the same name has the same meaning."""
+    """`put_event` returns False if new/ has the name already, and the first file stays."""
     first = put_event(layout, NAME, {"user": "anna"}, 100.0)
     second = put_event(layout, NAME, {}, 200.0)
 
     assert (True, False, 100.0) == (first, second, events(layout)[0].time)
 
 
-def test_an_event_is_as_private_as_a_run(layout: Layout) -> None:
-    """Its mode is at most 0640."""
+def test_an_event_file_is_not_readable_by_others(layout: Layout) -> None:
+    """The mode of an event file is at most 0640, as that of a run file."""
     put_event(layout, NAME, {}, None)
 
     assert 0 == (layout.root / "new" / NAME).stat().st_mode & 0o137
@@ -72,7 +72,7 @@ def test_an_event_is_as_private_as_a_run(layout: Layout) -> None:
 
 @pytest.mark.parametrize("extras", [{"job name": "x"}, {"user": "a\nend"}, {"user": ""}])
 def test_invalid_extras_are_refused(layout: Layout, extras: dict[str, str]) -> None:
-    """No file is written."""
+    """A key with a space, an empty value or one with a line feed: new/ stays empty."""
     with pytest.raises(BadFileError, match="cannot contain"):
         put_event(layout, NAME, extras, None)
 
@@ -80,7 +80,7 @@ def test_invalid_extras_are_refused(layout: Layout, extras: dict[str, str]) -> N
 
 
 def test_a_new_event_refuses_invalid_extras() -> None:
-    """The error comes before a file is written."""
+    """`new_event` raises BadFileError before a file is written."""
     with pytest.raises(BadFileError, match="cannot contain"):
         new_event(EventKind.START, 5, extras={"job name": "x"})
 
@@ -89,7 +89,7 @@ def test_a_new_event_refuses_invalid_extras() -> None:
 def test_an_invalid_event_name_is_refused(
     layout: Layout, name: str, error: type[Exception]
 ) -> None:
-    """No file is written."""
+    """A name that is not that of an event, or of a later format: new/ stays empty."""
     with pytest.raises(error):
         put_event(layout, name, {}, None)
 

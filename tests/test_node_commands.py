@@ -49,7 +49,7 @@ def reports(site: SweepSite) -> list[dict[str, Any]]:
 
 
 def test_all_nodes_are_reported(site: SweepSite) -> None:
-    """They go in one request; the result is stored for `status` and `check`."""
+    """`cc-sweep nodes` sends all nodes in one request and stores the result for `status`."""
     said = site.sweep("nodes")
 
     assert (0, "reported 20 nodes: ") == (said.code, said.out[:19])
@@ -59,8 +59,8 @@ def test_all_nodes_are_reported(site: SweepSite) -> None:
     assert (20, {"future": 1}) == (kept.nodes, {"future": 1, **kept.left_out})
 
 
-def test_the_result_can_be_read_by_scripts(site: SweepSite) -> None:
-    """The JSON has the nodes by state and by reason."""
+def test_nodes_json_counts_the_nodes_by_state(site: SweepSite) -> None:
+    """The counts of `cc-sweep nodes --json` add up to the number of nodes that are reported."""
     (site.root / "nodes.txt").write_bytes(node_situations()["24.11/start"]["scontrol-do.txt"])
     found = json.loads(site.sweep("nodes", "--json").out)
 
@@ -69,7 +69,7 @@ def test_the_result_can_be_read_by_scripts(site: SweepSite) -> None:
 
 
 def test_excluded_nodes_are_counted(site: SweepSite) -> None:
-    """The plan lists their names."""
+    """`cc-sweep nodes` prints how many nodes ignoreHosts excludes; `--plan` prints their names."""
     site.document["ignoreHosts"] = "^n2cn00[12]$"
     site.write()
 
@@ -81,8 +81,8 @@ def test_excluded_nodes_are_counted(site: SweepSite) -> None:
     )
 
 
-def test_a_plan_sends_nothing(site: SweepSite) -> None:
-    """It shows each node as it would be reported, with the jobs that a sweep has just seen."""
+def test_a_node_plan_sends_no_report(site: SweepSite) -> None:
+    """`cc-sweep nodes --plan` shows each node, with the jobs that a recent sweep counted."""
     write_node_jobs(site.state, time.time(), {"n2cn001": 2})
     said = site.sweep("nodes", "--plan")
 
@@ -92,8 +92,8 @@ def test_a_plan_sends_nothing(site: SweepSite) -> None:
     assert ["lab", "n2cn001", "mixed", "8", "9000", "0", "2"] == lines[1]
 
 
-def test_a_plan_can_be_read_by_scripts(site: SweepSite) -> None:
-    """The JSON has one object for each node."""
+def test_a_node_plan_in_json_has_one_object_per_node(site: SweepSite) -> None:
+    """`cc-sweep nodes --plan --json` prints cluster, host, state and CPUs of each node."""
     found = json.loads(site.sweep("nodes", "--plan", "--json").out)
 
     assert {"cluster": "lab", "host": "n2cn001", "state": "mixed", "cpus": 8} == {
@@ -103,7 +103,7 @@ def test_a_plan_can_be_read_by_scripts(site: SweepSite) -> None:
 
 
 def test_an_apply_stores_the_jobs_of_each_node(site: SweepSite) -> None:
-    """A later round need not query Slurm; if node states are off, nothing is stored."""
+    """A later report of node states uses the counts; if node states are off, none are stored."""
     (site.root / "squeue.txt").write_bytes(node_situations()["24.11/busy"]["squeue.txt"])
     site.sweep("apply", "--wait", 0)
     assert {"n2cn001": 2, "n2cn002": 1} == {
@@ -119,8 +119,10 @@ def test_an_apply_stores_the_jobs_of_each_node(site: SweepSite) -> None:
     assert None is read_node_jobs(site.state, time.time())
 
 
-def test_old_counts_of_jobs_are_not_used(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """They expire after two minutes; a file that cannot be written is a warning."""
+def test_old_job_counts_of_nodes_are_not_used(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Job counts expire after 2 minutes; a file that cannot be written causes a warning."""
     write_node_jobs(tmp_path, NOW, {"n1": 1})
 
     assert {"n1": 1} == read_node_jobs(tmp_path, NOW + JOBS_SECONDS)
@@ -130,8 +132,8 @@ def test_old_counts_of_jobs_are_not_used(tmp_path: Path, caplog: pytest.LogCaptu
 
 
 @pytest.mark.parametrize("words", [["nodes"], ["nodes", "--plan"]])
-def test_a_slurm_that_fails_is_an_error(site: SweepSite, words: list[str]) -> None:
-    """No report is sent."""
+def test_a_failed_node_query_of_slurm_is_an_error(site: SweepSite, words: list[str]) -> None:
+    """Slurm's node list is incomplete: `cc-sweep nodes` exits with 69 and sends no report."""
     (site.root / "nodes.txt").write_text("NodeName=n1 cut")
     said = site.sweep(*words)
 
@@ -139,8 +141,8 @@ def test_a_slurm_that_fails_is_an_error(site: SweepSite, words: list[str]) -> No
     assert "node states are not reported: Slurm did not answer" in said.err
 
 
-def test_a_server_that_does_not_answer_is_an_error(site: SweepSite) -> None:
-    """Slurm is not queried."""
+def test_node_states_without_cc_backend_are_an_error(site: SweepSite) -> None:
+    """`cc-sweep nodes` exits with 69 if cc-backend does not answer."""
     site.server.close()
     said = site.sweep("nodes")
 
@@ -148,8 +150,8 @@ def test_a_server_that_does_not_answer_is_an_error(site: SweepSite) -> None:
     assert "cc-backend does not answer" in said.err
 
 
-def test_an_older_server_is_an_error(site: SweepSite) -> None:
-    """The message names its version and the version that is needed."""
+def test_a_server_without_node_states_is_an_error(site: SweepSite) -> None:
+    """`cc-sweep nodes` exits with 69; the message names the server's version and the one needed."""
     site.server.model = Model(version="1.4.4")
     said = site.sweep("nodes")
 
@@ -165,8 +167,8 @@ def lines(last: NodeRound | None, interval: float = 300) -> list[str]:
     return [line.partition(" (")[0] for line in node_lines(last, NOW, interval)]
 
 
-def test_status_shows_the_last_round(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It shows states, excluded nodes, and failures since then."""
+def test_status_shows_the_last_report_of_node_states(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`status` prints the states, the excluded nodes, and the failures since the last success."""
     monkeypatch.setenv("TZ", "UTC")
     time.tzset()
     last = NodeRound(
@@ -186,7 +188,7 @@ def test_status_shows_the_last_round(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_status_shows_why_there_are_no_node_states() -> None:
-    """Node states are off, the server is too old, or there was no round yet."""
+    """Node states are off, or the server is too old; before the first report no line is printed."""
     old = NodeRound(tried=NOW, unsupported="1.4.4", problem="cc-backend 1.4.4 takes no node states")
 
     assert ["node states are not reported"] == lines(None, 0)
@@ -196,8 +198,8 @@ def test_status_shows_why_there_are_no_node_states() -> None:
     assert line.endswith("(1m 00s ago): idle 2")
 
 
-def test_status_has_the_round_as_json(tmp_path: Path) -> None:
-    """The names of the hosts are omitted."""
+def test_status_json_has_the_last_report_of_node_states(tmp_path: Path) -> None:
+    """`status --json` prints time and states of the report without the names of the hosts."""
     site = CommandSite(tmp_path)
     assert None is json.loads(site.call("status", "--json").out)["nodes"]
     (site.state / "nodes.json").write_text('{"tried": 5, "states": {"idle": 1}}')
@@ -230,15 +232,15 @@ def accepted(age: float, count: int = 2, **fields: Any) -> NodeRound:
     )
 
 
-def test_a_recent_round_is_ok() -> None:
-    """It may be five intervals old; ignored hosts are excluded on purpose."""
+def test_a_recent_report_of_node_states_is_ok() -> None:
+    """`check` accepts an age of five intervals (25 min); ignored hosts are excluded on purpose."""
     last = accepted(1500, left_out={"ignored": 3, "future": 1})
 
     assert [(CheckStatus.OK, "2 nodes, reported 25m 00s ago")] == checked(last)
 
 
-def test_an_old_round_is_a_warning() -> None:
-    """cc-backend shows the old states as if they were current."""
+def test_an_old_report_of_node_states_is_a_warning() -> None:
+    """After five intervals cc-backend still shows the old states as if they were current."""
     last = accepted(1501, problem="Slurm did not answer")
 
     assert [
@@ -248,21 +250,21 @@ def test_an_old_round_is_a_warning() -> None:
 
 
 def test_unknown_nodes_are_a_warning() -> None:
-    """The hint names the commands that list them."""
+    """`check` warns about nodes that were not reported because cc-backend does not know them."""
     last = accepted(10, left_out={"unknown": 2})
 
     assert [(CheckStatus.WARNING, "left out: 2 unknown to cc-backend")] == checked(last)
 
 
-def test_very_many_nodes_are_a_warning() -> None:
-    """The server may not answer in time."""
+def test_more_than_50000_nodes_are_a_warning() -> None:
+    """cc-backend may not answer a report of so many nodes in time."""
     last = accepted(10, 50_001)
 
     assert CheckStatus.WARNING is checked(last)[0][0]
 
 
-def test_a_drain_that_never_reported_is_a_warning() -> None:
-    """It must have run long enough, and the server must accept node states."""
+def test_a_drain_that_never_reported_node_states_is_a_warning() -> None:
+    """The drain must have run for five intervals, with a server that accepts node states."""
     text = "have never been reported"
 
     assert [(CheckStatus.WARNING, text)] == checked(None, drain())
@@ -273,7 +275,7 @@ def test_a_drain_that_never_reported_is_a_warning() -> None:
     assert [] == checked(None)
 
 
-def test_nothing_is_checked_without_node_states() -> None:
-    """They are off, or the server is too old."""
+def test_node_states_that_are_off_are_not_checked() -> None:
+    """`check` gives no result if the interval is 0 or the server does not accept node states."""
     assert [] == checked(accepted(9999), interval=0)
     assert [] == checked(NodeRound(tried=NOW, unsupported="1.4.4", problem="old"), drain())

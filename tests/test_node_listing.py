@@ -37,7 +37,7 @@ def failure(text: bytes) -> FailureReason:
 
 @pytest.mark.parametrize("situation", sorted(node_situations()))
 def test_every_recorded_node_has_its_state_and_its_numbers(situation: str) -> None:
-    """The expected values are written by hand; a forged record can only cause an omission."""
+    """Expected values were written by hand; only a node with a forged record may be missing."""
     files, expected = node_situations()[situation], expected_nodes(situation)
     jobs = parse_queue_snapshot(files["squeue.txt"]).jobs_by_node()
     found = {}
@@ -60,8 +60,8 @@ def test_every_recorded_node_has_its_state_and_its_numbers(situation: str) -> No
 
 
 @pytest.mark.parametrize("series", SERIES)
-def test_every_release_prints_the_same_fields_in_the_same_order(series: str) -> None:
-    """The records of nine releases, each joined into the line that `-o` prints."""
+def test_node_records_of_every_release_are_parsed(series: str) -> None:
+    """Six nodes of each of nine releases; each record is joined into a line, as `-o` prints it."""
     text = recordings(series)["cluster"]["scontrol-nodes.txt"].decode()
     records = [" ".join(each.split()) for each in re.split(r"\n\s*\n(?=NodeName)", text.strip())]
     nodes = read_listing("".join(each + "\n" for each in records).encode()).nodes
@@ -71,8 +71,8 @@ def test_every_release_prints_the_same_fields_in_the_same_order(series: str) -> 
     assert {("cpu", "low"), ("gpu",)} == {node.partitions for node in nodes}
 
 
-def test_the_operating_system_and_free_text_are_not_parsed() -> None:
-    """A text in the kernel's name or in a comment is not a field."""
+def test_text_in_the_operating_system_or_reason_is_not_parsed() -> None:
+    """`State=DOWN` in the name of the OS or in the reason of a node is not its state."""
     end = " Reason=State=DOWN ThreadsPerCore=2 Comment=x"
 
     assert (
@@ -88,7 +88,7 @@ def test_the_operating_system_and_free_text_are_not_parsed() -> None:
 
 
 def test_a_node_may_be_in_no_partition() -> None:
-    """A node that `scontrol create` made is in none."""
+    """A node that was made with `scontrol create` has no partition."""
     assert () == read_listing(line(partitions="")).nodes[0].partitions
 
 
@@ -124,28 +124,28 @@ def test_only_gpus_in_use_are_counted(used: str, count: int) -> None:
          | {"MAINTENANCE", "REBOOT_ISSUED"}),
     ],
 )  # fmt: skip
-def test_states_are_words_and_old_suffixes(text: str, words: set[str]) -> None:
+def test_a_node_state_is_split_into_words(text: str, words: set[str]) -> None:
     """The text has a base state, flags joined by +, and suffix characters of older releases."""
     assert words == state_words(text)
 
 
-def test_a_name_that_occurs_twice_is_not_used() -> None:
-    """One of the two may be a comment that looks like a record."""
+def test_a_node_that_occurs_twice_is_left_out() -> None:
+    """One of the two records may be a comment that looks like a record."""
     listing = read_listing(line("n1") + line("n2") + line("n1", "DOWN"))
 
     assert (["n2"], ("n1",)) == ([node.name for node in listing.nodes], listing.duplicates)
 
 
-def test_lines_of_other_kinds_are_no_records() -> None:
-    """A comment with line feeds causes such lines, in any encoding."""
+def test_lines_without_a_node_name_are_ignored() -> None:
+    """Line feeds in a comment cause such lines, in any encoding; they do not count as bad."""
     text = line("n1", end=" Comment=caf\xe9").decode().encode("latin-1")
     listing = read_listing(text + b"second line \xff State=DOWN\n\n")
 
     assert (1, 0) == (len(listing.nodes), listing.bad_lines)
 
 
-def test_a_few_records_that_cannot_be_read_are_omitted_and_counted() -> None:
-    """The other records are used."""
+def test_an_unreadable_node_record_is_omitted_and_counted() -> None:
+    """The other nodes are used if only one record cannot be read."""
     listing = read_listing(line("n1") + b"NodeName=n2 what is this\n")
 
     assert (1, 1) == (len(listing.nodes), listing.bad_lines)
@@ -166,27 +166,29 @@ def test_a_few_records_that_cannot_be_read_are_omitted_and_counted() -> None:
         ),
     ],
 )
-def test_an_incomplete_or_malformed_answer_is_refused(text: bytes, reason: FailureReason) -> None:
-    """No node state is reported then."""
+def test_an_incomplete_or_malformed_node_list_is_refused(
+    text: bytes, reason: FailureReason
+) -> None:
+    """No node, a truncated line, or too many bad records: no node state is reported."""
     assert reason is failure(text)
 
 
 def test_up_to_one_percent_of_the_records_may_be_bad() -> None:
-    """If there are many nodes, more than two bad records are accepted."""
+    """Three bad records of 300 are accepted; of a few nodes at most two may be bad."""
     text = b"".join(line(f"n{i}") for i in range(297)) + b"NodeName=x y\n" * 3
 
     assert 3 == read_listing(text).bad_lines
 
 
-def test_the_size_of_the_pieces_does_not_matter() -> None:
-    """A line may arrive in parts."""
+def test_a_node_list_may_arrive_in_pieces() -> None:
+    """The result is the same if each line of scontrol's output arrives in parts."""
     text = line("n1") + line("n2", "DOWN")
 
     assert read_listing(text) == read_listing(text, 1)
 
 
-def test_an_unused_reader_has_no_listing() -> None:
-    """This is the case of a command that printed nothing."""
+def test_empty_output_of_scontrol_is_an_error() -> None:
+    """A command that printed no line has no node list: the reader raises SlurmError."""
     with pytest.raises(SlurmError, match="no node in its output"):
         NodeListingReader().finish()
 

@@ -64,7 +64,7 @@ def test_a_node_is_reported_with_its_numbers() -> None:
 
 
 def test_a_job_on_an_idle_node_makes_it_mixed() -> None:
-    """If no jobs are known, the node is idle."""
+    """The node stays idle if it has no job, or if no sweep has counted the jobs."""
     words = [
         report(node("n1"), jobs=jobs).clusters["lab"][0].condition for jobs in (None, {}, {"n1": 1})
     ]
@@ -73,7 +73,7 @@ def test_a_job_on_an_idle_node_makes_it_mixed() -> None:
 
 
 def test_ignored_hosts_and_future_nodes_are_excluded() -> None:
-    """The pattern is compared with Slurm's node name."""
+    """A host that matches ignoreHosts and a node in state FUTURE are left out, with the reason."""
     filters = JobFilters(ignore_hosts=re.compile("^n2"))
     found = report(node("n1"), node("n2"), node("n3", "FUTURE"), filters=filters)
 
@@ -81,15 +81,15 @@ def test_ignored_hosts_and_future_nodes_are_excluded() -> None:
     assert {LeftOut.IGNORED: ("n2",), LeftOut.FUTURE: ("n3",)} == found.left_out
 
 
-def test_a_host_has_its_name_at_cc_backend() -> None:
-    """That is the short host name, or the name of host_map."""
+def test_nodes_have_their_names_at_cc_backend() -> None:
+    """The node n1.site.org is reported as n1, its short name; host_map renames x2 to n2."""
     site = {"hosts": ((re.compile("^x"), "n"),)}
 
     assert {"lab": ["n1", "n2"]} == hosts(report(node("n1.site.org"), node("x2"), site=site))
 
 
 def test_two_nodes_with_one_host_name_are_both_excluded() -> None:
-    """cc-backend would keep only one of the two states."""
+    """n1.a and n1.b are both n1 at cc-backend, which would keep only one of the two states."""
     found = report(node("n1.a"), node("n1.b"), node("n2"))
 
     assert {"lab": ["n2"]} == hosts(found)
@@ -97,7 +97,7 @@ def test_two_nodes_with_one_host_name_are_both_excluded() -> None:
 
 
 def test_hosts_that_cc_backend_does_not_list_are_excluded() -> None:
-    """It would log an error for each; it never stores hosts of a node list `*`."""
+    """cc-backend logs an error for an unknown host, and never stores hosts of a node list `*`."""
     lists = (cluster("lab", "n1", "m[1-2]"), cluster("wild", "*"))
     site = {"partition_clusters": {"w": "wild"}}
     nodes = (node("m2"), node("m3"), node("x", partitions="w"))
@@ -108,12 +108,12 @@ def test_hosts_that_cc_backend_does_not_list_are_excluded() -> None:
 
 
 def test_no_host_of_an_unknown_cluster_is_reported() -> None:
-    """The cluster has another name at cc-backend."""
+    """cc-backend has no cluster of the configured name: the node is left out as unknown."""
     assert {"unknown": 1} == report(node("n1"), clusters=()).left_out_counts()
 
 
 def test_a_node_goes_to_every_cluster_of_its_partitions() -> None:
-    """A node without a partition goes to the main cluster; cc-backend's node lists decide."""
+    """A node without a partition goes to the main cluster; cc-backend must list it there."""
     site = {"partition_clusters": {"gpu": "fat", "big": "huge"}}
     lists = (cluster("lab", "n[1-4]"), cluster("fat", "n[2-3]", "n5"))
     nodes = (
@@ -130,14 +130,14 @@ def test_a_node_goes_to_every_cluster_of_its_partitions() -> None:
 
 
 def test_clusters_that_the_filters_exclude_get_no_report() -> None:
-    """They get no jobs either."""
+    """A cluster that `filters.clusters` denies gets no node states, as it gets no jobs."""
     filters = JobFilters(clusters=NameFilter(deny=frozenset({"lab"})))
 
     assert {LeftOut.IGNORED: ("n1",)} == report(node("n1"), filters=filters).left_out
 
 
 def test_a_host_that_slurm_no_longer_has_is_reported_once_more_as_unknown() -> None:
-    """Otherwise cc-backend would show its last state forever."""
+    """Without that report cc-backend would show the last state of the host forever."""
     before = {"lab": ("n1", "n2", "m1"), "gone": ("n7",)}
     found = report(node("n1", cpus=1), sent_before=before)
 
@@ -152,7 +152,7 @@ TWO: dict[str, Any] = {
 
 
 def test_the_last_hosts_of_a_cluster_are_reported_once_more_as_unknown() -> None:
-    """This is so even if Slurm has no node of the cluster left."""
+    """Slurm has removed all nodes of the cluster: one more request reports them as unknown."""
     first = report(node("n1"), node("g1", partitions="gpu"), **TWO)
     second = report(node("n1"), sent_before=first.hosts, **TWO)
     third = report(node("n1"), sent_before=second.hosts, **TWO)
@@ -164,7 +164,7 @@ def test_the_last_hosts_of_a_cluster_are_reported_once_more_as_unknown() -> None
 
 
 def test_the_last_hosts_of_a_cluster_are_kept_while_a_record_is_unreadable() -> None:
-    """No request without a node is sent for the cluster."""
+    """The unreadable record may be that of the missing host: it is not reported as unknown yet."""
     before = {"fat": ("g1",)}
     found = report(node("n1"), listing={"bad_lines": 1}, sent_before=before, **TWO)
 
@@ -173,15 +173,15 @@ def test_the_last_hosts_of_a_cluster_are_kept_while_a_record_is_unreadable() -> 
 
 
 def test_the_last_hosts_of_an_excluded_cluster_are_not_reported() -> None:
-    """The filters apply to removed hosts as well."""
+    """`filters.clusters` applies to hosts that Slurm has removed as well."""
     filters = JobFilters(clusters=NameFilter(deny=frozenset({"fat"})))
     found = report(node("n1"), sent_before={"fat": ("g1",)}, filters=filters, **TWO)
 
     assert {"lab": ["n1"]} == hosts(found)
 
 
-def test_a_host_with_an_ambiguous_record_is_not_missing() -> None:
-    """It is not reported: its record occurs twice, or two nodes have its name."""
+def test_a_host_with_an_ambiguous_record_is_not_reported_as_unknown() -> None:
+    """A host whose record occurs twice, or whose name two nodes have, gets no new state."""
     nodes = (node("n1"), node("n3.a"), node("n3.b"))
     found = report(*nodes, listing={"duplicates": ("n2",)}, sent_before={"lab": ("n1", "n2", "n3")})
 
@@ -190,8 +190,8 @@ def test_a_host_with_an_ambiguous_record_is_not_missing() -> None:
     assert {"twice": 1, "same_name": 2} == found.left_out_counts()
 
 
-def test_nothing_is_missing_while_a_record_cannot_be_read() -> None:
-    """The unreadable record may be that of the host."""
+def test_no_host_counts_as_removed_while_a_record_is_unreadable() -> None:
+    """The unreadable record may be that of the missing host, which is not reported as unknown."""
     found = report(node("n1"), listing={"bad_lines": 1}, sent_before={"lab": ("n1", "n2")})
 
     assert {"lab": ["n1"]} == hosts(found)
@@ -199,6 +199,6 @@ def test_nothing_is_missing_while_a_record_cannot_be_read() -> None:
     assert {"unreadable": 1} == found.left_out_counts()
 
 
-def test_a_cluster_without_any_node_gets_no_request() -> None:
-    """No host was found, so none is missing either."""
+def test_no_host_counts_as_removed_if_no_node_can_be_reported() -> None:
+    """Slurm's only node is unknown to cc-backend: the host reported before gets no new state."""
     assert {} == hosts(report(node("x"), sent_before={"lab": ("n1",)}))

@@ -116,8 +116,8 @@ def site(request: pytest.FixtureRequest) -> Any:
         made.backend.close()
 
 
-def test_all_nodes_go_in_one_request(site: Site) -> None:
-    """The server stores what was sent, and the result says so."""
+def test_all_nodes_are_sent_in_one_request(site: Site) -> None:
+    """cc-backend stores the state of each node; the result has the states and the hosts."""
     site.put("n1", words="MIXED")
     site.put("n2", "n3")
     found = site.reporter.run(NodeRound())
@@ -138,7 +138,7 @@ def test_all_nodes_go_in_one_request(site: Site) -> None:
 
 
 def test_each_cluster_gets_a_request_of_its_own(site: Site) -> None:
-    """The partitions of the nodes decide which cluster that is."""
+    """The configuration gives the partition of a node to one of cc-backend's clusters."""
     site.partitions = {"gpu": "fat"}
     site.put("n1")
     site.put("g1", partition="gpu")
@@ -148,8 +148,8 @@ def test_each_cluster_gets_a_request_of_its_own(site: Site) -> None:
     assert {"lab": ("n1",), "fat": ("g1",)} == found.hosts
 
 
-def test_the_clusters_are_requested_once_an_hour(site: Site) -> None:
-    """Slurm's nodes are queried in every round, by one process."""
+def test_cc_backends_clusters_are_requested_once_an_hour(site: Site) -> None:
+    """Slurm's nodes are queried in every round of node states, by one process."""
     site.put("n1")
     for site.steady in (0.0, 300.0, CLUSTERS_SECONDS - 1, CLUSTERS_SECONDS):
         site.reporter.run(NodeRound())
@@ -157,8 +157,8 @@ def test_the_clusters_are_requested_once_an_hour(site: Site) -> None:
     assert (2, 4) == (len(site.calls("/api/clusters/")), site.slurm.asked)
 
 
-def test_a_removed_host_is_reported_once_more(site: Site) -> None:
-    """The next round no longer has it."""
+def test_a_removed_host_is_reported_once_more_as_unknown(site: Site) -> None:
+    """A host that Slurm no longer has is in one more report, and not in the next one."""
     site.put("n1")
     first = site.reporter.run(NodeRound(hosts={"lab": ("n1", "n4")}))
     site.reporter.run(first)
@@ -170,8 +170,8 @@ def test_a_removed_host_is_reported_once_more(site: Site) -> None:
     assert {"lab": ("n1",)} == second.hosts
 
 
-def test_nothing_is_sent_if_slurm_does_not_answer(site: Site) -> None:
-    """The result keeps the last states and names the problem."""
+def test_no_report_is_sent_if_slurm_does_not_answer(site: Site) -> None:
+    """The result keeps the last states, counts the failure and names the problem."""
     site.slurm.silent = True
     before = NodeRound(tried=700.0, accepted=700.0, states={"idle": 1}, failures=1)
     found = site.reporter.run(before)
@@ -184,7 +184,7 @@ def test_nothing_is_sent_if_slurm_does_not_answer(site: Site) -> None:
 
 
 def test_no_node_to_report_is_a_failure(site: Site) -> None:
-    """All of them are unknown to cc-backend."""
+    """All nodes of Slurm are unknown to cc-backend: the problem of the round says so."""
     site.put("x1", "x2")
 
     assert "there is no node to report (2 unknown to cc-backend)" == (
@@ -208,7 +208,7 @@ def test_a_refused_report_is_a_problem_of_the_round(
     *,
     is_refused: bool,
 ) -> None:
-    """Nothing is sent again before the next round."""
+    """The result has one failure and its cause; the round does not repeat the request."""
     site.put("n1")
     site.model.wrong = answer
     found = site.reporter.run(NodeRound())
@@ -218,31 +218,31 @@ def test_a_refused_report_is_a_problem_of_the_round(
 
 
 @pytest.mark.parametrize("site", ["1.4.4"], indirect=True)
-def test_nothing_is_sent_to_an_older_server(site: Site) -> None:
-    """This is no failure; Slurm is not queried either."""
+def test_no_report_is_sent_to_a_server_without_node_states(site: Site) -> None:
+    """cc-backend 1.4.4 is no failure; Slurm is not queried either."""
     found = site.reporter.run(NodeRound(failures=3))
 
     assert ("1.4.4", 0, [], 0) == (found.unsupported, found.failures, site.sent(), site.slurm.asked)
 
 
-def test_a_server_that_turns_out_to_be_older_is_unsupported(site: Site) -> None:
-    """It answers a report with 404."""
+def test_a_404_means_that_the_server_accepts_no_node_states(site: Site) -> None:
+    """A server that seemed to be recent answers a report with 404: the problem says so."""
     site.put("n1")
     site.model.wrong = Answer(404, "404 page not found\n", "text/plain")
 
     assert "does not accept node states" in site.reporter.run(NodeRound()).problem
 
 
-def test_nothing_is_sent_if_the_clusters_cannot_be_read(site: Site) -> None:
-    """Without them the hosts of cc-backend are unknown."""
+def test_an_unreadable_cluster_list_is_a_problem_of_the_round(site: Site) -> None:
+    """Without cc-backend's cluster list the hosts that it knows are unknown."""
     site.put("n1")
     site.server.close()
 
     assert "cc-backend cannot list its clusters" in site.reporter.run(NodeRound()).problem
 
 
-def test_only_the_active_controller_reports(site: Site) -> None:
-    """The installation on the host of the active controller reports the nodes."""
+def test_only_the_active_controller_reports_node_states(site: Site) -> None:
+    """While slurmctld is active on another host, the drain of that host reports the nodes."""
     site.put("n1")
     site.slurm.machines = TWO
 
@@ -253,7 +253,7 @@ def test_only_the_active_controller_reports(site: Site) -> None:
 
 
 def test_a_controller_reports_if_no_other_one_is_up(site: Site) -> None:
-    """The other controller of this cluster is down."""
+    """`scontrol ping` shows both controllers as down: the drain reports the nodes."""
     site.put("n1")
     site.slurm.machines = (("primary", "ctl", False), ("backup", "other-host", False))
 
@@ -261,7 +261,7 @@ def test_a_controller_reports_if_no_other_one_is_up(site: Site) -> None:
 
 
 def test_an_internal_error_ends_only_the_round(site: Site) -> None:
-    """The worker continues; the next round comes after an hour."""
+    """An exception in this program is stored as the problem of the round, like a refusal."""
     site.slurm.machines = None  # type: ignore[assignment]  # makes our code fail
     found = site.reporter.run(NodeRound())
 
@@ -286,8 +286,8 @@ def test_excluded_nodes_are_logged_once(site: Site, caplog: pytest.LogCaptureFix
     ] == caplog.messages
 
 
-def test_look_sends_nothing(site: Site) -> None:
-    """It raises the error that a round would store."""
+def test_look_sends_no_report(site: Site) -> None:
+    """`look`, which `cc-sweep nodes --plan` uses, raises the error that a round would store."""
     site.put("n1")
 
     assert ["lab"] == list(site.reporter.look(NodeRound()).clusters)

@@ -78,16 +78,16 @@ def good(**fields: Any) -> NodeRound:
     return replace(NodeRound(accepted=1.0, states={"idle": 2}), **fields)
 
 
-def test_rounds_begin_after_some_seconds_and_repeat(world: NodesWorld) -> None:
-    """The first one has a jitter, so that two controllers do not send at the same time."""
+def test_node_states_are_reported_soon_and_then_every_interval(world: NodesWorld) -> None:
+    """The first report waits 10 to 20 s, at random: two controllers must not send together."""
     world.reporter.result = good()
     world.pass_time(700)
 
     assert [15.0, 315.0, 615.0] == world.reporter.times
 
 
-def test_without_a_reporter_there_are_no_rounds(tmp_path: Path) -> None:
-    """There is no worker and no state file."""
+def test_a_drain_without_node_states_makes_no_rounds(tmp_path: Path) -> None:
+    """The drain has no worker for node states and writes no state file of them."""
     world = World(tmp_path)
     world.run(2)
 
@@ -95,8 +95,8 @@ def test_without_a_reporter_there_are_no_rounds(tmp_path: Path) -> None:
     assert None is read_node_round(world.state)
 
 
-def test_a_round_keeps_its_result_for_the_next_one(world: NodesWorld) -> None:
-    """The result is stored in the state directory, also for `status`."""
+def test_each_round_gets_the_result_of_the_last_one(world: NodesWorld) -> None:
+    """The result of a report is stored in the state directory, also for `status`."""
     world.reporter.result = good(hosts={"lab": ("n1",)}, left_out={"unknown": 1}, seconds=0.5)
     world.pass_time(320)
 
@@ -106,8 +106,8 @@ def test_a_round_keeps_its_result_for_the_next_one(world: NodesWorld) -> None:
     assert replace(world.reporter.result, tried=world.began + 315) == read_node_round(world.state)
 
 
-def test_after_a_restart_the_interval_continues(world: NodesWorld) -> None:
-    """Restarts do not cause more reports."""
+def test_the_interval_of_node_states_continues_after_a_restart(world: NodesWorld) -> None:
+    """A drain restarted 85 s after a report sends the next one 300 s after that report."""
     world.reporter.result = good()
     world.pass_time(100)
     world.boot()
@@ -116,16 +116,16 @@ def test_after_a_restart_the_interval_continues(world: NodesWorld) -> None:
     assert [15.0, 315.0] == world.reporter.times
 
 
-def test_a_round_waits_while_a_job_is_due(world: NodesWorld) -> None:
-    """It waits one interval at most: a request that hangs must not block node states."""
+def test_node_states_wait_while_a_job_is_due(world: NodesWorld) -> None:
+    """The wait is one interval at most: a job request that hangs must not block node states."""
     world.delivery.workers.starts.workers[0].outstanding += 1
     world.pass_time(600)
 
     assert [315.0] == world.reporter.times
 
 
-def test_a_round_waits_while_cc_backend_is_down(world: NodesWorld) -> None:
-    """Node states pause with the jobs."""
+def test_node_states_wait_while_cc_backend_is_down(world: NodesWorld) -> None:
+    """No node states are sent before cc-backend answers again, as no jobs are."""
     world.backend.everything = Reason.UNREACHABLE
     world.begin(1)
     world.pass_time(400)
@@ -136,8 +136,8 @@ def test_a_round_waits_while_cc_backend_is_down(world: NodesWorld) -> None:
     assert 1 == len(world.reporter.times)
 
 
-def test_a_round_that_hangs_delays_no_job_and_no_other_round_begins(tmp_path: Path) -> None:
-    """Node states have a worker of their own."""
+def test_a_hanging_round_delays_no_job_and_no_other_round_begins(tmp_path: Path) -> None:
+    """Node states have a worker of their own; the next round waits for its answer."""
     world = NodesWorld(tmp_path)
     answers: Any = world.parts.answers
     worker = HangingWorker("nodes", world.reporter.run, answers, clock=lambda: 0.0)
@@ -153,18 +153,18 @@ def test_a_round_that_hangs_delays_no_job_and_no_other_round_begins(tmp_path: Pa
     worker.release()
 
 
-def test_a_request_that_cc_backend_rejects_pauses_rounds_for_an_hour(world: NodesWorld) -> None:
-    """It is an error of this program: the next request would be the same."""
+def test_a_rejected_report_pauses_node_states_for_an_hour(world: NodesWorld) -> None:
+    """A rejection is an error of this program: the next request would be the same."""
     world.reporter.result = NodeRound(problem="refused", is_refused=True)
     world.pass_time(3700, 5.0)
 
     assert [15.0, 3620.0] == world.reporter.times
 
 
-def test_failures_are_logged_when_they_begin_and_end(
+def test_failed_reports_are_logged_when_they_begin_and_end(
     world: NodesWorld, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A server that is too old is logged once."""
+    """Two failed reports in sequence give one warning, and the next success one INFO line."""
     results = [good(), good(), NodeRound(problem="silent"), NodeRound(problem="silent"), good()]
     with caplog.at_level(logging.INFO, logger="spool.drain.node_rounds"):
         for world.reporter.result in [*results, NodeRound(problem="too old", unsupported="1.4.4")]:
@@ -181,15 +181,15 @@ def test_failures_are_logged_when_they_begin_and_end(
 def test_a_result_that_cannot_be_written_is_a_warning(
     world: NodesWorld, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The drain continues."""
+    """The drain logs that the file with the result of the node report cannot be written."""
     (world.state / ".nodes.json.tmp").mkdir()
     world.pass_time(20)
 
     assert "the result of the node report cannot be written" in caplog.text
 
 
-def test_a_worker_closed_before_its_round_stores_nothing(world: NodesWorld) -> None:
-    """This is the case when the drain ends."""
+def test_a_round_without_an_answer_stores_no_result(world: NodesWorld) -> None:
+    """The drain ends before the round was made: no state file of node states is written."""
     world.parts.nodes.take(None, world.moment)
 
     assert None is read_node_round(world.state)
@@ -206,10 +206,10 @@ def test_a_worker_closed_before_its_round_stores_nothing(world: NodesWorld) -> N
         ),
     ],
 )
-def test_damaged_values_of_the_state_are_replaced_by_defaults(
+def test_damaged_values_in_nodes_json_are_replaced_by_defaults(
     tmp_path: Path, document: dict[str, Any], expected: NodeRound | None
 ) -> None:
-    """Other values of the state are kept."""
+    """Other values of the file are kept; an empty object counts as no report yet."""
     (tmp_path / "nodes.json").write_text(json.dumps(document))
 
     assert expected == read_node_round(tmp_path)

@@ -88,15 +88,15 @@ def wrong(base: str, release_flags: str) -> Iterator[tuple[str, object]]:
 
 @pytest.mark.parametrize("base", BASES)
 @pytest.mark.parametrize("release", TEXT_FLAGS)
-def test_every_state_of_scontrol_has_the_word_of_the_table(release: str, base: str) -> None:
-    """Each base state is tested with up to three flags."""
+def test_every_scontrol_state_is_mapped_as_in_the_table(release: str, base: str) -> None:
+    """Each base state with up to three flags gives the node state that TABLE has for it."""
     assert [] == list(wrong(base, TEXT_FLAGS[release]))
 
 
 @pytest.mark.parametrize("base", BASES)
 @pytest.mark.parametrize("release", JSON_FLAGS)
-def test_every_state_of_json_has_the_word_of_the_table(release: str, base: str) -> None:
-    """Slurm's JSON has more flags than its text."""
+def test_every_json_state_is_mapped_as_in_the_table(release: str, base: str) -> None:
+    """Slurm's JSON has more flags than its text; up to three are combined with a base state."""
     assert [] == list(wrong(base, JSON_FLAGS[release]))
 
 
@@ -105,20 +105,20 @@ def test_every_state_of_json_has_the_word_of_the_table(release: str, base: str) 
     flags=st.sets(st.sampled_from(ALL_FLAGS)),
     has_jobs=st.booleans(),
 )
-def test_any_set_of_flags_has_the_word_of_the_table(
+def test_any_set_of_flags_is_mapped_as_in_the_table(
     base: str,
     flags: set[str],
     *,
     has_jobs: bool,
 ) -> None:
-    """The number of flags does not matter."""
+    """Random sets of flags of any size, on nodes with and without jobs."""
     assert wanted(base, flags, has_jobs=has_jobs) == node_condition(
         frozenset({base, *flags}), has_jobs=has_jobs
     )
 
 
-def test_the_order_of_the_words_does_not_matter() -> None:
-    """Slurm prints the base state first; its JSON is a list."""
+def test_the_order_of_state_words_does_not_matter() -> None:
+    """Slurm's text begins with the base state, its JSON is a list: each order gives one state."""
     words = ("IDLE", "RESERVED", "MAINTENANCE", "COMPLETING")
 
     assert {"allocated"} == {
@@ -127,5 +127,5 @@ def test_the_order_of_the_words_does_not_matter() -> None:
 
 
 def test_no_state_word_of_slurm_is_unknown() -> None:
-    """Neither a base state nor a flag causes a warning."""
+    """No base state and no flag of the releases 21.08 to 26.05 causes a warning."""
     assert set() == {*BASES, *ALL_FLAGS} - KNOWN_WORDS

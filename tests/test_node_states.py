@@ -55,7 +55,7 @@ def condition(text: str, *, has_jobs: bool = False) -> str | None:
         ("SOMETHING_NEW SOMETHING_NEW+DRAIN", "unknown"),
     ],
 )
-def test_the_first_rule_that_applies_decides(states: str, word: str | None) -> None:
+def test_slurm_node_states_are_mapped_to_those_of_cc_backend(states: str, word: str | None) -> None:
     """Jobs have precedence over flags; an empty node that is out of service is down."""
     assert {word} == {condition(each) for each in states.split()}
 
@@ -66,7 +66,7 @@ def test_the_first_rule_that_applies_decides(states: str, word: str | None) -> N
      ("UNKNOWN", "unknown"), ("DOWN", "down"), ("ALLOCATED", "allocated")],
 )  # fmt: skip
 def test_a_suspended_job_makes_an_idle_node_mixed(state: str, word: str) -> None:
-    """Slurm 22.05 calls such a node IDLE, later releases MIXED."""
+    """Slurm 22.05 shows a node with a suspended job as IDLE, later releases as MIXED."""
     assert word == condition(state, has_jobs=True)
 
 
@@ -75,8 +75,10 @@ def test_a_suspended_job_makes_an_idle_node_mixed(state: str, word: str) -> None
     flags=st.sets(st.sampled_from(FLAGS) | st.text("ABC_", min_size=1)),
     has_jobs=st.booleans(),
 )
-def test_every_combination_gives_one_word(base: str, flags: set[str], *, has_jobs: bool) -> None:
-    """A down node is reported as down, and a node with jobs is never idle."""
+def test_every_combination_but_future_gives_one_node_state(
+    base: str, flags: set[str], *, has_jobs: bool
+) -> None:
+    """DOWN and ERROR give down; ALLOCATED and MIXED stay, whatever the flags are."""
     found = node_condition(frozenset({base, *flags}), has_jobs=has_jobs)
 
     assert (found is None) == (base == "FUTURE")
@@ -86,7 +88,7 @@ def test_every_combination_gives_one_word(base: str, flags: set[str], *, has_job
         assert base.lower() == found
 
 
-def test_the_body_holds_one_word_and_whole_numbers() -> None:
+def test_a_report_has_one_state_and_whole_numbers_per_node() -> None:
     """cc-backend refuses any other key, and numbers that are not whole."""
     node = NodeStatus(
         host="n1", condition=NodeCondition.MIXED, cpus=8, memory_mb=9000, gpus=2, jobs=3
@@ -109,6 +111,6 @@ def test_the_body_holds_one_word_and_whole_numbers() -> None:
 
 @pytest.mark.parametrize(("version", "takes"), [((1, 4, 4), False), ((1, 5, 0), True)])
 def test_servers_accept_node_states_from_1_5(version: tuple[int, int, int], *, takes: bool) -> None:
-    """A server of unknown version is sent a report."""
+    """A server of unknown version is sent a report of node states, too."""
     assert takes == server_info(Version(*version)).takes_node_states
     assert server_info(None).takes_node_states

@@ -58,7 +58,7 @@ def site(request: pytest.FixtureRequest) -> Iterator[Site]:
 
 
 def test_every_node_of_a_new_cluster_is_idle(site: Site) -> None:
-    """The listing has all six nodes with their partitions."""
+    """`scontrol show node` lists all six nodes with their partitions."""
     listing = site.client.node_listing()
 
     assert {"idle"} == {node_condition(node.words) for node in listing.nodes}
@@ -84,8 +84,8 @@ def test_a_job_allocates_cpus_memory_and_gpus(site: Site) -> None:
     site.resume("n2gpu01")
 
 
-def test_a_whole_node_is_allocated(site: Site) -> None:
-    """It is idle again when the job has ended."""
+def test_a_node_with_an_exclusive_job_is_allocated(site: Site) -> None:
+    """All 16 CPUs of the node are allocated; after the job the node is idle again."""
     job = site.lab.jobs.sbatch("-p", "cpu", "-w", "n2cn004", "--exclusive", script="sleep 300")
     site.lab.jobs.wait_state(job, "RUNNING")
 
@@ -95,23 +95,23 @@ def test_a_whole_node_is_allocated(site: Site) -> None:
 
 
 def test_a_drained_node_is_down(site: Site) -> None:
-    """No job can use it; the text of its reason is not parsed as a state."""
+    """A drained node takes no job; `State=IDLE` in its reason is not read as a state."""
     site.update("n2cn001", "drain", "reason=State=IDLE ThreadsPerCore=1")
 
     assert "down" == site.condition("n2cn001")
     site.resume("n2cn001")
 
 
-def test_a_broken_node_is_down(site: Site) -> None:
-    """It is down until an administrator resumes it."""
+def test_a_node_set_down_is_down(site: Site) -> None:
+    """A node that an administrator set down stays down until it is resumed."""
     site.update("n2cn002", "down", "reason=fan")
 
     assert "down" == site.condition("n2cn002")
     site.resume("n2cn002")
 
 
-def test_a_maintenance_window_is_down_and_a_reservation_reserved(site: Site) -> None:
-    """Both nodes are empty."""
+def test_a_node_in_maintenance_is_down_and_a_reserved_node_reserved(site: Site) -> None:
+    """The empty node in maintenance is IDLE, MAINTENANCE and RESERVED in Slurm."""
     common = ("starttime=now", "duration=60", "users=root")
     site.lab.run(
         *("scontrol", "create", "reservation", "reservationname=m", "nodes=n2cn003"),
@@ -128,7 +128,7 @@ def test_a_maintenance_window_is_down_and_a_reservation_reserved(site: Site) -> 
 
 
 def test_a_forged_record_in_a_comment_is_not_reported(site: Site) -> None:
-    """The node that the comment names is omitted."""
+    """A comment that looks like the record of n2cn001 makes it occur twice: it is left out."""
     line = next(
         each
         for each in site.lab.run("scontrol", "-a", "-d", "-o", "show", "node").stdout.splitlines()

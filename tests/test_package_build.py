@@ -39,7 +39,7 @@ def kit(tmp_path_factory: pytest.TempPathFactory) -> Kit:
 
 
 def test_all_dependencies_are_pinned() -> None:
-    """Each dependency of the project is in the packages, in a version that it asks for."""
+    """packaging/requirements.txt has each dependency, in a version that pyproject.toml allows."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     wanted = [Requirement(text) for text in project["dependencies"]]
 
@@ -49,8 +49,8 @@ def test_all_dependencies_are_pinned() -> None:
     assert [] == missing, "run `make lock`"
 
 
-def test_each_library_has_the_hash_of_its_file() -> None:
-    """A file that was changed at the package index is refused."""
+def test_each_pinned_library_has_a_hash() -> None:
+    """A library that was changed at the package index does not match its SHA-256 hash."""
     lines = [line for line in REQUIREMENTS.read_text().splitlines() if not line.startswith("#")]
 
     assert [] == [line for line in lines if not re.search(r" --hash=sha256:[0-9a-f]{64}$", line)]
@@ -58,7 +58,7 @@ def test_each_library_has_the_hash_of_its_file() -> None:
 
 @pytest.mark.packages
 def test_two_builds_are_equal(kit: Kit, tmp_path: Path) -> None:
-    """The same tree and date give the same bytes, whatever the umask and the time zone are."""
+    """The same tree and date give the same bytes with another time zone, locale and HOME."""
     first = {path.name: path.read_bytes() for path in (kit.deb(), kit.rpm())}
 
     build_packages(tmp_path, NEW, TZ="Asia/Tokyo", LC_ALL="C.UTF-8", HOME="/")
@@ -67,8 +67,8 @@ def test_two_builds_are_equal(kit: Kit, tmp_path: Path) -> None:
 
 
 @pytest.mark.packages
-def test_lintian_reports_nothing(kit: Kit) -> None:
-    """There is no error and no warning; intended deviations are overridden, with the reason."""
+def test_lintian_finds_no_problem_in_the_deb(kit: Kit) -> None:
+    """No error and no warning is reported; intended deviations are overridden, with the reason."""
     suppressed = [] if has_manual() else ["--suppress-tags", "no-manual-page"]
     said = output("lintian", "--allow-root", "--tag-display-limit=0", *suppressed, str(kit.deb()))
 
@@ -76,8 +76,8 @@ def test_lintian_reports_nothing(kit: Kit) -> None:
 
 
 @pytest.mark.packages
-def test_rpmlint_reports_nothing(kit: Kit) -> None:
-    """There is no error and no warning."""
+def test_rpmlint_finds_no_problem_in_the_rpm(kit: Kit) -> None:
+    """There is no error and no warning of rpmlint for the package."""
     said = output("rpmlint", "-c", str(ROOT / "packaging/rpmlint.toml"), str(kit.rpm()))
 
     assert [] == [line for line in said if re.match(r"cc-slurm-sync\.\S+ [EW]:", line)]
@@ -95,7 +95,7 @@ def contents(kit: Kit, kind: str) -> list[str]:
 @pytest.mark.packages
 @pytest.mark.parametrize("kind", ["deb", "rpm"])
 def test_the_package_is_self_contained(kit: Kit, kind: str) -> None:
-    """Program and libraries are below one directory, without a compiled file."""
+    """Program and libraries are below /usr/lib/cc-slurm-sync, without compiled files or tests."""
     files = contents(kit, kind)
     tops = {path.split("/")[4] for path in files if path.startswith(f"{LIBRARY}/")}
 
@@ -136,7 +136,7 @@ def test_both_packages_have_the_files_of_an_installation(kit: Kit, kind: str) ->
 
 @pytest.mark.packages
 def test_the_licence_of_each_library_is_named(kit: Kit, tmp_path: Path) -> None:
-    """The copyright file has a paragraph for each library."""
+    """The Debian copyright file has a paragraph for each library and its version."""
     output("dpkg-deb", "-x", str(kit.deb()), str(tmp_path))
     text = (tmp_path / "usr/share/doc/cc-slurm-sync/copyright").read_text()
 
@@ -146,8 +146,8 @@ def test_the_licence_of_each_library_is_named(kit: Kit, tmp_path: Path) -> None:
 
 @pytest.mark.packages
 @pytest.mark.parametrize("kind", ["deb", "rpm"])
-def test_the_pages_of_a_package_link_to_files_that_it_has(kit: Kit, kind: str) -> None:
-    """The changelog has another name in the Debian package."""
+def test_links_in_the_documentation_of_a_package_work(kit: Kit, kind: str) -> None:
+    """Each relative link in a Markdown file of the package leads to an installed file."""
     with Site([require_tree("bookworm")]) as site:
         if kind == "deb":
             site.file("/root/package.deb").write_bytes(kit.deb().read_bytes())
@@ -168,7 +168,7 @@ def test_the_pages_of_a_package_link_to_files_that_it_has(kit: Kit, kind: str) -
 
 @pytest.mark.packages
 def test_the_rpm_can_be_installed_upgraded_and_removed(kit: Kit) -> None:
-    """Its scripts create account, directories and hooks; data stays when it is removed."""
+    """The RPM's scripts create account and directories; a removal keeps configuration and spool."""
     with Site([require_tree("bookworm")]) as site:
         site.write("/etc/slurm/slurm.conf", "SlurmUser=daemon\n")
         said = site.rpm("-i", "--nodeps", str(kit.rpm(OLD)))
@@ -196,7 +196,7 @@ def test_the_rpm_can_be_installed_upgraded_and_removed(kit: Kit) -> None:
 
 @pytest.mark.packages
 def test_the_rpm_uses_a_later_python_than_the_systems_own(kit: Kit) -> None:
-    """Red Hat 9 has 3.9; without a later one the message says what to install."""
+    """Red Hat 9 has Python 3.9; without 3.11 or later the message says what to install."""
     with Site([require_tree("bookworm")]) as site:
         site.run(
             "cd /usr/bin; mv python3.11 python3.12; touch python3.9; ln -sfn python3.9 python3"

@@ -53,8 +53,8 @@ def install(machine: Machine, kit: Kit, version: str) -> str:
     return machine.run(f"dpkg -i /root/{package.name}; rc=$?; rm /root/{package.name}; exit $rc")
 
 
-def test_an_installation_starts_nothing(kit: Kit, suite: str) -> None:
-    """It creates the account, the directories and the hooks, and prints the next steps."""
+def test_an_installation_starts_no_service(kit: Kit, suite: str) -> None:
+    """The package creates the account, the directories and the hooks, and prints the next steps."""
     with Machine(*kit.layers(suite)) as machine:
         units = "cc-spool.service cc-sweep.service cc-sweep.timer"
         state = machine.run(
@@ -71,8 +71,8 @@ def test_an_installation_starts_nothing(kit: Kit, suite: str) -> None:
     assert "nothing was started. The hooks run as slurm (SlurmUser). Next:" in kit.said(suite)
 
 
-def test_the_printed_next_steps_lead_to_a_service(kit: Kit, suite: str) -> None:
-    """The commands work as they are printed; the configuration is edited in between."""
+def test_the_printed_next_steps_start_the_service(kit: Kit, suite: str) -> None:
+    """The commands work as they are printed; config.json is edited between them."""
     with Site(kit.layers(suite)) as site:
         site.configure()  # the token
         lines = [line.strip() for line in kit.said(suite).splitlines()]
@@ -90,8 +90,8 @@ def test_the_printed_next_steps_lead_to_a_service(kit: Kit, suite: str) -> None:
 @pytest.mark.parametrize(
     ("suite", "python"), [("bookworm", "3.11"), ("trixie", "3.13"), (NEXT_SUITE, "3.14")]
 )
-def test_a_job_is_reported(site: Site, python: str) -> None:
-    """A job of real Slurm, from its hooks to the server, by the release's own Python."""
+def test_a_job_is_reported_with_the_python_of_the_release(site: Site, python: str) -> None:
+    """A real Slurm job passes hooks, spool and drain; the drain runs the Python of Debian."""
     site.start_slurm()
     site.start_service()
     job = site.submit("sleep 1")
@@ -105,7 +105,7 @@ def test_a_job_is_reported(site: Site, python: str) -> None:
     assert f"/usr/bin/python{python} -I -S -B {program} " == argv
 
 
-def test_no_module_comes_from_the_system_or_the_caller(site: Site) -> None:
+def test_modules_in_dist_packages_and_pythonpath_are_not_loaded(site: Site) -> None:
     """PYTHONPATH, dist-packages and HOME are ignored; root writes no bytecode."""
     foreign = "raise SystemExit('foreign')\n"
     for name in ("requests", "filelock", "json", "spool", "sitecustomize"):
@@ -120,8 +120,8 @@ def test_no_module_comes_from_the_system_or_the_caller(site: Site) -> None:
     assert before == site.run("find /usr/lib/cc-slurm-sync /root | sort")
 
 
-def test_an_upgrade_continues_with_a_spool_in_use(kit: Kit, suite: str) -> None:
-    """The service runs the new version; configuration and stubs stay as the site has set them."""
+def test_an_upgrade_delivers_the_runs_in_the_spool(kit: Kit, suite: str) -> None:
+    """The service runs the new version; configuration and changed hook stubs stay."""
     with Site(kit.layers(suite, OLD)) as site:
         site.configure()
         site.start_slurm()
@@ -148,7 +148,7 @@ def test_an_upgrade_continues_with_a_spool_in_use(kit: Kit, suite: str) -> None:
 
 
 def test_an_upgrade_starts_no_stopped_service(site: Site, kit: Kit) -> None:
-    """This holds even if it is enabled: an administrator has stopped it."""
+    """A service that is enabled, but was stopped by an administrator, stays inactive."""
     site.run("systemctl enable cc-spool.service")
 
     install(site, kit, OLD)
@@ -157,7 +157,7 @@ def test_an_upgrade_starts_no_stopped_service(site: Site, kit: Kit) -> None:
 
 
 def test_slurm_works_after_a_removal(site: Site) -> None:
-    """The stubs stay without effect: slurm.conf names them, and slurmctld needs them to start."""
+    """The hook stubs stay without effect: slurmctld needs the files that slurm.conf names."""
     site.start_slurm()
     site.start_service()
     said = site.run("dpkg -r cc-slurm-sync")
@@ -173,7 +173,7 @@ def test_slurm_works_after_a_removal(site: Site) -> None:
 
 
 def test_a_purge_keeps_a_spool_with_undelivered_runs(site: Site) -> None:
-    """The output says so, and a later installation can deliver them."""
+    """`dpkg -P` prints that it kept the spool; a later installation can deliver the runs."""
     site.write(f"{SPOOL}/todo/1-2.json", "{}")
     site.write("/etc/slurm/slurm.conf", f"PrologSlurmctld={HOOKS}/prolog_slurmctld\n")
     said = site.run("dpkg -P cc-slurm-sync")
@@ -185,8 +185,8 @@ def test_a_purge_keeps_a_spool_with_undelivered_runs(site: Site) -> None:
     }
 
 
-def test_a_purge_leaves_nothing(site: Site) -> None:
-    """It removes all files and the account."""
+def test_a_purge_of_an_empty_spool_removes_all_files(site: Site) -> None:
+    """`dpkg -P` removes all files of the package, its directories and the account."""
     site.start_service()
     site.run("cc-spool status")
     site.run("dpkg -P cc-slurm-sync")
@@ -196,8 +196,8 @@ def test_a_purge_leaves_nothing(site: Site) -> None:
 
 
 @pytest.mark.parametrize("script", ["install", "uninstall"])
-def test_make_install_refuses_beside_a_package(kit: Kit, script: str) -> None:
-    """Both would share configuration, hooks and spool."""
+def test_make_install_and_uninstall_refuse_beside_a_package(kit: Kit, script: str) -> None:
+    """An installation in /opt would share configuration, hooks and spool with the package."""
     with Site(kit.layers("bookworm")) as site:
         for path in [each for each in (ROOT / "deploy").iterdir() if each.is_file()]:
             site.write(f"/root/deploy/{path.name}", path.read_text(), mode=0o755)
@@ -208,7 +208,7 @@ def test_make_install_refuses_beside_a_package(kit: Kit, script: str) -> None:
 
 
 def test_the_package_is_not_installed_beside_make_install(kit: Kit) -> None:
-    """Units and commands in /usr/local would hide those of the package."""
+    """Units and commands in /usr/local would hide those of the package: dpkg refuses."""
     with Site(kit.layers("bookworm")) as site:
         site.run("dpkg -P cc-slurm-sync")
         site.write("/opt/cc-slurm-sync/venv/bin/cc-spool", "")

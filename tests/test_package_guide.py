@@ -44,8 +44,8 @@ def report(site: Site) -> None:
     site.wait(job, "completed")
 
 
-def test_the_guide_leads_to_a_reported_job(guided: Site) -> None:
-    """It covers package, token, configuration, hooks, check and start."""
+def test_the_commands_of_the_install_guide_report_a_job(guided: Site) -> None:
+    """docs/install.md covers package, token, configuration, hooks, check and start."""
     report(guided)
 
     checked = guided.run("cc-spool check --full", check=False)
@@ -56,7 +56,7 @@ def test_the_guide_leads_to_a_reported_job(guided: Site) -> None:
 
 
 def test_the_service_may_run_as_slurm_user(guided: Site) -> None:
-    """The commands change the owner of all files, and a boot changes nothing."""
+    """docs/install.md has the commands that change the owner of all files; a boot keeps it."""
     guided.run(AS_SLURM_USER)
     guided.run("systemd-tmpfiles --create cc-slurm-sync.conf; systemctl start cc-spool.service")
     report(guided)
@@ -66,8 +66,8 @@ def test_the_service_may_run_as_slurm_user(guided: Site) -> None:
     assert "[OK] drain: process" in guided.run("cc-spool check", check=False)
 
 
-def test_the_guide_names_the_hooks_that_the_package_has(guided: Site) -> None:
-    """Each path below the hooks' directory in the text exists."""
+def test_the_install_guide_names_the_hook_stubs_of_the_package(guided: Site) -> None:
+    """Each path below the directory of the hooks in docs/install.md is an executable file."""
     named = set(re.findall(rf"{HOOKS}/\w+", GUIDE))
 
     assert {f"{HOOKS}/prolog_slurmctld", f"{HOOKS}/epilog_slurmctld"} == named

@@ -76,8 +76,8 @@ def upgrade(site: Site, kit: Kit) -> str:
 
 
 @pytest.mark.usefixtures("second")
-def test_an_upgrade_restarts_running_services(site: Site, kit: Kit) -> None:
-    """The output names each service, and no service uses the spool of another one."""
+def test_an_upgrade_restarts_the_services_of_all_instances(site: Site, kit: Kit) -> None:
+    """The output names each service; the event of the second instance stays in its own spool."""
     call_stub(site, 7)
     wait_until(lambda: site.run(f"ls {SPOOL}-test/todo {SPOOL}-test/open") != "", "the event")
     said = upgrade(site, kit)
@@ -101,7 +101,7 @@ def test_an_upgrade_restarts_an_instance_beside_a_stopped_service(site: Site, ki
 
 @pytest.mark.usefixtures("second")
 def test_a_removal_stops_and_disables_the_instances(site: Site) -> None:
-    """Their settings, spool and state stay."""
+    """Settings, spool and state of the second instance stay."""
     process = site.property(DRAIN, "MainPID")
     site.run("dpkg -r cc-slurm-sync")
 
@@ -112,7 +112,7 @@ def test_a_removal_stops_and_disables_the_instances(site: Site) -> None:
 
 @pytest.mark.usefixtures("second")
 def test_a_purge_keeps_only_a_spool_with_undelivered_runs(site: Site) -> None:
-    """The rule of the first instance holds for each instance."""
+    """The second instance's spool has an undelivered event; the empty first spool is removed."""
     site.run(f"systemctl stop {DRAIN}")
     call_stub(site, 7)
     said = site.run("dpkg -P cc-slurm-sync")
@@ -124,16 +124,16 @@ def test_a_purge_keeps_only_a_spool_with_undelivered_runs(site: Site) -> None:
 
 
 @pytest.mark.usefixtures("second")
-def test_a_purge_of_empty_spools_leaves_nothing(site: Site) -> None:
-    """It removes the directories of the instances and the account."""
+def test_a_purge_of_empty_spools_removes_all_files(site: Site) -> None:
+    """`dpkg -P` removes the directories of all instances and the account."""
     site.run("dpkg -P cc-slurm-sync")
 
     assert "" == site.run("find / -xdev -path '*cc-slurm-sync*'")
     assert "" == site.run("grep cc-slurm-sync /etc/passwd", check=False)
 
 
-def test_a_template_differs_from_its_unit_only_in_its_paths(site: Site) -> None:
-    """The paths are settings, spool and state of each instance."""
+def test_a_unit_template_differs_from_its_unit_only_in_paths(site: Site) -> None:
+    """cc-spool@ and cc-sweep@ name settings, spool and state of the instance."""
     for name, verb in (("cc-spool", "drain"), ("cc-sweep", "apply")):
         one = site.run(f"cat {UNITS}/{name}.service").splitlines()
         many = site.run(f"cat {UNITS}/{name}@.service").splitlines()

@@ -88,8 +88,8 @@ def test_a_service_that_crashed_is_restarted(site: Site) -> None:
     wait_until(lambda: restarted(site, process), "a new process")
 
 
-def test_a_wrong_configuration_is_not_tried_again(site: Site) -> None:
-    """It needs an administrator: exit code 78, and the log says what to correct."""
+def test_a_service_with_a_wrong_configuration_is_not_restarted(site: Site) -> None:
+    """A wrong key needs an administrator: exit code 78, and the journal names the key."""
     drop_in(site, SERVICE, "RestartSec=0")
     site.configure(clustername=7)
 
@@ -103,7 +103,7 @@ def test_a_wrong_configuration_is_not_tried_again(site: Site) -> None:
 
 
 def test_a_reload_applies_the_new_configuration(site: Site) -> None:
-    """The process is not restarted."""
+    """`systemctl reload` does not restart the process."""
     process = start(site)
     site.configure(ignoreHosts="^login")
 
@@ -113,8 +113,8 @@ def test_a_reload_applies_the_new_configuration(site: Site) -> None:
     assert process == site.property(SERVICE, "MainPID")
 
 
-def test_the_token_can_be_a_credential(site: Site) -> None:
-    """The line in both units works: the service has a token in a file that only root can read."""
+def test_the_token_can_be_a_systemd_credential(site: Site) -> None:
+    """With the LoadCredential line of the unit the token file may be readable by root only."""
     site.run(f"chown root:root {TOKEN}; chmod 600 {TOKEN}")
     (line,) = (
         each.lstrip("#")
@@ -131,7 +131,7 @@ def test_the_token_can_be_a_credential(site: Site) -> None:
 
 
 def test_the_timer_runs_the_sweep(site: Site) -> None:
-    """The timer starts the unit of the sweep, again and again."""
+    """cc-sweep.timer starts cc-sweep.service each time it elapses, and stays active."""
     often = ("OnCalendar=*:*:0/2", "RandomizedDelaySec=0", "AccuracySec=1ms")
     drop_in(site, TIMER, *often, section="Timer")
     site.run(f"systemctl enable --now {TIMER}")
@@ -140,7 +140,7 @@ def test_the_timer_runs_the_sweep(site: Site) -> None:
     assert "active" == site.property(TIMER, "ActiveState")
 
 
-def test_the_hardening_is_in_force(site: Site) -> None:
+def test_the_service_process_is_hardened(site: Site) -> None:
     """The process has no capabilities, a seccomp filter, and few writable directories."""
     process = start(site)
     status = dict(
@@ -164,7 +164,7 @@ def test_the_hardening_is_in_force(site: Site) -> None:
 
 
 def test_metrics_are_written_where_the_units_allow_it(site: Site) -> None:
-    """docs/monitoring.md opens the directory for both units; before that nothing is written."""
+    """The ReadWritePaths line of docs/monitoring.md lets both units write the metrics file."""
     page = (ROOT / "docs/monitoring.md").read_text()
     (directory,) = re.findall(r"^ +(ReadWritePaths=\S+)$", page, re.MULTILINE)
     path = f"{directory.partition('=')[2]}/cc-slurm-sync.prom"
@@ -184,7 +184,7 @@ def test_metrics_are_written_where_the_units_allow_it(site: Site) -> None:
 
 
 def test_systemd_rates_the_service_as_safe(site: Site) -> None:
-    """`systemd-analyze security` gives a level below 2 of 10."""
+    """`systemd-analyze security` gives an exposure level below 2 of 10."""
     line = site.run(f"systemd-analyze security --no-pager {SERVICE}").splitlines()[-1]
 
     assert float(line.split(":")[1].split()[0]) < 2, line
@@ -203,8 +203,8 @@ def test_the_journal_has_priorities(site: Site) -> None:
     assert not any("started" in message for message in found)
 
 
-def test_logrotate_accepts_the_file(site: Site) -> None:
-    """The installed configuration has no error, and rotates a log of --log-file."""
+def test_logrotate_rotates_the_log_file(site: Site) -> None:
+    """The installed logrotate configuration has no error, and rotates a log of --log-file."""
     log = "/var/lib/cc-slurm-sync/drain.log"
     site.write(log, "x\n", owner="cc-slurm-sync:cc-slurm-sync")
     site.run("logrotate --force /etc/logrotate.d/cc-slurm-sync")
@@ -213,7 +213,7 @@ def test_logrotate_accepts_the_file(site: Site) -> None:
 
 
 def test_missing_directories_are_created_at_boot(site: Site) -> None:
-    """systemd-tmpfiles creates them; an owner that the site has chosen stays."""
+    """systemd-tmpfiles creates a missing dead/; an owner that the site has chosen stays."""
     site.run(f"rm -r {SPOOL}/dead; chown daemon {SPOOL}/new")
     site.run("systemd-tmpfiles --create cc-slurm-sync.conf")
     owners = site.run(f"stat -c '%U:%G %a' {SPOOL}/dead {SPOOL}/new")
@@ -222,8 +222,8 @@ def test_missing_directories_are_created_at_boot(site: Site) -> None:
     assert "cc-slurm-sync:cc-slurm-sync 750\ndaemon:cc-slurm-sync 2770\n" == owners
 
 
-def test_the_timer_of_the_package_is_that_of_the_project(site: Site) -> None:
-    """Both files have the same text."""
+def test_the_timer_of_the_package_is_that_of_deploy(site: Site) -> None:
+    """The installed cc-sweep.timer has the same text as deploy/cc-sweep.timer."""
     installed = site.run(f"cat /usr/lib/systemd/system/{TIMER}")
 
     assert Path(ROOT / "deploy" / TIMER).read_text() == installed

@@ -41,7 +41,7 @@ def test_options_may_be_before_or_after_the_subcommand(
 
 
 def test_the_option_after_the_subcommand_has_precedence(site: CommandSite, tmp_path: Path) -> None:
-    """The last value of an option counts."""
+    """If `-c` is before and after the subcommand, the last value counts."""
     assert 0 == call("-c", tmp_path / "none", "list", "-c", site.config).code
 
 
@@ -60,8 +60,8 @@ def test_the_option_after_the_subcommand_has_precedence(site: CommandSite, tmp_p
         (["show", "xyzzy", "xyzzy"], "unknown argument xyzzy\n"),
     ],
 )
-def test_a_mistake_gets_a_suggestion(words: list[str], hint: str) -> None:
-    """The most similar command, option or value, if there is one."""
+def test_a_mistyped_argument_gets_a_suggestion(words: list[str], hint: str) -> None:
+    """The error names the most similar command, option or value, if there is one."""
     said = call(*words)
 
     assert (2, "") == (said.code, said.out)
@@ -69,8 +69,10 @@ def test_a_mistake_gets_a_suggestion(words: list[str], hint: str) -> None:
 
 
 @pytest.mark.parametrize("words", [["--", "--xyzzy"], ["--no such thing"]])
-def test_other_arguments_are_not_taken_for_options(site: CommandSite, words: list[str]) -> None:
-    """Examples are a file name after `--`, and a text with spaces."""
+def test_a_file_name_or_text_is_not_reported_as_an_unknown_option(
+    site: CommandSite, words: list[str]
+) -> None:
+    """Examples are an argument after `--`, and a text with spaces that begins with `--`."""
     assert "unknown argument" not in site.call("show", *words).err
 
 
@@ -87,7 +89,7 @@ def test_other_arguments_are_not_taken_for_options(site: CommandSite, words: lis
 def test_the_level_of_the_log_is_that_of_option_or_configuration(
     site: CommandSite, configured: str, options: list[str], *, is_shown: bool
 ) -> None:
-    """The option has precedence."""
+    """--log-level and -d have precedence over `log.level` of the configuration."""
     site.put(Directory.TODO, run_of(5))
     site.put(Directory.TODO, run_of(6))
     site.document["log"] = {"level": configured}
@@ -97,7 +99,7 @@ def test_the_level_of_the_log_is_that_of_option_or_configuration(
 
 
 def test_the_format_of_the_log_is_that_of_the_configuration(site: CommandSite) -> None:
-    """The configuration can choose JSON, for example."""
+    """With `log.format` set to json, a message on stderr is a JSON object."""
     site.put(Directory.TODO, run_of(5))
     site.put(Directory.TODO, run_of(6))
     site.document["log"] = {"format": "json"}
@@ -108,7 +110,7 @@ def test_the_format_of_the_log_is_that_of_the_configuration(site: CommandSite) -
 
 
 def test_the_version_is_printed() -> None:
-    """No configuration is needed."""
+    """`cc-spool --version` needs no configuration."""
     assert f"cc-spool {spool.__version__}\n" == call("--version").out
 
 
@@ -139,7 +141,7 @@ def test_the_module_is_a_command(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_arguments_of_the_process_are_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The installed script passes no arguments."""
+    """`CC_SPOOL.run()` uses sys.argv: the installed script passes no arguments."""
     monkeypatch.setattr(sys, "argv", ["cc-spool", "--version"])
 
     assert 0 == call(program=lambda _: CC_SPOOL.run()).code

@@ -45,14 +45,14 @@ def test_a_configuration_that_is_not_json_is_refused(site: CommandSite) -> None:
 
 @pytest.mark.parametrize("verb", ["status", "list", "retry ALL"])
 def test_a_missing_token_does_not_prevent_spool_commands(site: CommandSite, verb: str) -> None:
-    """An administrator needs them to repair what the missing token has caused."""
+    """`status`, `list` and `retry` help to repair what the missing token has caused."""
     site.token.unlink()
 
     assert 0 == site.call(*verb.split()).code
 
 
 def test_a_missing_token_is_reported_together_with_wrong_keys(site: CommandSite) -> None:
-    """A configuration with a wrong key is refused by every subcommand."""
+    """`status` needs no token, but exits with 78 for a wrong key and then reports both problems."""
     site.token.unlink()
     site.document["unknown"] = 1
     site.write()
@@ -63,7 +63,7 @@ def test_a_missing_token_is_reported_together_with_wrong_keys(site: CommandSite)
 
 
 def test_a_subcommand_may_read_the_configuration_itself(tmp_path: Path) -> None:
-    """A check for monitoring does so; the program then reads none."""
+    """The program reads no configuration for a subcommand with `reads_own_config`."""
     (tmp_path / "judging.py").write_text(
         "def add_arguments(parser): parser.add_argument('--code', type=int)\n"
         "def run_without_config(args): return args.code + (str(args.config) == 'none')\n"

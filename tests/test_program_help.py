@@ -12,7 +12,7 @@ from spool.cli import CC_SPOOL
 
 
 def test_the_default_configuration_is_named_in_the_help() -> None:
-    """Administrators look for the path there."""
+    """`cc-spool --help` names the path /etc/cc-slurm-sync/config.json."""
     said = call("--help")
 
     assert 0 == said.code
@@ -20,7 +20,7 @@ def test_the_default_configuration_is_named_in_the_help() -> None:
 
 
 def test_every_subcommand_has_a_help() -> None:
-    """The help has the arguments of the subcommand."""
+    """`cc-spool SUBCOMMAND --help` exits with 0 and names the subcommand's arguments."""
     helps = {verb.name: call(verb.name, "--help") for verb in CC_SPOOL.subcommands}
 
     assert {0} == {said.code for said in helps.values()}
@@ -50,7 +50,7 @@ def test_a_help_ends_with_examples_and_exit_codes() -> None:
 
 @pytest.mark.parametrize("topic", [[], ["list"]])
 def test_help_is_a_subcommand(topic: list[str]) -> None:
-    """It prints what --help prints."""
+    """`cc-spool help list` prints what `cc-spool list --help` prints."""
     said = call("help", *topic)
 
     assert (0, call(*topic, "--help").out) == (said.code, said.out)

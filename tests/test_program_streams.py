@@ -41,7 +41,9 @@ def test_output_that_cannot_be_written_is_an_error(
 
 
 @pytest.mark.parametrize("streams", ["2>&-", "2>/dev/full", "<&-", "<&- 2>&-"])
-def test_other_broken_streams_do_not_change_the_output(site: CommandSite, streams: str) -> None:
+def test_a_broken_stdin_or_stderr_does_not_change_the_output(
+    site: CommandSite, streams: str
+) -> None:
     """Messages are dropped, and no file that the program opens becomes a standard stream."""
     done = shell(f"status --json -c {site.config} {streams}")
 

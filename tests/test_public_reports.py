@@ -61,20 +61,20 @@ def shown(**values: object) -> Job:
     "tres", ["gres/gpu:a100=1,gres/gpu=1", "gres/gpu=1,gres/gpu:a100=1", "gres/gpu:a100=1"]
 )
 def test_typed_and_generic_gpus_are_not_added(tres: str) -> None:
-    """NordicHPC/slurm2sql 12: both are in one text, in either order."""
+    """NordicHPC/slurm2sql#12: one TRES text has gres/gpu:a100=1 and gres/gpu=1 for the same GPU."""
     assert (None, 1) == parse_tres(tres)
 
 
 @pytest.mark.parametrize("series", [(21, 8), (22, 5), (24, 11), (26, 5)])
 def test_no_column_of_squeue_is_cut_to_its_default_width(series: tuple[int, int]) -> None:
-    """SckyzO/slurm_exporter 36: without a colon behind its name `tres-alloc` has 20 characters."""
+    """`squeue -O tres-alloc` is cut at 20 characters, `tres-alloc:` is not (slurm_exporter#36)."""
     columns = columns_for(features_of(Release(*series, 0)))
 
     assert format_option(columns).count(":|") == len(columns)
 
 
 def test_allocated_nodes_without_sockets_have_no_known_cores() -> None:
-    """meta-pytorch/monarch 2330: `nodes` is text, and no socket is listed."""
+    """meta-pytorch/monarch#2330: `nodes` is text, and no socket is listed."""
     allocated = {"nodename": "n1", "cpus_used": 0, "memory_used": 0, "memory_allocated": 15400}
     resources = {
         "nodes": "n1",
@@ -93,7 +93,7 @@ def test_allocated_nodes_without_sockets_have_no_known_cores() -> None:
     "name", ["crazy|name", "a|b|c|d", "srun bash -c 'echo a &&\necho b'", "|\n|"]
 )
 def test_a_job_name_with_separators_and_line_breaks_loses_no_run(name: str) -> None:
-    """eth-cscs/firecrest-v2 148 and troycomi/reportseff 63: a name is free text."""
+    """eth-cscs/firecrest-v2#148 and troycomi/reportseff#63: a name is free text."""
     (job,) = accounted(JobName=name)
 
     assert (name, START, ("n1",)) == (job.name, job.start_time, job.nodes)
@@ -101,13 +101,13 @@ def test_a_job_name_with_separators_and_line_breaks_loses_no_run(name: str) -> N
 
 @pytest.mark.parametrize("time", ["2026-11-02T10:00:00", "Mon 10:00"])
 def test_a_time_without_its_zone_is_refused(time: str) -> None:
-    """ceems-dev/ceems 432: read as 0, it corrupted the database; the message shows the value."""
+    """ceems-dev/ceems#432: never read as 0; the message names the field and SLURM_TIME_FORMAT."""
     with pytest.raises(SlurmError, match=r"Start.*SLURM_TIME_FORMAT"):
         accounted(Start=time)
 
 
 def test_a_time_with_its_zone_is_read() -> None:
-    """The same report: with `%z` in SLURM_TIME_FORMAT the time is unambiguous."""
+    """ceems-dev/ceems#432: with `%z` in SLURM_TIME_FORMAT a time of sacct is unambiguous."""
     (run,) = accounted(Start="2026-11-02T10:00:00+0100")
 
     assert 1793610000 == run.start_time
@@ -115,19 +115,19 @@ def test_a_time_with_its_zone_is_read() -> None:
 
 @pytest.mark.parametrize("word", ["COMPLETININVALID", "COMPLETIN", "RUNNING+", "CANCELLED+"])
 def test_a_truncated_or_merged_state_is_not_recognized(word: str) -> None:
-    """ufs-community/ufs-weather-model 2379, NVIDIA/cloudai 461: columns without a gap."""
+    """Columns without a gap (ufs-community/ufs-weather-model#2379, NVIDIA/cloudai#461)."""
     assert split_state(word)[0] is None
 
 
 @pytest.mark.parametrize("name", ["None", "Unknown", "N/A", "(null)"])
 def test_a_job_name_may_look_like_a_missing_value(name: str) -> None:
-    """In JSON a missing value is null."""
+    """A job named `None` or `N/A` keeps its name: in JSON a missing value is null."""
     assert (name, None) == (shown(name=name).name, shown(name=None).name)
     assert shown(qos=name).qos is None
 
 
-def test_the_raw_id_of_an_array_task_and_a_component_counts() -> None:
-    """snakemake/snakemake 2036, ALU-Schumacher/AUDITOR 1966: JobID is `43_91` and `50+1` there."""
+def test_the_job_id_of_an_array_task_or_het_component_is_its_raw_id() -> None:
+    """JobID is `43_91` or `50+1` (snakemake/snakemake#2036, ALU-Schumacher/AUDITOR#1966)."""
     (task,) = accounted(JobID="43_91", JobIDRaw="1166")
     (component,) = accounted(JobID="50+1", JobIDRaw="51")
 
@@ -145,7 +145,7 @@ def test_the_raw_id_of_an_array_task_and_a_component_counts() -> None:
     ],
 )
 def test_a_state_in_json_is_a_word_or_a_list(words: object, state: str, flags: object) -> None:
-    """omnivector-solutions/jobbergate 722 and 739: from 23.11 on with flags behind the state."""
+    """From 23.11 on a list: state, then flags (omnivector-solutions/jobbergate#722 and #739)."""
     job = shown(job_state=words)
 
     assert (state, flags) == (job.state, job.flags)
@@ -163,19 +163,19 @@ def test_a_state_in_json_is_a_word_or_a_list(words: object, state: str, flags: o
     ],
 )
 def test_node_lists_of_other_sites_are_expanded(text: str, hosts: str) -> None:
-    """CraneSched 979, ignite 2204, cloudai 1023, Megatron-Bridge 3830, pavilion2 524, scoop 81."""
+    """CraneSched#979, ignite#2204, cloudai#1023, Megatron-Bridge#3830, pavilion2#524, scoop#81."""
     assert tuple(hosts.split()) == expand_hosts(text)
 
 
 @pytest.mark.parametrize("text", ["x],y", "node01],node02", "node[01", "node[]", "node[01,]"])
-def test_a_stray_bracket_makes_no_host(text: str) -> None:
-    """ROCm/spur 642, CraneSched 979: it was returned as one host."""
+def test_a_node_list_with_a_stray_bracket_is_refused(text: str) -> None:
+    """Other programs returned the text as one host (ROCm/spur#642, CraneSched#979)."""
     with pytest.raises(HostlistError):
         expand_hosts(text)
 
 
-def test_a_job_name_in_latin_1_loses_no_job() -> None:
-    """OSC/ood_core 838: under LANG=C such a name emptied the whole list."""
+def test_a_value_in_latin_1_loses_no_job() -> None:
+    """OSC/ood_core#838: under LANG=C one value that is not UTF-8 emptied the whole job list."""
     columns = columns_for(features_of(Release(24, 11, 5)))
     fields = {"JobID": "1000", "ArrayJobID": "1000", "State": "RUNNING", "StartTime": str(START)}
     fields |= {"SubmitTime": str(START), "UserName": "alice", "UserID": "20001", "NodeList": "n1"}
@@ -190,7 +190,7 @@ def test_a_job_name_in_latin_1_loses_no_job() -> None:
 
 
 def test_an_empty_account_shifts_no_column() -> None:
-    """birc-aeh/slurm-utils 7: an empty field still counts as a field."""
+    """birc-aeh/slurm-utils#7: an empty field still counts as a field."""
     line = {"A": 1000, "F": 1000, "T": "RUNNING", "S": START, "e": 0, "V": START, "N": "n1"}
     words = [str(line.get(letter[1:], "")) for letter in SQUEUE_FORMAT.split("|")]
     (job,) = parse_job_list(("|".join(words) + "\n").encode())

@@ -16,7 +16,7 @@ OVER = End(time=NOW - 10, state="COMPLETED", source=EndSource.CONTROLLER)
 
 
 @pytest.mark.parametrize("reason", [Reason.CREATED, Reason.STORED_BEFORE])
-def test_an_accepted_start_fixes_time_and_cluster(reason: Reason) -> None:
+def test_an_accepted_start_stores_its_time_and_cluster(reason: Reason) -> None:
     """The cluster's name is kept from the first accepted start on."""
     reaction = react(RUN, ReplyVerdict(reason), asked(RequestKind.START))
 
@@ -30,7 +30,7 @@ def test_a_start_sent_again_keeps_its_cluster() -> None:
     assert "old" == react(again, ReplyVerdict(Reason.CREATED), asked(RequestKind.START)).run.cluster
 
 
-def test_a_queued_start_is_sent_again_after_some_seconds() -> None:
+def test_a_queued_start_is_sent_again_after_5_s() -> None:
     """cc-backend 1.4.0 and 1.4.1 store a start only later, or never."""
     reaction = react(RUN, ReplyVerdict(Reason.QUEUED), asked(RequestKind.START))
 
@@ -38,7 +38,7 @@ def test_a_queued_start_is_sent_again_after_some_seconds() -> None:
 
 
 def test_a_start_that_is_queued_too_often_becomes_a_dead_letter() -> None:
-    """These servers queue a start that their database rejects later."""
+    """The fourth answer is the last: cc-backend 1.4.0 queues starts that its database rejects."""
     run, actions = RUN, []
     for _ in range(4):
         reaction = react(run, ReplyVerdict(Reason.QUEUED), asked(RequestKind.START))
@@ -49,7 +49,7 @@ def test_a_start_that_is_queued_too_often_becomes_a_dead_letter() -> None:
 
 
 def test_attempts_before_a_queued_start_do_not_count_as_queued() -> None:
-    """They had another cause, and the first start that is queued now may be stored."""
+    """Attempts with another cause do not count: the first start that is queued may be stored."""
     refused = ReplyVerdict(Reason.SWALLOWED)
     run = replace(react(RUN, refused, asked(RequestKind.START)).run, attempts=20)
 
@@ -60,21 +60,21 @@ def test_attempts_before_a_queued_start_do_not_count_as_queued() -> None:
 
 @pytest.mark.parametrize("reason", [Reason.STOPPED, Reason.STOPPED_BEFORE])
 def test_an_accepted_stop_finishes_the_run(reason: Reason) -> None:
-    """Nothing is left to send, and the run is archived."""
+    """After its stop a run has no request left to send, and is archived."""
     run = replace(STARTED, end=OVER)
 
     assert RunAction.ARCHIVE is react(run, ReplyVerdict(reason), asked(RequestKind.STOP)).action
 
 
-def test_a_deleted_row_is_removed_from_the_list() -> None:
-    """Each conflicting row is deleted once."""
+def test_a_deleted_row_is_removed_from_the_rows_to_replace() -> None:
+    """A run lists the conflicting rows in `replaces`; each of them is deleted once."""
     run = replace(RUN, replaces=(1, 2))
 
     assert (2,) == react(run, ReplyVerdict(Reason.DELETED), asked(RequestKind.DELETE)).run.replaces
 
 
-def test_a_row_that_is_not_found_may_be_in_the_job_cache() -> None:
-    """cc-backend 1.5 cannot delete it before the next flush."""
+def test_a_row_to_delete_that_is_not_found_waits_for_a_flush() -> None:
+    """cc-backend 1.5 cannot delete a row in its job cache before the next flush (180 s)."""
     run = replace(RUN, replaces=(1, 2))
 
     reaction = react(run, ReplyVerdict(Reason.AFTER_FLUSH), asked(RequestKind.DELETE))
@@ -82,8 +82,8 @@ def test_a_row_that_is_not_found_may_be_in_the_job_cache() -> None:
     assert ((1, 2), NOW + 180) == (reaction.run.replaces, reaction.run.not_before)
 
 
-def test_a_row_that_is_not_found_after_a_flush_is_removed_from_the_list() -> None:
-    """It was deleted before, and the answer was lost."""
+def test_a_row_that_is_not_found_after_a_flush_counts_as_deleted() -> None:
+    """An earlier request deleted the row, and its answer was lost."""
     verdict, request = ReplyVerdict(Reason.AFTER_FLUSH), asked(RequestKind.DELETE)
     waiting = react(replace(RUN, replaces=(1, 2)), verdict, request).run
 
@@ -91,7 +91,7 @@ def test_a_row_that_is_not_found_after_a_flush_is_removed_from_the_list() -> Non
 
 
 def test_a_deletion_that_waits_for_a_flush_says_how_to_try_it_now() -> None:
-    """The message of the server does not help an administrator here."""
+    """The hint of the error has `cc-spool retry ID`, which the server's message does not have."""
     run = replace(RUN, replaces=(1,))
 
     error = react(run, ReplyVerdict(Reason.AFTER_FLUSH), asked(RequestKind.DELETE)).run.last_error
@@ -101,7 +101,7 @@ def test_a_deletion_that_waits_for_a_flush_says_how_to_try_it_now() -> None:
 
 
 def test_the_wait_for_a_flush_is_configurable() -> None:
-    """The server of this site writes the job cache once an hour."""
+    """With a commit interval of 3700 s a run waits for 3700 s instead of 180 s."""
     request = asked(RequestKind.START, commit_seconds=3700.0)
 
     reaction = react(RUN, ReplyVerdict(Reason.AFTER_FLUSH), request)
@@ -110,14 +110,14 @@ def test_the_wait_for_a_flush_is_configurable() -> None:
 
 
 def test_an_accepted_start_resets_the_count_of_replacements() -> None:
-    """If the start has to be sent again, the count begins at zero."""
+    """The count of deleted rows begins at zero if the start has to be sent again."""
     run = replace(RUN, replacements=3)
 
     assert 0 == react(run, ReplyVerdict(Reason.CREATED), asked(RequestKind.START)).run.replacements
 
 
 def test_a_stop_of_an_unknown_run_repeats_the_start() -> None:
-    """The run is started again before it is stopped."""
+    """cc-backend has no row of the run: the start is sent again before the stop."""
     reaction = react(
         replace(STARTED, end=OVER), ReplyVerdict(Reason.UNKNOWN_RUN), asked(RequestKind.STOP)
     )
@@ -137,7 +137,7 @@ def test_a_run_that_is_unknown_too_often_becomes_a_dead_letter() -> None:
 
 @pytest.mark.parametrize("reason", [Reason.BAD_REQUEST, Reason.WRONG_DIALECT])
 def test_a_rejected_run_becomes_a_dead_letter_at_once(reason: Reason) -> None:
-    """A retry cannot repair it."""
+    """A start that is invalid, or has the field of another release, would be rejected again."""
     assert (
         RunAction.DEAD_LETTER is react(RUN, ReplyVerdict(reason), asked(RequestKind.START)).action
     )
@@ -163,8 +163,8 @@ def test_messages_of_cc_backend_are_escaped() -> None:
 @pytest.mark.parametrize(
     ("reason", "seconds"), [(Reason.AFTER_FLUSH, 180), (Reason.ARCHIVE_UNREADABLE, 3600)]
 )
-def test_a_parked_run_waits_as_long_as_its_reason_says(reason: Reason, seconds: int) -> None:
-    """Parking does not count as a failed attempt."""
+def test_a_run_that_waits_for_the_server_counts_no_attempt(reason: Reason, seconds: int) -> None:
+    """The wait is 180 s for a flush of the job cache, and 1 h for an unreadable archive."""
     reaction = react(RUN, ReplyVerdict(reason), asked(RequestKind.START))
 
     assert (NOW + seconds, 0, RunAction.KEEP) == (
@@ -175,32 +175,32 @@ def test_a_parked_run_waits_as_long_as_its_reason_says(reason: Reason, seconds: 
 
 
 @pytest.mark.parametrize("reason", [Reason.UNKNOWN_HOST, Reason.UNKNOWN_CLUSTER_ALONE])
-def test_a_run_with_an_unknown_name_stores_no_time(reason: Reason) -> None:
-    """The name is tried each minute; when it is accepted, all its runs are delivered."""
+def test_a_run_with_an_unknown_host_or_cluster_stores_no_retry_time(reason: Reason) -> None:
+    """The drain tries the name each minute; when it is accepted, all its runs are delivered."""
     reaction = react(RUN, ReplyVerdict(reason), asked(RequestKind.START))
 
     assert (RUN, RunAction.KEEP) == (replace(reaction.run, last_error=None), reaction.action)
 
 
-def test_a_conflict_has_to_be_settled() -> None:
-    """The conflicting runs have to be found first."""
+def test_a_duplicate_start_has_the_action_settle() -> None:
+    """The drain has to find the conflicting runs of the job id before it decides."""
     reaction = react(RUN, ReplyVerdict(Reason.DUPLICATE), asked(RequestKind.START))
 
     assert (RUN, RunAction.SETTLE) == (replace(reaction.run, last_error=None), reaction.action)
 
 
-def test_a_text_that_was_added_does_not_change_the_run() -> None:
-    """The start and the end of the run are not affected."""
+def test_an_added_script_or_description_does_not_change_the_run() -> None:
+    """An accepted EDIT_META request affects neither the start nor the end of the run."""
     reaction = react(STARTED, ReplyVerdict(Reason.EDITED), asked(RequestKind.EDIT_META))
 
     assert (STARTED, RunAction.KEEP) == (reaction.run, reaction.action)
 
 
 @pytest.mark.parametrize(("attempts", "started"), [(0, BEGAN), (1, BEGAN), (2, None)])
-def test_a_stop_of_a_queued_start_is_repeated_before_the_start_is(
+def test_a_stop_of_a_queued_start_is_repeated_twice_before_the_start(
     attempts: int, started: int | None
 ) -> None:
-    """The start may still be in the queue of 1.4.0 and 1.4.1."""
+    """The start may still be in the queue of cc-backend 1.4.0 and 1.4.1."""
     run = replace(STARTED, end=OVER, started=BEGAN, attempts=attempts)
 
     reaction = react(run, ReplyVerdict(Reason.UNKNOWN_RUN_YET), asked(RequestKind.STOP))
@@ -209,7 +209,7 @@ def test_a_stop_of_a_queued_start_is_repeated_before_the_start_is(
 
 
 def test_every_outcome_has_a_reaction() -> None:
-    """The test covers all members of `Outcome`."""
+    """`react` returns an action for each member of `Outcome`."""
     reasons = {reason.outcome: reason for reason in Reason}
 
     actions = {

@@ -16,7 +16,7 @@ COMMANDS = {"cc-spool discard ID", "cc-spool retry ID"}
 
 
 def test_an_earlier_run_is_replaced_by_policy() -> None:
-    """Its row has to be deleted first."""
+    """With `replace_earlier` the row of the earlier run is deleted before the start is sent."""
     earlier = BEGAN - 100
 
     reaction = settle_conflict(RUN, [earlier], [earlier], replace_earlier=True, now=NOW)
@@ -27,8 +27,10 @@ def test_an_earlier_run_is_replaced_by_policy() -> None:
 @pytest.mark.parametrize(
     ("replacements", "wait"), [(0, 0), (1, 180), (2, 360), (3, 720), (4, 1440), (20, 3600)]
 )
-def test_an_earlier_run_that_comes_back_is_deleted_later(replacements: int, wait: int) -> None:
-    """Another program may report it each time."""
+def test_an_earlier_row_that_comes_back_is_deleted_after_a_wait(
+    replacements: int, wait: int
+) -> None:
+    """Another program may report the earlier run again: the wait doubles from 180 s up to 1 h."""
     run, earlier = replace(RUN, replacements=replacements), BEGAN - 100
 
     reaction = settle_conflict(run, [earlier], [earlier], replace_earlier=True, now=NOW)
@@ -36,8 +38,8 @@ def test_an_earlier_run_that_comes_back_is_deleted_later(replacements: int, wait
     assert ((earlier,), wait) == (reaction.run.replaces, max(0, reaction.run.not_before - NOW))
 
 
-def test_a_run_whose_earlier_run_always_comes_back_becomes_a_dead_letter() -> None:
-    """After most of a day an administrator has to act; no row stays marked for deletion."""
+def test_a_run_whose_earlier_row_always_comes_back_becomes_a_dead_letter() -> None:
+    """After 23 deletions an administrator has to act; no row stays marked for deletion."""
     refused = react(RUN, ReplyVerdict(Reason.DUPLICATE), asked(RequestKind.START)).run
     run = replace(refused, replacements=23)
 
@@ -49,7 +51,7 @@ def test_a_run_whose_earlier_run_always_comes_back_becomes_a_dead_letter() -> No
 
 
 def test_an_earlier_run_is_kept_by_policy() -> None:
-    """The second run is excluded from reporting, with the reason."""
+    """Without `replace_earlier` the later run is excluded from reporting, with the reason."""
     reaction = settle_conflict(RUN, [BEGAN - 9], [BEGAN - 9], replace_earlier=False, now=NOW)
 
     assert not reaction.run.reported
@@ -59,8 +61,10 @@ def test_an_earlier_run_is_kept_by_policy() -> None:
 @pytest.mark.parametrize(
     ("attempts", "action"), [(0, RunAction.KEEP), (22, RunAction.KEEP), (23, RunAction.DEAD_LETTER)]
 )
-def test_an_unconfirmed_row_is_never_deleted(attempts: int, action: RunAction) -> None:
-    """The server compares start times, not its clock: after a day an administrator has to act."""
+def test_a_row_that_may_belong_to_another_job_is_never_deleted(
+    attempts: int, action: RunAction
+) -> None:
+    """Accounting does not prove the same job: retries each hour, a dead letter after a day."""
     run = replace(RUN, attempts=attempts)
 
     reaction = settle_conflict(run, [BEGAN - 9], [], replace_earlier=True, now=NOW)
@@ -69,8 +73,8 @@ def test_an_unconfirmed_row_is_never_deleted(attempts: int, action: RunAction) -
     assert action is reaction.action
 
 
-def test_a_conflict_without_a_row_within_a_day_keeps_the_hint_of_the_answer() -> None:
-    """The job cache of the server may hold the other run."""
+def test_a_conflict_without_a_listed_row_keeps_the_hint_of_the_answer() -> None:
+    """The other run may be in the job cache of cc-backend, which is not listed."""
     refused = react(RUN, ReplyVerdict(Reason.DUPLICATE), asked(RequestKind.START)).run
 
     reaction = settle_conflict(refused, [], [], replace_earlier=True, now=NOW)
@@ -90,8 +94,8 @@ def test_without_an_answer_of_accounting_no_attempt_is_counted() -> None:
     assert NOW + 300 == reaction.run.not_before
 
 
-def test_a_dead_letter_behind_an_unconfirmed_row_says_what_to_do() -> None:
-    """An administrator discards the run, or deletes the earlier row and retries."""
+def test_a_conflict_with_an_unproven_row_names_the_commands() -> None:
+    """The hint of the last error has `cc-spool discard ID` and `cc-spool retry ID`."""
     refused = react(RUN, ReplyVerdict(Reason.DUPLICATE), asked(RequestKind.START)).run
 
     reaction = settle_conflict(refused, [BEGAN - 9], [], replace_earlier=True, now=NOW)
@@ -111,7 +115,7 @@ def test_a_run_older_than_a_stored_one_is_not_reported() -> None:
     ("attempts", "action"), [(22, RunAction.KEEP), (23, RunAction.DEAD_LETTER)]
 )
 @pytest.mark.parametrize("distance", [50, 90 * 24 * 3600])
-def test_a_run_older_than_an_unconfirmed_row_waits_for_an_administrator(
+def test_a_run_older_than_an_unproven_row_waits_for_an_administrator(
     attempts: int, action: RunAction, distance: int
 ) -> None:
     """However much later the row began, the run is retried hourly for a day and never dropped."""
@@ -126,8 +130,8 @@ def test_a_run_older_than_an_unconfirmed_row_waits_for_an_administrator(
     )
 
 
-def test_a_dead_letter_out_of_order_says_what_to_do() -> None:
-    """An administrator discards the run, or deletes the later row and retries."""
+def test_a_conflict_with_a_later_row_names_the_commands() -> None:
+    """The hint of a run out of order has `cc-spool discard ID` and `cc-spool retry ID`."""
     refused = react(RUN, ReplyVerdict(Reason.DUPLICATE), asked(RequestKind.START)).run
 
     reaction = settle_conflict(refused, [BEGAN + 50], [], replace_earlier=True, now=NOW)

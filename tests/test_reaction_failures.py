@@ -26,8 +26,8 @@ FAILING = [
 
 
 @pytest.mark.parametrize("reason", FAILING)
-def test_a_failure_while_no_other_run_passes_changes_nothing(reason: Reason) -> None:
-    """The server may be the cause: no attempt is counted or stored, however often it was tried."""
+def test_a_failure_while_no_other_run_is_accepted_counts_no_attempt(reason: Reason) -> None:
+    """The server may be the cause: the run is not changed, however often it was tried."""
     run = replace(RUN, attempts=23)
 
     reaction = react(run, ReplyVerdict(reason), asked(RequestKind.START))
@@ -39,7 +39,7 @@ def test_a_failure_while_no_other_run_passes_changes_nothing(reason: Reason) -> 
     ("failures", "seconds"), [(1, 1.0), (2, 2.0), (5, 16.0), (6, 30.0), (99, 30.0)]
 )
 def test_a_run_that_may_not_be_the_cause_is_retried_soon(failures: int, seconds: float) -> None:
-    """The wait doubles up to half a minute."""
+    """While no other run is accepted, the wait doubles from 1 s up to 30 s."""
     reaction = react(RUN, ReplyVerdict(Reason.BROKEN), asked(RequestKind.START, failures=failures))
 
     assert seconds == reaction.wait_seconds
@@ -55,10 +55,10 @@ def test_a_run_that_may_not_be_the_cause_is_retried_soon(failures: int, seconds:
         (Reason.BROKEN, 6, False),
     ],
 )
-def test_a_start_that_fails_while_no_other_run_passes_is_sent_without_texts(
+def test_a_start_refused_six_times_is_sent_without_its_script(
     reason: Reason, failures: int, *, is_slim: bool
 ) -> None:
-    """A firewall may reject the script, and on a quiet site no other run shows that."""
+    """A firewall may reject script or description; on a quiet site no other run shows that."""
     context = asked(RequestKind.START, failures=failures, can_be_slim=True)
 
     reaction = react(RUN, ReplyVerdict(reason), context)
@@ -67,8 +67,8 @@ def test_a_start_that_fails_while_no_other_run_passes_is_sent_without_texts(
 
 
 @pytest.mark.parametrize("reason", FAILING)
-def test_a_run_that_fails_alone_waits_alone(reason: Reason) -> None:
-    """While other runs pass, its attempts count and its waits grow, after any failure."""
+def test_a_run_that_fails_alone_counts_its_attempts(reason: Reason) -> None:
+    """While other runs are accepted, any failure of a run counts, and the run waits for 5 s."""
     reaction = react(RUN, ReplyVerdict(reason), asked(RequestKind.START, is_to_blame=True))
 
     assert (1, NOW + 5, RunAction.KEEP) == (
@@ -78,7 +78,7 @@ def test_a_run_that_fails_alone_waits_alone(reason: Reason) -> None:
     )
 
 
-def test_a_run_that_fails_alone_says_where_to_look() -> None:
+def test_a_run_that_fails_alone_has_a_hint_of_its_own() -> None:
     """The hint of the failure would send an administrator to a server that works."""
     context = asked(RequestKind.STOP, is_to_blame=True, status=403)
 
@@ -100,7 +100,7 @@ def test_a_run_that_fails_alone_says_where_to_look() -> None:
     ("attempts", "seconds"), [(0, 5), (1, 10), (2, 20), (9, 2560), (10, 3600), (22, 3600)]
 )
 def test_a_run_that_fails_alone_is_tried_hourly_at_most(attempts: int, seconds: int) -> None:
-    """The wait doubles up to an hour."""
+    """The wait doubles from 5 s up to 1 h."""
     run = replace(RUN, attempts=attempts)
 
     reaction = react(run, ReplyVerdict(Reason.DATABASE), asked(RequestKind.START, is_to_blame=True))
@@ -109,7 +109,7 @@ def test_a_run_that_fails_alone_is_tried_hourly_at_most(attempts: int, seconds: 
 
 
 def test_a_run_that_fails_alone_24_times_becomes_a_dead_letter() -> None:
-    """No run is retried forever."""
+    """No run is retried forever while cc-backend accepts others."""
     run = replace(RUN, attempts=23)
 
     reaction = react(run, ReplyVerdict(Reason.DATABASE), asked(RequestKind.START, is_to_blame=True))

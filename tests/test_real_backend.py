@@ -68,7 +68,7 @@ def test_the_version_is_found_and_the_token_accepted(site: BackendSite) -> None:
 
 
 def test_clusters_and_nodes_are_listed(site: BackendSite) -> None:
-    """Servers list them from 1.3.0 on."""
+    """cc-backend lists its clusters and their nodes from 1.3.0 on."""
     clusters = site.client().clusters().clusters
     known = {cluster.name: cluster for cluster in clusters or ()}
 
@@ -76,14 +76,14 @@ def test_clusters_and_nodes_are_listed(site: BackendSite) -> None:
 
 
 def test_a_wrong_token_halts_deliveries(site: BackendSite) -> None:
-    """The message of the server does not matter."""
+    """A probe with a wrong token has the outcome HALT, whatever the server's message is."""
     site.token = "abc"
 
     assert Outcome.HALT is site.client().probe().reply.outcome
 
 
 def test_a_job_is_started_and_stopped_at_the_server(site: BackendSite, job_id: int) -> None:
-    """The row has its cores, its script and its true times."""
+    """The row has user, cores, walltime, script and the true duration of 600 s."""
     start = int(time.time()) - HOUR - job_id
     site.begin(job_id, start)
     reported = [site.drain_all()]
@@ -105,7 +105,7 @@ def test_a_job_is_started_and_stopped_at_the_server(site: BackendSite, job_id: i
 def test_how_a_job_ended_is_in_its_row_and_in_the_archive(
     site: BackendSite, job_id: int, final: str | None
 ) -> None:
-    """Summary and final description are sent before the stop, to servers that accept them."""
+    """End summary and last description are sent before the stop, to servers from 1.5.0 on."""
     start = int(time.time()) - HOUR - job_id
     site.metadata = MetadataPolicy(end_summary=True)
     site.final_texts = {} if final is None else {job_id: final}
@@ -159,7 +159,7 @@ def test_a_requeued_job_replaces_its_first_run(site: BackendSite, job_id: int) -
 
 
 def test_jobs_of_an_outage_are_delivered_afterwards(site: BackendSite, job_id: int) -> None:
-    """One job ended meanwhile, one still runs; the token is valid after the restart."""
+    """One job ended during the outage, one still runs; the token is valid after the restart."""
     start = int(time.time()) - HOUR - job_id
     site.server.stop()
     site.begin(job_id, start)
@@ -190,8 +190,10 @@ def test_one_rejected_job_does_not_block_the_others(site: BackendSite, job_id: i
     ]
 
 
-def test_a_delivered_start_can_be_sent_again(site: BackendSite, job_id: int) -> None:
-    """A second event arrives for a run in open/."""
+def test_a_second_start_event_of_a_delivered_run_is_harmless(
+    site: BackendSite, job_id: int
+) -> None:
+    """The hook leaves another start event for a run in open/: the row stays a running job."""
     start = int(time.time()) - HOUR - job_id
     site.begin(job_id, start)
     site.drain_all()
@@ -202,8 +204,8 @@ def test_a_delivered_start_can_be_sent_again(site: BackendSite, job_id: int) -> 
     assert [f"open/{job_id}-{start}.json"] == site.files()
 
 
-def test_a_sweep_repairs_drift_in_both_directions(site: BackendSite, job_id: int) -> None:
-    """A missing start and a missing stop are reported, and nothing else is planned."""
+def test_a_sweep_repairs_a_missing_start_and_a_missing_stop(site: BackendSite, job_id: int) -> None:
+    """The spool was lost: a sweep reports the start and the stop; the next one plans no change."""
     start = int(time.time()) - HOUR - job_id
     site.begin(job_id, start)
     site.drain_all()
@@ -222,7 +224,7 @@ def test_a_sweep_repairs_drift_in_both_directions(site: BackendSite, job_id: int
 
 
 def test_nats_mode_halts_deliveries(site: BackendSite, job_id: int) -> None:
-    """Deliveries stop, no attempt is counted, and events still become runs."""
+    """cc-backend in NATS mode takes no jobs by REST: the run waits in todo/ meanwhile."""
     if site.server.version < Version(1, 5, 0):
         pytest.skip("NATS mode came with 1.5.0")
     start = int(time.time()) - HOUR - job_id
@@ -262,10 +264,10 @@ def upgraded(
         yield BackendSite(real, tmp_path / "site"), lambda: real.become(Path(NEXT).resolve())
 
 
-def test_an_upgrade_loses_and_duplicates_no_run(
+def test_an_upgrade_of_cc_backend_loses_and_duplicates_no_run(
     upgraded: tuple[BackendSite, Callable[[], None]],
 ) -> None:
-    """Starts and stops wait in the spool meanwhile, and are sent in the new server's dialect."""
+    """Starts and stops wait in the spool, and are sent in the dialect of the new release."""
     site, upgrade = upgraded
     start = int(time.time()) - HOUR
     site.begin(1, start)

@@ -84,8 +84,8 @@ def drafted_server(
 
 
 @pytest.mark.parametrize("accelerators", [AcceleratorMap(), ADDRESSES], ids=["null", "addresses"])
-def test_a_drafted_cluster_is_accepted(tmp_path: Path, accelerators: AcceleratorMap) -> None:
-    """The server starts with it, and has the nodes, cores and accelerators of Slurm."""
+def test_a_drafted_cluster_json_is_accepted(tmp_path: Path, accelerators: AcceleratorMap) -> None:
+    """cc-backend starts with the file, and has the nodes, cores and accelerators of Slurm."""
     with drafted_server(tmp_path, accelerators) as server:
         transport = Transport(requests.Session(), server.url, token=lambda: server.token)
         found = BackendClient(transport, SharedServerInfo()).clusters().clusters or ()
@@ -99,8 +99,8 @@ def test_a_drafted_cluster_is_accepted(tmp_path: Path, accelerators: Accelerator
     assert [] == [each.text for each in results if each.status is not CheckStatus.OK]
 
 
-def test_node_states_are_read_back_as_they_were_sent(tmp_path: Path) -> None:
-    """They are read with an administrator's token, one situation after another."""
+def test_recorded_node_states_are_shown_as_they_were_sent(tmp_path: Path) -> None:
+    """cc-backend shows the nodes of four recorded situations, sent one after another."""
     server = drafted_server(tmp_path, ADDRESSES)
     admin = server.admin_token()
     with server:
@@ -119,8 +119,8 @@ def test_node_states_are_read_back_as_they_were_sent(tmp_path: Path) -> None:
 
 @pytest.mark.slurm
 @pytest.mark.parametrize("release", RELEASES)
-def test_states_of_a_real_slurm_are_read_back(tmp_path: Path, release: str) -> None:
-    """Nodes of each release are put into each state that an administrator or a job can cause."""
+def test_node_states_of_real_slurm_are_shown(tmp_path: Path, release: str) -> None:
+    """cc-backend shows down (also for drained), reserved, allocated, mixed and idle nodes."""
     if BINARY is None:
         pytest.skip("no real cc-backend: CC_BACKEND names no server binary")
     require_slurm()

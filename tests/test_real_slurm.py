@@ -61,7 +61,7 @@ def site(story: Story, request: pytest.FixtureRequest) -> RealSite:
 
 @pytest.mark.parametrize("name", SHOWN)
 def test_a_job_is_reported_as_slurm_has_it(site: RealSite, story: Story, name: str) -> None:
-    """The row has its user, partition, nodes, threads, GPUs, sharing, walltime, times and state."""
+    """User, partition, nodes, threads, GPUs, sharing, walltime, times and state are Slurm's."""
     rows = rows_of(site, story, name)
 
     assert wanted_rows(site, story, rows) == [reported_row(row) for row in rows]
@@ -81,14 +81,14 @@ def test_a_job_is_reported_as_slurm_has_it(site: RealSite, story: Story, name: s
 def test_a_job_is_reported_as_it_was_submitted(
     site: RealSite, story: Story, name: str, expected: dict[str, Any]
 ) -> None:
-    """The expected values are known without querying Slurm."""
+    """The row has the project, partition, walltime and sizes that the job was submitted with."""
     (row,) = rows_of(site, story, name)
 
     assert expected == {key: row[key] for key in expected}
 
 
 def test_gpus_are_reported_on_both_nodes(site: RealSite, story: Story) -> None:
-    """The job requests one GPU on each node, without a type."""
+    """A job of two nodes requests one GPU on each, without a type."""
     rows = rows_of(site, story, "untyped")
 
     nodes = [node for row in rows for node in row["resources"]]
@@ -100,8 +100,10 @@ def test_gpus_are_reported_on_both_nodes(site: RealSite, story: Story) -> None:
     ("name", "script"),
     [("batch", A_SECOND), ("srun", None), ("timeout", FOR_EVER), ("away with gpu", UNTIL_STORED)],
 )
-def test_texts_are_reported(site: RealSite, story: Story, name: str, script: str | None) -> None:
-    """The row has name, script and description; an srun has no script."""
+def test_job_name_script_and_description_are_reported(
+    site: RealSite, story: Story, name: str, script: str | None
+) -> None:
+    """Name, script and description are those of Slurm; a job of srun has no script."""
     rows = rows_of(site, story, name)
 
     assert wanted_texts(story, rows, script) == reported_texts(rows)
@@ -112,7 +114,7 @@ def test_texts_are_reported(site: RealSite, story: Story, name: str, script: str
 def test_every_task_of_an_array_is_a_job(
     site: RealSite, story: Story, name: str, count: int
 ) -> None:
-    """Each has its own id and the array's; the drain was killed often during `killed`."""
+    """Each task has a row with its own id; during the array of 100 the drain was often killed."""
     rows = rows_of(site, story, name)
 
     assert wanted_rows(site, story, rows) == [reported_row(row) for row in rows]
@@ -120,13 +122,13 @@ def test_every_task_of_an_array_is_a_job(
     assert set(map(str, range(count))) == {row["metaData"]["arrayTaskId"] for row in rows}
 
 
-def test_the_drain_was_killed_often(story: Story) -> None:
-    """Otherwise the test above would prove nothing."""
+def test_the_drain_was_killed_at_least_8_times(story: Story) -> None:
+    """Without kills the rows of the array `killed` would not prove that no task is lost."""
     assert story.seen["", "kills"] >= 8
 
 
 def test_every_component_of_a_het_job_is_a_job(site: RealSite, story: Story) -> None:
-    """The components are linked by the leader's id."""
+    """The row of each component has the leader's job id and the offset in its metadata."""
     leader = story.one("het")
 
     rows = site.wait_closed(leader, leader + 1)
@@ -157,7 +159,7 @@ def test_runs_of_a_requeued_job_are_never_merged(site: RealSite, story: Story) -
 
 
 def test_jobs_that_ran_without_a_drain_are_reported(site: RealSite, story: Story) -> None:
-    """Their events waited, and Slurm still has all their values but the indices of GPUs."""
+    """The events waited in the spool; Slurm still has all values but the indices of GPUs."""
     rows = rows_of(site, story, "alone")
 
     assert [accounted_times(story, job) for job in story.jobs["alone"]] == [*map(times, rows)]
@@ -170,7 +172,7 @@ def test_jobs_that_ran_without_a_drain_are_reported(site: RealSite, story: Story
 
 
 def test_jobs_survive_an_outage_longer_than_min_job_age(site: RealSite, story: Story) -> None:
-    """The server was down for longer than MinJobAge; all values of 200 jobs were kept."""
+    """The server was down for longer than MinJobAge (20 s); all values of 200 jobs were kept."""
     rows = rows_of(site, story, "away")
 
     is_new = site.server.model.is_new
@@ -195,7 +197,7 @@ def test_jobs_survive_an_outage_longer_than_min_job_age(site: RealSite, story: S
 
 
 def test_few_requests_are_made_while_the_server_is_down(site: RealSite, story: Story) -> None:
-    """No run is tried until a probe succeeds, and probes become rarer."""
+    """During the outage there are at most 20 probes and 12 attempts of starts and stops."""
     before = story.seen[site.name, "requests before"]
     after = story.seen[site.name, "requests after"]
     paths = [exchange.path for exchange in site.server.log[before:after]]
@@ -207,7 +209,7 @@ def test_few_requests_are_made_while_the_server_is_down(site: RealSite, story: S
 
 
 def test_an_early_stop_is_held_for_a_server_with_a_job_cache(site: RealSite, story: Story) -> None:
-    """From 1.5.0 on an early stop of an unlisted run may close another job."""
+    """From 1.5.0 on cc-backend may close another job if a stop comes before its row is listed."""
     rows_of(site, story, "alone")
     starts, stops = site.reported("start_job"), site.reported("stop_job")
 
@@ -218,7 +220,7 @@ def test_an_early_stop_is_held_for_a_server_with_a_job_cache(site: RealSite, sto
 
 
 def test_the_end_summary_has_slurms_state(site: RealSite, story: Story) -> None:
-    """Servers from 1.5 get it just before the stop, so that it reaches their archive."""
+    """Each end summary at cc-backend begins with the state of the job's last run in Slurm."""
     rows = [row for name in story.jobs for row in rows_of(site, story, name)]
     found = {row["jobId"]: row["metaData"]["endSummary"] for row in rows if _has_summary(row)}
     states = {job: story.runs[job][-1].state for job in found}
@@ -258,8 +260,8 @@ def test_a_forged_text_changes_no_other_value(site: RealSite, story: Story, numb
     assert 2 == threads(row)
 
 
-def test_the_server_has_no_other_rows(site: RealSite, story: Story) -> None:
-    """Each run in accounting has a row, except the run that was replaced."""
+def test_the_server_has_one_row_for_the_last_run_of_each_job(site: RealSite, story: Story) -> None:
+    """No other row is left: the first run of the requeued job was replaced."""
     for name in story.jobs:
         rows_of(site, story, name)
 
@@ -270,7 +272,7 @@ def test_the_server_has_no_other_rows(site: RealSite, story: Story) -> None:
     note(Run(series, site.server.model.version, "real", len(site.server.model.job)))
 
 
-def test_nothing_is_delivered_twice(site: RealSite, story: Story) -> None:
+def test_no_start_and_no_stop_is_delivered_twice(site: RealSite, story: Story) -> None:
     """Each run has one accepted start and one accepted stop."""
     for call in ("start_job", "stop_job"):
         reported = site.reported(call)
@@ -280,7 +282,7 @@ def test_nothing_is_delivered_twice(site: RealSite, story: Story) -> None:
 
 
 def test_the_spool_is_empty_in_the_end(site: RealSite, story: Story) -> None:
-    """There are no pending runs and no dead letters."""
+    """After all jobs have ended no pending run and no dead letter is left."""
     for name in story.jobs:
         rows_of(site, story, name)
 

@@ -58,8 +58,8 @@ def site(request: pytest.FixtureRequest) -> Iterator[Site]:
         yield Site(lab)
 
 
-def test_a_restart_is_no_reconfiguration(site: Site) -> None:
-    """Only slurmctld is new, no slurmd is: jobs may have to be recovered."""
+def test_a_restart_of_slurmctld_is_not_taken_for_a_reconfiguration(site: Site) -> None:
+    """Only slurmctld has a new start time, no slurmd has: jobs may have to be recovered."""
     site.wait_older()
     site.lab.controller.restart()
     site.wait_registered()
@@ -67,8 +67,8 @@ def test_a_restart_is_no_reconfiguration(site: Site) -> None:
     assert not site.survey.was_reconfigured(site.boot_time())
 
 
-def test_a_reconfiguration_is_no_restart(site: Site) -> None:
-    """From 23.11 on it looks like a start of slurmctld; before, the boot time stays."""
+def test_a_reconfiguration_is_not_taken_for_a_restart_of_slurmctld(site: Site) -> None:
+    """From Slurm 23.11 on `scontrol reconfigure` changes the boot time; before, it stays."""
     before = site.boot_time()
     site.wait_older()
     site.lab.run("scontrol", "reconfigure")

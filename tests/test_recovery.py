@@ -59,7 +59,7 @@ class Loaded:
 
 
 def test_runs_are_loaded_from_todo_and_open(layout: Layout, crash_marker: CrashMarker) -> None:
-    """Each run has the directory that holds its file."""
+    """The directory of each loaded run is the one that holds its file."""
     put(layout, Directory.TODO, 1, ended=True)
     put(layout, Directory.OPEN, 2)
 
@@ -68,7 +68,7 @@ def test_runs_are_loaded_from_todo_and_open(layout: Layout, crash_marker: CrashM
     assert {1: Directory.TODO, 2: Directory.OPEN} == {i: e.stored for i, e in found.items()}
 
 
-def test_no_run_is_read_before_it_is_needed(layout: Layout, crash_marker: CrashMarker) -> None:
+def test_no_run_file_is_read_before_it_is_needed(layout: Layout, crash_marker: CrashMarker) -> None:
     """At its start a drain reads only the names of the files."""
     for job_id in (1, 2):
         put(layout, Directory.TODO, job_id, ended=True)
@@ -80,7 +80,7 @@ def test_no_run_is_read_before_it_is_needed(layout: Layout, crash_marker: CrashM
 
 
 def test_the_latest_run_is_loaded_first(layout: Layout, crash_marker: CrashMarker) -> None:
-    """It is the most likely to run still; an invalid name causes no error."""
+    """The latest run is the most likely to run still; an invalid file name causes no error."""
     for job_id, start in ((1, 200), (2, 900), (3, 1000)):
         (layout.root / "todo" / f"{job_id}-{start}.json").touch()
     (layout.root / "todo" / "7-x.json").touch()
@@ -88,8 +88,10 @@ def test_the_latest_run_is_loaded_first(layout: Layout, crash_marker: CrashMarke
     assert [3, 2, 1] == Loaded(layout, crash_marker).store.waiting_job_ids()
 
 
-def test_of_two_copies_the_one_in_todo_wins(layout: Layout, crash_marker: CrashMarker) -> None:
-    """The other copy is unlinked."""
+def test_of_two_copies_of_a_run_the_one_in_todo_is_used(
+    layout: Layout, crash_marker: CrashMarker
+) -> None:
+    """The copy in open/ is unlinked."""
     put(layout, Directory.TODO, 1, ended=True)
     loser = put(layout, Directory.OPEN, 1)
 
@@ -101,7 +103,7 @@ def test_of_two_copies_the_one_in_todo_wins(layout: Layout, crash_marker: CrashM
 def test_a_damaged_run_is_moved_to_dead_and_the_others_are_loaded(
     layout: Layout, crash_marker: CrashMarker
 ) -> None:
-    """A file beside it has the reason."""
+    """A .why file in dead/ has the reason."""
     put(layout, Directory.OPEN, 1)
     (layout.root / "open" / f"2-{BEGAN}.json").write_text("{")
 
@@ -111,8 +113,8 @@ def test_a_damaged_run_is_moved_to_dead_and_the_others_are_loaded(
     assert {f"2-{BEGAN}.json", f"2-{BEGAN}.json.why"} == set(layout.names(Directory.DEAD))
 
 
-def test_a_run_of_a_later_version_is_left_alone(layout: Layout, crash_marker: CrashMarker) -> None:
-    """A later version will read it; until then it is listed as unreadable."""
+def test_a_run_file_of_a_later_version_stays(layout: Layout, crash_marker: CrashMarker) -> None:
+    """A later version of this program will read the file; now it is listed as unreadable."""
     path = layout.root / "todo" / f"3-{BEGAN}.json"
     path.write_text('{"version": 2}')
 
@@ -122,10 +124,10 @@ def test_a_run_of_a_later_version_is_left_alone(layout: Layout, crash_marker: Cr
     assert path.exists()
 
 
-def test_a_file_that_crashes_the_drain_too_often_is_left_alone(
+def test_a_run_file_that_crashes_the_drain_too_often_is_not_read(
     layout: Layout, tmp_path: Path
 ) -> None:
-    """After three crashes it is not read a fourth time, and stays where it is."""
+    """After three crashes in the crash marker the file stays in open/, listed as unreadable."""
     path = put(layout, Directory.OPEN, 4)
     (tmp_path / "handling").write_text(f"3 {path.name}")
 
@@ -139,7 +141,7 @@ def test_a_file_that_crashes_the_drain_too_often_is_left_alone(
 def test_a_file_that_is_no_run_is_moved_to_dead(
     layout: Layout, crash_marker: CrashMarker, directory: Directory
 ) -> None:
-    """Its name alone decides."""
+    """The name of a file in todo/ or open/ decides, for example notes.txt."""
     (layout.root / directory / "notes.txt").write_text("mine")
     taken = Loaded(layout, crash_marker)
 
@@ -150,7 +152,7 @@ def test_a_file_that_is_no_run_is_moved_to_dead(
 def test_a_file_that_cannot_be_moved_to_dead_stays(
     layout: Layout, crash_marker: CrashMarker, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Nothing is lost, the log says so, and the file is listed as unreadable."""
+    """dead/ has the name already: the log says so, and the file is listed as unreadable."""
     (layout.root / "todo" / "odd").mkdir()
     (layout.root / "dead" / "odd").write_text("in the way")
 
@@ -198,10 +200,10 @@ def test_a_temporary_file_that_cannot_be_removed_is_logged(
     assert "cannot be removed" in caplog.text
 
 
-def test_a_run_that_vanishes_meanwhile_is_no_error(
+def test_a_run_file_that_vanishes_before_it_is_read_is_no_error(
     layout: Layout, crash_marker: CrashMarker
 ) -> None:
-    """An administrator may discard it after its name was read and before its contents are."""
+    """An administrator may discard the run after the drain has read the names of the files."""
     path = put(layout, Directory.TODO, 1)
     taken = Loaded(layout, crash_marker)
     path.unlink()
@@ -210,10 +212,10 @@ def test_a_run_that_vanishes_meanwhile_is_no_error(
     assert [] == list(layout.names(Directory.DEAD))
 
 
-def test_a_reason_without_its_dead_letter_is_removed(
+def test_a_why_file_without_its_dead_letter_is_removed(
     layout: Layout, crash_marker: CrashMarker
 ) -> None:
-    """`retry` was killed after it had put the run back."""
+    """`retry` was killed after it had moved the run, and before it removed the reason."""
     dead = layout.root / "dead"
     for name in ("gone.why", "here", "here.why", f"5-{BEGAN}.json"):
         (dead / name).touch()

@@ -95,8 +95,10 @@ def have_the_tag(clone: Path) -> None:
         (have_the_tag, f"the tag v{NEXT} is there already"),
     ],
 )
-def test_a_release_is_refused(clone: Path, prepare: Callable[[Path], None], reason: str) -> None:
-    """The message names the reason, and nothing is changed."""
+def test_make_release_refuses_an_unprepared_tree(
+    clone: Path, prepare: Callable[[Path], None], reason: str
+) -> None:
+    """A file not committed, no heading, a later version or an existing tag: dist/ is not made."""
     prepare(clone)
 
     done = release(clone, NEXT)
@@ -108,7 +110,7 @@ def test_a_release_is_refused(clone: Path, prepare: Callable[[Path], None], reas
 
 @pytest.mark.parametrize("version", ["", "1", "1.2", "1.2.3.4", "v1.2.3", "1.2.x"])
 def test_a_version_is_three_numbers(clone: Path, version: str) -> None:
-    """Nothing else is accepted."""
+    """`make release` refuses any other VERSION, such as 1.2 or v1.2.3."""
     done = release(clone, version)
 
     assert 2 == done.returncode
@@ -117,7 +119,7 @@ def test_a_version_is_three_numbers(clone: Path, version: str) -> None:
 
 @pytest.mark.packages
 def test_a_release_is_complete(clone: Path) -> None:
-    """Both Python archives, both packages and their checksums, all of them of that version."""
+    """dist/ has both Python archives, both packages and the checksums, all of the new version."""
     require_tools()
     done = release(clone, NEXT)
     dist = clone / "dist"

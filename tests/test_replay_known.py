@@ -42,7 +42,7 @@ def layout(site: CommandSite) -> Iterator[Layout]:
 
 
 def test_archived_runs_are_delivered_again(site: CommandSite) -> None:
-    """They keep their own times, and become pending as if they had never been delivered."""
+    """Archived runs keep their times, and become pending as if they were never delivered."""
     directory = archived(site, REPORTED, run_of(6, end=END, started=NOON))
     said = site.call("replay", directory, "--json")
 
@@ -56,8 +56,8 @@ def test_archived_runs_are_delivered_again(site: CommandSite) -> None:
     )
 
 
-def test_a_second_replay_finds_all_known(site: CommandSite) -> None:
-    """No run is imported twice."""
+def test_a_second_replay_imports_no_run(site: CommandSite) -> None:
+    """The second `replay` of an archive counts each of its runs as known."""
     directory = archived(site, REPORTED)
     site.call("replay", directory)
     said = site.call("replay", directory, directory, "--json")
@@ -67,8 +67,8 @@ def test_a_second_replay_finds_all_known(site: CommandSite) -> None:
 
 
 @pytest.mark.parametrize("directory", ["todo", "open"])
-def test_a_run_with_equal_facts_is_known(site: CommandSite, directory: str) -> None:
-    """The progress of its delivery does not matter."""
+def test_a_run_with_the_same_job_data_is_known(site: CommandSite, directory: str) -> None:
+    """Attempts, last error and other progress of a delivery are not compared."""
     here = replace(REPORTED, attempts=3, last_error=REFUSED, replaces=(1,), seen=NOON + 9)
     before = site.put(Directory(directory), here)
     said = site.call("replay", archived(site, REPORTED), "--json")
@@ -102,7 +102,7 @@ def test_a_run_with_equal_facts_is_known(site: CommandSite, directory: str) -> N
 def test_a_run_that_is_in_this_spool_is_not_replaced(
     site: CommandSite, directory: str, contents: bytes, reason: str
 ) -> None:
-    """Its file in this spool is kept."""
+    """`replay` refuses a run whose file here differs, is damaged or is a dead letter."""
     (site.spool / directory / REPORTED.name).write_bytes(contents)
     said = site.call("replay", archived(site, REPORTED), "--json")
 
@@ -111,10 +111,10 @@ def test_a_run_that_is_in_this_spool_is_not_replaced(
     assert contents == (site.spool / directory / REPORTED.name).read_bytes()
 
 
-def test_a_run_that_was_delivered_meanwhile_is_known(
+def test_a_run_that_is_delivered_during_its_import_is_known(
     layout: Layout, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its file vanished between two checks."""
+    """The file in todo/ vanished between two checks of the import."""
     monkeypatch.setattr(importer, "active_directory", lambda *_: Directory.TODO)
     taker = importer_of(layout)
     taker.import_item(ImportItem(where="x", item=REPORTED))
@@ -123,7 +123,7 @@ def test_a_run_that_was_delivered_meanwhile_is_known(
 
 
 def test_an_excluded_run_stays_excluded(site: CommandSite, other: CommandSite) -> None:
-    """Its mark is imported with it; an excluded run that has ended needs nothing more."""
+    """The exclusion is imported with the run; an excluded run that has ended counts as known."""
     other.put(Directory.OPEN, run_of(5, reported=False, reason="opted out"))
     other.put(Directory.OPEN, run_of(6, reported=False, reason="opted out", end=END))
     said = site.call("replay", other.spool, "--json")
@@ -138,7 +138,7 @@ def of_cluster(run: Run, cluster: str) -> Run:
 
 
 def test_runs_of_another_cluster_are_refused(site: CommandSite, other: CommandSite) -> None:
-    """Their job ids would match the wrong rows."""
+    """The job ids of another Slurm cluster would match the wrong rows."""
     site.put(Directory.OPEN, of_cluster(run_of(9, started=NOON), "fritz"))
     other.put(Directory.TODO, of_cluster(run_of(5), "alex"))
     other.put_event(EVENT, "cluster=alex\nend\n")
@@ -152,14 +152,14 @@ def test_runs_of_another_cluster_are_refused(site: CommandSite, other: CommandSi
 
 
 def test_an_empty_spool_takes_runs_of_one_cluster(site: CommandSite) -> None:
-    """The first run decides which cluster that is."""
+    """The first imported run decides which Slurm cluster that is; runs of others are refused."""
     runs = (of_cluster(run_of(number), name) for number, name in ((5, "fritz"), (6, "alex")))
 
     assert (1, 0, 1) == counts(site.call("replay", archived(site, *runs), "--json"))
 
 
-def test_a_dry_run_changes_nothing(site: CommandSite, other: CommandSite) -> None:
-    """It prints the same counts."""
+def test_a_dry_run_of_replay_changes_no_file(site: CommandSite, other: CommandSite) -> None:
+    """`replay --dry-run` prints the same counts as the replay that follows."""
     other.put_event(EVENT)
     other.put_event("1-stop-7-0-0-9")
     site.put_event(EVENT)

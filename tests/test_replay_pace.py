@@ -37,8 +37,10 @@ def layout(site: CommandSite) -> Iterator[Layout]:
         yield made
 
 
-def test_a_terminal_shows_progress(site: CommandSite, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is one line on stderr; the report stays on stdout."""
+def test_replay_shows_its_progress_on_a_terminal(
+    site: CommandSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The progress is one line on stderr; the report stays on stdout."""
     monkeypatch.delenv("NO_COLOR", raising=False)
     monkeypatch.setenv("TERM", "xterm")
     said = site.call("replay", archived(site, REPORTED), terminal=True)
@@ -63,8 +65,8 @@ def kept_event(number: int) -> ImportItem:
     return ImportItem(where="x", item=parse_event_name(f"1-start-{number}-0-0-1", time=NOON))
 
 
-def test_at_most_a_thousand_events_wait(site: CommandSite, layout: Layout) -> None:
-    """More are imported when the drain has processed some."""
+def test_replay_keeps_at_most_1000_events_in_new(site: CommandSite, layout: Layout) -> None:
+    """More events are imported when the drain has processed some."""
     most = 0
 
     def drain(_seconds: float) -> None:
@@ -98,7 +100,7 @@ def test_replay_waits_while_the_hooks_have_many_events(site: CommandSite, layout
 def test_without_a_drain_a_full_spool_ends_the_replay(
     site: CommandSite, other: CommandSite
 ) -> None:
-    """No process would make room; imported events stay imported."""
+    """No process would empty new/: `replay` exits with 75; imported events stay imported."""
     for number in range(MAX_NEW_EVENTS + 1):
         other.put_event(f"1-start-{number + 1}-0-0-1")
     said = site.call("replay", other.spool, "--json")
@@ -108,10 +110,10 @@ def test_without_a_drain_a_full_spool_ends_the_replay(
     assert "no drain is running: start it, then repeat this command" in said.err
 
 
-def test_whether_a_drain_runs_is_seen_by_its_lock(
+def test_a_running_drain_is_detected_by_its_lock(
     site: CommandSite, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A state file that a drain has left does not count."""
+    """The state file that an ended drain has left does not count."""
     seen: list[bool] = []
 
     def no_room(*_: object, is_drained: Callable[[], bool], **__: object) -> NoRoom:
@@ -137,7 +139,7 @@ class NoRoom:
 
 
 def test_a_nearly_full_disk_ends_the_replay(site: CommandSite) -> None:
-    """Live jobs need the rest of the space."""
+    """Live jobs need the space below spool.min_free_bytes: `replay` exits with 75."""
     site.document["spool"]["min_free_bytes"] = 2**50
     site.write()
     said = site.call("replay", archived(site, REPORTED), "--json")
@@ -146,10 +148,10 @@ def test_a_nearly_full_disk_ends_the_replay(site: CommandSite) -> None:
     assert "free space is below spool.min_free_bytes" in said.err
 
 
-def test_the_free_space_is_checked_now_and_then(
+def test_the_free_space_is_checked_once_per_100_runs(
     layout: Layout, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is not checked for every run."""
+    """`replay` makes two checks for 101 runs."""
     looks: list[int] = []
 
     def free_bytes() -> int:
@@ -163,8 +165,8 @@ def test_the_free_space_is_checked_now_and_then(
     assert 2 == len(looks)
 
 
-def test_the_report_is_one_object(site: CommandSite) -> None:
-    """Its keys are stable."""
+def test_the_json_report_of_replay_is_one_object(site: CommandSite) -> None:
+    """`replay --json` prints the keys done, known, refused, complete and dry_run."""
     said = site.call("replay", archived(site, REPORTED), "--json")
 
     assert {"done": 1, "known": 0, "refused": [], "complete": True, "dry_run": False} == json.loads(

@@ -31,7 +31,7 @@ def other(tmp_path: Path) -> CommandSite:
 
 @pytest.mark.parametrize("source", ["state", "state/delivered", "state/delivered/*.jsonl"])
 def test_an_archive_can_be_given_in_any_form(site: CommandSite, source: str) -> None:
-    """The source is the state directory, the archive directory or the files of the archive."""
+    """`replay` takes the state directory, the archive directory or the files of the archive."""
     archived(site, REPORTED)
     said = site.call("replay", *site.root.glob(source), "--json")
 
@@ -39,7 +39,7 @@ def test_an_archive_can_be_given_in_any_form(site: CommandSite, source: str) -> 
 
 
 def test_another_spool_is_imported_completely(site: CommandSite, other: CommandSite) -> None:
-    """Its events, its pending and open runs, and its dead letters are imported."""
+    """Events, pending and open runs, and dead letters are imported; the source is not changed."""
     other.put_event(EVENT, "user=anna\nend\n", time=NOON + 0.5)
     other.put(Directory.TODO, run_of(5))
     other.put(Directory.OPEN, run_of(6, started=NOON))
@@ -59,7 +59,7 @@ def test_another_spool_is_imported_completely(site: CommandSite, other: CommandS
 def test_an_event_that_a_hook_may_be_writing_is_refused(
     other: CommandSite, age: float, *, is_refused: bool
 ) -> None:
-    """A hook of a live spool may be writing; an older event is complete."""
+    """An event file without its last line is refused while it is younger than a minute."""
     other.put_event(EVENT, "", time=NOON)
     (found,) = read_import_items(other.spool, clock=lambda: NOON + age)
 
@@ -67,10 +67,10 @@ def test_an_event_that_a_hook_may_be_writing_is_refused(
     assert (is_refused, reason if is_refused else "") == (found.item is None, found.reason)
 
 
-def test_dead_letters_of_another_spool_keep_their_reasons_there(
+def test_reasons_of_dead_letters_of_another_spool_are_not_imported(
     site: CommandSite, other: CommandSite
 ) -> None:
-    """A reason file is not imported as a file; an unknown file is refused."""
+    """A .why file in dead/ is skipped; an unknown file is refused."""
     other.add_dead_letter("odd")
     other.add_dead_letter(EVENT, b"end\n")
     said = site.call("replay", other.spool, "--json")
@@ -184,7 +184,7 @@ def test_a_missing_source_is_refused(site: CommandSite) -> None:
 def test_a_directory_that_cannot_be_listed_is_refused(
     site: CommandSite, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The other sources are still replayed."""
+    """The refusal has the error text of the operating system (Permission denied)."""
 
     def refuse(_: Path) -> Iterator[Path]:
         raise PermissionError(13, "Permission denied")
@@ -195,8 +195,10 @@ def test_a_directory_that_cannot_be_listed_is_refused(
     assert "Permission denied" == said.json["refused"][0]["reason"]
 
 
-def test_an_oversized_run_is_refused(site: CommandSite, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is refused before it fills the memory."""
+def test_an_oversized_run_file_is_refused(
+    site: CommandSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run file larger than the limit is refused before it fills the memory."""
     monkeypatch.setattr(codec, "LIMIT_BYTES", 10)
     (site.root / REPORTED.name).write_bytes(b"x" * 11)
     said = site.call("replay", site.root / REPORTED.name, "--json")
@@ -206,7 +208,7 @@ def test_an_oversized_run_is_refused(site: CommandSite, monkeypatch: pytest.Monk
 
 @pytest.mark.parametrize("part", [".", "dead", f"todo/{REPORTED.name}"])
 def test_the_spool_is_not_replayed_into_itself(site: CommandSite, part: str) -> None:
-    """`cc-spool retry` delivers its dead letters again."""
+    """The error names `cc-spool retry`, which delivers the dead letters of this spool again."""
     site.put(Directory.TODO, REPORTED)
     said = site.call("replay", site.spool / part)
 

@@ -11,23 +11,23 @@ from spool.files.event import EventKind
 from spool.resolve.run_match import TrackedRun
 
 
-def test_an_event_that_names_its_start_is_explained_only_by_that_run() -> None:
-    """Another run of the job id does not explain it."""
+def test_an_event_with_a_start_time_matches_only_that_run() -> None:
+    """Another run of the job id does not explain the event, which stays pending."""
     stop = event(EventKind.STOP, T + 60, start=T - 500)
     result = concluded(stop, record=OVER, rows=())
 
     assert (stop,) == result.pending_events
 
 
-def test_a_stop_without_times_is_not_explained_while_an_earlier_run_is_live() -> None:
-    """Slurm may not have recorded the end yet."""
+def test_a_stop_event_without_times_stays_pending_while_the_run_is_live() -> None:
+    """Slurm still shows the run as running: the end may not have been recorded yet."""
     result = concluded(STOP, record=RUNNING)
 
     assert (STOP,) == result.pending_events
 
 
-def test_a_start_whose_run_began_later_is_explained() -> None:
-    """Slurm rolled back the run that the start event announced."""
+def test_a_start_event_matches_a_run_that_began_later() -> None:
+    """Slurm rolled back the run that the start event announced, and started the job again."""
     later = replace(RUNNING, start_time=T + 100)
     named = event(EventKind.START, T, start=T - 50)
 
@@ -35,8 +35,8 @@ def test_a_start_whose_run_began_later_is_explained() -> None:
     assert (named,) == concluded(named, record=later, now=T + 101).settled_events
 
 
-def test_a_start_long_after_a_runs_end_is_not_explained() -> None:
-    """The start event belongs to the next run."""
+def test_a_start_event_long_after_a_runs_end_stays_pending() -> None:
+    """The start event belongs to the next run of the job id."""
     late = event(EventKind.START, T + 500)
 
     assert (late,) == concluded(late, record=OVER).pending_events
@@ -52,7 +52,7 @@ def test_an_event_that_matches_no_run_is_unknown_after_a_day(age: int, *, is_los
 
 
 @pytest.mark.parametrize(("age", "is_let_go"), [(HOUR - 1, False), (HOUR + 1, True)])
-def test_an_event_of_a_run_that_never_began_is_settled_after_an_hour(
+def test_an_event_of_a_run_that_never_began_is_dropped_after_an_hour(
     age: int, *, is_let_go: bool
 ) -> None:
     """Slurm shows the job as pending, and accounting has no row."""
@@ -63,15 +63,15 @@ def test_an_event_of_a_run_that_never_began_is_settled_after_an_hour(
 
 
 def test_an_event_of_a_configuring_run_stays_pending() -> None:
-    """It stays pending as long as Slurm shows CONFIGURING; accounting is not asked."""
+    """While Slurm shows CONFIGURING, the event waits, even for 2 days; accounting is not asked."""
     record = replace(RUNNING, flags=("CONFIGURING",))
     result = concluded(START, record=record, rows=(), now=T + 2 * DAY)
 
     assert ((START,), False) == (result.pending_events, result.needs_accounting)
 
 
-def test_a_hidden_run_is_not_explained_by_the_one_before_it() -> None:
-    """Accounting has only the requeued run, Slurm has no record: a second run may have begun."""
+def test_a_second_start_event_does_not_match_the_requeued_run() -> None:
+    """Slurm has no record, accounting only the first run: the event waits up to an hour."""
     second = event(EventKind.START, T + 72)
     row = replace(OVER, state="REQUEUED")
     soon = concluded(START, STOP, second, rows=(row,), now=T + 73)
@@ -81,8 +81,8 @@ def test_a_hidden_run_is_not_explained_by_the_one_before_it() -> None:
     assert ((), (START, STOP, second)) == (late.pending_events, late.settled_events)
 
 
-def test_an_unsettled_run_is_not_explained_by_the_one_before_it() -> None:
-    """Its record does not show yet that it runs, and accounting has only the first run."""
+def test_a_start_event_of_a_resizing_run_does_not_match_the_run_before() -> None:
+    """The record does not show yet that the second run runs, and accounting has only the first."""
     second = event(EventKind.START, T + 72)
     record = replace(RUNNING, start_time=T + 72, flags=("RESIZING",))
     result = concluded(START, STOP, second, record=record, rows=(OVER,), now=T + 140)
@@ -90,8 +90,8 @@ def test_an_unsettled_run_is_not_explained_by_the_one_before_it() -> None:
     assert ((second,), (START, STOP)) == (result.pending_events, result.settled_events)
 
 
-def test_an_event_that_names_its_start_is_not_explained_by_a_run_that_ended_before() -> None:
-    """This holds for close times too: the job was requeued within seconds."""
+def test_events_with_a_start_time_do_not_match_a_run_that_ended_before() -> None:
+    """The job was requeued within seconds: start and stop of the second run stay pending."""
     before = TrackedRun(start_time=T, end=T + 1, started=True)
     begun, over = (
         event(EventKind.START, T + 2, start=T + 2),

@@ -17,7 +17,7 @@ REVOKED = replace(PENDING, flags=("REVOKED",))
 
 
 def test_a_query_reaches_back_to_the_oldest_event_or_open_run() -> None:
-    """The query begins some time earlier, because an epilog follows the end of the run."""
+    """The query begins 60 s before that time, because an epilog follows the end of its run."""
     named = event(EventKind.START, T + 500, start=T + 400)
 
     assert T - 60 == JobQuery(job_id=5, events=(STOP,), runs=(OPEN,)).since()
@@ -25,8 +25,8 @@ def test_a_query_reaches_back_to_the_oldest_event_or_open_run() -> None:
     assert 0 == JobQuery(job_id=5).since()
 
 
-def test_a_live_record_is_a_new_run() -> None:
-    """The run settles its start event."""
+def test_a_running_job_in_slurm_becomes_a_run() -> None:
+    """The controller's record explains the start event, which can then be removed."""
     result = concluded(START, record=RUNNING, now=T + 1)
 
     assert (((RUNNING, None),), (START,), ()) == (
@@ -36,46 +36,46 @@ def test_a_live_record_is_a_new_run() -> None:
     )
 
 
-def test_an_ended_record_is_a_new_run_with_an_end() -> None:
-    """One resolution settles the start event and the stop event."""
+def test_an_ended_job_in_slurm_becomes_a_run_with_its_end() -> None:
+    """The controller still shows the ended job, which explains its start and stop events."""
     result = concluded(START, STOP, record=OVER)
 
     assert ((OVER, by(EndSource.CONTROLLER, T + 60)),) == result.new_runs
     assert (START, STOP) == result.settled_events
 
 
-def test_an_open_run_ends_with_its_record() -> None:
-    """The record does not create a new run."""
+def test_an_open_run_gets_the_end_that_the_controller_shows() -> None:
+    """The controller's record of the ended job gives the end time, and creates no second run."""
     result = concluded(STOP, runs=(OPEN,), record=OVER)
 
     assert ((), {T: by(EndSource.CONTROLLER, T + 60)}) == (result.new_runs, result.ends)
 
 
-def test_a_started_run_is_resent_at_a_start_event() -> None:
-    """Its row at cc-backend may have vanished."""
+def test_a_start_event_of_a_started_run_resends_its_start() -> None:
+    """The row of the run may have vanished from cc-backend."""
     result = concluded(START, runs=(OPEN,), record=RUNNING)
 
     assert (T,) == result.starts_to_resend
 
 
 @pytest.mark.parametrize("run", [replace(OPEN, started=False), replace(OPEN, reported=False)])
-def test_only_a_started_live_run_is_resent(run: TrackedRun) -> None:
-    """A pending run and an excluded run are not resent."""
+def test_no_start_is_resent_for_a_pending_or_excluded_run(run: TrackedRun) -> None:
+    """The start of a pending run is sent anyway, and an excluded run is never reported."""
     assert () == concluded(START, runs=(run,), record=RUNNING).starts_to_resend
 
 
-def test_a_revoked_record_settles_start_events() -> None:
-    """A federation sibling runs the job."""
+def test_a_revoked_job_needs_no_start_event() -> None:
+    """A job with the flag REVOKED runs on another cluster of the federation: the event is done."""
     result = concluded(START, record=REVOKED)
 
     assert ((START,), RunStage.OTHER_CLUSTER) == (result.settled_events, result.stage)
 
 
 @pytest.mark.parametrize(("events", "runs"), [((START, STOP), ()), ((), (OPEN,))])
-def test_a_revoked_record_does_not_hide_an_earlier_run_here(
+def test_a_revoked_job_may_have_an_earlier_run_here(
     events: tuple[Event, ...], runs: tuple[TrackedRun, ...]
 ) -> None:
-    """The job was requeued, and a federation sibling runs it now: accounting has the end."""
+    """The requeued job now runs on another cluster of the federation; accounting has the end."""
     asked = concluded(*events, runs=runs, record=REVOKED)
     result = concluded(*events, runs=runs, record=REVOKED, rows=(OVER,))
     ends = [end for _, end in result.new_runs] if events else [*result.ends.values()]
@@ -85,8 +85,8 @@ def test_a_revoked_record_does_not_hide_an_earlier_run_here(
     assert (events, ()) == (result.settled_events, result.missing_starts)
 
 
-def test_a_pending_record_settles_nothing_and_needs_accounting() -> None:
-    """It does not explain the stop event of a requeued run."""
+def test_a_pending_job_with_an_open_run_needs_accounting() -> None:
+    """The job was requeued; the controller's record does not show how its first run ended."""
     result = concluded(STOP, runs=(OPEN,), record=PENDING)
 
     assert ((STOP,), True, (T,)) == (
@@ -97,7 +97,7 @@ def test_a_pending_record_settles_nothing_and_needs_accounting() -> None:
 
 
 def test_accounting_ends_a_requeued_run() -> None:
-    """The controller shows the job as pending for its next run."""
+    """The controller shows the job as pending again; accounting has its first run as REQUEUED."""
     row = replace(OVER, state="REQUEUED")
     result = concluded(STOP, runs=(OPEN,), record=PENDING, rows=(row,))
 
@@ -105,30 +105,30 @@ def test_accounting_ends_a_requeued_run() -> None:
     assert ((STOP,), ()) == (result.settled_events, result.pending_events)
 
 
-def test_a_live_row_of_accounting_proves_no_end() -> None:
-    """The row may be late, or belong to a runaway job."""
+def test_a_running_row_in_accounting_proves_no_end() -> None:
+    """The row of accounting may be outdated, or belong to a runaway job: the run stays open."""
     result = concluded(STOP, runs=(OPEN,), rows=(RUNNING,))
 
     assert ({}, (T,)) == (result.ends, result.missing_starts)
 
 
-def test_rows_before_the_query_create_no_runs() -> None:
-    """They ended long before the oldest event."""
+def test_accounting_rows_before_the_query_create_no_runs() -> None:
+    """The run in such a row ended long before the oldest event of the job id."""
     old = replace(OVER, start_time=T - 5000, end_time=T - 4000)
 
     assert () == concluded(START, rows=(old,)).new_runs
 
 
-def test_the_controllers_record_takes_precedence_over_the_row() -> None:
-    """It has cores and GRES; the start times of one run may differ by seconds."""
+def test_the_controllers_record_takes_precedence_over_accounting() -> None:
+    """The record has cores and GRES; the two start times of the run may differ by seconds."""
     row = replace(OVER, start_time=T + 2)
     result = concluded(START, STOP, record=OVER, rows=(row,))
 
     assert [OVER] == [job for job, _ in result.new_runs]
 
 
-def test_a_row_near_a_run_that_ended_before_it_is_another_run() -> None:
-    """A requeued job ran again within seconds."""
+def test_a_row_that_starts_after_the_end_of_a_run_is_another_run() -> None:
+    """A requeued job starts again 2 s after the end of its first run: accounting has two runs."""
     first = replace(OVER, end_time=T + 1)
     second = replace(OVER, start_time=T + 3, end_time=T + 60)
     result = concluded(START, STOP, rows=(first, second))
@@ -136,8 +136,8 @@ def test_a_row_near_a_run_that_ended_before_it_is_another_run() -> None:
     assert [T, T + 3] == [job.start_time for job, _ in result.new_runs]
 
 
-def test_a_moved_start_is_still_the_run_that_was_reported() -> None:
-    """The nodes powered up late, and accounting has the run only with the new start."""
+def test_a_changed_start_time_creates_no_second_run() -> None:
+    """The nodes powered up late: Slurm shows the reported run only with a start 300 s later."""
     moved = replace(OVER, start_time=T + 300, end_time=T + 400)
     result = concluded(STOP, runs=(OPEN,), record=moved, rows=(moved,), now=T + 401)
 
@@ -145,7 +145,7 @@ def test_a_moved_start_is_still_the_run_that_was_reported() -> None:
 
 
 def test_a_later_start_is_a_new_run_if_accounting_has_both() -> None:
-    """The job was requeued."""
+    """The job was requeued: accounting has a row for each of the two start times."""
     later = replace(OVER, start_time=T + 300, end_time=T + 400)
     result = concluded(STOP, runs=(OPEN,), record=later, rows=(OVER, later), now=T + 401)
 
@@ -154,7 +154,7 @@ def test_a_later_start_is_a_new_run_if_accounting_has_both() -> None:
 
 
 def test_two_near_starts_in_accounting_are_two_runs() -> None:
-    """Each row matches its own run."""
+    """Accounting has two rows of the job id, with starts 3 s apart; each row is its own run."""
     second = replace(RUNNING, start_time=T + 3)
     first = replace(OVER, end_time=T + 1)
     result = concluded(START, runs=(OPEN,), record=second, rows=(first, second), now=T + 4)
@@ -162,8 +162,8 @@ def test_two_near_starts_in_accounting_are_two_runs() -> None:
     assert [second] == [job for job, _ in result.new_runs]
 
 
-def test_a_delivered_run_explains_its_late_events() -> None:
-    """Nothing is delivered twice."""
+def test_late_events_of_a_delivered_run_create_no_run() -> None:
+    """The events can be removed, and the run is not delivered twice."""
     past = replace(OPEN, end=T + 60)
     result = concluded(START, STOP, runs=(past,), record=None, rows=())
 

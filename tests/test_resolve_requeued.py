@@ -14,7 +14,7 @@ from spool.files.event import EventKind
 
 @pytest.mark.parametrize("gap", [1, 2, 5])
 def test_a_requeued_job_that_runs_again_within_seconds_has_two_runs(gap: int) -> None:
-    """The restart count distinguishes them; accounting may be late."""
+    """Slurm's restart count distinguishes the two runs, even before accounting has a row."""
     record = replace(RUNNING, start_time=T + gap, restart_count=1)
     result = concluded(
         event(EventKind.START, T + gap), runs=(replace(OPEN, restarts=0),), record=record, rows=()
@@ -23,8 +23,8 @@ def test_a_requeued_job_that_runs_again_within_seconds_has_two_runs(gap: int) ->
     assert (((record, None),), (T,)) == (result.new_runs, result.missing_starts)
 
 
-def test_an_epilog_after_a_hidden_runs_start_does_not_end_the_run_before() -> None:
-    """Before 23.02 it names no run; accounting shows the short second run later."""
+def test_events_of_a_run_that_slurm_no_longer_shows_stay() -> None:
+    """Events before 23.02 have no start time; accounting will show the short second run later."""
     begun = replace(event(EventKind.START, T + 80), start=None)
     over = replace(event(EventKind.STOP, T + 85), start=None)
     before = replace(OPEN, end=T + 60, restarts=0)
@@ -35,16 +35,16 @@ def test_an_epilog_after_a_hidden_runs_start_does_not_end_the_run_before() -> No
     assert (begun, over) == early.pending_events
 
 
-def test_a_start_that_moved_is_no_requeue() -> None:
-    """With the same number of restarts, starts within seconds are one run."""
+def test_a_start_time_changed_by_seconds_is_no_requeue() -> None:
+    """Slurm's restart count is the same, so two start times 3 s apart are one run."""
     record = replace(RUNNING, start_time=T + 3, restart_count=1)
     result = concluded(START, runs=(replace(OPEN, restarts=1),), record=record)
 
     assert ((), ()) == (result.new_runs, result.missing_starts)
 
 
-def test_a_later_start_with_more_restarts_is_no_moved_one() -> None:
-    """Accounting has only the new run yet; the row of the old run is late."""
+def test_a_later_start_with_a_higher_restart_count_is_a_new_run() -> None:
+    """Accounting has only the new run yet; the row with the end of the old run is late."""
     record = replace(RUNNING, start_time=T + 300, restart_count=1)
     result = concluded(
         STOP, runs=(replace(OPEN, restarts=0),), record=record, rows=(record,), now=T + 301
@@ -54,8 +54,8 @@ def test_a_later_start_with_more_restarts_is_no_moved_one() -> None:
 
 
 @pytest.mark.parametrize("word", ["SPECIAL_EXIT", "REQUEUE_HOLD"])
-def test_accounting_is_asked_for_the_run_of_a_job_that_is_requeued_and_held(word: str) -> None:
-    """Up to 23.02 Slurm prints the flag instead of PENDING."""
+def test_accounting_is_asked_about_a_requeued_and_held_job(word: str) -> None:
+    """Up to 23.02 Slurm shows SPECIAL_EXIT or REQUEUE_HOLD instead of PENDING for such a job."""
     record = parse_job({"job_id": 5, "job_state": word}, node_of=lambda _: None)
 
     assert concluded(STOP, runs=(OPEN,), record=record).needs_accounting
@@ -93,8 +93,8 @@ def test_a_run_requeued_after_its_end_keeps_its_own_state(
     assert state == requeued(code, first, epilog)
 
 
-def test_a_run_of_scrontab_keeps_its_own_state() -> None:
-    """Slurm requeues its job after each run; restart counts may be missing."""
+def test_a_run_of_scrontab_keeps_its_own_end_state() -> None:
+    """Slurm requeues a scrontab job after each run; restart counts may be missing in its events."""
     record = replace(PENDING, flags=(SCRONTAB_FLAG,))
 
     assert "COMPLETED" == requeued("0:0", "", "", record=record)

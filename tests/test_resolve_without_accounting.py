@@ -48,8 +48,8 @@ def test_an_epilog_ends_a_run_at_once_only_without_accounting(*, has_accounting:
     assert bool(ends) is not bool(result.pending_events)
 
 
-def test_an_epilog_does_not_end_a_run_while_its_record_is_unsettled() -> None:
-    """A job that is COMPLETING for minutes shows its true state in the end."""
+def test_an_epilog_does_not_end_a_run_that_is_completing() -> None:
+    """Slurm will show the true state of a COMPLETING job; after a day the epilog is used."""
     record = replace(RUNNING, state=None, flags=("COMPLETING",))
     soon = without_accounting(STOP, runs=(OPEN,), record=record, now=T + HOUR)
     late = without_accounting(STOP, runs=(OPEN,), record=record, now=T + 61 + DAY)
@@ -59,22 +59,22 @@ def test_an_epilog_does_not_end_a_run_while_its_record_is_unsettled() -> None:
 
 
 def test_no_event_ends_a_run_before_accounting_was_asked() -> None:
-    """It is not known yet whether the site has accounting."""
+    """Accounting may have the true end of the run, so that it is queried first."""
     result = concluded(STOP, runs=(OPEN,), rows=None, has_accounting=True)
 
     assert ({}, True) == (result.ends, result.needs_accounting)
 
 
 def test_the_controllers_record_takes_precedence_over_an_epilog() -> None:
-    """It has the true state and end time."""
+    """The controller has the true state (TIMEOUT) and end time; the event of the epilog has not."""
     over = replace(OVER, state="TIMEOUT", end_time=T + 59)
     result = without_accounting(START, STOP, record=over)
 
     assert ((over, by(EndSource.CONTROLLER, T + 59, "TIMEOUT")),) == result.new_runs
 
 
-def test_without_accounting_a_running_run_does_not_end() -> None:
-    """The epilog event of an earlier run may be late."""
+def test_a_late_epilog_does_not_end_a_running_job() -> None:
+    """The controller shows the job running: the event may be of the epilog of an earlier run."""
     result = without_accounting(STOP, runs=(OPEN,), record=RUNNING)
 
     assert ({}, ()) == (result.ends, result.new_runs)
@@ -92,7 +92,7 @@ def test_without_accounting_a_running_run_does_not_end() -> None:
 def test_without_accounting_events_create_a_run_that_slurm_never_showed(
     begun: Event | None, over: Event
 ) -> None:
-    """The drain missed start and end: it was down for longer than MinJobAge."""
+    """The drain was down for longer than MinJobAge, and missed both start and end of the run."""
     over = replace(over, extras={"exit_code": "0:0"})
     events = (over,) if begun is None else (begun, over)
     result = without_accounting(*events, now=T + HOUR)
@@ -107,14 +107,14 @@ def test_without_accounting_events_create_a_run_that_slurm_never_showed(
 
 
 def test_with_accounting_events_create_no_run() -> None:
-    """The accounting row has the facts, and may be late."""
+    """The accounting row, which has the facts of the run, may be late: the events wait for it."""
     result = concluded(START, STOP, rows=(), now=T + HOUR)
 
     assert ((), (START, STOP)) == (result.new_runs, result.pending_events)
 
 
 def test_an_epilog_without_a_start_time_creates_no_run() -> None:
-    """The start of the run is unknown; after a day the event is unknown."""
+    """The start of the run is unknown; the event waits for a day, and then counts as unknown."""
     soon = without_accounting(STOP)
     late = without_accounting(STOP, now=T + 61 + DAY)
 
@@ -123,7 +123,7 @@ def test_an_epilog_without_a_start_time_creates_no_run() -> None:
 
 
 def test_events_of_a_known_run_create_no_second_run() -> None:
-    """The run is open or was delivered; its other events belong to it."""
+    """The run is open, was delivered, or is created from another event of the same run."""
     named = event(EventKind.STOP, T + 60, start=T, end=T + 60)
     late = event(EventKind.STOP, T + 61, start=T + 1, end=T + 60)
     delivered = replace(OPEN, end=T + 60)
@@ -134,14 +134,14 @@ def test_events_of_a_known_run_create_no_second_run() -> None:
 
 
 def test_a_prolog_alone_creates_no_run() -> None:
-    """The run may still be running."""
+    """Without the event of an epilog the run may still be running: the start event waits."""
     result = without_accounting(START)
 
     assert ((), (START,)) == (result.new_runs, result.pending_events)
 
 
 def test_without_accounting_events_create_each_run_of_a_requeued_job() -> None:
-    """The controller shows the job pending for a third run; the exit code proves no state then."""
+    """The job is pending for a third run; both earlier runs end as CANCELLED, even with exit 0."""
     events = (
         event(EventKind.START, T),
         event(EventKind.STOP, T + 60),

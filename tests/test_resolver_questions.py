@@ -19,8 +19,8 @@ def asker() -> Asker:
     return Asker()
 
 
-def test_accounting_is_asked_where_the_record_is_not_enough(asker: Asker) -> None:
-    """One query asks for all job ids; each job id gets its own rows."""
+def test_accounting_is_asked_about_jobs_unknown_to_the_controller(asker: Asker) -> None:
+    """One query has all these job ids, and begins 60 s before the oldest event."""
     asker.records = {}
     asker.rows = (OVER, replace(OVER, job_id=6))
     asker.resolver.add_events([event(5), event(6, -30)], at(0))
@@ -33,8 +33,8 @@ def test_accounting_is_asked_where_the_record_is_not_enough(asker: Asker) -> Non
     assert 0 == len(asker.resolver)
 
 
-def test_the_record_is_returned_with_the_rows(asker: Asker) -> None:
-    """The record has facts that a row does not have."""
+def test_the_controllers_record_is_returned_with_the_accounting_rows(asker: Asker) -> None:
+    """The record of a pending job has facts that an accounting row does not have."""
     pending = replace(RUNNING, state="PENDING", start_time=None, nodes=())
     asker.records, asker.rows = {5: pending}, (OVER,)
     asker.resolver.add_events([event()], at(0))
@@ -45,7 +45,7 @@ def test_the_record_is_returned_with_the_rows(asker: Asker) -> None:
 
 
 def test_the_end_of_a_known_run_is_queried_without_cores(asker: Asker) -> None:
-    """The facts of the run are stored already."""
+    """The facts of a started run are stored already; its end needs only state and times."""
     asker.tracked = lambda _: (TrackedRun(start_time=int(T), started=True),)
     asker.records[5] = OVER
     asker.resolver.add_events([event(5, 9, kind=EventKind.STOP)], at(9))
@@ -56,7 +56,7 @@ def test_the_end_of_a_known_run_is_queried_without_cores(asker: Asker) -> None:
 
 
 def test_a_new_run_found_without_cores_is_queried_again_with_cores(asker: Asker) -> None:
-    """A row at cc-backend without cores could not be corrected."""
+    """A row without cores at cc-backend could not be corrected later."""
     asker.tracked = lambda _: (TrackedRun(start_time=int(T) - 500, started=True, restarts=0),)
     cores = (NodeAllocation(name="n1", cores=(0,)),)
     asker.records[5] = replace(RUNNING, restart_count=1, allocations=cores)
@@ -69,8 +69,8 @@ def test_a_new_run_found_without_cores_is_queried_again_with_cores(asker: Asker)
     assert [cores] == [job.allocations for job, _ in result.new_runs]
 
 
-def test_a_start_is_queried_with_all_facts(asker: Asker) -> None:
-    """This holds if the job id has a known run, too, and if that run has ended."""
+def test_a_job_without_an_open_run_is_queried_with_cores(asker: Asker) -> None:
+    """The only known run of each job id has ended, so that its event may belong to a new run."""
     asker.tracked = lambda _: (TrackedRun(start_time=int(T) - 500, end=int(T) - 400),)
     asker.resolver.add_events([event(5)], at(0))
     asker.resolver.add_events([event(6, kind=EventKind.STOP)], at(0))
@@ -80,8 +80,8 @@ def test_a_start_is_queried_with_all_facts(asker: Asker) -> None:
 
 
 @pytest.mark.parametrize(("again", "new"), [("1", 1), ("", 0)])
-def test_a_delivered_run_that_a_sweep_misses_is_new(asker: Asker, again: str, new: int) -> None:
-    """Its row has vanished from cc-backend, so the earlier delivery does not count."""
+def test_a_run_that_a_sweep_misses_is_delivered_again(asker: Asker, again: str, new: int) -> None:
+    """The sweep's event has `again=1`: the row has vanished from cc-backend since its delivery."""
     asker.tracked = lambda _: (TrackedRun(start_time=int(T), end=int(T) + 9, started=True),)
     asker.records[5] = OVER
     named = replace(event(5, 20, again=again), start=int(T))
@@ -91,8 +91,8 @@ def test_a_delivered_run_that_a_sweep_misses_is_new(asker: Asker, again: str, ne
     assert new == len(result.new_runs)
 
 
-def test_without_accounting_events_end_a_run(asker: Asker) -> None:
-    """Accounting will never have a row."""
+def test_without_accounting_events_create_an_ended_run(asker: Asker) -> None:
+    """The controller has no record of the job, and no accounting row will ever come."""
     asker.records, asker.has_accounting = {}, False
     stop = replace(event(5, 60, kind=EventKind.STOP), end=int(T) + 60)
     asker.resolver.add_events([event(), stop], at(60))

@@ -21,7 +21,7 @@ def asker() -> Asker:
 def test_no_answer_from_slurm_drops_no_event(
     asker: Asker, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The events stay, the resolver asks every two seconds in the end, and logs one line."""
+    """The query is repeated, at last every 2 s; only first failure and recovery are logged."""
     caplog.set_level(logging.INFO)
     asker.silent = True
     asker.resolver.add_events([event()], at(0))
@@ -42,8 +42,8 @@ def test_no_answer_from_slurm_drops_no_event(
     ] == [record.message for record in caplog.records]
 
 
-def test_events_without_an_answer_from_slurm_wait_for_the_next_try(asker: Asker) -> None:
-    """A Slurm that hangs is not asked once for each event."""
+def test_a_new_event_causes_no_query_while_slurm_does_not_answer(asker: Asker) -> None:
+    """The new event waits for the next try, so that a Slurm that hangs gets few queries."""
     asker.silent = True
     asker.resolver.add_events([event()], at(0))
     asker.waits(4)
@@ -55,7 +55,7 @@ def test_events_without_an_answer_from_slurm_wait_for_the_next_try(asker: Asker)
 def test_the_time_without_an_answer_is_measured_by_the_monotonic_clock(
     asker: Asker, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The wall clock is set back by an hour meanwhile."""
+    """Slurm does not answer for 10 s, while the wall clock is set back by an hour."""
     caplog.set_level(logging.INFO)
     asker.silent = True
     asker.resolver.add_events([event()], at(0))
@@ -71,7 +71,7 @@ def test_the_time_without_an_answer_is_measured_by_the_monotonic_clock(
 def test_one_unreadable_record_affects_no_other_job(
     asker: Asker, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The resolver asks for it again later, and logs it once."""
+    """The job with the unreadable record is queried again after 1 s and 2 s, and logged once."""
     asker.records[6] = SlurmError("not JSON", reason=FailureReason.MALFORMED)
     asker.resolver.add_events([event(5), event(6)], at(0))
     answered = asker.ask(1)
@@ -85,8 +85,10 @@ def test_one_unreadable_record_affects_no_other_job(
     ]
 
 
-def test_silent_accounting_settles_nothing(asker: Asker, caplog: pytest.LogCaptureFixture) -> None:
-    """The event stays; one line is logged at the first failure and one when accounting answers."""
+def test_events_stay_while_accounting_does_not_answer(
+    asker: Asker, caplog: pytest.LogCaptureFixture
+) -> None:
+    """One line is logged at the first failure, and one when accounting answers again."""
     caplog.set_level(logging.INFO)
     asker.records, asker.accounting_silent = {}, True
     asker.resolver.add_events([event()], at(0))
@@ -106,8 +108,8 @@ def test_silent_accounting_settles_nothing(asker: Asker, caplog: pytest.LogCaptu
     ] == [record.message for record in caplog.records]
 
 
-def test_silent_accounting_delays_nothing_that_the_controller_settles(asker: Asker) -> None:
-    """New jobs are settled; accounting is asked every two seconds in the end."""
+def test_silent_accounting_delays_no_job_that_the_controller_shows(asker: Asker) -> None:
+    """Job 5 is found 20 times in 20 s; other jobs wait for accounting, asked every 2 s at last."""
     asker.accounting_silent = True
     settled = []
     for number in range(20):
@@ -121,8 +123,8 @@ def test_silent_accounting_delays_nothing_that_the_controller_settles(asker: Ask
     assert [0, 1, 2, 4, 6, 8] == times[:6]
 
 
-def test_hanging_accounting_delays_nothing_that_the_controller_settles(asker: Asker) -> None:
-    """The query to accounting is in progress all the time."""
+def test_hanging_accounting_delays_no_job_that_the_controller_shows(asker: Asker) -> None:
+    """The query to accounting about one job stays unanswered while another job is found."""
     asker.resolver.add_events([event(6)], at(0))
     asker.ask_controller(1)
     hanging = asker.resolver.next_rows(at(1), nothing_tracked)

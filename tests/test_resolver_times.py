@@ -22,13 +22,13 @@ def asker() -> Asker:
 
 
 def test_without_events_slurm_is_not_asked(asker: Asker) -> None:
-    """There is no next time to ask either."""
+    """Without an event the resolver sets no time for a next query either."""
     assert ([], None, 0) == (asker.ask(0), asker.resolver.next_time(), len(asker.resolver))
     assert ([], []) == (asker.asked, asker.rows_asked)
 
 
 def test_slurm_is_asked_40_ms_after_the_hook(asker: Asker) -> None:
-    """Before that Slurm may not have recorded the change."""
+    """Earlier than that, Slurm may not have recorded the start or end that called the hook."""
     asker.resolver.add_events([event()], at(0))
     early = asker.ask(0.03)
     ((query, result, record),) = asker.ask(0.05)
@@ -39,21 +39,21 @@ def test_slurm_is_asked_40_ms_after_the_hook(asker: Asker) -> None:
 
 
 def test_an_event_from_the_future_counts_as_new(asker: Asker) -> None:
-    """The clock was set back."""
+    """The clock was set back after the hook wrote the event: Slurm is asked 40 ms after now."""
     asker.resolver.add_events([event(5, 9000)], at(0))
 
     assert 0.04 == asker.resolver.next_time()
 
 
-def test_an_old_event_is_asked_about_at_once(asker: Asker) -> None:
-    """It was written while the drain did not run."""
+def test_slurm_is_asked_at_once_about_an_old_event(asker: Asker) -> None:
+    """The event was written a minute ago, while the drain did not run."""
     asker.resolver.add_events([event(5, -60)], at(0))
 
     assert 0 == asker.resolver.next_time()
 
 
-def test_all_due_jobs_are_queried_in_one_batch(asker: Asker) -> None:
-    """This includes jobs that are to be checked again."""
+def test_all_due_jobs_are_in_one_query(asker: Asker) -> None:
+    """Two jobs have old events, and one is to be checked again; a job with a new event waits."""
     asker.resolver.add_events([event(7), event(5), event(6, 5)], at(5))
     asker.resolver.recheck_job(8, at(0))
     asker.ask(5)
@@ -61,8 +61,8 @@ def test_all_due_jobs_are_queried_in_one_batch(asker: Asker) -> None:
     assert [(5, 7, 8)] == [each.job_ids for each in asker.asked]
 
 
-def test_a_batch_has_a_limit(asker: Asker) -> None:
-    """The next query asks about the rest."""
+def test_a_query_has_a_limited_number_of_job_ids(asker: Asker) -> None:
+    """One query has at most 1000 job ids; the next query has the other two."""
     asker.resolver.add_events([event(n) for n in range(1, BATCH_SIZE + 3)], at(0))
     asker.ask(1)
     asker.ask(1)
@@ -71,7 +71,7 @@ def test_a_batch_has_a_limit(asker: Asker) -> None:
 
 
 def test_a_query_in_progress_is_not_repeated(asker: Asker) -> None:
-    """Nothing else is due meanwhile."""
+    """While the query is unanswered, the resolver sets no time for a next query."""
     asker.resolver.add_events([event()], at(0))
     first = asker.resolver.next_records(at(1), nothing_tracked)
     again = asker.resolver.next_records(at(2), nothing_tracked)
@@ -79,8 +79,8 @@ def test_a_query_in_progress_is_not_repeated(asker: Asker) -> None:
     assert (True, None, None) == (first is not None, again, asker.resolver.next_time())
 
 
-def test_a_busy_worker_sets_no_time(asker: Asker) -> None:
-    """The answer of the worker ends the wait of the loop."""
+def test_a_busy_worker_sets_no_time_for_the_next_query(asker: Asker) -> None:
+    """The answer of the worker wakes the loop, so that no time is needed."""
     asker.records, asker.accounting_silent = {}, True
     asker.resolver.add_events([event()], at(0))
     asker.ask_controller(1)
@@ -94,7 +94,7 @@ def test_a_busy_worker_sets_no_time(asker: Asker) -> None:
 
 
 def test_a_query_that_was_not_sent_is_repeated(asker: Asker) -> None:
-    """The worker was closed before it sent the query."""
+    """The worker was closed before it sent the query to the controller."""
     asker.resolver.add_events([event()], at(0))
     query = asker.resolver.next_records(at(1), nothing_tracked)
     assert query is not None
@@ -116,8 +116,8 @@ def test_a_query_to_accounting_that_was_not_sent_is_repeated(asker: Asker) -> No
     assert ([(5,), (5,)], 0) == ([each.job_ids for each in asker.asked], len(asker.resolver))
 
 
-def test_a_configuring_job_is_asked_about_more_and_more_rarely(asker: Asker) -> None:
-    """It is asked about after 40, 80, 160 ms ... 10 s; accounting is not asked."""
+def test_a_configuring_job_is_queried_less_and_less_often(asker: Asker) -> None:
+    """The waits grow from 40 ms to 10 s; only the controller is queried, not accounting."""
     asker.records[5] = replace(RUNNING, flags=("CONFIGURING",))
     asker.resolver.add_events([event()], at(0))
 
@@ -134,10 +134,10 @@ def test_a_configuring_job_is_asked_about_more_and_more_rarely(asker: Asker) -> 
         (replace(RUNNING, nodes=()), "RUNNING"),
     ],
 )
-def test_a_job_that_is_unsettled_for_an_hour_is_logged_once(
+def test_a_job_without_final_facts_for_an_hour_is_logged_once(
     asker: Asker, caplog: pytest.LogCaptureFixture, record: Job, words: str
 ) -> None:
-    """The message has Slurm's words; the event stays."""
+    """The job is CONFIGURING, COMPLETING or without nodes; its event stays."""
     asker.records[5] = record
     asker.resolver.add_events([event()], at(0))
     for hours in (1, 2, 3):
@@ -151,8 +151,8 @@ def test_a_job_that_is_unsettled_for_an_hour_is_logged_once(
 
 
 @pytest.mark.parametrize("word", ["COMPLETING", "STAGE_OUT"])
-def test_accounting_ends_a_run_whose_record_stays_unsettled(asker: Asker, word: str) -> None:
-    """It is asked after a minute: until then the controller is cheaper and usually enough."""
+def test_accounting_ends_a_run_whose_job_stays_completing(asker: Asker, word: str) -> None:
+    """The controller shows COMPLETING or STAGE_OUT; accounting is queried after a minute."""
     asker.records[5] = replace(RUNNING, state=None, flags=(word,))
     asker.rows = (OVER,)
     asker.tracked = lambda _: (TrackedRun(start_time=int(T), started=True),)
@@ -164,8 +164,8 @@ def test_accounting_ends_a_run_whose_record_stays_unsettled(asker: Asker, word: 
     assert ["COMPLETED"] == [end.state for _, result, _ in late for end in result.ends.values()]
 
 
-def test_accounting_is_rarely_asked_about_an_unsettled_record(asker: Asker) -> None:
-    """A row that shows the job running changes nothing; the controller is asked every 10 s."""
+def test_accounting_is_rarely_asked_about_a_completing_job(asker: Asker) -> None:
+    """Accounting shows the job running: it is asked 3 times, the controller 100 times."""
     asker.records[5] = replace(RUNNING, state=None, flags=("COMPLETING",))
     asker.rows = (RUNNING,)
     asker.tracked = lambda _: (TrackedRun(start_time=int(T), started=True),)
@@ -176,8 +176,8 @@ def test_accounting_is_rarely_asked_about_an_unsettled_record(asker: Asker) -> N
     assert (100, 3) == (len(asker.asked), len(asker.rows_asked))
 
 
-def test_a_job_unknown_to_slurm_is_asked_about_again_and_again(asker: Asker) -> None:
-    """It is asked about every 5 minutes in the end."""
+def test_a_job_unknown_to_slurm_is_queried_again_and_again(asker: Asker) -> None:
+    """The wait between two queries doubles from 0.5 s to 5 minutes at most."""
     asker.records = {}
     asker.resolver.add_events([event()], at(0))
 
@@ -185,10 +185,10 @@ def test_a_job_unknown_to_slurm_is_asked_about_again_and_again(asker: Asker) -> 
     assert expected == asker.waits(13)
 
 
-def test_many_jobs_unknown_to_slurm_are_asked_about_rarely(
+def test_many_jobs_unknown_to_slurm_are_queried_rarely(
     asker: Asker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The cost of each query for Slurm grows with the number of jobs."""
+    """The longest wait grows with the number of jobs, because larger queries cost Slurm more."""
     monkeypatch.setattr(resolver, "CROWD_SECONDS", 100.0)
     asker.records = {}
     asker.resolver.add_events([event(job_id) for job_id in range(1, 6)], at(0))
@@ -196,8 +196,8 @@ def test_many_jobs_unknown_to_slurm_are_asked_about_rarely(
     assert [64, 128, 256, 500, 500] == asker.waits(13)[-5:]
 
 
-def test_an_event_during_a_long_wait_is_asked_about_at_once(asker: Asker) -> None:
-    """The wait times start again with the shortest."""
+def test_a_new_event_ends_a_long_wait(asker: Asker) -> None:
+    """Slurm did not know the job for minutes; it is asked 40 ms after the new event."""
     asker.records = {}
     asker.resolver.add_events([event()], at(0))
     asker.waits(10)
@@ -206,8 +206,8 @@ def test_an_event_during_a_long_wait_is_asked_about_at_once(asker: Asker) -> Non
     assert 600.04 == asker.resolver.next_time()
 
 
-def test_an_event_during_the_controllers_query_is_asked_about_next(asker: Asker) -> None:
-    """The answer to the query may be older than the event."""
+def test_an_event_during_the_controllers_query_needs_another_query(asker: Asker) -> None:
+    """The answer may be older than the new event, so that it explains only the earlier event."""
     stop = event(5, 1.0, kind=EventKind.STOP)
     asker.resolver.add_events([event()], at(0))
     query = asker.resolver.next_records(at(1), nothing_tracked)
@@ -223,8 +223,8 @@ def test_an_event_during_the_controllers_query_is_asked_about_next(asker: Asker)
     assert ((stop,), (stop,)) == (asked.events, result.settled_events)
 
 
-def test_an_event_during_accountings_query_is_asked_about_at_once(asker: Asker) -> None:
-    """The answer of accounting about the older event is ignored."""
+def test_an_event_during_accountings_query_needs_another_query(asker: Asker) -> None:
+    """The answer of accounting is ignored, and the controller is asked first again."""
     asker.records = {}
     asker.resolver.add_events([event()], at(0))
     asker.ask_controller(1)
@@ -241,8 +241,8 @@ def test_an_event_during_accountings_query_is_asked_about_at_once(asker: Asker) 
     assert ((event(), stop), (event(), stop)) == (asked.events, result.settled_events)
 
 
-def test_an_event_before_accounting_is_asked_goes_to_the_controller_first(asker: Asker) -> None:
-    """The earlier request to accounting is dropped."""
+def test_a_new_event_before_accountings_query_drops_that_query(asker: Asker) -> None:
+    """The controller is asked first again, because it may know the job by now."""
     asker.records = {}
     asker.resolver.add_events([event()], at(0))
     asker.ask_controller(1)
@@ -252,8 +252,8 @@ def test_an_event_before_accounting_is_asked_goes_to_the_controller_first(asker:
     assert 2.04 == asker.resolver.next_time()
 
 
-def test_an_answer_that_settles_nothing_does_not_delay_a_newer_event(asker: Asker) -> None:
-    """It waits neither for accounting, which may hang, nor for minutes with the older event."""
+def test_an_answer_without_a_record_does_not_delay_a_newer_event(asker: Asker) -> None:
+    """The newer event waits neither for accounting, which may hang, nor for minutes."""
     asker.records = {}
     asker.resolver.add_events([event()], at(0))
     asker.waits(11)

@@ -109,7 +109,7 @@ def world(tmp_path: Path) -> World:
 
 
 def test_a_run_that_is_rejected_again_during_its_retry_stays_a_dead_letter(world: World) -> None:
-    """On a busy disk the command writes for seconds, and the drain loads the run meanwhile."""
+    """`cc-spool retry` takes seconds on a busy disk, and the drain sends the run meanwhile."""
     world.begin(5)
     world.run(10)
     with Interrupted(world.root, lambda: world.run(3)) as layout:
@@ -122,10 +122,10 @@ def test_a_run_that_is_rejected_again_during_its_retry_stays_a_dead_letter(world
 
 
 @pytest.mark.parametrize("is_stored", [False, True])
-def test_a_retry_while_the_drain_writes_the_dead_letter_loses_nothing(
+def test_a_retry_while_the_drain_writes_the_dead_letter_loses_no_run(
     world: World, retry: ParallelRetry, *, is_stored: bool
 ) -> None:
-    """It runs between the write of the dead letter and the removal of the run from `todo/`."""
+    """The drain has written the dead letter, and has not removed the run from `todo/` yet."""
     calls = SlowCalls(retry.start)
     world.batch_type = lambda layout: WriteBatch(layout, calls)
     world.boot()
@@ -142,8 +142,8 @@ def test_a_retry_while_the_drain_writes_the_dead_letter_loses_nothing(
     assert {"dead": [NAME]} == world.files()
 
 
-def test_an_event_that_is_moved_to_dead_again_during_its_retry_stays_there(world: World) -> None:
-    """Slurm does not have the job of the event."""
+def test_an_event_given_up_again_during_its_retry_stays_in_dead(world: World) -> None:
+    """Slurm does not know the job of the event, so that the drain moves it to `dead/` again."""
     world.hook("stop", 77)
     world.run(5)
     world.now += 2 * DAY
@@ -156,8 +156,8 @@ def test_an_event_that_is_moved_to_dead_again_during_its_retry_stays_there(world
     assert {"dead": [event, why]} == world.files()
 
 
-def test_a_stopped_command_delays_only_dead_letters(world: World) -> None:
-    """It holds the lock until an administrator resumes it (Ctrl-Z)."""
+def test_a_suspended_command_delays_only_rejected_runs(world: World) -> None:
+    """The command holds the lock of `dead/` until an administrator resumes it (Ctrl-Z, `fg`)."""
     with Layout(world.root) as layout, layout.lock(Directory.DEAD, wait=True):
         world.begin(5)
         world.begin(6)
@@ -170,7 +170,7 @@ def test_a_stopped_command_delays_only_dead_letters(world: World) -> None:
 
 
 def test_a_run_that_is_delivered_during_its_retry_is_not_stored_again(world: World) -> None:
-    """The command has the lock, and has read the dead letter before the run was delivered."""
+    """`cc-spool retry` holds the lock, and read the dead letter before the run was delivered."""
     world.begin(5)
     world.run(10)
     with Layout(world.root) as layout, layout.lock(Directory.DEAD, wait=True):

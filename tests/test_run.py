@@ -30,10 +30,10 @@ def run(**facts: Any) -> Run:
         ({"reported": False, "end": OVER}, Directory.OPEN),
     ],
 )
-def test_a_run_is_in_todo_while_something_is_pending(
+def test_a_run_is_in_todo_while_a_request_is_pending(
     facts: dict[str, Any], directory: Directory
 ) -> None:
-    """Otherwise it is in `open/`."""
+    """A started run without an end, and an excluded run, are in `open/`."""
     assert directory == run(**facts).directory
 
 
@@ -50,17 +50,17 @@ def test_a_run_is_in_todo_while_something_is_pending(
     ],
 )
 def test_a_run_waits_since_its_next_request_became_due(facts: dict[str, Any], since: float) -> None:
-    """It waits since it was seen, started or ended; never longer than this program knows it."""
+    """A request is due since the run was seen, started or ended, but not before it was seen."""
     assert since == waiting_since(run(**facts))
 
 
-def test_a_run_is_named_by_job_id_and_start() -> None:
-    """Each run has its own file."""
+def test_a_run_file_is_named_by_job_id_and_start() -> None:
+    """The file of job 5 with the start time 100 is `5-100.json`."""
     assert ("5-100.json", 5) == (run().name, run().job_id)
 
 
-def test_a_name_contains_job_id_and_start() -> None:
-    """`parse_run_name` is the inverse of `run_name`."""
+def test_a_run_file_name_is_parsed() -> None:
+    """`parse_run_name` returns the job id and the start time that `run_name` was given."""
     assert (5, 100) == parse_run_name(run_name(5, 100))
 
 
@@ -71,7 +71,7 @@ def test_a_name_contains_job_id_and_start() -> None:
         *("5-1.json\n", "5-1.json.json", "5-1000000000000.json", "5-٣.json", "5-².json"),
     ],
 )
-def test_an_invalid_name_is_refused(name: str) -> None:
-    """The message says what a name must be."""
+def test_an_invalid_run_file_name_is_refused(name: str) -> None:
+    """The message says that the name must have the form JOBID-START."""
     with pytest.raises(BadFileError, match="JOBID-START"):
         parse_run_name(name)

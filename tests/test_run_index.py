@@ -14,8 +14,8 @@ def index(**files: Directory) -> RunIndex:
     return made
 
 
-def test_a_name_is_found_where_it_was_added() -> None:
-    """Only the whole name matches."""
+def test_the_directory_of_a_run_file_is_found() -> None:
+    """The index has no directory for a name that was not added or is invalid."""
     found = index(r5_100=Directory.TODO, r6_200=Directory.OPEN)
 
     assert Directory.TODO is found.directory_of("5-100.json")
@@ -24,13 +24,13 @@ def test_a_name_is_found_where_it_was_added() -> None:
 
 
 def test_an_invalid_run_name_is_not_added() -> None:
-    """The caller must handle the file."""
+    """`add` returns False for a file such as `notes.txt`, which the caller must handle."""
     made = RunIndex()
 
     assert (False, 0) == (made.add("notes.txt", Directory.TODO), len(made))
 
 
-def test_all_files_of_a_job_are_taken_together() -> None:
+def test_all_run_files_of_a_job_are_taken_together() -> None:
     """The order of a job's runs must be known before any is sent."""
     found = index(r5_100=Directory.OPEN, r5_300=Directory.TODO, r5_200=Directory.TODO)
 
@@ -44,8 +44,8 @@ def test_all_files_of_a_job_are_taken_together() -> None:
     assert (0, []) == (len(found), found.take_lane(5))
 
 
-def test_names_added_twice_count_once() -> None:
-    """A directory may be listed again."""
+def test_a_run_file_added_twice_counts_once() -> None:
+    """A directory may be read again, with the same file names."""
     made = index(r5_100=Directory.TODO)
     made.add("5-100.json", Directory.TODO)
 
@@ -53,15 +53,15 @@ def test_names_added_twice_count_once() -> None:
 
 
 def test_job_ids_are_in_the_order_of_addition() -> None:
-    """At most the given number of job ids is returned."""
+    """The index returns at most the given number of job ids of a directory."""
     found = index(r9_1=Directory.TODO, r5_1=Directory.TODO, r7_1=Directory.TODO)
 
     assert [9, 5] == found.job_ids(Directory.TODO, 2)
     assert (3, 0) == (found.count(Directory.TODO), found.count(Directory.OPEN))
 
 
-def test_keys_are_returned_for_one_directory() -> None:
-    """A key is a job id and a start time."""
+def test_the_keys_of_one_directory_are_returned() -> None:
+    """A key is the job id and the start time of a run file."""
     found = index(r5_100=Directory.OPEN, r5_200=Directory.OPEN, r6_1=Directory.TODO)
 
     assert [(5, 100), (5, 200)] == list(found.keys(Directory.OPEN))

@@ -58,27 +58,29 @@ def later(seconds: float) -> Moment:
     return Moment(NOW.wall + seconds, NOW.steady + seconds)
 
 
-def test_a_run_is_read(loader: RunLoader) -> None:
-    """The loaded run equals the written one."""
+def test_a_run_file_is_loaded(loader: RunLoader) -> None:
+    """The loaded run equals the run that was written to `todo/`."""
     assert RUN == loader.load(Directory.TODO, NAME, NOW)
 
 
-def test_without_a_failure_nothing_is_retried(loader: RunLoader) -> None:
-    """The loop does not wake up for a retry."""
+def test_without_a_failed_read_no_retry_is_due(loader: RunLoader) -> None:
+    """The drain's loop does not wake up to read a run file again."""
     loader.load(Directory.TODO, NAME, NOW)
 
     assert None is loader.next_time()
 
 
-def test_a_run_that_was_removed_is_no_error(loader: RunLoader) -> None:
-    """An administrator discarded it."""
+def test_a_removed_run_file_is_no_error(loader: RunLoader) -> None:
+    """An administrator discarded the run: its file raises no alarm, and is not tried again."""
     assert None is loader.load(Directory.OPEN, NAME, NOW)
     assert ({}, []) == (loader.unreadable, loader.take_due(later(9999)))
 
 
 @pytest.mark.parametrize("contents", ["", "{", "[]", '{"version": 1}', "\0" * 100])
-def test_a_damaged_run_goes_to_dead(layout: Layout, loader: RunLoader, contents: str) -> None:
-    """The reason has a hint what to do about it."""
+def test_a_damaged_run_file_is_moved_to_dead(
+    layout: Layout, loader: RunLoader, contents: str
+) -> None:
+    """The reason beside the file has a hint with `cc-spool retry`."""
     (layout.root / "todo" / NAME).write_text(contents)
 
     assert None is loader.load(Directory.TODO, NAME, NOW)
@@ -101,10 +103,10 @@ def test_a_damaged_run_goes_to_dead(layout: Layout, loader: RunLoader, contents:
         (errno.ESTALE, "Stale file handle"),
     ],
 )
-def test_a_run_that_cannot_be_read_now_stays(
+def test_a_run_file_that_cannot_be_read_now_stays(
     layout: Layout, loader: RunLoader, number: int, text: str
 ) -> None:
-    """The fault is local: nothing is moved, and the loader tries again each minute."""
+    """After a fault of system or disk the file is not moved, and is tried again each minute."""
     with pytest.MonkeyPatch.context() as patched:
         fail_reading(patched, layout, number, text)
         assert None is loader.load(Directory.TODO, NAME, NOW)
@@ -119,8 +121,8 @@ def test_a_run_that_cannot_be_read_now_stays(
     assert {} == loader.unreadable
 
 
-def test_an_error_without_text_is_named_too(layout: Layout, loader: RunLoader) -> None:
-    """The alarm needs a reason."""
+def test_a_read_error_without_errno_is_shown(layout: Layout, loader: RunLoader) -> None:
+    """The alarm for the run file shows the text of the exception instead."""
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(layout, "read", _raise_bare_error)
         loader.load(Directory.TODO, NAME, NOW)
@@ -132,10 +134,10 @@ def _raise_bare_error(*_args: object) -> None:
     raise OSError("odd")
 
 
-def test_a_lasting_fault_is_logged_once(
+def test_a_repeated_read_error_is_logged_once(
     layout: Layout, loader: RunLoader, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A different error is logged again."""
+    """A different error of the same run file is logged again."""
     with pytest.MonkeyPatch.context() as patched:
         fail_reading(patched, layout, errno.EIO, "Input/output error")
         loader.load(Directory.TODO, NAME, NOW)
@@ -150,10 +152,10 @@ def test_a_lasting_fault_is_logged_once(
     ] == said
 
 
-def test_an_unreadable_run_that_is_removed_ends_the_alarm(
+def test_the_removal_of_an_unreadable_run_file_ends_the_alarm(
     layout: Layout, loader: RunLoader
 ) -> None:
-    """No file is left that could not be read."""
+    """The next try finds that the file no longer exists."""
     with pytest.MonkeyPatch.context() as patched:
         fail_reading(patched, layout, errno.EIO, "Input/output error")
         loader.load(Directory.TODO, NAME, NOW)
@@ -163,8 +165,8 @@ def test_an_unreadable_run_that_is_removed_ends_the_alarm(
     assert {} == loader.unreadable
 
 
-def test_a_run_of_a_later_version_stays(layout: Layout, loader: RunLoader) -> None:
-    """A newer program can read it; until then it raises an alarm, and is tried again hourly."""
+def test_a_run_file_of_a_later_version_stays(layout: Layout, loader: RunLoader) -> None:
+    """The file raises an alarm and is tried again hourly, until a newer program can read it."""
     (layout.root / "todo" / NAME).write_text('{"version": 2}')
 
     assert None is loader.load(Directory.TODO, NAME, NOW)
@@ -175,7 +177,7 @@ def test_a_run_of_a_later_version_stays(layout: Layout, loader: RunLoader) -> No
 
 
 def test_a_run_that_crashed_the_drain_three_times_stays(layout: Layout) -> None:
-    """It is not read for an hour; nothing is moved."""
+    """The crash marker names the run: its file is not read for an hour, and not moved."""
     (layout.root / "handling").write_text(f"3 {NAME}")
     loader = RunLoader(layout, CrashMarker(layout.root / "handling"))
 
@@ -186,7 +188,7 @@ def test_a_run_that_crashed_the_drain_three_times_stays(layout: Layout) -> None:
     assert [(Directory.TODO, NAME)] == loader.take_due(later(AFTER_CRASHES_SECONDS))
 
 
-def test_a_run_is_marked_while_it_is_read(layout: Layout, loader: RunLoader) -> None:
+def test_the_crash_marker_names_a_run_while_it_is_read(layout: Layout, loader: RunLoader) -> None:
     """If the process dies, the crash counts for this run and for no later one."""
     seen: list[bytes] = []
     read = layout.read
@@ -206,7 +208,7 @@ def test_a_run_is_marked_while_it_is_read(layout: Layout, loader: RunLoader) -> 
 
 
 def test_a_file_that_cannot_be_moved_to_dead_stays(layout: Layout, loader: RunLoader) -> None:
-    """The disk is full, or the name exists; the loader tries again in a minute."""
+    """The name exists in `dead/`: the file raises an alarm, and is tried again after a minute."""
     (layout.root / "todo" / "odd").mkdir()
     (layout.root / "dead" / "odd").write_text("in the way")
     loader.move_to_dead(Directory.TODO, "odd", "strange", NOW)
@@ -219,17 +221,17 @@ def test_a_file_that_cannot_be_moved_to_dead_stays(layout: Layout, loader: RunLo
     assert {} == loader.unreadable
 
 
-def test_a_file_that_vanishes_before_it_is_moved_is_no_alarm(
+def test_a_file_that_vanishes_before_its_move_raises_no_alarm(
     layout: Layout, loader: RunLoader
 ) -> None:
-    """No file is left in `dead/` either."""
+    """The file was to be moved to `dead/`; no file is created there."""
     loader.move_to_dead(Directory.TODO, "gone", "strange", NOW)
 
     assert ({}, []) == (loader.unreadable, list(layout.names(Directory.DEAD)))
 
 
-def test_unreadable_starts_are_those_of_one_job(layout: Layout, loader: RunLoader) -> None:
-    """Only files that cannot be read are counted."""
+def test_starts_of_a_jobs_unreadable_runs_are_returned(layout: Layout, loader: RunLoader) -> None:
+    """Runs of other job ids are not included."""
     with pytest.MonkeyPatch.context() as patched:
         fail_reading(patched, layout, errno.EIO, "Input/output error")
         for name in ("1-100.json", "1-200.json", "2-300.json"):

@@ -51,7 +51,7 @@ def store(layout: Layout, loader: RunLoader) -> Iterator[RunStore]:
 def test_a_delivered_run_is_removed_from_the_spool_and_archived(
     layout: Layout, store: RunStore, tmp_path: Path
 ) -> None:
-    """The store remembers it for its late events."""
+    """The store remembers the run, because further events of it may come late."""
     done = run(started=START, end=OVER)
     entry = store.stage(done, [event(layout, "e")], NOW)
     store.persist(entry, done, NOW)
@@ -68,7 +68,7 @@ def test_a_delivered_run_is_removed_from_the_spool_and_archived(
 
 
 def test_an_excluded_run_is_not_archived(layout: Layout, store: RunStore, tmp_path: Path) -> None:
-    """Nothing of it was delivered."""
+    """No request was sent for the excluded run; its event is removed when the run has ended."""
     kept = run(reported=False, end=OVER)
     store.complete(store.stage(kept, [event(layout, "e")], NOW), kept, NOW)
     store.flush(NOW)
@@ -80,8 +80,8 @@ def test_an_excluded_run_is_not_archived(layout: Layout, store: RunStore, tmp_pa
     )
 
 
-def test_what_was_delivered_long_ago_is_forgotten(store: RunStore) -> None:
-    """The number of remembered jobs has a limit."""
+def test_the_oldest_delivered_job_is_forgotten(store: RunStore) -> None:
+    """The store remembers the delivered runs of at most 10000 jobs."""
     done = run(started=START, end=OVER)
     for job_id in range(1, MAX_REMEMBERED_JOBS + 2):
         each = replace(done, job=Job(job_id=job_id))
@@ -90,8 +90,8 @@ def test_what_was_delivered_long_ago_is_forgotten(store: RunStore) -> None:
     assert ((), 1) == (store.tracked(1, NOW), len(store.tracked(2, NOW)))
 
 
-def test_a_run_that_is_staged_again_is_not_removed(layout: Layout, store: RunStore) -> None:
-    """It was delivered, and its file is not removed yet."""
+def test_a_delivered_run_with_a_new_event_is_not_removed(layout: Layout, store: RunStore) -> None:
+    """The event comes after the delivery, before the run file is removed."""
     done = run(started=START, end=OVER)
     entry = store.stage(done, [event(layout, "e1")], NOW)
     store.complete(entry, done, NOW)
@@ -106,7 +106,7 @@ def test_a_run_that_is_staged_again_is_not_removed(layout: Layout, store: RunSto
 
 
 def test_a_rejected_run_is_moved_to_dead(layout: Layout, store: RunStore) -> None:
-    """Its events are removed."""
+    """The dead letter has cc-backend's error, and the event of the run is removed."""
     entry = store.stage(run(), [event(layout, "e")], NOW)
     store.move_to_dead(entry, run(), REFUSED, NOW)
     assert store.knows(entry.name)
@@ -116,10 +116,10 @@ def test_a_rejected_run_is_moved_to_dead(layout: Layout, store: RunStore) -> Non
     assert REFUSED == load_run(layout, Directory.DEAD, f"1-{START}.json").last_error
 
 
-def test_a_rejected_run_that_is_staged_again_is_not_moved_to_dead(
+def test_a_rejected_run_with_a_new_event_is_not_moved_to_dead(
     layout: Layout, store: RunStore
 ) -> None:
-    """A new event comes before the group is written: the file in `todo/` must not be removed."""
+    """The event comes before the move is written: the file in `todo/` must not be removed."""
     entry = store.stage(run(), [event(layout, "e1")], NOW)
     store.move_to_dead(entry, run(), REFUSED, NOW)
     again = store.stage(run(), [event(layout, "e2")], NOW)
@@ -133,7 +133,7 @@ DONE = run(started=START, end=OVER)
 
 
 def test_the_dead_letter_of_a_delivered_run_is_removed(layout: Layout, store: RunStore) -> None:
-    """Its start was rejected; the event of its epilog led to a new start, which was accepted."""
+    """The first start of the run was rejected; after its epilog a new start was accepted."""
     put(layout, run(last_error=REFUSED), Directory.DEAD)
     store.complete(store.stage(DONE, [], NOW), DONE, NOW)
     store.flush(NOW)
@@ -144,7 +144,7 @@ def test_the_dead_letter_of_a_delivered_run_is_removed(layout: Layout, store: Ru
 def test_the_dead_letter_of_a_delivered_run_stays_during_a_command(
     layout: Layout, store: RunStore
 ) -> None:
-    """The command may be about to requeue it."""
+    """A `cc-spool` command with the lock of `dead/` may be about to requeue the dead letter."""
     put(layout, run(last_error=REFUSED), Directory.DEAD)
     store.complete(store.stage(DONE, [], NOW), DONE, NOW)
     with Layout(layout.root) as command, command.lock(Directory.DEAD, wait=True):
@@ -157,7 +157,7 @@ def test_the_dead_letter_of_a_delivered_run_stays_during_a_command(
 
 
 def test_the_dead_letter_of_an_excluded_run_stays(layout: Layout, store: RunStore) -> None:
-    """Nothing of it was delivered."""
+    """The run was not delivered, so that its dead letter is not obsolete."""
     put(layout, run(last_error=REFUSED), Directory.DEAD)
     excluded = run(end=OVER, reported=False)
     store.complete(store.stage(excluded, [], NOW), excluded, NOW)
@@ -169,7 +169,7 @@ def test_the_dead_letter_of_an_excluded_run_stays(layout: Layout, store: RunStor
 def test_a_dead_letter_that_cannot_be_accessed_stays(
     layout: Layout, store: RunStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The error delays no delivery."""
+    """An I/O error at the dead letter of a delivered run does not keep the event of the run."""
 
     def fail(*_: object) -> None:
         raise OSError(errno.EIO, "Input/output error")
@@ -182,10 +182,10 @@ def test_a_dead_letter_that_cannot_be_accessed_stays(
     assert {"dead": [DONE.name]} == files(layout)
 
 
-def test_a_delivered_run_that_is_rejected_before_its_group_stays_dead(
+def test_a_run_delivered_and_then_rejected_stays_a_dead_letter(
     layout: Layout, store: RunStore
 ) -> None:
-    """The store does not remove its new dead letter as an obsolete one."""
+    """Both changes are written together; the new dead letter must not be removed as obsolete."""
     store.complete(store.stage(DONE, [], NOW), DONE, NOW)
     store.move_to_dead(store.stage(run(), [], NOW), run(), REFUSED, NOW)
     store.flush(NOW)
@@ -196,7 +196,7 @@ def test_a_delivered_run_that_is_rejected_before_its_group_stays_dead(
 def test_runs_delivered_before_a_restart_are_remembered(
     layout: Layout, store: RunStore, loader: RunLoader
 ) -> None:
-    """Accounting may still show such a run beside a later one."""
+    """Accounting may still show such a run, which must not be taken for a new one."""
     done = run(started=START, end=OVER)
     store.complete(store.stage(done, [], NOW), done, NOW)
     store.flush(NOW)
@@ -206,7 +206,7 @@ def test_runs_delivered_before_a_restart_are_remembered(
 
 
 def test_a_delivered_run_that_is_added_again_counts_once(layout: Layout, store: RunStore) -> None:
-    """An administrator has it delivered again."""
+    """An administrator has the run delivered again: the store has it once, as not started."""
     done = run(started=START, end=OVER)
     store.complete(store.stage(done, [], NOW), done, NOW)
     store.flush(NOW)

@@ -43,7 +43,7 @@ def store(layout: Layout, loader: RunLoader) -> Iterator[RunStore]:
 
 
 def test_a_staged_run_is_in_memory_and_its_event_stays(layout: Layout, store: RunStore) -> None:
-    """This lasts until the run is delivered or becomes old."""
+    """A staged run is not on disk; its event protects it until it is delivered or written."""
     entry = store.stage(run(), [event(layout, "e")], NOW)
     store.flush(NOW)
 
@@ -53,7 +53,7 @@ def test_a_staged_run_is_in_memory_and_its_event_stays(layout: Layout, store: Ru
 def test_an_old_staged_run_is_made_durable_and_its_event_removed(
     layout: Layout, store: RunStore
 ) -> None:
-    """A younger one stays staged."""
+    """A run that is only in memory is written to disk after 0.5 s; a younger one is not."""
     store.stage(run(1), [event(layout, "e1")], NOW)
     store.stage(run(2), [event(layout, "e2")], later(0.1))
     store.persist_aged(later(MAX_STAGED_SECONDS), everything=False)
@@ -65,7 +65,7 @@ def test_an_old_staged_run_is_made_durable_and_its_event_removed(
 
 
 def test_a_run_that_is_staged_again_keeps_its_age(layout: Layout, store: RunStore) -> None:
-    """It must not stay in memory without limit."""
+    """A run with ever new events must not stay only in memory for longer than 0.5 s."""
     store.stage(run(), [event(layout, "e1")], NOW)
     store.stage(run(), [event(layout, "e2")], later(MAX_STAGED_SECONDS))
     store.persist_aged(later(MAX_STAGED_SECONDS), everything=False)
@@ -77,7 +77,7 @@ def test_a_run_that_is_staged_again_keeps_its_age(layout: Layout, store: RunStor
 def test_all_staged_runs_are_made_durable_while_cc_backend_is_unhealthy(
     layout: Layout, store: RunStore
 ) -> None:
-    """This holds for the youngest runs, too."""
+    """Even the youngest run in memory is written to disk, because its delivery may take long."""
     store.stage(run(), [event(layout, "e")], NOW)
     store.persist_aged(NOW, everything=True)
     store.flush(NOW)
@@ -85,10 +85,8 @@ def test_all_staged_runs_are_made_durable_while_cc_backend_is_unhealthy(
     assert {"todo": [f"1-{START}.json"]} == files(layout)
 
 
-def test_an_event_stays_while_a_run_that_it_led_to_is_staged(
-    layout: Layout, store: RunStore
-) -> None:
-    """The event led to two runs; only one of them is durable."""
+def test_an_event_stays_until_all_its_runs_are_durable(layout: Layout, store: RunStore) -> None:
+    """One event belongs to two runs; only one of them is on disk."""
     event(layout, "e")
     first = store.stage(run(1), ["e"], NOW)
     store.stage(run(2), ["e"], NOW)
@@ -99,10 +97,10 @@ def test_an_event_stays_while_a_run_that_it_led_to_is_staged(
     assert {"new": ["e"], "todo": [f"1-{START}.json"]} == files(layout)
 
 
-def test_an_event_without_news_stays_while_its_jobs_run_is_staged(
+def test_an_event_without_a_change_stays_until_its_jobs_run_is_durable(
     layout: Layout, store: RunStore
 ) -> None:
-    """Accounting reported the run before its events came; a crash must not lose it."""
+    """Accounting showed the run before its event came; a crash must not lose the run."""
     entry = store.stage(run(1), [], NOW)
     store.drop_events([event(layout, "e")], NOW, job_id=1)
     store.flush(NOW)
@@ -113,8 +111,10 @@ def test_an_event_without_news_stays_while_its_jobs_run_is_staged(
     assert {"todo": [f"1-{START}.json"]} == files(layout)
 
 
-def test_a_run_in_an_unwritten_group_is_updated(layout: Layout, store: RunStore) -> None:
-    """Its end is written together with its start."""
+def test_the_end_of_an_unwritten_run_is_written_with_its_start(
+    layout: Layout, store: RunStore
+) -> None:
+    """The run ends before its start is on disk; one file has both."""
     entry = store.stage(run(), [event(layout, "e1")], NOW)
     store.persist(entry, run(started=START, cluster="lab"), NOW)
     store.stage(run(started=START, cluster="lab", end=OVER), [event(layout, "e2")], NOW)
@@ -124,8 +124,8 @@ def test_a_run_in_an_unwritten_group_is_updated(layout: Layout, store: RunStore)
     assert OVER == load_run(layout, Directory.TODO, f"1-{START}.json").end
 
 
-def test_a_group_is_due_when_it_is_old_or_large(layout: Layout, store: RunStore) -> None:
-    """The changes after accepted requests are written in groups."""
+def test_changes_are_written_after_200_ms_or_200_changes(layout: Layout, store: RunStore) -> None:
+    """The store collects the changes of files, and writes them in groups."""
     assert not store.is_due(NOW)
     store.drop_events([event(layout, "e0")], NOW)
     assert not store.is_due(later(GROUP_SECONDS - 0.01))
@@ -137,8 +137,8 @@ def test_a_group_is_due_when_it_is_old_or_large(layout: Layout, store: RunStore)
     assert ({}, False) == (files(layout), store.is_due(later(9)))
 
 
-def test_a_disk_that_cannot_be_written_loses_nothing(layout: Layout, store: RunStore) -> None:
-    """The next flush writes everything."""
+def test_a_full_disk_loses_no_run(layout: Layout, store: RunStore) -> None:
+    """The write fails and the event stays; the next flush writes the run."""
     entry = store.stage(run(), [event(layout, "e")], NOW)
     store.persist(entry, run(), NOW)
     Disk.put_error = OSError(errno.ENOSPC, "No space left on device")
@@ -152,7 +152,7 @@ def test_a_disk_that_cannot_be_written_loses_nothing(layout: Layout, store: RunS
 
 
 @pytest.mark.parametrize("call", ["write", "fsync"])
-def test_a_full_disk_delays_no_removal(
+def test_a_full_disk_delays_no_removal_of_a_delivered_run(
     layout: Layout, store: RunStore, monkeypatch: pytest.MonkeyPatch, call: str
 ) -> None:
     """Delivered runs occupy the space that another run needs."""
@@ -190,8 +190,8 @@ def fail(*_: object) -> None:
     raise OSError(errno.ENOSPC, "No space left on device")
 
 
-def test_with_little_space_texts_are_omitted(layout: Layout, store: RunStore) -> None:
-    """The run itself is stored."""
+def test_with_little_space_the_script_is_omitted(layout: Layout, store: RunStore) -> None:
+    """On an almost full disk the run is stored without script and description."""
     large = run(script="#!/bin/sh\n", description="JobId=1")
     store.persist(store.stage(large, [], NOW), large, NOW)
     store.flush(NOW, without_texts=True)
@@ -199,8 +199,8 @@ def test_with_little_space_texts_are_omitted(layout: Layout, store: RunStore) ->
     assert run() == load_run(layout, Directory.TODO, f"1-{START}.json")
 
 
-def test_the_next_time_is_that_of_the_next_group_or_staged_run(store: RunStore) -> None:
-    """It is a time of the steady clock; None means that nothing is to be written."""
+def test_the_store_knows_when_it_must_write_next(store: RunStore) -> None:
+    """The time is 0.5 s after a run was staged, 0.2 s after a change was collected, or None."""
     assert None is store.next_time()
     entry = store.stage(run(), [], NOW)
     assert NOW.steady + MAX_STAGED_SECONDS == store.next_time()

@@ -43,7 +43,7 @@ def store(layout: Layout, loader: RunLoader) -> Iterator[RunStore]:
 
 
 def test_a_stored_run_is_read_from_its_file(layout: Layout, store: RunStore) -> None:
-    """A damaged file raises an error."""
+    """Facts of a stored run do not stay in memory; a damaged file raises BadFileError."""
     store.persist(store.stage(run(), [], NOW), run(), NOW)
     store.flush(NOW)
     (entry,) = store.schedule
@@ -54,8 +54,8 @@ def test_a_stored_run_is_read_from_its_file(layout: Layout, store: RunStore) -> 
         store.load_run(entry)
 
 
-def test_the_mark_of_an_excluded_run_is_moved_to_open(layout: Layout, store: RunStore) -> None:
-    """`discard` leaves it in `todo/` for the holder of the lock."""
+def test_the_file_of_an_excluded_run_is_moved_to_open(layout: Layout, store: RunStore) -> None:
+    """`cc-spool discard` leaves the file in `todo/` for the drain, which holds the lock."""
     mark = run(reported=False, started=START)
     put(layout, mark, Directory.TODO)
     store.add_file(Directory.TODO, mark.name)
@@ -65,8 +65,8 @@ def test_the_mark_of_an_excluded_run_is_moved_to_open(layout: Layout, store: Run
     assert {"open": [mark.name]} == files(layout)
 
 
-def test_the_mark_of_an_ended_run_is_removed(layout: Layout, store: RunStore) -> None:
-    """Nothing of the run is to be sent."""
+def test_the_file_of_an_ended_excluded_run_is_removed(layout: Layout, store: RunStore) -> None:
+    """No request is to be sent for the run, and it is not archived."""
     mark = run(reported=False, end=OVER)
     put(layout, mark, Directory.TODO)
     store.add_file(Directory.TODO, mark.name)
@@ -77,7 +77,7 @@ def test_the_mark_of_an_ended_run_is_removed(layout: Layout, store: RunStore) ->
 
 
 def test_an_ended_run_in_open_is_still_delivered(layout: Layout, store: RunStore) -> None:
-    """An administrator moved it there by hand; its stop was not sent."""
+    """An administrator moved the run file to `open/` by hand before the stop was sent."""
     over = run(started=START, end=OVER)
     put(layout, over, Directory.OPEN)
     store.add_file(Directory.OPEN, over.name)
@@ -90,7 +90,7 @@ def test_an_ended_run_in_open_is_still_delivered(layout: Layout, store: RunStore
 
 
 def test_an_unreadable_run_is_still_known(layout: Layout, store: RunStore) -> None:
-    """It was started, and must not be mistaken for a new run; other jobs are not affected."""
+    """The run in `open/` counts as started, so that it is not taken for a new run."""
     noted(layout, store, run(1))
     with pytest.MonkeyPatch.context() as patched:
         break_reading(layout, patched)
@@ -102,10 +102,10 @@ def test_an_unreadable_run_is_still_known(layout: Layout, store: RunStore) -> No
 
 
 @pytest.mark.parametrize("directory", [Directory.TODO, Directory.OPEN])
-def test_an_unreadable_run_is_tried_again(
+def test_an_unreadable_run_file_is_read_again_after_a_minute(
     layout: Layout, store: RunStore, directory: Directory
 ) -> None:
-    """It is tried each minute, in either directory; then the alarm ends."""
+    """The file is in `todo/` or `open/`; the read fails only for a while."""
     noted(layout, store, run(1, started=None if directory is Directory.TODO else START))
     with pytest.MonkeyPatch.context() as patched:
         break_reading(layout, patched)
@@ -117,10 +117,10 @@ def test_an_unreadable_run_is_tried_again(
     assert [1] == loaded(store)
 
 
-def test_an_invalid_file_that_cannot_be_moved_to_dead_stops_nothing(
+def test_an_invalid_file_that_cannot_be_moved_to_dead_is_moved_later(
     layout: Layout, store: RunStore, loader: RunLoader, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The move is tried again each minute."""
+    """The name exists in `dead/`; the move is tried again each minute."""
     (layout.root / "todo" / "odd").mkdir()
     (layout.root / "dead" / "odd").write_text("in the way")
     loader.move_to_dead(Directory.TODO, "odd", "strange", NOW)
@@ -141,8 +141,8 @@ def break_reading(layout: Layout, patched: pytest.MonkeyPatch) -> None:
     patched.setattr(layout, "read", fail)
 
 
-def test_a_forgotten_run_is_no_longer_written(layout: Layout, store: RunStore) -> None:
-    """Another program removed its file."""
+def test_a_run_whose_file_was_removed_is_not_written_again(layout: Layout, store: RunStore) -> None:
+    """Another program removed the file, so that the store drops the run's pending change."""
     entry = store.stage(run(), [], NOW)
     store.persist(entry, run(), NOW)
     store.forget(entry, NOW)
@@ -152,7 +152,7 @@ def test_a_forgotten_run_is_no_longer_written(layout: Layout, store: RunStore) -
 
 
 def test_the_store_knows_the_names_in_todo(layout: Layout, store: RunStore) -> None:
-    """A file that an administrator adds has an unknown name."""
+    """A file with an unknown name in `todo/` was added by an administrator."""
     noted(layout, store, run(1), run(2), run(3, started=START))
     store.lane(2, NOW)
     store.lane(3, NOW)
@@ -166,7 +166,7 @@ def test_the_store_knows_the_names_in_todo(layout: Layout, store: RunStore) -> N
 def test_a_file_in_todo_does_not_replace_a_newer_run_in_memory(
     layout: Layout, store: RunStore, stored: Directory | None
 ) -> None:
-    """`retry` and `replay` put it there while the run's end is not written yet."""
+    """`retry` or `replay` put an older file there before the run's end is written to disk."""
     if stored:
         noted(layout, store, run(started=START))
         store.lane(1, NOW)
@@ -180,7 +180,7 @@ def test_a_file_in_todo_does_not_replace_a_newer_run_in_memory(
 def test_a_newer_run_in_memory_replaces_a_file_in_todo(
     layout: Layout, store: RunStore, end: End | None
 ) -> None:
-    """This holds for each directory to which it is written."""
+    """The old file does not stay: a running run is only in open/, an ended one only in todo/."""
     newer = run(started=START, end=end)
     store.persist(store.stage(newer, [], NOW), newer, NOW)
     put(layout, run(), Directory.TODO)

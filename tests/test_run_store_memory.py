@@ -43,7 +43,7 @@ def store(layout: Layout, loader: RunLoader) -> Iterator[RunStore]:
 def test_a_persisted_run_without_facts_in_memory_is_not_written(
     layout: Layout, store: RunStore
 ) -> None:
-    """Its file is up to date."""
+    """The entry of the run no longer has the facts, so that no file is created."""
     store.persist(store.stage(run(), [], NOW), run(), NOW)
     (entry,) = store.schedule
     entry.run = None
@@ -53,7 +53,7 @@ def test_a_persisted_run_without_facts_in_memory_is_not_written(
 
 
 def test_a_stored_run_is_read_when_it_is_needed(layout: Layout, store: RunStore) -> None:
-    """Until then only its name is in memory."""
+    """Only the names of run files are in memory, until a run is requested."""
     noted(layout, store, run(1), run(2), run(3, started=START))
     assert ([], 3) == (loaded(store), len(store))
     one = store.get(2, START, NOW)
@@ -64,7 +64,7 @@ def test_a_stored_run_is_read_when_it_is_needed(layout: Layout, store: RunStore)
 
 
 def test_all_runs_of_a_job_are_loaded_together(layout: Layout, store: RunStore) -> None:
-    """They come from both directories, oldest first."""
+    """The runs come from `todo/` and `open/`, oldest first."""
     noted(layout, store, replace(run(1), start_time=START + 9), run(1, started=START))
 
     assert [START, START + 9] == [entry.start_time for entry in store.lane(1, NOW)]
@@ -78,8 +78,8 @@ def test_runs_in_todo_are_loaded_and_those_in_open_are_not(layout: Layout, store
     assert [1] == loaded(store)
 
 
-def test_no_more_is_loaded_than_can_be_sent_soon(layout: Layout, store: RunStore) -> None:
-    """A backlog stays on disk; more runs are loaded when there is room."""
+def test_at_most_500_sendable_runs_are_loaded(layout: Layout, store: RunStore) -> None:
+    """A longer backlog stays on disk; another run is loaded when one is in flight."""
     noted(layout, store, *(run(i) for i in range(1, LOW_WATER + 3)))
     store.load_more(NOW)
     store.load_more(NOW)
@@ -93,7 +93,7 @@ def test_no_more_is_loaded_than_can_be_sent_soon(layout: Layout, store: RunStore
 def test_waiting_runs_are_unloaded_for_others(
     layout: Layout, store: RunStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Memory has a limit; a run that waits for a long time is read again later."""
+    """The number of loaded runs is limited; a run that waits for minutes is read again later."""
     monkeypatch.setattr(run_store, "MAX_LOADED_RUNS", 2)
     noted(layout, store, run(1), run(2))
     store.load_more(NOW)
@@ -110,7 +110,7 @@ def test_waiting_runs_are_unloaded_for_others(
 def test_runs_with_nothing_to_send_are_unloaded_for_others(
     layout: Layout, store: RunStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """They were loaded to be compared with Slurm's job list."""
+    """Such runs were loaded, for example, to be compared with Slurm's job list."""
     monkeypatch.setattr(run_store, "MAX_LOADED_RUNS", 2)
     noted(layout, store, run(1, started=START), run(2, started=START), run(3))
     store.lane(1, NOW)
@@ -124,7 +124,7 @@ def test_runs_with_nothing_to_send_are_unloaded_for_others(
 def test_a_run_that_is_not_durable_yet_is_not_unloaded(
     layout: Layout, store: RunStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its file is older than the facts in memory."""
+    """The file of the run is older than the facts in memory, which would be lost."""
     monkeypatch.setattr(run_store, "MAX_LOADED_RUNS", 1)
     noted(layout, store, run(1))
     store.load_more(NOW)
@@ -143,7 +143,7 @@ def test_a_run_that_is_not_durable_yet_is_not_unloaded(
 def test_runs_are_unloaded_only_when_others_need_the_room(
     layout: Layout, store: RunStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """They are not unloaded more often than each `ROTATE_SECONDS`."""
+    """Other runs wait on disk to be loaded; runs are unloaded for them every 5 s at most."""
     monkeypatch.setattr(run_store, "MAX_LOADED_RUNS", 1)
     noted(layout, store, run(1))
     store.load_more(NOW)
@@ -165,7 +165,7 @@ def test_runs_are_unloaded_only_when_others_need_the_room(
     assert [] == loaded(store)
 
 
-def test_a_backlog_is_unloaded_when_it_is_durable(
+def test_a_backlog_is_unloaded_when_it_is_on_disk(
     layout: Layout, store: RunStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Only the names of a growing backlog stay in memory."""
@@ -197,7 +197,7 @@ def test_an_open_run_that_waits_only_for_an_event_is_unloaded(
 
 
 def test_a_run_that_is_only_in_memory_cannot_be_unloaded(store: RunStore) -> None:
-    """Its facts would be lost."""
+    """The run has no file yet, so that its facts would be lost."""
     store.unload(store.stage(run(), [], NOW), NOW)
 
     assert [1] == loaded(store)
@@ -205,7 +205,7 @@ def test_a_run_that_is_only_in_memory_cannot_be_unloaded(store: RunStore) -> Non
 
 @pytest.mark.parametrize("is_loaded", [True, False])
 def test_unsent_runs_are_counted(layout: Layout, store: RunStore, *, is_loaded: bool) -> None:
-    """Loaded runs and others count; a live run has nothing to send."""
+    """Runs on disk count like loaded ones; a running job whose start was accepted does not."""
     noted(layout, store, run(1), run(2, started=START))
     if is_loaded:
         store.lane(1, NOW)
@@ -214,7 +214,7 @@ def test_unsent_runs_are_counted(layout: Layout, store: RunStore, *, is_loaded: 
 
 
 def test_waiting_job_ids_and_unfinished_runs_are_listed(layout: Layout, store: RunStore) -> None:
-    """Loaded runs and others are listed."""
+    """Runs that are only on disk are listed like loaded ones."""
     noted(layout, store, run(1), run(2), run(3, started=START), run(4, started=START))
     for job_id in (2, 4):
         store.lane(job_id, NOW)

@@ -87,8 +87,8 @@ def remember(store: RunStore, *starts: int) -> None:
         store.schedule.add(pending_run(run, Directory.OPEN, NOW), NOW.steady)
 
 
-def test_a_run_that_is_no_restart_has_no_earlier_runs(proof: SameJobProof, store: RunStore) -> None:
-    """The row belongs to another job, even if the spool remembers it."""
+def test_a_run_without_restarts_has_no_earlier_runs(proof: SameJobProof, store: RunStore) -> None:
+    """An earlier row at cc-backend belongs to another job, even if the spool has such a run."""
     remember(store, FIRST)
 
     assert [set()] == ask(proof, job(SECOND), {FIRST})
@@ -96,27 +96,27 @@ def test_a_run_that_is_no_restart_has_no_earlier_runs(proof: SameJobProof, store
 
 
 @pytest.mark.parametrize("restarts", [1, None])
-def test_the_spool_remembers_an_earlier_run(
+def test_an_earlier_run_in_the_spool_is_proven(
     proof: SameJobProof, store: RunStore, restarts: int | None
 ) -> None:
-    """Accounting is not asked."""
+    """Accounting is not asked whether the row belongs to the same job."""
     remember(store, FIRST)
 
     assert [{FIRST}] == ask(proof, job(SECOND, restarts=restarts), {FIRST})
     assert None is proof.next_query(NOW)
 
 
-def test_the_spool_remembers_the_restart_of_a_first_run(
+def test_a_later_run_in_the_spool_is_proven_to_be_a_restart(
     proof: SameJobProof, store: RunStore
 ) -> None:
-    """The drain died after it had replaced the first run and before it had stored that."""
+    """The drain died after it had replaced the first run's row, and before it had stored that."""
     remember(store, SECOND)
 
     assert [{SECOND}] == ask(proof, job(FIRST), {SECOND})
 
 
-def test_accounting_s_row_without_a_start_proves_a_run_seconds_before(proof: SameJobProof) -> None:
-    """The row of the run itself has the only start time, which is close."""
+def test_an_accounting_row_without_a_start_proves_a_run_2_s_earlier(proof: SameJobProof) -> None:
+    """Accounting has lost the start of the earlier run, and has only that of the run itself."""
     second = job(FIRST + 2, restarts=1)
     row = Job(
         job_id=5,
@@ -131,24 +131,24 @@ def test_accounting_s_row_without_a_start_proves_a_run_seconds_before(proof: Sam
     assert {FIRST} == proven(proof, second, {FIRST}, row, own)
 
 
-def test_a_job_days_later_in_the_spool_is_no_restart(proof: SameJobProof, store: RunStore) -> None:
-    """Slurm may have used the job id again."""
+def test_a_run_a_day_later_in_the_spool_is_no_restart(proof: SameJobProof, store: RunStore) -> None:
+    """Slurm may have used the job id again for another job."""
     remember(store, MUCH_LATER)
 
     assert set() == proven(proof, job(SECOND), {MUCH_LATER})
 
 
 def test_accounting_proves_an_earlier_run_of_the_same_user(proof: SameJobProof) -> None:
-    """The start times may differ by seconds."""
+    """The start times at cc-backend and in accounting may differ by seconds (here 2 s)."""
     rows = (job(FIRST + 2), Job(job_id=6, user="ada", start_time=FIRST))
 
     assert {FIRST} == proven(proof, job(SECOND, restarts=1), {FIRST}, *rows)
 
 
-def test_rows_in_the_spool_and_in_accounting_are_proven_together(
+def test_runs_in_the_spool_and_in_accounting_are_proven_together(
     proof: SameJobProof, store: RunStore
 ) -> None:
-    """A row that is in neither is not proven."""
+    """A row at cc-backend that is in neither is not proven to be of the same job."""
     remember(store, FIRST)
     others = {FIRST, FIRST + 500, FIRST + 900}
 
@@ -156,7 +156,7 @@ def test_rows_in_the_spool_and_in_accounting_are_proven_together(
     assert expected == proven(proof, job(SECOND, restarts=1), others, job(FIRST + 500))
 
 
-def test_a_row_of_another_user_proves_nothing(proof: SameJobProof) -> None:
+def test_an_accounting_row_of_another_user_proves_no_run(proof: SameJobProof) -> None:
     """Slurm used the job id again for another user."""
     rows = (job(FIRST, user="eve"),)
 
@@ -164,8 +164,8 @@ def test_a_row_of_another_user_proves_nothing(proof: SameJobProof) -> None:
 
 
 @pytest.mark.parametrize("reply", [SILENCE, None], ids=["silent", "not asked"])
-def test_silent_accounting_proves_nothing(proof: SameJobProof, reply: RowsReply | None) -> None:
-    """It does not answer, or its worker was closed: the run continues without proof."""
+def test_silent_accounting_proves_no_run(proof: SameJobProof, reply: RowsReply | None) -> None:
+    """Accounting does not answer, or its worker was closed: the run continues without proof."""
     settled = ask(proof, job(SECOND, restarts=1), {FIRST})
     proof.next_query(NOW)
 
@@ -173,7 +173,7 @@ def test_silent_accounting_proves_nothing(proof: SameJobProof, reply: RowsReply 
     assert [None] == settled
 
 
-def test_a_row_without_its_start_proves_the_run_within_its_times(proof: SameJobProof) -> None:
+def test_a_row_without_a_start_proves_a_run_within_its_times(proof: SameJobProof) -> None:
     """The controller stopped before it sent the start to accounting (seen with 22.05.8)."""
     lost = Job(job_id=5, user="ada", submit_time=FIRST - 9, end_time=FIRST + 60, state="REQUEUED")
 
@@ -182,15 +182,15 @@ def test_a_row_without_its_start_proves_the_run_within_its_times(proof: SameJobP
 
 
 def test_accounting_is_asked_from_before_the_first_missing_start(proof: SameJobProof) -> None:
-    """The query reaches until now; nothing is settled before its answer."""
+    """The query begins 60 s before the oldest row that blocks the start, and ends now."""
     settled = ask(proof, job(SECOND, restarts=1), {FIRST, FIRST + 500})
 
     expected = RowsQuery(job_ids=(5,), since=FIRST - 60, until=1_000_001)
     assert (expected, []) == (proof.next_query(NOW), settled)
 
 
-def test_queries_are_sent_one_after_the_other(proof: SameJobProof) -> None:
-    """Each query gets its own answer."""
+def test_queries_to_accounting_are_sent_one_after_the_other(proof: SameJobProof) -> None:
+    """Two runs need a proof, and each query gets its own answer."""
     first = ask(proof, job(SECOND, restarts=1), {FIRST})
     second = ask(proof, job(SECOND, restarts=1), {FIRST + 500})
     known = []
@@ -204,5 +204,5 @@ def test_queries_are_sent_one_after_the_other(proof: SameJobProof) -> None:
 
 
 def test_an_answer_to_another_query_is_ignored(proof: SameJobProof) -> None:
-    """The same worker answers the resolver."""
+    """The same worker answers the resolver's queries to accounting."""
     assert not proof.take(RowsReply())

@@ -8,7 +8,7 @@ from spool.deliver.schedule import Schedule
 
 
 def test_due_since_is_the_time_of_the_longest_due_run() -> None:
-    """An answer, a removal or a known cause ends it; a failure of unknown cause does not."""
+    """An answer, a removal or a known cause of delay ends a run's due time; a failure does not."""
     first, second, third = (entry(job_id, 100) for job_id in (1, 2, 3))
     made, seen = Schedule(), []
     for age, each in enumerate((first, second, third)):
@@ -27,7 +27,7 @@ def test_due_since_is_the_time_of_the_longest_due_run() -> None:
 
 
 def test_a_run_in_flight_stays_due() -> None:
-    """No run of its job is rescheduled before the answer."""
+    """The job is rescheduled before cc-backend has answered the request of the run."""
     made = schedule(entry(1, 100))
     made.take_next(NOW, stops=False)
     made.reschedule(1, NOW + 5)
@@ -35,8 +35,8 @@ def test_a_run_in_flight_stays_due() -> None:
     assert NOW == made.due_since()
 
 
-def test_a_run_behind_another_run_of_its_job_is_not_due() -> None:
-    """An earlier start was found: the later run waits for it, whatever its cause of delay is."""
+def test_a_run_that_waits_for_an_earlier_run_is_not_due() -> None:
+    """An earlier run of the job was found later, and its start is retried in 60 s."""
     made = schedule(entry(1, 200))
     made.add(entry(1, 100, retry_at=NOW + 60), NOW)
 
@@ -44,7 +44,7 @@ def test_a_run_behind_another_run_of_its_job_is_not_due() -> None:
 
 
 def test_a_run_that_is_known_to_fail_by_itself_is_not_due() -> None:
-    """It may be sent now and then, and no other run waits for it."""
+    """The run can be sent, but its delay has a known cause."""
     made = schedule(entry(1, 100, is_blamed=True))
 
     assert (True, None) == (made.is_ready(NOW), made.due_since())

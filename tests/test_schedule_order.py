@@ -35,11 +35,11 @@ def keys(found: PendingRun | None) -> tuple[int, int] | None:
 def test_a_run_has_at_most_one_request_to_send(
     expected: RequestKind | None, facts: dict[str, object]
 ) -> None:
-    """A late text is sent to an existing row, before the row's stop."""
+    """A script found after the start is sent to the existing row, before the row's stop."""
     assert expected is entry(1, 100, **facts).next_request
 
 
-def test_starts_of_a_job_are_sent_one_after_the_other() -> None:
+def test_starts_of_one_job_are_sent_one_after_the_other() -> None:
     """The later run waits for the answer to the earlier one."""
     first, second = entry(1, 100), entry(1, 200)
     made = schedule(second, first)
@@ -50,8 +50,8 @@ def test_starts_of_a_job_are_sent_one_after_the_other() -> None:
     assert [(1, 200)] == taken(made, stops=False)
 
 
-def test_a_waiting_start_delays_later_starts() -> None:
-    """This holds even if the earlier run is due later than the others."""
+def test_a_waiting_start_delays_later_starts_of_its_job() -> None:
+    """The earlier run is retried in 60 s; the later run, which could be sent now, waits for it."""
     made = schedule(entry(1, 100, retry_at=NOW + 60), entry(1, 200))
 
     assert [] == taken(made, stops=False)
@@ -59,7 +59,7 @@ def test_a_waiting_start_delays_later_starts() -> None:
 
 
 def test_a_waiting_stop_does_not_delay_a_later_start() -> None:
-    """The stop is held back, or waits for proof from Slurm."""
+    """The earlier run's stop is held back, or Slurm has not shown the end of that run yet."""
     old = entry(1, 100, started=1, accepted_at=NOW, end_time=200)
     made = schedule(old, entry(1, 300), entry(2, 100, started=1), entry(2, 300), hold=180.0)
 
@@ -74,8 +74,8 @@ def test_a_job_id_never_has_two_requests_at_once() -> None:
     assert [] == taken(made, stops=True)
 
 
-def test_a_row_is_replaced_only_when_it_is_closed() -> None:
-    """A delete waits for the stop of the run that it removes."""
+def test_a_delete_waits_for_the_stop_of_the_row() -> None:
+    """A row that a later run of the job replaces is deleted after its stop was delivered."""
     old = entry(1, 100, started=1, end_time=200)
     made = schedule(old, entry(1, 300, replaces=(100,)))
 
@@ -85,14 +85,14 @@ def test_a_row_is_replaced_only_when_it_is_closed() -> None:
 
 
 def test_an_excluded_run_delays_no_delete() -> None:
-    """It has no stop to wait for."""
+    """The excluded run has no stop for which the delete could wait."""
     made = schedule(entry(1, 100, reported=False, started=1), entry(1, 300, replaces=(50,)))
 
     assert [(1, 300)] == taken(made, stops=False)
 
 
-def test_starts_of_live_jobs_are_sent_first_then_the_oldest() -> None:
-    """Runs that failed before are sent last."""
+def test_starts_of_running_jobs_are_sent_first() -> None:
+    """The order: running jobs by start time, ended jobs, and runs that failed before."""
     made = schedule(
         entry(1, 100, failures=1),
         entry(2, 100, end_time=150),
@@ -112,8 +112,8 @@ def test_a_schedule_is_ready_until_its_run_is_in_flight() -> None:
     assert not made.is_ready(NOW)
 
 
-def test_a_dropped_run_is_forgotten() -> None:
-    """The other runs of its job stay; dropping it again is harmless."""
+def test_a_dropped_run_leaves_the_schedule() -> None:
+    """Other runs of the job stay; a run that is dropped twice does no harm."""
     first, second = entry(1, 100), entry(1, 200)
     made = schedule(first, second)
     made.drop(first, NOW)
@@ -126,15 +126,15 @@ def test_a_dropped_run_is_forgotten() -> None:
 
 
 def test_a_run_that_is_added_again_replaces_its_entry() -> None:
-    """The old entry is no longer sent."""
+    """The run was started and ended meanwhile: its stop is sent, and not the old start."""
     made = schedule(entry(1, 100), entry(1, 100, started=5, end_time=200))
 
     assert [] == taken(made, stops=False)
     assert [(1, 100)] == taken(made, stops=True)
 
 
-def test_a_start_waits_for_its_texts() -> None:
-    """It waits a few seconds; a stop does not."""
+def test_a_start_waits_for_script_and_description() -> None:
+    """Slurm is asked for both for a few seconds; a stop does not wait."""
     made = schedule(
         entry(1, 100, texts_until=NOW + 3),
         entry(2, 100, started=1, end_time=200, texts_until=NOW + 3),
@@ -145,7 +145,7 @@ def test_a_start_waits_for_its_texts() -> None:
 
 
 def test_runs_whose_last_request_failed_can_be_omitted() -> None:
-    """Each of them may time out after a minute; they are sent when there is room."""
+    """Each such run may time out after a minute; they are sent when there is room."""
     made = schedule(entry(1, 100, failures=1), entry(2, 200, is_blamed=True), entry(3, 300))
 
     assert (3, 300) == keys(made.take_next(NOW, stops=False, with_failed=False))
@@ -154,7 +154,7 @@ def test_runs_whose_last_request_failed_can_be_omitted() -> None:
 
 
 def test_a_run_that_failed_after_it_was_queued_is_omitted_too() -> None:
-    """Its place in the queue is older than its failure; the runs behind it are sent."""
+    """The run's place in the queue is older than its failure; the runs behind it are sent."""
     failed = entry(1, 100)
     made = schedule(failed, entry(2, 200))
     failed.failures = 1
@@ -164,7 +164,7 @@ def test_a_run_that_failed_after_it_was_queued_is_omitted_too() -> None:
 
 
 def test_starts_of_ended_runs_can_be_omitted() -> None:
-    """Stops are sent before them; a job that still runs does not wait for them."""
+    """Stops and the starts of running jobs are sent before the starts of ended runs."""
     made = schedule(
         entry(1, 100, end_time=200), entry(2, 300), entry(3, 50, started=1, end_time=200)
     )
@@ -176,7 +176,7 @@ def test_starts_of_ended_runs_can_be_omitted() -> None:
 
 
 def test_a_run_that_ended_after_it_was_queued_is_omitted_too() -> None:
-    """Its place in the queue is that of a running job; the runs behind it are sent."""
+    """The run was queued while its job was running; the runs behind it in the queue are sent."""
     ended = entry(1, 100)
     made = schedule(ended, entry(2, 200))
     ended.end_time = 150
@@ -186,7 +186,7 @@ def test_a_run_that_ended_after_it_was_queued_is_omitted_too() -> None:
 
 
 def test_stops_that_are_due_or_in_flight_are_counted() -> None:
-    """A held or waiting stop takes longer than a start should wait for it."""
+    """A stop that is held back or waits is not counted: a start should not wait so long for it."""
     over: dict[str, object] = {"started": 1, "end_time": 200}
     due, flying = entry(1, 100, **over), entry(2, 100, **over, in_flight=RequestKind.STOP)
     waiting, held = entry(3, 100, **over, retry_at=NOW + 1), entry(4, 100, **over, accepted_at=NOW)
@@ -196,7 +196,7 @@ def test_stops_that_are_due_or_in_flight_are_counted() -> None:
 
 
 def test_a_waiting_run_can_be_released() -> None:
-    """The cause of its wait has changed."""
+    """A run waited for an unknown host; when the cause has changed, it is sent at once."""
     waiting = entry(1, 100, retry_at=NOW + 60, waits_for="host n1 is unknown")
     made = schedule(waiting)
     made.release(waiting, NOW)
@@ -204,8 +204,8 @@ def test_a_waiting_run_can_be_released() -> None:
     assert ("", [(1, 100)]) == (waiting.waits_for, taken(made, stops=False))
 
 
-def test_a_stored_time_is_measured_by_the_steady_clock() -> None:
-    """A wrong wall clock delays no run by more than a day."""
+def test_a_stored_retry_time_is_converted_to_the_steady_clock() -> None:
+    """A wrong wall clock delays a run by a day at most."""
     now = Moment(wall=1e9, steady=NOW)
     soon, never = (
         pending_run(replace(RUN, not_before=int(at)), Directory.TODO, now)
@@ -225,8 +225,10 @@ def test_a_stored_time_is_measured_by_the_steady_clock() -> None:
         (1, "needs_start", False),
     ],
 )
-def test_a_run_is_known_to_fail_by_itself(attempts: int, outcome: str, *, expected: bool) -> None:
-    """Its file shows this after a restart, too."""
+def test_a_run_file_shows_that_the_run_fails_by_itself(
+    attempts: int, outcome: str, *, expected: bool
+) -> None:
+    """The number of attempts and the outcome of the last error are known after a restart, too."""
     error = LastError(time=1, call="start", outcome=outcome, reason="r", message="m")
     run = replace(RUN, attempts=attempts, last_error=error)
 

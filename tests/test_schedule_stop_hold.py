@@ -19,8 +19,8 @@ from spool.files.layout import Directory
 from spool.moment import Moment
 
 
-def test_a_young_stop_is_held_back() -> None:
-    """The hold ends a fixed time after the start was accepted."""
+def test_a_stop_soon_after_its_start_is_held_back() -> None:
+    """The stop is sent 180 s after the start was accepted, and not earlier."""
     made = schedule(entry(1, 100, started=1, accepted_at=NOW, end_time=200), hold=180.0)
 
     assert NOW + 180 == made.next_time()
@@ -28,15 +28,15 @@ def test_a_young_stop_is_held_back() -> None:
     assert [(1, 100)] == taken(made, stops=True, now=NOW + 180)
 
 
-def test_a_held_stop_is_unsent() -> None:
-    """The loop checks each second whether it may be sent."""
+def test_a_held_stop_counts_as_unsent() -> None:
+    """The drain's loop checks each second whether the stop may be sent."""
     made = schedule(entry(1, 100, started=1, accepted_at=NOW, end_time=200), hold=180.0)
 
     assert 1 == made.unsent_count()
 
 
-def test_a_listed_run_needs_no_hold() -> None:
-    """The job list shows that the run has left the server's cache."""
+def test_the_stop_of_a_listed_run_is_not_held_back() -> None:
+    """cc-backend's job list shows that the run has left the server's cache."""
     made = schedule(
         entry(1, 100, started=1, accepted_at=NOW, end_time=200, is_listed=True), hold=180.0
     )
@@ -45,7 +45,7 @@ def test_a_listed_run_needs_no_hold() -> None:
 
 
 def test_without_a_hold_all_stops_are_sent() -> None:
-    """The server turned out to have no cache."""
+    """The server turned out to have no cache, so that the hold of 180 s is set to 0."""
     made = schedule(entry(1, 100, started=1, accepted_at=NOW, end_time=200), hold=180.0)
     made.set_hold(180.0, NOW)
     assert [] == taken(made, stops=True)
@@ -55,7 +55,7 @@ def test_without_a_hold_all_stops_are_sent() -> None:
 
 
 def test_held_stops_are_those_that_wait_only_for_the_hold() -> None:
-    """A stop that waits for something else too, and a start, are not among them."""
+    """A start, or a stop that is also to be retried later, is not among the held stops."""
     made = schedule(
         entry(1, 100, started=1, accepted_at=NOW, end_time=200),
         entry(2, 100, started=1, accepted_at=NOW, end_time=200, retry_at=NOW + 9),
@@ -76,8 +76,8 @@ def test_a_ready_stop_waits_when_a_hold_is_set() -> None:
     assert ([], [(1, 100)]) == (early, late)
 
 
-def test_an_answer_about_an_unlisted_run_changes_no_other_run() -> None:
-    """A run may be listed twice."""
+def test_a_listed_run_releases_only_its_own_stop() -> None:
+    """cc-backend's job list has another run, or has the same run twice."""
     mine = entry(1, 100, started=1, accepted_at=NOW, end_time=200)
     made = schedule(mine, hold=180.0)
     stop_release = StopRelease()
@@ -88,8 +88,8 @@ def test_an_answer_about_an_unlisted_run_changes_no_other_run() -> None:
     assert [(1, 100)] == taken(made, stops=True)
 
 
-def test_a_replacement_needs_no_hold() -> None:
-    """A new text for a row needs no hold, either."""
+def test_only_stops_are_held_back() -> None:
+    """The delete of a replaced row, and a script found after the start, are sent at once."""
     made = schedule(
         entry(1, 100, replaces=(5,), accepted_at=NOW),
         entry(2, 100, started=1, new_texts=("script",), is_listed=True, accepted_at=NOW),
@@ -100,7 +100,7 @@ def test_a_replacement_needs_no_hold() -> None:
 
 
 def test_a_hold_begins_at_the_acceptance_of_the_start() -> None:
-    """The steady clock measures it; other changes of the run do not move it."""
+    """The hold is measured by the steady clock; later changes of the run do not extend it."""
     held = pending_run(replace(RUN, started=990), Directory.OPEN, Moment(wall=1000, steady=NOW))
     held.update(replace(RUN, started=990, cluster="alex"), Moment(wall=5000, steady=NOW + 9))
 
@@ -113,7 +113,7 @@ def held(job_id: int, start: int = 100, *, since: float = 0, cluster: str = "ale
 
 
 def test_held_stops_are_queried_together() -> None:
-    """Those held longest come first, each job id once, with an interval between queries."""
+    """One query has each job id once, the longest held first; the next query is 0.5 s later."""
     made = schedule(held(1, since=1), held(2, since=5), held(2, 300, since=2), hold=180.0)
     stop_release = StopRelease()
 
@@ -123,7 +123,7 @@ def test_held_stops_are_queried_together() -> None:
 
 
 def test_the_clusters_are_queried_in_turn() -> None:
-    """A job list is of one cluster; no cluster delays the others."""
+    """A query for cc-backend's job list is about one cluster; no cluster delays the others."""
     made = schedule(held(1), held(2, cluster="fritz"), held(3, cluster="zen"), hold=180.0)
     stop_release = StopRelease()
     asked = [stop_release.next_query(made, NOW + i * QUERY_INTERVAL_SECONDS) for i in range(4)]
@@ -132,14 +132,14 @@ def test_the_clusters_are_queried_in_turn() -> None:
 
 
 def test_a_query_has_a_maximum_number_of_held_stops() -> None:
-    """The others are queried when these are released."""
+    """One query has 500 job ids at most; the others are queried when these are released."""
     made = schedule(*(held(i) for i in range(1, MAX_JOBS + 2)), hold=180.0)
 
     assert MAX_JOBS == len(StopRelease().next_query(made, NOW)[1])
 
 
-def test_before_a_commit_only_the_oldest_held_stops_are_queried() -> None:
-    """The query is cheap; all stops are queried once it shows a commit, and now and then."""
+def test_most_queries_are_about_the_20_oldest_held_stops() -> None:
+    """All held stops are queried after one of them was listed, and every 20 s."""
     made = schedule(*(held(i, since=i) for i in range(1, SAMPLE_JOBS + 11)), hold=180.0)
     stop_release = StopRelease()
     counts = [len(stop_release.next_query(made, NOW)[1])]
@@ -155,7 +155,7 @@ def test_before_a_commit_only_the_oldest_held_stops_are_queried() -> None:
 
 
 def test_a_slow_server_is_queried_less_often() -> None:
-    """The queries take a small part of the server's time, also when they show a run.
+    """After an answer that took 2 s the next query waits for 40 s, even if a run was listed.
 
     The time that the answer waited for a busy drain does not count.
     """
@@ -168,7 +168,7 @@ def test_a_slow_server_is_queried_less_often() -> None:
 
 
 def test_a_query_that_failed_is_not_repeated_at_once() -> None:
-    """Its answer says nothing about the runs."""
+    """A failed query about held stops is repeated after 20 s."""
     made = schedule(held(1), hold=180.0)
     stop_release = StopRelease()
     stop_release.next_query(made, NOW)
@@ -177,8 +177,8 @@ def test_a_query_that_failed_is_not_repeated_at_once() -> None:
     assert NOW + 1 + FULL_INTERVAL_SECONDS == stop_release.next_time(made)
 
 
-def test_without_a_held_stop_nothing_is_queried() -> None:
-    """The first query after that does not wait for the interval."""
+def test_without_a_held_stop_no_job_list_is_queried() -> None:
+    """The first stop that is held back later is queried at once."""
     stop_release = StopRelease()
     made = schedule(hold=180.0)
     assert ("", ()) == stop_release.next_query(made, NOW)
@@ -187,7 +187,7 @@ def test_without_a_held_stop_nothing_is_queried() -> None:
     assert ("alex", (1,)) == stop_release.next_query(made, NOW)
 
 
-def test_a_stop_that_was_not_queried_can_be_queried_at_once() -> None:
+def test_a_held_stop_that_was_not_queried_can_be_queried_at_once() -> None:
     """A drain that is about to end cannot wait; a second query would show nothing new."""
     made = schedule(held(1), hold=180.0)
     stop_release = StopRelease()

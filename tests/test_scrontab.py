@@ -116,21 +116,21 @@ def reported(run: str, event: Event | None, *, flags: tuple[str, ...], restarts:
 
 
 @pytest.mark.parametrize("run", RUNS)
-def test_a_run_gets_its_own_end_state(run: str) -> None:
-    """The restart count in the epilog decides, without the flag of scrontab."""
+def test_a_requeued_run_gets_its_own_end_state(run: str) -> None:
+    """The restart count in the epilog, not scrontab's flag, shows whether a run was interrupted."""
     assert ENDS[run] == reported(run, epilog(run), flags=(), restarts=RUNS[run][4])
 
 
 @pytest.mark.parametrize("run", RUNS)
 def test_an_epilog_of_22_05_is_found_by_the_time_of_the_end(run: str) -> None:
-    """It has no start time (recorded with 22.05.8)."""
+    """The event of an epilog of Slurm 22.05 has no start time (recorded with 22.05.8)."""
     event = epilog(run, with_start=False)
 
     assert ENDS[run] == reported(run, event, flags=(), restarts=RUNS[run][4])
 
 
 def test_a_late_epilog_without_a_start_is_ignored() -> None:
-    """It was written minutes after the end, so it belongs to another run."""
+    """The event was written 300 s after the end of the run, so that it belongs to another run."""
     event = replace(epilog("exit 0", with_start=False), time=RUNS["exit 0"][2] + 300.0)
 
     assert "REQUEUED" == reported("exit 0", event, flags=(), restarts=0)
@@ -138,12 +138,12 @@ def test_a_late_epilog_without_a_start_is_ignored() -> None:
 
 @pytest.mark.parametrize("run", ["exit 0", "exit 3", "kill -9", "scancel"])
 def test_without_an_epilog_the_flag_of_scrontab_decides(run: str) -> None:
-    """Only a sweep finds the end."""
+    """Only a sweep finds the end; the flag shows that Slurm requeues the job after each run."""
     assert ENDS[run] == reported(run, None, flags=(SCRONTAB_FLAG,), restarts=0)
 
 
 @pytest.mark.parametrize("restarts", [0, None])
-def test_with_an_epilog_without_a_count_the_flag_decides(restarts: int | None) -> None:
+def test_without_a_restart_count_the_flag_of_scrontab_decides(restarts: int | None) -> None:
     """Slurm 21.08 has no restart count in the epilog."""
     event = epilog("exit 0", with_count=False)
 
@@ -151,12 +151,12 @@ def test_with_an_epilog_without_a_count_the_flag_decides(restarts: int | None) -
 
 
 def test_an_ordinary_requeued_run_stays_requeued() -> None:
-    """Nothing shows that it has ended by itself."""
+    """Without an epilog and the flag of scrontab, no fact shows that the run ended by itself."""
     assert "REQUEUED" == reported("exit 0", None, flags=(), restarts=0)
 
 
-def test_a_run_known_only_to_accounting_gets_the_count_of_its_prolog() -> None:
-    """The drain did not run, so the events of start and end are read together."""
+def test_a_run_known_only_to_accounting_has_the_count_of_its_prolog() -> None:
+    """The drain was down; the restart count in the event of the start equals that of the epilog."""
     _, start, end, *_ = RUNS["exit 0, second run"]
     name = event_name(EventKind.START, 1000, start=start, end=end, pid=587)
     prolog = Event(
@@ -176,7 +176,7 @@ def test_a_run_known_only_to_accounting_gets_the_count_of_its_prolog() -> None:
     assert "COMPLETED" == found.state
 
 
-def test_the_flag_is_read_from_json() -> None:
-    """A record without flags has no flag of scrontab."""
+def test_the_flag_of_scrontab_is_read_from_json() -> None:
+    """A record of squeue without flags does not have the flag of scrontab."""
     assert (SCRONTAB_FLAG,) == parse_job(PENDING, node_of=lambda _: None).flags
     assert () == parse_job({**PENDING, "flags": None}, node_of=lambda _: None).flags

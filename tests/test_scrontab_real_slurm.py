@@ -130,24 +130,24 @@ def wait_ended(site: RealSite, jobs: tuple[int, ...], *, runs: int) -> dict[int,
 
 
 def test_a_run_requeued_for_its_exit_code_has_failed(story: Story) -> None:
-    """It was not interrupted: the epilog has the restart count of the prolog."""
+    """The job was not interrupted (`RequeueExit=7`): its epilog has the prolog's restart count."""
     assert ["failed"] == story.by_hooks[story.requeued]
 
 
 def test_a_run_of_scrontab_has_its_own_end_state(story: Story) -> None:
-    """It is not cancelled, unlike an interrupted run that is requeued."""
+    """The row of a run is completed or failed, and not cancelled as after an interruption."""
     for name, job in story.jobs.items():
         assert {STATES[name]} == set(story.by_hooks[job])
 
 
-def test_a_run_of_scrontab_that_a_sweep_finds_has_its_own_end_state(story: Story) -> None:
-    """It follows from accounting's exit code and batch step, and the controller's flag."""
+def test_a_scrontab_run_that_a_sweep_finds_has_its_own_end_state(story: Story) -> None:
+    """The state follows from accounting's exit code and batch step, and the controller's flag."""
     for name, job in story.jobs.items():
         assert {SWEPT[name]} == set(story.by_sweep[job])
 
 
-def test_a_job_of_scrontab_is_explained_with_the_end_states_of_its_runs(story: Story) -> None:
-    """`cc-sweep explain` does not show them as requeued."""
+def test_a_job_of_scrontab_is_explained_with_its_runs_end_states(story: Story) -> None:
+    """`cc-sweep explain` shows REQUEUED only for the run that was requeued by hand."""
     for name, page in story.explained.items():
         states = {run["state"] for run in page["slurm"]["accounting"]}
         assert {STATES[name].upper()} == states - {"RUNNING", "REQUEUED"}

@@ -56,8 +56,8 @@ def leaks(site: CommandSite, *said: Said) -> list[str]:
     return [text for text in texts for secret in secrets if secret in text]
 
 
-def test_the_token_is_in_nothing_a_drain_writes(site: CommandSite) -> None:
-    """This holds for a token that the server repeats, too."""
+def test_the_token_is_in_no_file_or_output_of_a_drain(site: CommandSite) -> None:
+    """cc-backend repeats the token in a rejection, which is stored in a dead letter."""
     said = site.call("drain", "--once", "-d", "--log-file", site.root / "log")
     looks = [site.call(*words) for words in (["list"], ["show", "6"], ["status", "--json"])]
 
@@ -66,7 +66,7 @@ def test_the_token_is_in_nothing_a_drain_writes(site: CommandSite) -> None:
 
 
 def test_the_token_is_in_no_argument_or_environment_of_a_child(site: CommandSite) -> None:
-    """The commands of Slurm do not get the token."""
+    """Slurm's commands, which the drain calls, do not get the token."""
     site.call("drain", "--once")
     seen = (site.root / "seen").read_text()
 
@@ -75,7 +75,7 @@ def test_the_token_is_in_no_argument_or_environment_of_a_child(site: CommandSite
 
 
 def test_the_token_is_in_no_traceback(site: CommandSite, monkeypatch: pytest.MonkeyPatch) -> None:
-    """This holds for each failure in each command."""
+    """An exception of `drain`, `status`, `list` or `show` has the token; the output has `***`."""
 
     def fail(*_: object) -> None:
         raise ValueError(f"Authorization: Bearer {TOKEN}")
@@ -103,7 +103,7 @@ def test_the_token_is_in_no_error_about_its_file(site: CommandSite) -> None:
 
 
 def test_the_token_in_the_configuration_is_not_quoted(site: CommandSite) -> None:
-    """It is in the predecessor's key, beside other errors."""
+    """The token is in the old key `apikey`, and in an unknown key; both are errors."""
     site.document["cc-backend"] = {"host": "https://h/x", "apikey": f"{TOKEN} {TOKEN}"}
     site.document["unknown"] = TOKEN
     site.write()
@@ -113,8 +113,8 @@ def test_the_token_in_the_configuration_is_not_quoted(site: CommandSite) -> None
     assert TOKEN not in said.out + said.err
 
 
-def test_the_token_is_not_in_the_programs_arguments_or_environment(site: CommandSite) -> None:
-    """No option and no variable holds it."""
+def test_no_option_of_the_drain_takes_the_token(site: CommandSite) -> None:
+    """The output of `cc-spool drain --help` does not have the word token."""
     done = subprocess.run(
         [sys.executable, "-m", "spool.cli", "drain", "--help"],
         capture_output=True,

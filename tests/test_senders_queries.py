@@ -21,7 +21,7 @@ def ask(backend: Scripted, topic: Topic, **more: Any) -> ServerReply:
 def test_an_internal_error_in_a_query_is_answered(
     topic: Topic, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The reply is that of a request without an answer."""
+    """The worker logs the exception, and returns the reply of a failed request."""
     error = RuntimeError("a bug")
 
     reply = ask(Scripted(error), topic)
@@ -30,8 +30,8 @@ def test_an_internal_error_in_a_query_is_answered(
     assert f"query of {topic} failed, internal error" in caplog.text
 
 
-def test_a_probe_returns_the_server() -> None:
-    """Version and dialect come with the verdict; the clusters need another query."""
+def test_a_probe_returns_the_server_version() -> None:
+    """The reply also has the verdict; the clusters need a query of their own."""
     reply = ask(Scripted(Reason.LISTED), Topic.PROBE)
 
     assert (ReplyVerdict(Reason.LISTED), SERVER, None) == (
@@ -42,14 +42,14 @@ def test_a_probe_returns_the_server() -> None:
 
 
 def test_a_refused_probe_returns_only_the_version() -> None:
-    """The login page shows it without a token."""
+    """The token is refused; the login page shows the version without a token."""
     reply = ask(Scripted(Reason.TOKEN_REFUSED), Topic.PROBE)
 
     assert (Reason.TOKEN_REFUSED, SERVER) == (reply.verdict.reason, reply.server)
 
 
 def test_a_failed_probe_returns_only_the_retry_time() -> None:
-    """The server says when it may be asked again."""
+    """A busy server says that it may be asked again after 60 s; its version stays unknown."""
     backend = Scripted(Reason.BUSY, wish=60.0)
     backend.known = ServerInfo()
 
@@ -59,12 +59,12 @@ def test_a_failed_probe_returns_only_the_retry_time() -> None:
 
 
 def test_the_topology_has_its_own_query() -> None:
-    """Every start needs the topology."""
+    """The query returns cc-backend's clusters, which every start needs."""
     assert (CLUSTER,) == ask(Scripted(Reason.LISTED), Topic.TOPOLOGY).clusters
 
 
-def test_a_job_list_returns_ids_and_starts() -> None:
-    """These release held stops."""
+def test_a_job_list_returns_job_ids_and_start_times() -> None:
+    """The stop of a run that is in cc-backend's job list is no longer held back."""
     backend = Scripted(Reason.LISTED)
 
     reply = ask(backend, Topic.JOBS, cluster="alex", job_ids=(7, 8))
@@ -73,8 +73,8 @@ def test_a_job_list_returns_ids_and_starts() -> None:
     assert [{"cluster": "alex", "jobs": [7, 8]}] == backend.bodies
 
 
-def test_a_job_list_that_failed_releases_nothing() -> None:
-    """The result has no row, as if the list were empty."""
+def test_a_failed_job_list_releases_no_held_stop() -> None:
+    """The reply has no run, as if cc-backend's job list were empty."""
     backend = Scripted(Reason.QUERY_FAILED)
     backend.rows = None
 

@@ -39,7 +39,7 @@ def send(
     ],
 )
 def test_a_request_is_answered(naps: list[float], kind: RequestKind, call: ApiCall) -> None:
-    """The call matches the kind; the reply has the verdict and the body as it was sent."""
+    """The reply has the call (start, stop, delete, edit), the verdict and the body sent."""
     reply = send(Scripted(), naps, kind, document={"jobId": 7})
 
     assert (call, ReplyVerdict(Reason.CREATED), {"jobId": 7}) == (
@@ -50,7 +50,7 @@ def test_a_request_is_answered(naps: list[float], kind: RequestKind, call: ApiCa
 
 
 def test_a_stop_has_the_state_of_slurm(naps: list[float]) -> None:
-    """An old server may not know that state."""
+    """The client for cc-backend gets Slurm's state, which an old server may not know."""
     backend = Scripted()
     send(backend, naps, RequestKind.STOP, state="OUT_OF_MEMORY")
 
@@ -59,15 +59,15 @@ def test_a_stop_has_the_state_of_slurm(naps: list[float]) -> None:
 
 @pytest.mark.parametrize("maybe_sent", [False, True])
 def test_a_start_shows_whether_it_may_have_arrived(naps: list[float], *, maybe_sent: bool) -> None:
-    """If it may have arrived, a duplicate can be the start itself."""
+    """If an earlier try may have arrived, a duplicate at cc-backend can be the start itself."""
     backend = Scripted()
     send(backend, naps, maybe_sent=maybe_sent)
 
     assert [maybe_sent] == backend.maybe_sent
 
 
-def test_the_body_is_a_copy(naps: list[float]) -> None:
-    """A client may change it; the request is repeated unchanged."""
+def test_the_client_gets_a_copy_of_the_body(naps: list[float]) -> None:
+    """The client may change its copy; the body of a repeated request is unchanged."""
     backend, document = Scripted(), {"jobId": 7}
     send(backend, naps, document=document)
     backend.bodies[0]["jobId"] = 8
@@ -76,7 +76,7 @@ def test_the_body_is_a_copy(naps: list[float]) -> None:
 
 
 def test_a_refused_start_returns_the_rows_of_its_job(naps: list[float]) -> None:
-    """The rows come with the refusal."""
+    """cc-backend refuses the start as a duplicate, and shows the rows of the job."""
     assert (ROW,) == send(Scripted(Reason.DUPLICATE), naps).rows
 
 
@@ -92,22 +92,22 @@ def test_every_reply_has_the_server_version(naps: list[float]) -> None:
 
 @pytest.mark.parametrize("reason", [Reason.BROKEN, Reason.UNREACHABLE, Reason.BUSY])
 def test_a_short_failure_is_retried_at_once(naps: list[float], reason: Reason) -> None:
-    """A second try within a second succeeds, and no outage is recorded."""
+    """The request is sent again after 0.2 to 1 s and succeeds, so that no outage is recorded."""
     reply = send(Scripted(reason), naps)
 
     assert (ReplyVerdict(Reason.CREATED), 1) == (reply.verdict, len(naps))
     assert 0.2 <= naps[0] <= 1.0
 
 
-def test_a_trial_is_one_request(naps: list[float]) -> None:
-    """While cc-backend is considered down no request is repeated."""
+def test_a_trial_is_not_repeated(naps: list[float]) -> None:
+    """A trial is a request that is sent while cc-backend is considered down."""
     reply = send(Scripted(Reason.BROKEN), naps, is_trial=True)
 
     assert (ReplyVerdict(Reason.BROKEN), []) == (reply.verdict, naps)
 
 
 def test_a_second_failure_is_returned(naps: list[float]) -> None:
-    """The worker does not retry for longer."""
+    """The worker sends a request twice at most; later retries are made by the drain."""
     backend = Scripted(Reason.BUSY, Reason.BUSY)
 
     assert ReplyVerdict(Reason.BUSY) == send(backend, naps).verdict
@@ -115,14 +115,16 @@ def test_a_second_failure_is_returned(naps: list[float]) -> None:
 
 
 @pytest.mark.parametrize("reason", [Reason.TIMED_OUT, Reason.DATABASE, Reason.TOKEN_REFUSED])
-def test_a_longer_failure_is_not_retried_at_once(naps: list[float], reason: Reason) -> None:
-    """A timeout has taken its minute already."""
+def test_a_timeout_database_or_token_error_is_not_retried_at_once(
+    naps: list[float], reason: Reason
+) -> None:
+    """A timeout, for example, has taken a minute already."""
     assert (ReplyVerdict(reason), []) == (send(Scripted(reason), naps).verdict, naps)
 
 
 @pytest.mark.parametrize(("wish", "requests"), [(1.0, 2), (1.1, 1), (60.0, 1)])
 def test_a_long_retry_after_is_not_awaited(naps: list[float], wish: float, requests: int) -> None:
-    """The drain handles a Retry-After of minutes."""
+    """The worker waits for 1 s at most; the drain handles a Retry-After of minutes."""
     backend = Scripted(Reason.BUSY, wish=wish)
     send(backend, naps)
 
@@ -132,7 +134,7 @@ def test_a_long_retry_after_is_not_awaited(naps: list[float], wish: float, reque
 def test_an_internal_error_in_a_request_is_answered(
     naps: list[float], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The worker continues; the text of the error is not in the reply."""
+    """The reply has only the type of the exception, and the worker sends the next request."""
     backend = Scripted(RuntimeError("secret"))
 
     reply = send(backend, naps)

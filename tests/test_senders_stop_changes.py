@@ -26,18 +26,18 @@ def stop(backend: Scripted, editor: Scripted, **more: Any) -> list[dict[str, Any
 @pytest.mark.parametrize(
     "answer", [Reason.EDITED, Reason.AFTER_FLUSH, Reason.TIMED_OUT, ValueError("a bug")]
 )
-def test_a_change_precedes_the_stop_whatever_its_result(answer: Reason | Exception) -> None:
-    """The change is tried once; the stop is sent in any case."""
+def test_an_edit_precedes_the_stop_whatever_its_result(answer: Reason | Exception) -> None:
+    """The edit of the row's metadata is tried once; the stop is sent even if the edit fails."""
     assert [EDIT] == stop(Scripted(), Scripted(answer))
 
 
-def test_a_trial_of_a_stop_omits_the_change() -> None:
-    """The server may be down: only the stop is sent."""
+def test_a_trial_of_a_stop_omits_the_edit() -> None:
+    """The server may be down: only the stop is sent, and not the edit of the row's metadata."""
     assert [] == stop(Scripted(), Scripted(), is_trial=True)
 
 
-def test_after_a_change_without_answer_none_is_sent_for_a_minute() -> None:
-    """Each change without an answer can cost seconds."""
+def test_after_an_unanswered_edit_none_is_sent_for_60_s() -> None:
+    """A stop would have to wait seconds for each edit of its row."""
     now, made = [0.0], list[Scripted]()
 
     def new_editor() -> Scripted:
@@ -55,8 +55,8 @@ def test_after_a_change_without_answer_none_is_sent_for_a_minute() -> None:
     assert [[EDIT, EDIT]] == [editor.bodies for editor in made]
 
 
-def test_without_an_editor_the_client_of_the_stop_makes_the_change() -> None:
-    """The change is sent before the stop."""
+def test_without_an_editor_the_client_of_the_stop_sends_the_edit() -> None:
+    """The edit of the row's metadata is sent before the stop."""
     backend = Scripted()
     BackendSender(backend).send(request(RequestKind.STOP, document={"stop": 1}, edits=(EDIT,)))
 

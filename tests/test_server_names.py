@@ -50,20 +50,20 @@ def hosts(schedule: Schedule) -> UnknownNames:
     return UnknownNames("host", schedule)
 
 
-def test_a_refused_run_waits_until_its_name_is_tried_again(
+def test_a_run_on_an_unknown_host_waits_for_the_next_try(
     hosts: UnknownNames, schedule: Schedule
 ) -> None:
-    """The run shows what it waits for."""
+    """The run is sent again after 50 s, and shows that it waits for the host."""
     entry = refused(hosts, schedule, 1)
 
     assert (NOW + TRY_SECONDS, CAUSE) == (entry.retry_at, entry.waits_for)
     assert ([], [1]) == (ready(schedule, NOW), ready(schedule, NOW + TRY_SECONDS))
 
 
-def test_another_run_of_the_name_is_deferred_without_being_sent(
+def test_another_run_on_an_unknown_host_is_not_sent(
     hosts: UnknownNames, schedule: Schedule
 ) -> None:
-    """The server would refuse it, too."""
+    """cc-backend would refuse it, too: the run waits until the host is tried again."""
     refused(hosts, schedule, 1)
     entry = in_flight(schedule, 2)
 
@@ -71,8 +71,8 @@ def test_another_run_of_the_name_is_deferred_without_being_sent(
     assert (None, NOW + TRY_SECONDS, CAUSE) == (entry.in_flight, entry.retry_at, entry.waits_for)
 
 
-def test_a_run_of_another_name_is_sent(hosts: UnknownNames, schedule: Schedule) -> None:
-    """A refused name delays no other name."""
+def test_a_run_on_another_host_is_sent(hosts: UnknownNames, schedule: Schedule) -> None:
+    """A host that is unknown to cc-backend delays only runs on that host."""
     refused(hosts, schedule, 1)
     entry = in_flight(schedule, 2, "n2")
 
@@ -80,8 +80,8 @@ def test_a_run_of_another_name_is_sent(hosts: UnknownNames, schedule: Schedule) 
     assert RequestKind.START is entry.in_flight
 
 
-def test_one_run_a_minute_tries_the_name(hosts: UnknownNames, schedule: Schedule) -> None:
-    """The other runs of its name wait for it."""
+def test_one_run_at_a_time_tries_an_unknown_host(hosts: UnknownNames, schedule: Schedule) -> None:
+    """The other runs on the host wait another 50 s."""
     refused(hosts, schedule, 1)
     first, second = in_flight(schedule, 2), in_flight(schedule, 3)
     later = NOW + TRY_SECONDS
@@ -93,8 +93,8 @@ def test_one_run_a_minute_tries_the_name(hosts: UnknownNames, schedule: Schedule
     assert later + TRY_SECONDS == second.retry_at
 
 
-def test_an_administrator_can_try_a_name_at_once(hosts: UnknownNames, schedule: Schedule) -> None:
-    """A known name needs no try."""
+def test_an_administrator_can_try_a_host_at_once(hosts: UnknownNames, schedule: Schedule) -> None:
+    """A run on the unknown host is sent; a host that was never refused needs no try."""
     refused(hosts, schedule, 1)
     entry = in_flight(schedule, 2)
     hosts.try_now("n1", NOW + 1)
@@ -103,8 +103,8 @@ def test_an_administrator_can_try_a_name_at_once(hosts: UnknownNames, schedule: 
     assert (False, 1) == (hosts.defers(entry, "n1", NOW + 1), len(hosts))
 
 
-def test_an_accepted_name_releases_its_runs(hosts: UnknownNames, schedule: Schedule) -> None:
-    """Runs of other names stay."""
+def test_an_accepted_host_releases_its_runs(hosts: UnknownNames, schedule: Schedule) -> None:
+    """Runs on other hosts that are unknown to cc-backend still wait."""
     entry = refused(hosts, schedule, 1)
     refused(hosts, schedule, 2, "n2")
     hosts.mark_known("n1", NOW + 1)
@@ -112,18 +112,20 @@ def test_an_accepted_name_releases_its_runs(hosts: UnknownNames, schedule: Sched
     assert (1, "", [1]) == (len(hosts), entry.waits_for, ready(schedule, NOW + 1))
 
 
-def test_an_accepted_name_that_was_never_refused_changes_nothing(
+def test_an_accepted_host_that_was_never_refused_releases_no_run(
     hosts: UnknownNames, schedule: Schedule
 ) -> None:
-    """Most names were never refused."""
+    """Most hosts were never refused; a run on an unknown host still waits."""
     refused(hosts, schedule, 1)
     hosts.mark_known("n2", NOW + 1)
 
     assert (1, []) == (len(hosts), ready(schedule, NOW + 1))
 
 
-def test_a_changed_cause_releases_all_runs(hosts: UnknownNames, schedule: Schedule) -> None:
-    """Topology or configuration have changed; runs that wait for something else stay."""
+def test_a_change_of_the_topology_releases_all_runs(
+    hosts: UnknownNames, schedule: Schedule
+) -> None:
+    """Runs on unknown hosts are sent again; a run that waits for a user name still waits."""
     refused(hosts, schedule, 1)
     refused(hosts, schedule, 2, "n2")
     other = in_flight(schedule, 3)
@@ -134,10 +136,10 @@ def test_a_changed_cause_releases_all_runs(hosts: UnknownNames, schedule: Schedu
     assert "a user name" == other.waits_for
 
 
-def test_without_an_unknown_name_no_run_is_released(
+def test_without_an_unknown_host_no_run_is_released(
     hosts: UnknownNames, schedule: Schedule
 ) -> None:
-    """A run that waits for something else stays as it is."""
+    """No host was refused, so that a run that waits for another cause stays as it is."""
     other = in_flight(schedule, 3)
     other.in_flight, other.retry_at, other.waits_for = None, NOW + 99, CAUSE
     hosts.release_all(NOW + 1)
@@ -145,10 +147,10 @@ def test_without_an_unknown_name_no_run_is_released(
     assert (NOW + 99, CAUSE) == (other.retry_at, other.waits_for)
 
 
-def test_the_alarm_is_one_line_per_name(
+def test_an_unknown_host_is_logged_once(
     hosts: UnknownNames, schedule: Schedule, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The number of waiting runs and the characters of the name do not matter."""
+    """Two runs on it cause one line; control characters in the name of a host are escaped."""
     refused(hosts, schedule, 1)
     refused(hosts, schedule, 2)
     refused(hosts, schedule, 3, "n\x1b[2J")

@@ -26,7 +26,7 @@ def site(tmp_path: Path) -> Site:
 
 
 def test_a_service_works_until_it_is_stopped(site: Site) -> None:
-    """Everything that is known is durable at the end."""
+    """The running job is delivered, its run file is in `open/`, and the workers are closed."""
     start = site.world.begin(1).start_time
     site.run(passes=20)
 
@@ -37,7 +37,7 @@ def test_a_service_works_until_it_is_stopped(site: Site) -> None:
 def test_a_hanging_request_is_abandoned_at_shutdown(
     site: Site, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The next drain sends it again."""
+    """A warning says that the next drain sends the unanswered request again."""
     site.ends = False
     site.run(passes=1)
 
@@ -58,8 +58,8 @@ def test_an_answer_during_shutdown_is_used(site: Site) -> None:
     assert 1 == site.world.backend.asked.count(("start", 1))
 
 
-def test_a_change_of_the_token_allows_a_probe_at_once(site: Site) -> None:
-    """The halt ends without a restart, within one or two passes."""
+def test_a_changed_token_ends_a_halt_without_a_restart(site: Site) -> None:
+    """cc-backend refused the token; after the change of the file the run is delivered."""
     site.world.begin(1)
     site.world.backend.everything = Reason.TOKEN_REFUSED
     health = []
@@ -81,7 +81,7 @@ def test_a_change_of_the_token_allows_a_probe_at_once(site: Site) -> None:
 def test_open_runs_that_do_not_run_in_slurm_are_looked_up(
     site: Site, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Their epilogs never ran; an end still needs proof from Slurm."""
+    """The epilogs of these runs never ran; a run still needs proof from Slurm that it has ended."""
     caplog.set_level(logging.INFO)
     for job_id in (1, 2, 3):
         site.world.begin(job_id)
@@ -100,15 +100,17 @@ def test_open_runs_that_do_not_run_in_slurm_are_looked_up(
 
 
 def test_an_empty_spool_needs_no_job_list(site: Site) -> None:
-    """The drain does not ask Slurm."""
+    """A drain without an open run does not ask Slurm for its job list."""
     site.run(passes=5)
 
     assert 0 == site.world.slurm.lists
 
 
 @pytest.mark.parametrize(("seconds", "passes", "lists"), [(600, 13, 3), (30, 5, 1)])
-def test_open_runs_are_compared_hourly(site: Site, seconds: int, passes: int, lists: int) -> None:
-    """They are also compared at the start."""
+def test_open_runs_are_compared_with_slurm_hourly(
+    site: Site, seconds: int, passes: int, lists: int
+) -> None:
+    """Slurm's job list is requested when the drain starts, and then each hour."""
     site.world.begin(1)
     site.settle()
     site.boot()
@@ -123,10 +125,10 @@ def test_open_runs_are_compared_hourly(site: Site, seconds: int, passes: int, li
     assert lists == site.world.slurm.lists
 
 
-def test_a_failed_job_list_is_requested_again_soon(
+def test_a_failed_job_list_is_requested_again_after_a_minute(
     site: Site, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """It is requested again after a minute."""
+    """`squeue` does not answer; the log says that open runs cannot be compared."""
     site.world.begin(1)
     site.settle()
     site.boot()
@@ -144,10 +146,10 @@ def test_a_failed_job_list_is_requested_again_soon(
     assert expected in caplog.text
 
 
-def test_a_job_list_that_was_not_requested_is_requested_again_soon(
+def test_a_job_list_that_was_not_requested_is_logged(
     site: Site, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A closed worker returns its queries without an answer."""
+    """A closed worker returns the query without an answer: the open runs were not compared."""
     site.world.begin(1)
     site.settle()
     site.boot()
@@ -161,7 +163,7 @@ def test_a_job_list_that_was_not_requested_is_requested_again_soon(
 def test_a_service_that_hands_over_does_not_notify_stopping(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Systemd would kill its successor in the same process."""
+    """After STOPPING=1 systemd would kill the successor, which runs in the same process."""
     said: list[str] = []
     monkeypatch.setattr("spool.drain.service.notify_systemd", said.append)
     monkeypatch.setattr("spool.drain.systemd.notify_systemd", said.append)
@@ -177,7 +179,7 @@ def test_a_service_that_hands_over_does_not_notify_stopping(
 
 
 def test_a_service_notifies_systemd_at_stop(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It notifies before it waits for its last requests."""
+    """The drain sends READY=1 when it starts, and STOPPING=1 when it ends."""
     said: list[str] = []
     monkeypatch.setattr("spool.drain.service.notify_systemd", said.append)
     site.run(passes=1)
@@ -185,8 +187,8 @@ def test_a_service_notifies_systemd_at_stop(site: Site, monkeypatch: pytest.Monk
     assert ["READY=1", "STOPPING=1"] == said
 
 
-def test_each_hour_old_copies_and_leftovers_are_removed(site: Site) -> None:
-    """Copies are removed after three days, files in `tmp/` after an hour."""
+def test_old_archived_runs_and_temporary_files_are_removed(site: Site) -> None:
+    """Archived runs are removed after three days, files in `tmp/` after an hour."""
     archive = DeliveredArchive(site.world.state / "delivered", keep_days=3)
     site.world.begin(1)
     site.world.end(1)

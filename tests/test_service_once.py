@@ -21,8 +21,8 @@ def site(tmp_path: Path) -> Site:
     return Site(World(tmp_path))
 
 
-def test_once_delivers_all_events_and_ends(site: Site) -> None:
-    """Nothing is pending at the end."""
+def test_drain_once_delivers_all_events_and_ends(site: Site) -> None:
+    """One job is running and one has ended; no request is pending at the end."""
     site.world.begin(1)
     site.world.begin(2)
     site.world.end(2)
@@ -34,7 +34,7 @@ def test_once_delivers_all_events_and_ends(site: Site) -> None:
     assert ["close", "join"] == site.ended
 
 
-def test_once_reports_that_runs_are_pending(site: Site) -> None:
+def test_drain_once_reports_that_runs_are_pending(site: Site) -> None:
     """cc-backend is down: the drain sends three probes, then gives up."""
     start = site.world.begin(1).start_time
     site.world.backend.everything = Reason.UNREACHABLE
@@ -45,8 +45,8 @@ def test_once_reports_that_runs_are_pending(site: Site) -> None:
     assert {"todo": [f"1-{start}.json"]} == site.world.files()
 
 
-def test_once_gives_up_at_once_when_deliveries_are_halted(site: Site) -> None:
-    """Only an administrator can end the halt."""
+def test_drain_once_gives_up_when_deliveries_are_halted(site: Site) -> None:
+    """cc-backend refuses the token at the first request; only an administrator can end the halt."""
     site.world.begin(1)
     site.world.backend.everything = Reason.TOKEN_REFUSED
 
@@ -54,8 +54,8 @@ def test_once_gives_up_at_once_when_deliveries_are_halted(site: Site) -> None:
     assert 1 == len(site.world.backend.asked)
 
 
-def test_once_gives_up_after_half_a_minute_without_progress(site: Site) -> None:
-    """A request has no answer yet."""
+def test_drain_once_gives_up_after_30_s_without_progress(site: Site) -> None:
+    """A request of the drain has no answer yet."""
     site.world.begin(1)
     site.world.tick = 1.0
     for worker in site.world.delivery.workers.starts.workers:
@@ -66,8 +66,8 @@ def test_once_gives_up_after_half_a_minute_without_progress(site: Site) -> None:
     assert 30 <= site.world.now - before < 60
 
 
-def test_once_continues_while_it_delivers_a_backlog(site: Site) -> None:
-    """It runs for more than half a minute as long as it makes progress."""
+def test_drain_once_continues_while_it_delivers_a_backlog(site: Site) -> None:
+    """The drain runs for more than 30 s as long as it makes progress."""
     for job_id in range(1, 200):
         site.world.begin(job_id)
     site.world.tick = 0.0
@@ -83,16 +83,16 @@ def test_once_continues_while_it_delivers_a_backlog(site: Site) -> None:
     assert site.world.now - before > 30
 
 
-def test_once_waits_for_what_is_due_within_a_second(site: Site) -> None:
-    """A start waits for the server's topology, which is queried at the same time."""
+def test_drain_once_waits_for_the_topology(site: Site) -> None:
+    """A start with cores needs cc-backend's topology, which is queried at the same time."""
     site.world.begin(1, allocations=(NodeAllocation(name="n1", cores=(0, 1), core_count=8),))
 
     assert site.world.service.run_once()
     assert [1] == [job_id for job_id, _ in site.world.backend.rows]
 
 
-def test_once_waits_for_the_contents_of_an_event(site: Site) -> None:
-    """Its hook was killed before it wrote them: ten seconds later only the name counts."""
+def test_drain_once_waits_for_the_contents_of_an_event(site: Site) -> None:
+    """A killed hook left an empty event file: after ten seconds only the name is used."""
     site.world.begin(1)
     (event,) = (site.world.root / "new").iterdir()
     event.write_bytes(b"")
@@ -101,8 +101,8 @@ def test_once_waits_for_the_contents_of_an_event(site: Site) -> None:
     assert [1] == [job_id for job_id, _ in site.world.backend.rows]
 
 
-def test_once_queries_a_held_stop_before_it_ends(site: Site) -> None:
-    """It cannot wait for the time of the next query: cc-backend may list the run by now."""
+def test_drain_once_queries_a_held_stop_before_it_ends(site: Site) -> None:
+    """The drain cannot wait until the next query is due: cc-backend may list the run by now."""
     site.world.tick, site.world.backend.version = 0.002, Version(1, 5, 4)
     site.world.begin(1)
     site.world.end(1)
@@ -111,8 +111,8 @@ def test_once_queries_a_held_stop_before_it_ends(site: Site) -> None:
     assert [("start", 1), ("list", 0), ("stop", 1)] == site.world.backend.asked[1:]
 
 
-def test_once_can_be_stopped(site: Site) -> None:
-    """Pending runs stay."""
+def test_drain_once_can_be_stopped(site: Site) -> None:
+    """The drain sends no request, and reports that runs are pending."""
     site.world.begin(1)
     site.world.service.stop()
 
@@ -120,8 +120,8 @@ def test_once_can_be_stopped(site: Site) -> None:
     assert [] == site.world.backend.asked
 
 
-def test_the_state_of_a_short_run_is_written_at_its_end(site: Site) -> None:
-    """A drain started by cron ends within a second; its observations must not be lost."""
+def test_drain_once_writes_its_state_file_at_its_end(site: Site) -> None:
+    """A drain of cron ends within a second; its last event and delivery must not be lost."""
     site.world.tick = 0.001
     site.world.begin(1)
     site.world.service.run_once()

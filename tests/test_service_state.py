@@ -26,7 +26,7 @@ def site(tmp_path: Path) -> Site:
 
 
 def test_the_state_file_has_what_the_drain_knows(site: Site) -> None:
-    """It is written before the first request and at the end."""
+    """The state file is written before the first request, and later with the server's version."""
     site.world.begin(1)
     shown = []
 
@@ -65,7 +65,7 @@ def collected(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 def test_a_busy_drain_collects_its_state_once_a_second(
     site: Site, collected: list[float], monkeypatch: pytest.MonkeyPatch, *, is_busy: bool
 ) -> None:
-    """An idle one collects it in each pass: it makes few, and news are written at once."""
+    """An idle drain collects its state in each of its few passes, and writes changes at once."""
     monkeypatch.setattr(type(site.world.drain), "is_busy", is_busy)
     site.run(passes=40)
     shortest = min(later - earlier for earlier, later in pairwise(collected[:-1]))
@@ -76,7 +76,7 @@ def test_a_busy_drain_collects_its_state_once_a_second(
 def test_a_busy_drain_writes_its_last_state_when_it_ends(
     site: Site, collected: list[float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """However short the time since the last one is."""
+    """The last state is written even if less than a second has passed since the one before."""
     monkeypatch.setattr(type(site.world.drain), "is_busy", True)
     site.run(passes=3)
 
@@ -106,7 +106,7 @@ def test_only_events_of_hooks_count_as_the_last_event(
 
 
 def test_the_last_event_is_remembered_by_the_next_drain(site: Site) -> None:
-    """A drain that cron starts must be able to warn."""
+    """The time is read from the state file: a drain that cron starts must be able to warn."""
     site.world.begin(1)
     site.run(passes=5)
     site.world.now += DAY
@@ -121,7 +121,7 @@ def test_the_last_event_is_remembered_by_the_next_drain(site: Site) -> None:
     [("{", None), ("{}", None), (f'{{"last_event": {NOON + DAY}}}', float(NOON))],
 )
 def test_an_invalid_last_event_is_not_used(site: Site, content: str, seen: float | None) -> None:
-    """The file is damaged, has no such time, or has one from before the clock was set back."""
+    """The state file is damaged, has no such time, or has a future time, which counts as now."""
     site.world.tick = 0.0
     (site.world.state / "drain.json").write_text(content)
     site.boot()
@@ -130,7 +130,7 @@ def test_an_invalid_last_event_is_not_used(site: Site, content: str, seen: float
 
 
 def test_an_event_from_the_future_counts_as_new(site: Site) -> None:
-    """Otherwise it would hide for a day that no more events come."""
+    """An event with a time a day ahead would hide for a day that no more events come."""
     site.world.hook("start", 1)
     path = site.world.root / "new" / "1-start-1-0-0-1"
     os.utime(path, (NOON + DAY, NOON + DAY))
@@ -162,8 +162,8 @@ def test_the_last_delivery_is_remembered_by_the_next_drain(
     assert seen == site.state().last_delivery
 
 
-def test_slurms_release_is_in_the_state(site: Site) -> None:
-    """It is the release that Slurm's commands print; it is unknown before they were called."""
+def test_slurms_release_is_in_the_state_file(site: Site) -> None:
+    """Slurm's commands print the release; it is unknown before they were called."""
     before = site.world.slurm_release
     site.world.slurm_release = "25.11.0"
     site.boot()

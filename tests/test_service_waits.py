@@ -36,21 +36,21 @@ def waits(tmp_path: Path) -> Iterator[Waits]:
 
 
 def test_an_idle_drain_makes_few_passes(waits: Waits) -> None:
-    """The kernel wakes the drain for each event."""
+    """The drain waits for 45 s, because the kernel wakes it for each event."""
     waits.boot()
 
     assert QUIET_SECONDS == waits.wait_after(QUIET_PASSES)
 
 
-def test_a_drain_makes_a_pass_each_second_for_a_while(waits: Waits) -> None:
-    """Its periodic tasks have run at the end of that time."""
+def test_a_drain_makes_a_pass_each_second_after_its_start(waits: Waits) -> None:
+    """The drain's periodic tasks run in these first 6 s."""
     waits.boot()
 
     assert WATCHED_SECONDS == waits.wait_after(int(QUIET_AFTER_SECONDS) - 1)
 
 
 def test_running_jobs_need_no_passes(waits: Waits) -> None:
-    """Their ends come as events."""
+    """A drain with a running job waits for 45 s: the end of the job comes as an event."""
     waits.boot()
     waits.world.begin(1)
     waits.site.settle(3.0)
@@ -76,16 +76,18 @@ def a_silent_slurm(world: World) -> None:
 
 
 @pytest.mark.parametrize("cause", [a_run_that_waits, an_event_without_contents, a_silent_slurm])
-def test_work_in_hand_keeps_the_passes_close(waits: Waits, cause: Callable[[World], None]) -> None:
-    """Some of this work has no known time."""
+def test_a_drain_with_unfinished_work_makes_a_pass_each_second(
+    waits: Waits, cause: Callable[[World], None]
+) -> None:
+    """An unknown host, an empty event or a Slurm that does not answer; some have no known time."""
     waits.boot()
     cause(waits.world)
 
     assert WATCHED_SECONDS == waits.wait_after(QUIET_PASSES)
 
 
-def test_a_large_spool_is_counted_soon(waits: Waits) -> None:
-    """Each pass reads some of its files."""
+def test_a_drain_that_counts_a_large_spool_makes_a_pass_each_second(waits: Waits) -> None:
+    """Each pass reads 200 of the files at most, for the counts in the state file."""
     waits.world.slurm.silent = True  # else the made-up jobs are compared with Slurm's job list
     for job_id in range(1, 4 * MAX_READ):
         (waits.world.root / "open" / f"{job_id}-1.json").touch()
@@ -95,7 +97,7 @@ def test_a_large_spool_is_counted_soon(waits: Waits) -> None:
 
 
 def test_an_outage_needs_few_passes(waits: Waits) -> None:
-    """The time of the next probe is known."""
+    """The drain waits for 45 s, because it knows the time of the next probe of cc-backend."""
     waits.boot()
     waits.world.begin(1)
     waits.world.backend.everything = Reason.UNREACHABLE
@@ -104,8 +106,8 @@ def test_an_outage_needs_few_passes(waits: Waits) -> None:
     assert QUIET_SECONDS == waits.wait_after(100)
 
 
-def test_a_failed_probe_does_not_keep_the_passes_close(waits: Waits) -> None:
-    """Its result is in the state file at once, so that no further pass is needed."""
+def test_a_failed_probe_needs_no_further_pass(waits: Waits) -> None:
+    """The result of the probe is in the state file at once, without a pass a second later."""
     waits.world.backend.everything = Reason.UNREACHABLE
     waits.sleeps = True
     waits.boot()
@@ -117,7 +119,7 @@ def test_a_failed_probe_does_not_keep_the_passes_close(waits: Waits) -> None:
 
 
 def test_a_late_change_needs_one_pass_a_second_later(waits: Waits) -> None:
-    """A value changes twice within a second; each change must be written to the file."""
+    """A value changes twice within a second; the state file must have the second value, too."""
     waits.sleeps = True
     waits.boot()
     answers: Any = waits.world.parts.answers
@@ -140,8 +142,8 @@ class NothingNew:
         """Do nothing."""
 
 
-def test_the_state_file_of_a_quiet_drain_is_recent(waits: Waits) -> None:
-    """`check` warns after 60 s; the difference allows for a pass that takes long."""
+def test_a_quiet_drain_writes_its_state_file(waits: Waits) -> None:
+    """At most 50 s pass between two writes; `check` warns after 60 s."""
     written: list[float] = []
 
     def look(_number: int) -> bool:
@@ -156,10 +158,10 @@ def test_the_state_file_of_a_quiet_drain_is_recent(waits: Waits) -> None:
     assert 0 < longest <= 50
 
 
-def test_a_quiet_drain_wakes_up_to_read_a_file_again(
+def test_a_quiet_drain_wakes_up_to_read_a_run_file_again(
     waits: Waits, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A read has failed for a moment."""
+    """The file could not be read for a moment; the next try is a minute after the first."""
 
     def fail(*_args: object) -> None:
         raise OSError(errno.EIO, "Input/output error")
@@ -173,7 +175,7 @@ def test_a_quiet_drain_wakes_up_to_read_a_file_again(
 
 
 def test_a_quiet_drain_wakes_up_for_a_round_of_node_states(waits: Waits) -> None:
-    """The time of the round is known."""
+    """The first round is due at most 20 s after the start, so the drain does not wait for 45 s."""
     waits.world.nodes = lambda last: last
     waits.world.nodes_interval = 300.0
     waits.boot()
@@ -182,8 +184,8 @@ def test_a_quiet_drain_wakes_up_for_a_round_of_node_states(waits: Waits) -> None
     assert 0 < waits.timeout < FIRST_SECONDS + JITTER_SECONDS - QUIET_AFTER_SECONDS
 
 
-def test_a_wake_up_keeps_the_passes_close_for_a_while(waits: Waits) -> None:
-    """A second change may leave the modification time of the directory unchanged."""
+def test_after_a_wake_up_a_drain_makes_a_pass_each_second(waits: Waits) -> None:
+    """A second change may leave the modification time of the directory `todo/` unchanged."""
     waits.boot()
 
     def wake(number: int) -> bool:
@@ -202,8 +204,8 @@ def wait_until_put(answers: Any) -> None:
         assert time.monotonic() < deadline, "the watch has put no wake-up into the queue"
 
 
-def test_a_changed_input_is_used_at_once(waits: Waits) -> None:
-    """A corrected token ends a halt: the probe does not wait for the end of a pause."""
+def test_a_changed_input_file_is_used_at_once(waits: Waits) -> None:
+    """A corrected token, for example, ends a halt: the next pass follows without a wait."""
     waits.boot()
     waits.wait_after(QUIET_PASSES + 2, lambda number: number == QUIET_PASSES)
 
@@ -211,7 +213,7 @@ def test_a_changed_input_is_used_at_once(waits: Waits) -> None:
 
 
 def test_a_state_file_that_cannot_be_written_is_tried_again_each_second(waits: Waits) -> None:
-    """`check` would mistake a drain with an old file for one that hangs."""
+    """`check` would take a drain with an old state file for one that hangs."""
     (waits.world.state / "drain.json").unlink(missing_ok=True)
     (waits.world.state / "drain.json").mkdir()
     waits.boot()
@@ -219,10 +221,10 @@ def test_a_state_file_that_cannot_be_written_is_tried_again_each_second(waits: W
     assert WATCHED_SECONDS == waits.wait_after(QUIET_PASSES + 10)
 
 
-def test_inputs_that_cannot_be_watched_are_checked_each_second(
+def test_input_files_that_cannot_be_watched_are_checked_each_second(
     waits: Waits, tmp_path: Path
 ) -> None:
-    """Their directory does not exist, so that no watch can be set."""
+    """The directory of the token file does not exist, so that the kernel cannot watch it."""
     missing = tmp_path / "missing" / "token"
     waits.world.new_watch = partial(EventWatch, inputs=[missing])
     waits.boot()
@@ -259,19 +261,19 @@ def polling(waits: Waits) -> Waits:
 
 
 def test_a_drain_without_inotify_polls(polling: Waits) -> None:
-    """Its passes are close together then."""
+    """Without an inotify descriptor the drain makes a pass every 40 ms."""
     assert IDLE_SECONDS == polling.wait_after(QUIET_PASSES)
 
 
 def test_a_drain_that_must_poll_shows_the_reason(polling: Waits) -> None:
-    """Polling takes more CPU time."""
+    """The state file has the error of inotify, because polling takes more CPU time."""
     polling.wait_after(3)
 
     assert "Too many open files" == polling.site.state().polling_reason
 
 
-def test_a_watched_drain_has_no_reason_to_poll(waits: Waits) -> None:
-    """`status` does not mention polling."""
+def test_a_drain_with_inotify_shows_no_reason_to_poll(waits: Waits) -> None:
+    """The state file has no reason, so that `status` does not mention polling."""
     waits.boot()
     waits.wait_after(3)
 

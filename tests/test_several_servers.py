@@ -29,8 +29,8 @@ def stub_of(hooks: Path, kind: str, spool: Path) -> Path:
     return made
 
 
-def test_both_stubs_write_an_event_each(tmp_path: Path) -> None:
-    """Each stub is called once, as slurmctld calls it."""
+def test_the_hooks_of_two_instances_write_an_event_each(tmp_path: Path) -> None:
+    """The stubs are made by the documented `sed` command; each writes to its own spool."""
     hooks = tmp_path / "hooks"
     hooks.mkdir()
     for name in ("prolog_slurmctld", "epilog_slurmctld", "spool_event"):
@@ -47,7 +47,7 @@ def test_both_stubs_write_an_event_each(tmp_path: Path) -> None:
 
 
 def test_a_server_that_is_down_delays_only_its_own_instance(tmp_path: Path) -> None:
-    """Each instance has its own status."""
+    """Each of the two drains delivers to its own cc-backend, one of which is stopped."""
     with (
         StubServer(Model(version="1.4.4", token=TOKEN)) as one,
         StubServer(Model(version="1.5.4", token=TOKEN)) as two,
@@ -69,7 +69,7 @@ def test_a_server_that_is_down_delays_only_its_own_instance(tmp_path: Path) -> N
 
 
 def test_the_page_lists_the_directories_of_a_spool() -> None:
-    """The drain does not create them."""
+    """docs/several-servers.md creates all of them, because the drain does not."""
     made = " ".join(re.findall(r"install -d .* (new|tmp.*dead)", PAGE)).split()
 
     assert sorted(Directory) == sorted(made)
@@ -83,7 +83,7 @@ def metrics_of(site: CommandSite, state: Path) -> set[str]:
     return {*samples_of_text(site.call("metrics").out)}
 
 
-def test_two_instances_have_no_sample_in_common(tmp_path: Path) -> None:
+def test_two_instances_have_no_metric_sample_in_common(tmp_path: Path) -> None:
     """node_exporter would drop one of two equal samples."""
     site = CommandSite(tmp_path / "site")
     first = metrics_of(site, tmp_path / "cc-slurm-sync")
@@ -94,8 +94,8 @@ def test_two_instances_have_no_sample_in_common(tmp_path: Path) -> None:
     assert len(first) == len(second) > 0
 
 
-def test_the_metrics_of_the_page_are_those_of_one_instance() -> None:
-    """With a copy of the first configuration, both would write the same file."""
+def test_the_page_gives_the_second_instance_its_own_metrics_file() -> None:
+    """With a copy of the first configuration, both instances would write the same file."""
     (value,) = re.findall(r'"metrics": (\{.*\})', PAGE)
 
     assert {"textfile", "listen"} == json.loads(value).keys()

@@ -49,7 +49,7 @@ def test_a_seed_can_be_replayed() -> None:
 
 @pytest.mark.parametrize("bug", BUGS, ids=lambda bug: bug.what)
 def test_a_bug_can_be_planted(bug: Bug) -> None:
-    """The text that it replaces is in the file exactly once."""
+    """The text that a planted bug replaces is in the source file exactly once."""
     text = (TREE / bug.file).read_text()
 
     assert (1, False) == (text.count(bug.search), bug.search == bug.replace)

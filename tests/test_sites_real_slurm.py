@@ -135,7 +135,7 @@ def call(site: RealSite, package: str, *words: str) -> str:
 
 @pytest.mark.parametrize("when", ["seen", "unseen"])
 @pytest.mark.parametrize("name", ["plain", "commented", "gpus"])
-def test_each_job_is_reported(story: Story, when: str, name: str) -> None:
+def test_each_job_is_reported_as_completed(story: Story, when: str, name: str) -> None:
     """Slurm prints error lines, and an administrator's comment may have several lines."""
     assert ["completed"] == [row["jobState"] for row in story.rows[f"{when} {name}"]]
 
@@ -143,21 +143,21 @@ def test_each_job_is_reported(story: Story, when: str, name: str) -> None:
 @pytest.mark.parametrize("when", ["seen", "unseen"])
 @pytest.mark.parametrize("name", ["hidden by the site", "hidden by its user", "hidden on a line"])
 def test_no_excluded_job_is_reported(story: Story, when: str, name: str) -> None:
-    """Drain, sweep and backfill exclude it."""
+    """Drain, sweep and backfill exclude a job that has the opt-out flag in a comment."""
     assert [] == story.rows[f"{when} {name}"]
     assert 0 == story.backfilled["queued"]
 
 
 @pytest.mark.parametrize("when", ["seen", "unseen"])
 def test_gpus_are_counted_by_their_type_only(story: Story, when: str) -> None:
-    """Its name has dots and a plus sign; accounting has no count without a type."""
+    """The GPU type has dots and a plus sign; accounting has no count without a type."""
     (row,) = story.rows[f"{when} gpus"]
 
     assert 2 == row["numAcc"]
 
 
-def test_addresses_of_gpus_do_not_need_the_type(story: Story) -> None:
-    """They were read while the job ran."""
+def test_gpu_addresses_do_not_need_the_type(story: Story) -> None:
+    """A job queried while it ran has both addresses; its GPU type has dots and a plus sign."""
     (row,) = story.rows["seen gpus"]
 
     assert 2 == len(row["resources"][0]["accelerators"])
@@ -165,19 +165,19 @@ def test_addresses_of_gpus_do_not_need_the_type(story: Story) -> None:
 
 @pytest.mark.parametrize("name", ["plain", "commented"])
 def test_a_job_that_only_accounting_knows_shares_its_node(story: Story, name: str) -> None:
-    """It used two threads of sixteen."""
+    """The job used two threads of sixteen, so that its row is not exclusive."""
     (row,) = story.rows[f"unseen {name}"]
 
     assert 0 == row["exclusive"]
 
 
 def test_all_gres_of_a_node_are_read(story: Story) -> None:
-    """One has a type with a plus sign, one is a kind without devices."""
+    """The GPU type has a plus sign; the GRES `bandwidth` has no devices."""
     assert {("gpu", 4), ("bandwidth", 4 << 30)} == story.node_gres
 
 
-def test_errors_printed_with_answers_are_warnings(story: Story) -> None:
-    """Only some releases print such an error."""
+def test_errors_that_slurms_commands_print_are_drain_warnings(story: Story) -> None:
+    """`cc-spool check` shows the errors; only some releases print one."""
     lines = [line for line in story.stderr.splitlines() if "error" in line]
     expected = [line.partition("error: ")[2] for line in lines]
 

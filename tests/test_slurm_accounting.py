@@ -56,13 +56,13 @@ def test_free_text_of_accounting_stays_in_its_field(field: str, words: str) -> N
     assert ("train", ("n1",)) == (runs[2].name, runs[1].nodes)
 
 
-def test_separators_are_unique() -> None:
+def test_sacct_separators_are_unique() -> None:
     """A separator that was seen in the process list cannot be used again."""
     assert 100 == len({new_separator() for _ in range(100)})
 
 
 def test_flags_of_an_opted_out_job_are_read_from_accounting() -> None:
-    """Comments of administrators and users are distinguished; the name is the job's."""
+    """AdminComment and Comment are distinguished, and the name is that of the job."""
     answer = accounted(AdminComment="disable_cc_submission", Comment="mine")
     (run,) = parse_sacct_rows(answer.encode())
 
@@ -70,7 +70,7 @@ def test_flags_of_an_opted_out_job_are_read_from_accounting() -> None:
 
 
 def test_accounting_with_header_and_carriage_returns_is_read() -> None:
-    """The rules are the same as for squeue."""
+    """A header line, carriage returns and an empty answer are accepted, as from squeue."""
     header = SACCT_SEPARATOR.join(SACCT_FIELDS.split(",")) + "\n"
     raw = (header + accounted() + accounted()).replace("\n", "\r\n").encode()
 
@@ -130,15 +130,15 @@ SACCT = "lab|7|7_3|alice|5001|k|cpu|RUNNING|1|2|Unknown|60|2|cpu=2|0:0|normal|jo
         (SACCT.replace("|n1", "|n[1") + "\n", FailureReason.MALFORMED),
     ],
 )
-def test_truncated_or_invalid_accounting_is_unknown(line: str, kind: FailureReason) -> None:
-    """Incomplete rows, or rows of another cluster, make the whole answer invalid."""
+def test_an_invalid_sacct_answer_is_refused(line: str, kind: FailureReason) -> None:
+    """One incomplete or invalid row, or a row of another cluster, makes the answer invalid."""
     with pytest.raises(SlurmError) as caught:
         parse_sacct_rows(line.replace("|", "\x1f").encode(), cluster="lab")
     assert kind is caught.value.reason
 
 
 def test_accounting_names_array_and_het_members() -> None:
-    """`12_3` is a task, `12+1` a component, `12` neither."""
+    """A JobID `12_3` of sacct is an array task, `12+1` a het job component, and `12` is neither."""
     assert 20 == SACCT_FIELDS.count(",") + 1
     found = [
         parse_sacct_rows(SACCT.replace("7_3", word).replace("|", "\x1f").encode() + b"\n")[0]
@@ -156,8 +156,10 @@ def test_accounting_names_array_and_het_members() -> None:
     ("value", "expected"),
     [("NODE", Sharing.NODE), ("USER", Sharing.USER), ("NO", Sharing.SHARED), ("", None)],
 )
-def test_accounting_has_sharing_in_an_extra_field(value: str, expected: Sharing | None) -> None:
-    """From 26.05 on Exclusive is the last field; without it the sharing is unknown."""
+def test_accounting_has_node_sharing_in_an_extra_field(
+    value: str, expected: Sharing | None
+) -> None:
+    """From 26.05 on Exclusive is the last field; without it the node sharing is unknown."""
     line = SACCT.replace("|", "\x1f")
     fields = SACCT_FIELDS + SACCT_SHARING
     (reported,) = parse_sacct_rows(f"{line}\x1f{value}\n".encode(), fields=fields)
@@ -170,8 +172,8 @@ def test_accounting_has_sharing_in_an_extra_field(value: str, expected: Sharing 
         parse_sacct_rows(f"{line}\x1f{value}\n{line}\n".encode(), fields=fields)
 
 
-def test_sharing_is_unknown_without_the_nodes() -> None:
-    """If scontrol does not answer, accounting's answer lacks only the sharing."""
+def test_node_sharing_is_unknown_without_scontrol() -> None:
+    """If `scontrol show node` fails, the runs from accounting lack only the node sharing."""
     recorded = commands("24.11", "preempted-requeued", "ended")
     recorded.answers["show node"] = DOWN
     runs = recorded.slurm().ended(since=0, until=1700000009)
@@ -180,8 +182,8 @@ def test_sharing_is_unknown_without_the_nodes() -> None:
     assert {None} == {run.sharing for run in runs}
 
 
-def test_sharing_is_unknown_with_outdated_nodes() -> None:
-    """The nodes may have other CPUs by now."""
+def test_node_sharing_is_unknown_with_outdated_nodes() -> None:
+    """`scontrol show node` was read over 10 minutes ago: nodes may have other CPUs by now."""
     recorded = commands("24.11", "preempted-requeued", "ended")
     slurm = recorded.slurm()
     before = slurm.ended(since=0, until=1700000009)
@@ -232,12 +234,12 @@ def requeued_run(steps: CommandResult, **fields: str) -> tuple[RecordedCommands,
 def test_an_interrupted_run_that_was_requeued_has_no_exit_code(
     steps: CommandResult, exit_code: str | None
 ) -> None:
-    """Its batch step of the same start was cancelled; without that step the code is kept."""
+    """The batch step of the same start was cancelled; without that step the exit code is kept."""
     assert exit_code == requeued_run(steps)[1].exit_code
 
 
-def test_steps_are_queried_only_for_requeued_runs() -> None:
-    """Other runs have their own end."""
+def test_job_steps_are_queried_only_for_requeued_runs() -> None:
+    """Accounting has the true end of any other run, so that one call of sacct is enough."""
     steps = CommandResult((), 0, CANCELLED.encode(), b"")
     asked = [requeued_run(steps, **fields)[0].asked for fields in ({}, {"State": "COMPLETED"})]
 

@@ -48,7 +48,7 @@ def test_answer_of_another_cluster_is_refused() -> None:
 
 
 def test_answer_without_a_version_is_an_error() -> None:
-    """Other text is not accepted as a version."""
+    """A Slurm command prints other text instead of its release."""
     recorded = commands("22.05")
     recorded.answers["--version"] = CommandResult((), 0, b"slurm of mine\n", b"")
     with pytest.raises(SlurmError) as caught:
@@ -58,8 +58,8 @@ def test_answer_without_a_version_is_an_error() -> None:
 
 
 @pytest.mark.parametrize("series", SERIES)
-def test_listing_has_every_job(series: str) -> None:
-    """The short listing has ids, states and start times of all jobs."""
+def test_the_job_list_has_every_job(series: str) -> None:
+    """The job list of squeue has ids, states and start times of all jobs."""
     recorded = commands(series, "many-states")
     listed = {job.job_id: job for job in recorded.slurm().listing()}
 
@@ -74,7 +74,7 @@ def test_listing_has_every_job(series: str) -> None:
 
 @pytest.mark.parametrize("series", SERIES)
 def test_accounting_returns_every_run(series: str) -> None:
-    """Both runs of a requeued job are returned, by ids and by window."""
+    """Both runs of a requeued job are returned, by job ids and by time window."""
     recorded = commands(series, "preempted-requeued", "ended")
     file = recorded.situation.file("sacct-duplicates", "ended", "txt")
     runs = sacct_text_runs(file or recorded.situation.files["sacct-ended.txt"])
@@ -103,7 +103,7 @@ def last_of(recorded: RecordedCommands, command: str) -> str:
 
 
 def test_without_accounting_there_are_no_earlier_runs() -> None:
-    """On such a cluster sacct is not run."""
+    """On a cluster without accounting storage sacct is not called."""
     recorded = commands("22.05")
     recorded.answers["show config"] = CommandResult(
         (), 0, CONFIG.replace(b"accounting_storage/slurmdbd", b"accounting_storage/none"), b""
@@ -127,8 +127,8 @@ def test_configuration_and_controllers_are_read() -> None:
     assert (("primary", "ctl01", True), ("backup", "ctl02", False)) == slurm.ping()
 
 
-def test_description_is_the_text_of_the_lookup() -> None:
-    """If the look-up has read the text of the job, it is not queried again."""
+def test_a_job_description_is_the_text_of_the_lookup() -> None:
+    """If the look-up has read the text of the job, the description is not queried again."""
     recorded = commands("22.05")
     job_id = ids_of(recorded)[0]
     slurm = recorded.slurm()
@@ -141,7 +141,7 @@ def test_description_is_the_text_of_the_lookup() -> None:
     assert [] == recorded.asked
 
 
-def test_description_is_queried_if_the_lookup_had_no_text() -> None:
+def test_a_job_description_is_queried_if_the_lookup_had_no_text() -> None:
     """Scontrol describes a job that was read from JSON; an unknown job has no description."""
     recorded = commands("24.11")
     job_id = ids_of(recorded)[0]

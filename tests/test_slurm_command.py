@@ -31,8 +31,8 @@ def run(
     )
 
 
-def test_result_has_status_and_both_outputs() -> None:
-    """The environment has only the given variables."""
+def test_a_command_returns_status_stdout_and_stderr() -> None:
+    """The environment of the command has only the given variables."""
     found = run('printf "%s" "$X"; echo no >&2; echo "$HOME" >&2; exit 3')
     assert (3, b"y", b"no\n\n") == (found.status, found.stdout, found.stderr)
 
@@ -81,7 +81,7 @@ def test_too_much_output_is_refused() -> None:
 
 
 def test_only_the_beginning_of_stderr_is_stored() -> None:
-    """The beginning is enough, and the rest does not block the command."""
+    """The first 64 KiB of stderr are stored, and the rest does not block the command."""
     found = run("head -c 300000 /dev/zero >&2; echo end")
     assert (b"end\n", 1 << 16) == (found.stdout, len(found.stderr))
 
@@ -99,7 +99,7 @@ def test_slow_command_is_killed_with_its_children(script: str, tmp_path: Path) -
 
 @pytest.mark.parametrize("redirection", ["", ">&-", "2>&-"])
 def test_a_leftover_child_does_not_delay_the_answer(redirection: str, tmp_path: Path) -> None:
-    """The child keeps the outputs open; the answer is complete, and the child is killed."""
+    """A child of the command keeps an output open; the answer is complete, the child is killed."""
     pid = tmp_path / "pid"
     script = f"sleep 600 {redirection} & echo $! > {pid}; echo answer; exit 3"
     found = run(script, runner=ProcessRunner(silence_seconds=0.05))
@@ -110,7 +110,7 @@ def test_a_leftover_child_does_not_delay_the_answer(redirection: str, tmp_path: 
 
 
 def test_the_output_of_a_leftover_child_is_waited_for() -> None:
-    """Stdout is still empty: the child may be slow."""
+    """The command has ended with an empty stdout: its child may still print the answer."""
     runner = ProcessRunner(silence_seconds=0.05)
 
     assert b"late\n" == run("(sleep 0.2; echo late) & exit 0", runner=runner).stdout
@@ -120,7 +120,7 @@ def test_the_output_of_a_leftover_child_is_waited_for() -> None:
 
 
 def test_a_command_is_read_while_sigchld_is_ignored() -> None:
-    """The kernel leaves no zombie then that would show the end of the command."""
+    """With SIGCHLD ignored no zombie process shows that the command has ended."""
     before = signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     try:
         found = run("sleep 600 & echo answer", runner=ProcessRunner(silence_seconds=0.05))
@@ -159,7 +159,7 @@ def test_stop_ends_running_commands_and_refuses_new_ones() -> None:
     assert time.monotonic() - began < 60
 
 
-def test_command_killed_by_a_signal_has_its_number() -> None:
+def test_a_command_killed_by_a_signal_has_a_negative_status() -> None:
     """The status is the negative number of the signal."""
     assert -signal.SIGKILL == run("kill -9 $$").status
 

@@ -40,7 +40,7 @@ def with_account(recorded: RecordedCommands, *job_ids: int) -> None:
 
 @pytest.mark.parametrize("series", TEXT)
 def test_an_unreadable_row_blocks_no_other_job(series: str) -> None:
-    """Its own job is read from JSON, the other job from text."""
+    """The job of squeue's unreadable text row is read from JSON, the other job from text."""
     recorded = commands(series)
     with_account(recorded, ids_of(recorded)[1])
 
@@ -50,7 +50,7 @@ def test_an_unreadable_row_blocks_no_other_job(series: str) -> None:
 
 @pytest.mark.parametrize("series", TEXT)
 def test_an_unreadable_row_without_json_is_read_from_scontrol(series: str) -> None:
-    """JSON fails, so scontrol is the next source."""
+    """JSON of squeue fails, too, so that scontrol is asked about the job of the row."""
     recorded = commands(series)
     with_account(recorded, ids_of(recorded)[1])
     recorded.answers["--json"] = KILLED
@@ -60,7 +60,7 @@ def test_an_unreadable_row_without_json_is_read_from_scontrol(series: str) -> No
 
 
 def test_a_row_that_no_source_can_read_is_an_error_of_its_job() -> None:
-    """The other job is found."""
+    """Squeue's text and JSON and scontrol fail for one job; the other job is found."""
     recorded = commands("22.05")
     good, odd = ids_of(recorded)
     with_account(recorded, odd)
@@ -73,7 +73,7 @@ def test_a_row_that_no_source_can_read_is_an_error_of_its_job() -> None:
 
 @pytest.mark.parametrize("series", TEXT)
 def test_unreadable_text_is_replaced_by_json(series: str) -> None:
-    """A wrapper prints other text."""
+    """A wrapper of squeue prints other text, so that the jobs are read from squeue's JSON."""
     recorded = commands(series)
     recorded.answers[" -O "] = CommandResult((), 0, b"see the wiki\n", b"")
 
@@ -82,7 +82,7 @@ def test_unreadable_text_is_replaced_by_json(series: str) -> None:
 
 
 def test_unreadable_text_without_json_is_replaced_by_scontrol() -> None:
-    """Scontrol is the last source."""
+    """Both outputs of squeue are unreadable; a warning has the text that was printed."""
     recorded = commands("22.05")
     recorded.answers |= {"--json": KILLED, " -O ": CommandResult((), 0, b"see the wiki\n", b"")}
     slurm = recorded.slurm()
@@ -93,7 +93,7 @@ def test_unreadable_text_without_json_is_replaced_by_scontrol() -> None:
 
 @pytest.mark.parametrize("answer", [DOWN, CommandResult((), -9, b"", b"")], ids=["down", "killed"])
 def test_without_an_answer_of_scontrol_cores_come_from_json(answer: CommandResult) -> None:
-    """The text of squeue has no cores for this job."""
+    """Squeue's text has no cores, and scontrol fails or is killed."""
     recorded = commands("22.05")
     recorded.answers["show job"] = answer
 
@@ -101,7 +101,7 @@ def test_without_an_answer_of_scontrol_cores_come_from_json(answer: CommandResul
 
 
 def test_a_job_without_known_cores_is_an_error_for_now() -> None:
-    """If it were reported without cores, it would never get them."""
+    """A job that was reported without cores would never get them at cc-backend."""
     recorded = commands("21.08")
     recorded.answers |= {"show job": DOWN, "--json": KILLED}
     found = recorded.slurm().jobs(ids_of(recorded))

@@ -46,7 +46,7 @@ def test_scontrol_is_used_where_squeue_fails(series: str, scenario: str) -> None
 
 @pytest.mark.parametrize("series", SERIES)
 def test_times_by_scontrol_are_those_of_squeue(series: str) -> None:
-    """Start, end and submission are facts of the run."""
+    """Start, end and submission time, uid and restart count of a job are the same."""
     recorded = commands(series, "many-states")
     usual = recorded.slurm().jobs(ids_of(recorded))
     recorded.answers["squeue --local"] = FAILED
@@ -94,7 +94,7 @@ def test_without_an_answer_of_the_controller_scontrol_is_called_once() -> None:
 
 
 def test_many_jobs_are_queried_in_part_where_squeue_fails() -> None:
-    """The other jobs keep squeue's error and are queried the next time."""
+    """Scontrol is called for 64 jobs; the others keep squeue's error until the next query."""
     recorded = commands("24.11")
     recorded.answers |= {"squeue --local": FAILED}
     wanted = [*ids_of(recorded), *range(1, 2 * MAX_JOBS)]
@@ -106,7 +106,7 @@ def test_many_jobs_are_queried_in_part_where_squeue_fails() -> None:
 
 
 def test_scontrol_that_stops_answering_is_not_called_again() -> None:
-    """Its earlier answers are used."""
+    """The earlier answers of scontrol are used, and the remaining jobs get an error."""
     recorded = commands("24.11")
     first, second = ids_of(recorded)
     recorded.answers |= {"squeue --local": FAILED, f"show job {second}": DOWN}
@@ -118,7 +118,7 @@ def test_scontrol_that_stops_answering_is_not_called_again() -> None:
 
 
 def test_a_hanging_squeue_is_not_called_for_a_minute() -> None:
-    """Otherwise each look-up would take the whole time limit of squeue."""
+    """Each look-up would otherwise take the whole time limit of squeue."""
     recorded = commands("24.11")
     hang(recorded, "-j")
     slurm = recorded.slurm()
@@ -133,7 +133,7 @@ def test_a_hanging_squeue_is_not_called_for_a_minute() -> None:
 
 
 def test_many_jobs_are_queried_by_squeue_even_after_it_hung() -> None:
-    """Scontrol cannot be called for that many jobs."""
+    """Scontrol is called for at most 64 jobs, so that squeue is called for 65."""
     recorded = commands("24.11")
     hang(recorded, "-j")
     slurm = recorded.slurm()
@@ -171,7 +171,7 @@ def test_a_job_that_squeue_omits_is_found(series: str, caplog: pytest.LogCapture
 
 @pytest.mark.parametrize("series", SERIES)
 def test_a_job_unknown_to_squeue_is_found(series: str) -> None:
-    """Scontrol may still have its cores, which accounting does not have."""
+    """Scontrol may still have the cores of the job, which accounting does not have."""
     recorded = commands(series)
     job_id = ids_of(recorded)[0]
     wanted = recorded.slurm().jobs([job_id])
@@ -184,7 +184,7 @@ def test_a_job_unknown_to_squeue_is_found(series: str) -> None:
 
 
 def test_jobs_that_squeue_and_scontrol_omit_are_absent() -> None:
-    """The controller confirms that it does not have them."""
+    """Scontrol is called for each job that squeue omits, and confirms that the job is unknown."""
     recorded = commands("24.11")
 
     assert {} == recorded.slurm().jobs([7, 8])
@@ -192,7 +192,7 @@ def test_jobs_that_squeue_and_scontrol_omit_are_absent() -> None:
 
 
 def test_a_missing_job_stays_missing_where_scontrol_fails() -> None:
-    """Then squeue's answer is used."""
+    """Without the confirmation of scontrol, the answer of squeue is used."""
     recorded = commands("24.11")
     recorded.answers["show job"] = DOWN
 
@@ -200,7 +200,7 @@ def test_a_missing_job_stays_missing_where_scontrol_fails() -> None:
 
 
 def test_many_missing_jobs_need_no_process_each() -> None:
-    """Many forgotten jobs are usual after an outage."""
+    """For nine missing jobs scontrol is not called: after an outage many are usual."""
     recorded = commands("24.11")
     recorded.slurm().jobs(range(1, 10))
 

@@ -31,7 +31,7 @@ from slurm.process import CommandResult
     ids=lambda answer: f"{answer.status} {answer.stdout[:20]!r}",
 )
 def test_text_is_used_where_json_fails_in_any_way(answer: CommandResult) -> None:
-    """JSON crashes, returns an error, or is invalid."""
+    """`squeue --json` crashes, returns an error, or prints an invalid answer."""
     recorded = commands("26.05")
     recorded.answers["--json"] = answer
 
@@ -39,7 +39,7 @@ def test_text_is_used_where_json_fails_in_any_way(answer: CommandResult) -> None
 
 
 def test_failed_json_is_requested_again_after_ten_minutes() -> None:
-    """Until then text is read at once."""
+    """For ten minutes squeue's text is read without another try of JSON."""
     recorded = commands("24.11")
     recorded.answers["--json"] = KILLED
     slurm = recorded.slurm()
@@ -54,7 +54,7 @@ def test_failed_json_is_requested_again_after_ten_minutes() -> None:
 
 
 def test_failing_json_is_one_warning(caplog: pytest.LogCaptureFixture) -> None:
-    """It is logged once, and the client has the warning as long as JSON fails."""
+    """The failure of JSON is logged once; the client has the warning until JSON works again."""
     recorded = commands("24.11")
     recorded.answers["--json"] = KILLED
     slurm = recorded.slurm()
@@ -72,7 +72,7 @@ def test_failing_json_is_one_warning(caplog: pytest.LogCaptureFixture) -> None:
 
 
 def test_hanging_json_is_replaced_by_text_with_a_short_time_limit() -> None:
-    """Text that hangs too must not double the wait."""
+    """JSON may take 60 s, text then only 10 s: a second hanging call must not double the wait."""
     recorded = commands("24.11")
     slurm = recorded.slurm(cluster="lab")
     slurm.version()
@@ -94,7 +94,7 @@ def test_answer_of_another_cluster_is_not_replaced_by_text() -> None:
 
 
 def test_json_of_another_cluster_beside_suspect_text_is_refused() -> None:
-    """The text is of that cluster then, too."""
+    """Squeue's text is suspect, so that JSON is read, too; both are of the other cluster."""
     recorded = commands("22.05", "special-chars")
     with pytest.raises(SlurmError) as caught:
         recorded.slurm(cluster="other").jobs(ids_of(recorded))
@@ -103,8 +103,8 @@ def test_json_of_another_cluster_beside_suspect_text_is_refused() -> None:
 
 
 @pytest.mark.parametrize("wrapped", [b'{"set": true, "infinite": false, "number": %d}', b"%d.0"])
-def test_job_ids_may_be_wrapped(wrapped: bytes) -> None:
-    """All other numbers of JSON may be wrapped, too."""
+def test_job_ids_in_json_may_be_objects_or_decimals(wrapped: bytes) -> None:
+    """A job id may be an object with set, infinite and number, as other numbers are, or 7.0."""
     recorded = commands("24.11")
     document = recorded.situation.files["squeue.json"]
     for job_id in ids_of(recorded):

@@ -76,7 +76,7 @@ def forged(text: str, field: str, value: str) -> str:
 @pytest.mark.parametrize("field", FREE)
 @pytest.mark.parametrize("name", HOSTILE)
 @pytest.mark.parametrize("series", SERIES)
-def test_forged_text_is_suspect_or_harmless(series: str, name: str, field: str) -> None:
+def test_forged_text_is_refused_or_harmless(series: str, name: str, field: str) -> None:
     """Whatever a user writes, the text gives the true nodes, cores and GRES, or is refused."""
     job, text = truth(series)
     honest = add_job_detail(job, text, node_of=node_of)
@@ -89,7 +89,7 @@ def test_forged_text_is_suspect_or_harmless(series: str, name: str, field: str) 
 
 
 @pytest.mark.parametrize("series", SERIES)
-def test_name_of_one_line_is_kept_unchanged(series: str) -> None:
+def test_a_job_name_of_one_line_is_kept_unchanged(series: str) -> None:
     """A name that imitates fields within its line stays a name."""
     job, text = truth(series)
     forgery = forged(text, "JobName", HOSTILE["one line"])
@@ -164,8 +164,8 @@ def test_description_shows_only_the_requested_job() -> None:
         ("   Partition=gpu", "     Partition=gpu"),
     ],
 )
-def test_text_that_disagrees_with_squeue_is_suspect(old: str, new: str) -> None:
-    """Text that is incomplete is refused, too."""
+def test_text_that_disagrees_with_squeue_is_refused(old: str, new: str) -> None:
+    """Scontrol shows other CPUs, nodes or ids than squeue, or incomplete text."""
     job, text = truth("22.05")
     changed = text.replace(old, new)
     assert changed != text
@@ -182,8 +182,8 @@ def test_text_of_an_unknown_node_gives_no_cores() -> None:
     assert [(2, 3), (0, 1)] == [node.gres[0].indices for node in found.allocations if node.gres]
 
 
-def test_all_recorded_texts_but_the_hostile_ones_are_accepted() -> None:
-    """No harmless record of any scenario is replaced by JSON."""
+def test_the_recorded_texts_of_harmless_jobs_are_accepted() -> None:
+    """Each record of four scenarios and four releases is read from scontrol's text."""
     for series in SERIES:
         for scenario in ("many-states", "cr-cpu", "overcommit", "uneven-multinode"):
             assert all(

@@ -65,8 +65,8 @@ def paths(value: object, here: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]
 
 
 @pytest.mark.parametrize("series", JSON_SERIES)
-def test_new_fields_change_nothing(series: str) -> None:
-    """An unknown field anywhere in the record is ignored."""
+def test_unknown_json_fields_are_ignored(series: str) -> None:
+    """A later Slurm adds a field to each object of a job's record; the job is read as before."""
     document = record(series)
     more = with_more(document)
     assert isinstance(more, dict)
@@ -94,7 +94,7 @@ def test_missing_field_is_allowed_or_an_error(series: str) -> None:
 
 @pytest.mark.parametrize("series", JSON_SERIES)
 def test_field_of_another_type_is_ignored_or_an_error(series: str) -> None:
-    """A field of another type is missing or an error, and never leads to a wrong end."""
+    """A field of another type counts as missing or as an error, and never ends a run."""
     for path in paths(record(series)):
         for odd in ODD:
             document = copy.deepcopy(record(series))
@@ -110,7 +110,7 @@ def test_field_of_another_type_is_ignored_or_an_error(series: str) -> None:
 
 
 @pytest.mark.parametrize("words", ["NEW1", ["NEW2"], ["RUNNING", "NEW3"], ["NEW4", "RUNNING"]])
-def test_new_state_word_stops_nothing(words: object, caplog: pytest.LogCaptureFixture) -> None:
+def test_an_unknown_state_word_ends_no_run(words: object, caplog: pytest.LogCaptureFixture) -> None:
     """An unknown word does not end a run, whatever its end time is, and is logged."""
     document = record("24.05") | {"job_state": words}
     found = job(document)
@@ -121,8 +121,8 @@ def test_new_state_word_stops_nothing(words: object, caplog: pytest.LogCaptureFi
     assert 1 == len(re.findall(r"job state NEW\d is unknown", caplog.text))
 
 
-def test_new_state_word_in_text_stops_nothing() -> None:
-    """This holds for the text of squeue, too."""
+def test_an_unknown_state_word_in_text_ends_no_run() -> None:
+    """Squeue's text shows the state HIBERNATING; the run does not end, and has its nodes."""
     recorded = commands("22.05")
     slurm = recorded.slurm()
     columns = CommandResult((), 0, looked_up_with(ids_of(recorded)[0], "HIBERNATING"), b"")
@@ -141,8 +141,8 @@ def looked_up_with(job_id: int, state: str) -> bytes:
     ).encode()
 
 
-def test_new_state_word_of_accounting_without_an_end_stops_nothing() -> None:
-    """A row without an end time does not end a run."""
+def test_an_unknown_state_word_in_accounting_ends_no_run() -> None:
+    """The row of accounting has the state HIBERNATING and no end time."""
     document = Situation("24.05", "gpu-two-nodes").files["sacct.json"]
     stream = AccountingStream()
     stream.feed(document.replace(b'"RUNNING"', b'"HIBERNATING"'))
@@ -183,8 +183,8 @@ def test_release_without_the_requested_parser_is_read_by_text() -> None:
     assert expected(recorded) == [described(found[job_id]) for job_id in ids_of(recorded)]
 
 
-def test_new_lines_in_text_change_nothing() -> None:
-    """Further lines of Slurm, before and after the nodes, are ignored."""
+def test_unknown_lines_in_scontrols_text_are_ignored() -> None:
+    """A later Slurm prints further lines before and after the nodes of a job."""
     recorded = commands("26.05")
     recorded.answers["--json"] = CommandResult((), 1, b"", b"no serializer")
     found = recorded.slurm().jobs(ids_of(recorded))
@@ -198,7 +198,7 @@ def test_new_lines_in_text_change_nothing() -> None:
 
 
 def test_answer_of_another_type_is_an_error(caplog: pytest.LogCaptureFixture) -> None:
-    """Text that is no answer of these commands is an error, for JSON and accounting."""
+    """HTML, other JSON or bytes instead of sacct's JSON answer raise SlurmError."""
     caplog.set_level(logging.WARNING)
     for document in (
         b"<html>",

@@ -112,8 +112,8 @@ BYTES: dict[str, tuple[Callable[[bytes], object], bytes]] = {
 
 
 @pytest.mark.parametrize("name", TEXTS)
-def test_texts_are_read_or_refused(name: str) -> None:
-    """Any text gives a value or an expected error."""
+def test_field_texts_are_read_or_refused(name: str) -> None:
+    """Any text of a field (host list, GRES, time limit) gives a value or an expected error."""
 
     @fuzzed
     @given(WORDS)
@@ -160,7 +160,7 @@ VALUES = st.recursive(
 
 
 @pytest.mark.parametrize("parse", [number, positive, instant, split_state, sharing_from_json, text])
-def test_values_are_read_or_refused(parse: Callable[[Any], object]) -> None:
+def test_json_values_are_read_or_refused(parse: Callable[[Any], object]) -> None:
     """Any JSON value gives a number, a word, or an expected error."""
 
     @fuzzed
@@ -172,8 +172,8 @@ def test_values_are_read_or_refused(parse: Callable[[Any], object]) -> None:
 
 
 @pytest.mark.parametrize("series", SHAPES)
-def test_records_are_read_or_refused(series: str) -> None:
-    """A record with any value in any field gives a job or an expected error."""
+def test_json_job_records_are_read_or_refused(series: str) -> None:
+    """A JSON job record with odd values in two fields gives a job or an expected error."""
     document = Situation(series, "gpu-two-nodes").files["squeue.json"]
     record = json.loads(document)["jobs"][1]
     inner = record["job_resources"]
@@ -189,8 +189,8 @@ def test_records_are_read_or_refused(series: str) -> None:
 
 
 @pytest.mark.parametrize("situation", [SOURCE, NEWER], ids=str)
-def test_detailed_text_is_correct_or_refused(situation: Situation) -> None:
-    """A changed record gives the cores and GRES of its nodes, or is suspect."""
+def test_changed_scontrol_text_keeps_the_facts_of_squeue(situation: Situation) -> None:
+    """A changed `scontrol show job -d` is refused, or nodes, state, user and start stay."""
     series = tuple(map(int, situation.series.split(".")))
     columns = columns_for(features_of(Release(*series)))
     jobs = parse_job_columns(lookup_lines(situation, ""), columns, cluster="lab").rows
@@ -215,8 +215,8 @@ def test_detailed_text_is_correct_or_refused(situation: Situation) -> None:
 
 @fuzzed
 @given(st.dictionaries(st.sampled_from(["nodes", "cpus_per_node", "user", "array_job_id"]), WORDS))
-def test_facts_of_hooks_are_read(words: dict[str, str]) -> None:
-    """Any extras of an event give facts, or the facts are missing."""
+def test_any_extra_lines_of_an_event_are_accepted(words: dict[str, str]) -> None:
+    """Any text in an event's extra lines gives facts without an error; invalid ones are missing."""
     assert isinstance(parse_hook_facts(words), HookFacts)
 
 
@@ -236,7 +236,7 @@ ITEM = st.builds(
 
 @fuzzed
 @given(st.lists(ITEM, min_size=1, max_size=3).map(",".join))
-def test_two_other_libraries_expand_in_the_same_way(expression: str) -> None:
+def test_two_other_libraries_expand_host_lists_alike(expression: str) -> None:
     """python-hostlist gives the same hosts in the same order, ClusterShell the same set."""
     found = expand_hosts(expression)
 
@@ -246,8 +246,8 @@ def test_two_other_libraries_expand_in_the_same_way(expression: str) -> None:
 
 @fuzzed
 @given(st.binary(max_size=60), st.integers(1, 9))
-def test_any_bytes_end_the_stream_with_an_error_or_an_answer(raw: bytes, size: int) -> None:
-    """Random bytes in pieces are refused, or are a valid answer by chance."""
+def test_the_json_stream_reads_or_refuses_any_bytes(raw: bytes, size: int) -> None:
+    """Random bytes in small pieces give an expected error, or by chance a valid answer."""
 
     def read(document: bytes) -> object:
         stream = RecordStream(lambda _record: None)
@@ -259,6 +259,6 @@ def test_any_bytes_end_the_stream_with_an_error_or_an_answer(raw: bytes, size: i
 
 
 def test_errors_of_parsers_are_value_errors() -> None:
-    """Callers handle `ValueError`."""
+    """HostlistError and GresError are ValueErrors, because callers catch ValueError."""
     assert issubclass(HostlistError, ValueError)
     assert issubclass(GresError, ValueError)

@@ -70,8 +70,8 @@ def expected_lines(situation: Situation, moment: str) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("situation", RECORDED, ids=str)
-def test_sources_of_a_moment_agree(situation: Situation) -> None:
-    """Text and JSON of squeue, scontrol and sacct give the same facts for every job."""
+def test_text_and_json_give_the_same_facts(situation: Situation) -> None:
+    """Recorded answers of squeue and scontrol agree on each job, those of sacct on each run."""
     for moment in situation.moments():
         for kind, sights in (
             ("controller", controller(situation, moment)),
@@ -90,8 +90,8 @@ def test_controller_and_accounting_agree(situation: Situation) -> None:
 
 
 @pytest.mark.parametrize("situation", RECORDED, ids=str)
-def test_situation_is_as_expected(situation: Situation) -> None:
-    """Identity, state, limit, CPUs, sharing, nodes, cores and GRES were checked by hand."""
+def test_recorded_jobs_decode_to_the_expected_facts(situation: Situation) -> None:
+    """State, CPUs, nodes, cores, GRES and more are as in slurm-expected.txt, checked by hand."""
     for moment in situation.moments():
         jobs = sorted(controller(situation, moment).items())
         runs = sorted(accounting(situation, moment).items())
@@ -101,8 +101,8 @@ def test_situation_is_as_expected(situation: Situation) -> None:
 
 
 @pytest.mark.parametrize("situation", RECORDED, ids=str)
-def test_times_are_those_of_the_commands(situation: Situation) -> None:
-    """Submission, start and end are within seconds of sbatch and of the hooks' calls."""
+def test_recorded_times_match_commands_and_hooks(situation: Situation) -> None:
+    """Submit, start and end times are within 3 s of sbatch and of the calls of the hooks."""
     assert [] == unexplained_times(situation)
 
 
@@ -133,8 +133,8 @@ def strange(job: Job, field: str, known: list[tuple[str, str]]) -> list[str]:
     return [f"{job.job_id} {field}: {value}, known are {times}"]
 
 
-def test_no_situation_is_omitted(capsys: pytest.CaptureFixture[str]) -> None:
-    """The number of compared values is printed."""
+def test_no_recorded_situation_is_omitted(capsys: pytest.CaptureFixture[str]) -> None:
+    """All 413 situations are there; each but three special kinds has expected facts."""
     sights = [sight for situation in situations() for sight in sights_of(situation)]
     compared = sum(sight.compared() for sight in sights)
     pairs = [pair for s in RECORDED for moment in s.moments() for pair in shared_runs(s, moment)]
@@ -166,10 +166,10 @@ def unknown_fields(one: Job, other: Job) -> list[str]:
 
 
 @pytest.mark.parametrize("row", EXPLAINED, ids=lambda row: f"{row[0]}-{row[2]}")
-def test_every_explanation_is_needed(
+def test_every_explained_difference_exists(
     row: tuple[str, str, str, str, str], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    """A listed difference exists: an explanation without a difference must be removed."""
+    """Each entry of EXPLAINED matches a recorded difference; otherwise it must be removed."""
     pattern, _, where, names, reason = row
     found: list[str] = []
     for situation in RECORDED:

@@ -32,7 +32,7 @@ PARSERS = [
 
 
 @pytest.mark.parametrize(("situation", "name"), PARSERS, ids=str)
-def test_each_parser_gives_the_same_facts(situation: Situation, name: str) -> None:
+def test_each_json_version_gives_the_same_job(situation: Situation, name: str) -> None:
     """Every JSON version of a release, `+complex` and `+fast` too, gives the same job."""
     document = situation.files[name]
     reads = json_jobs if name.startswith("squeue") else runs_by_id
@@ -56,8 +56,8 @@ def runs_by_id(document: bytes) -> dict[int, Job]:
 
 
 @pytest.mark.parametrize("series", SERIES)
-def test_name_of_several_lines_makes_text_suspect(series: str) -> None:
-    """The recorded job whose name has a line break is not read from text."""
+def test_text_with_a_line_break_in_the_job_name_is_refused(series: str) -> None:
+    """The text of a recorded job whose name has a line break may be forged, so it is not read."""
     (found,) = text_jobs(Situation(series, "special-chars"), "").values()
 
     assert isinstance(found, UntrustedTextError)

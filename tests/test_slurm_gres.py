@@ -65,7 +65,7 @@ from slurm.job import Gres
         (f"shard:64(IDX:{','.join(map(str, range(0, 90, 2)))})", [("shard", None, 64, None)]),
     ],
 )
-def test_every_form_is_read(
+def test_every_form_of_gres_is_read(
     text: str | None, expected: list[tuple[str, str | None, int, tuple[int, ...] | None]]
 ) -> None:
     """Name, type, count and devices are read; what Slurm has truncated or omitted is unknown."""
@@ -94,8 +94,8 @@ def test_every_form_is_read(
         "7:1",
     ],
 )
-def test_invalid_text_is_ignored(text: str) -> None:
-    """Text outside the grammar gives nothing; it is never read as fewer or other devices."""
+def test_invalid_gres_text_is_ignored(text: str) -> None:
+    """Text outside the grammar gives no GRES; it is never read as fewer or other devices."""
     assert () == parse_gres(text)
 
 
@@ -111,14 +111,14 @@ def test_invalid_text_is_ignored(text: str) -> None:
         ("gpu:1,(IDX:0)", ("gpu", 1, None), "(IDX:0)"),
     ],
 )
-def test_the_readable_parts_are_read(
+def test_gres_beside_an_unknown_form_are_read(
     text: str,
     expected: tuple[str, int, tuple[int, ...] | None],
     warned: str,
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A part that is not understood causes one warning; its name and the others are still read."""
+    """A GRES of an unknown form causes one warning; its name and the other GRES are read."""
     monkeypatch.setattr(gres, "_warned", set())
     found = [piece for _ in range(2) for piece in parse_gres(text) if piece.name == "gpu"]
 
@@ -127,10 +127,10 @@ def test_the_readable_parts_are_read(
     assert warned in caplog.text
 
 
-def test_parts_that_differ_only_in_numbers_warn_once(
+def test_unknown_gres_that_differ_only_in_numbers_warn_once(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A thousand nodes with an unknown GRES cause one warning."""
+    """1000 unknown GRES such as odd@7:1 cause one warning in the log."""
     monkeypatch.setattr(gres, "_warned", set())
     for number in range(1000):
         parse_gres(f"odd@{number}:1")
@@ -139,8 +139,8 @@ def test_parts_that_differ_only_in_numbers_warn_once(
 
 
 @given(st.integers(1, 60).flatmap(lambda n: st.sets(st.integers(0, 300), min_size=n, max_size=n)))
-def test_no_truncated_list_gives_wrong_devices(devices: set[int]) -> None:
-    """Wherever Slurm truncates the list, devices are listed only if all of them are there."""
+def test_a_truncated_gres_list_gives_no_devices(devices: set[int]) -> None:
+    """If Slurm cuts the list of GPU devices at any character, the devices are unknown."""
     ranges = ",".join(map(str, sorted(devices)))
     whole = f"gpu:{len(devices)}(IDX:{ranges})"
 

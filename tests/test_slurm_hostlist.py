@@ -30,7 +30,7 @@ from slurm.decode.fields.hostlist import HostlistError, expand_hosts, expand_ind
         ("None", ()),
     ],
 )
-def test_expansion_keeps_slurms_order(text: str, hosts: tuple[str, ...]) -> None:
+def test_host_lists_expand_in_slurms_order(text: str, hosts: tuple[str, ...]) -> None:
     """Each form of the grammar gives its hosts in the order in which Slurm counts them."""
     assert expand_hosts(text) == hosts
 
@@ -58,8 +58,8 @@ def test_expansion_keeps_slurms_order(text: str, hosts: tuple[str, ...]) -> None
         ("n[1-65536],x", 12, "more than 65536 hosts"),
     ],
 )
-def test_invalid_text_is_an_error_with_its_position(text: str, position: int, reason: str) -> None:
-    """A text outside the grammar is an error, and never gives an invented host."""
+def test_a_host_list_error_has_its_position(text: str, position: int, reason: str) -> None:
+    """The error of an invalid host list has the reason and the character; no host is invented."""
     with pytest.raises(HostlistError) as caught:
         expand_hosts(text)
 
@@ -67,7 +67,7 @@ def test_invalid_text_is_an_error_with_its_position(text: str, position: int, re
 
 
 def test_the_maximum_number_of_hosts_is_allowed() -> None:
-    """A list with exactly as many hosts as allowed is expanded."""
+    """A list of exactly 65536 hosts, the limit, is expanded."""
     assert len(expand_hosts("n[1-65536]")) == 65536
     assert len(expand_hosts("n[1-65535],m")) == 65536
 
@@ -77,13 +77,13 @@ def test_the_maximum_number_of_hosts_is_allowed() -> None:
     [("", ()), ("0-3,8", (0, 1, 2, 3, 8)), ("7", (7,)), ("2,0-1", (2, 0, 1))],
 )
 def test_index_lists_expand(text: str, numbers: tuple[int, ...]) -> None:
-    """An index list is a list of numbers and ranges."""
+    """An index list such as `0-3,8` gives its numbers in the order of the text."""
     assert expand_indices(text) == numbers
 
 
 @pytest.mark.parametrize("text", ["0-", "0,", "-1", "a", "1-65537", "0-3:2", " 1"])
 def test_invalid_index_lists_are_refused(text: str) -> None:
-    """A truncated or foreign index list is an error, and never a shorter list."""
+    """A truncated or malformed index list is an error, and never gives a shorter list."""
     with pytest.raises(HostlistError):
         expand_indices(text)
 
@@ -109,7 +109,7 @@ _EXPRESSION = st.lists(_HOST, min_size=1, max_size=4).map(",".join)
 
 
 @given(_EXPRESSION)
-def test_python_hostlist_agrees(text: str) -> None:
+def test_python_hostlist_expands_to_the_same_hosts(text: str) -> None:
     """python-hostlist expands the grammar that both support to the same hosts in the same order."""
     expected = oracle.expand_hostlist(text, allow_duplicates=True, sort=False)
 
@@ -117,7 +117,7 @@ def test_python_hostlist_agrees(text: str) -> None:
 
 
 @given(_EXPRESSION)
-def test_clustershell_agrees(text: str) -> None:
+def test_clustershell_expands_to_the_same_hosts(text: str) -> None:
     """ClusterShell, which sorts and merges, gives the same set of hosts."""
     assert set(expand_hosts(text)) == set(NodeSet(text))
 

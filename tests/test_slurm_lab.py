@@ -36,7 +36,7 @@ def extras(lab: Lab, kind: str, job: int) -> dict[str, str]:
 
 
 @pytest.mark.slurm
-def test_batch_job_leaves_start_and_stop(lab: Lab) -> None:
+def test_a_batch_job_leaves_a_start_and_a_stop_event(lab: Lab) -> None:
     """A job that runs and ends leaves one event of each kind, and accounting has the run."""
     job = lab.jobs.sbatch("-N2", script="exit 3", user="bob")
     lab.jobs.wait_ended(job)
@@ -49,8 +49,8 @@ def test_batch_job_leaves_start_and_stop(lab: Lab) -> None:
 
 
 @pytest.mark.slurm
-def test_srun_leaves_start_and_stop(lab: Lab) -> None:
-    """A job of srun is reported like any other, and runs as its user."""
+def test_an_srun_job_leaves_a_start_and_a_stop_event(lab: Lab) -> None:
+    """The hooks also run for a job of srun; the job runs as its user."""
     done = lab.run("srun", "sh", "-c", "id -un; echo $SLURM_JOB_ID", user="alice")
     user, job = done.stdout.split()
     lab.jobs.wait_ended(job)
@@ -61,7 +61,7 @@ def test_srun_leaves_start_and_stop(lab: Lab) -> None:
 
 @pytest.mark.slurm
 def test_array_leaves_events_for_each_task(lab: Lab) -> None:
-    """Each task has its own job id; the last one to start has that of the array."""
+    """Each task has its own job id; the last task to start has the job id of the array."""
     job = lab.jobs.sbatch("--array=0-2")
     lab.jobs.wait_ended(job)
 
@@ -73,7 +73,7 @@ def test_array_leaves_events_for_each_task(lab: Lab) -> None:
 
 @pytest.mark.slurm
 def test_het_job_leaves_events_for_each_component(lab: Lab) -> None:
-    """The components have consecutive ids and have the id of their leader."""
+    """Components have consecutive job ids; their events have the leader's id and an offset."""
     job = lab.jobs.sbatch("-n1", ":", "-n2", "-pgpu", "--gres=gpu:1")
     lab.jobs.wait_ended(job)
 
@@ -84,7 +84,7 @@ def test_het_job_leaves_events_for_each_component(lab: Lab) -> None:
 
 @pytest.mark.slurm
 def test_requeue_leaves_events_for_each_run(lab: Lab) -> None:
-    """Both runs of a requeued job leave a start and a stop under one id."""
+    """Both runs of a requeued job leave a start and a stop event under one job id."""
     job = lab.jobs.sbatch(script=FOR_EVER)
     lab.jobs.wait_state(job, "RUNNING")
     lab.jobs.control("requeue", job)
@@ -112,7 +112,7 @@ def test_job_cancelled_before_its_start_leaves_no_event(lab: Lab) -> None:
 
 @pytest.mark.slurm
 def test_suspended_job_leaves_no_further_event(lab: Lab) -> None:
-    """Suspend and resume are neither start nor stop."""
+    """To suspend and resume a job leaves neither a start nor a stop event."""
     job = lab.jobs.sbatch(script=FOR_EVER)
     lab.jobs.wait_state(job, "RUNNING")
     lab.jobs.control("suspend", job)
@@ -125,8 +125,8 @@ def test_suspended_job_leaves_no_further_event(lab: Lab) -> None:
 
 
 @pytest.mark.slurm
-def test_gpus_have_indices(lab: Lab) -> None:
-    """Slurm allocates the simulated GPUs by index, as real ones."""
+def test_simulated_gpus_have_indices(lab: Lab) -> None:
+    """`scontrol show job -d` shows the indices of allocated simulated GPUs, as of real ones."""
     job = lab.jobs.sbatch("-pgpu", "--gres=gpu:a100:2", "-c2", script=FOR_EVER)
     lab.jobs.wait_state(job, "RUNNING")
     shown = lab.run("scontrol", "show", "job", "-d", str(job)).stdout
@@ -136,8 +136,8 @@ def test_gpus_have_indices(lab: Lab) -> None:
 
 
 @pytest.mark.slurm
-def test_node_can_fail_and_return(lab: Lab) -> None:
-    """A failed node ends its jobs; it can be resumed."""
+def test_a_node_can_fail_and_be_resumed(lab: Lab) -> None:
+    """A job of the failed node ends as NODE_FAIL with a stop event; the node is resumed."""
     job = lab.jobs.sbatch("--no-requeue", "-w", "n2cn004", script=FOR_EVER)
     lab.jobs.wait_state(job, "RUNNING")
     lab.fail_node("n2cn004")
@@ -167,7 +167,7 @@ def test_job_survives_a_controller_restart(lab: Lab) -> None:
 
 @pytest.mark.slurm
 def test_accounting_catches_up_after_an_outage(lab: Lab) -> None:
-    """Sacct has a run that ended while slurmdbd was stopped."""
+    """When slurmdbd is back, sacct has the run that ended while slurmdbd was stopped."""
     lab.dbd.stop()
     done = lab.run("srun", "printenv", "SLURM_JOB_ID", user="alice")
     job = int(done.stdout)
@@ -181,8 +181,8 @@ def test_accounting_catches_up_after_an_outage(lab: Lab) -> None:
 
 
 @pytest.mark.slurm
-def test_callers_outside_the_namespaces_reach_the_cluster(lab: Lab) -> None:
-    """Commands work by path outside the namespaces, and batch scripts can be read."""
+def test_slurm_commands_work_outside_the_namespaces(lab: Lab) -> None:
+    """The lab's squeue works outside its namespaces, and batch scripts can be read there."""
     job = lab.jobs.sbatch("--hold", script="echo 4711")
     shown = subprocess.run(
         [lab.command("squeue"), "-h", "-j", str(job), "-o", "%u"],
@@ -198,7 +198,7 @@ def test_callers_outside_the_namespaces_reach_the_cluster(lab: Lab) -> None:
 
 
 @pytest.mark.slurm
-def test_configuration_can_change(lab: Lab) -> None:
+def test_slurm_conf_can_be_changed(lab: Lab) -> None:
     """A line of slurm.conf can be added while the cluster runs."""
     lab.configure({"KillWait": "7"})
 
@@ -206,8 +206,8 @@ def test_configuration_can_change(lab: Lab) -> None:
 
 
 @pytest.mark.slurm
-def test_job_ids_wrap() -> None:
-    """Past MaxJobId ids start again; a second cluster runs beside the first."""
+def test_job_ids_begin_again_at_first_job_id() -> None:
+    """The ids below MaxJobId=1006 are followed by FirstJobId=1000."""
     require_slurm()
     with Lab(Settings(accounting=False, options={"FirstJobId": "1004"})) as lab:
         ids = [lab.jobs.sbatch("--hold")]
@@ -219,8 +219,8 @@ def test_job_ids_wrap() -> None:
 
 
 @pytest.mark.slurm
-def test_slurm_user_is_as_configured() -> None:
-    """The hooks run as the configured SlurmUser."""
+def test_hooks_run_as_the_configured_slurm_user() -> None:
+    """With SlurmUser=root the start event in new/ belongs to root."""
     require_slurm()
     with Lab(Settings(accounting=False, hooks=HOOKS, slurm_user="root")) as lab:
         lab.run("srun", "true", user="alice")

@@ -28,8 +28,8 @@ def leftovers(root: Path) -> list[str]:
 
 
 @pytest.mark.slurm
-def test_failed_test_leaves_nothing() -> None:
-    """If a test fails while a job runs, every process, mount and file is removed."""
+def test_a_failed_test_leaves_no_process_mount_or_file() -> None:
+    """If a test fails while a job runs, all processes, mounts and files of its lab are removed."""
     require_slurm()
     lab = Lab(Settings(accounting=False))
     before: list[str] = []
@@ -47,7 +47,7 @@ def test_failed_test_leaves_nothing() -> None:
 
 @pytest.mark.slurm
 def test_daemon_that_does_not_start_is_reported() -> None:
-    """With a wrong slurm.conf the error has the message of the daemon, and nothing is left."""
+    """With a wrong slurm.conf the error has slurmctld's message; no process or file is left."""
     require_slurm()
     lab = Lab(Settings(accounting=False, options={"SlurmctldPort": "none"}))
 
@@ -57,8 +57,8 @@ def test_daemon_that_does_not_start_is_reported() -> None:
 
 
 @pytest.mark.slurm
-def test_killed_test_process_leaves_nothing() -> None:
-    """If the process of the tests is killed, every process, mount and file is removed."""
+def test_a_killed_test_process_leaves_no_process_mount_or_file() -> None:
+    """After SIGKILL of the tests, all processes, mounts and files of the lab are removed."""
     require_slurm()
     program = (
         "from slurm_lab import Lab, Settings\n"
@@ -81,7 +81,7 @@ def test_killed_test_process_leaves_nothing() -> None:
     wait_until(lambda: not leftovers(root), "everything to be gone")
 
 
-def test_waiting_has_a_limit() -> None:
-    """The error names the event that did not happen."""
+def test_wait_until_has_a_time_limit() -> None:
+    """The error of `wait_until` names the event that did not happen in time."""
     with pytest.raises(LabError, match="0 s in vain for rain"):
         wait_until(lambda: False, "rain", timeout=0)

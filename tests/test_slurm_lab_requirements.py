@@ -9,8 +9,8 @@ import pytest
 from slurm_lab import require_slurm, require_tree, requirements, trees
 
 
-def test_missing_slurm_skips(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A test is skipped, and the reason names what is missing."""
+def test_missing_slurm_skips_a_test(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without REQUIRE_SLURM the test is skipped, and the reason names what is missing."""
     monkeypatch.setattr(requirements, "what_is_missing", lambda: "needs root")
     monkeypatch.delenv("REQUIRE_SLURM", raising=False)
 
@@ -18,7 +18,7 @@ def test_missing_slurm_skips(monkeypatch: pytest.MonkeyPatch) -> None:
         require_slurm()
 
 
-def test_missing_slurm_fails_where_it_is_required(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_slurm_fails_a_test_where_it_is_required(monkeypatch: pytest.MonkeyPatch) -> None:
     """With REQUIRE_SLURM=1 a missing Slurm is a failure."""
     monkeypatch.setattr(requirements, "what_is_missing", lambda: "not installed: slurmctld")
     monkeypatch.setenv("REQUIRE_SLURM", "1")
@@ -28,7 +28,7 @@ def test_missing_slurm_fails_where_it_is_required(monkeypatch: pytest.MonkeyPatc
 
 
 def test_missing_programs_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Missing root rights are reported first."""
+    """The reason names a missing slurmctld, for example; missing root rights come first."""
     monkeypatch.setattr(requirements, "PATH", "/nonexistent")
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     named = requirements.what_is_missing()
@@ -45,8 +45,8 @@ def test_missing_programs_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
         ("sources.list.d/a.sources", "Types: deb\nURIs: http://mirror/debian\nSuites: x\n"),
     ],
 )
-def test_mirror_is_that_of_apt(tmp_path: Path, name: str, text: str) -> None:
-    """The mirror is read at run time, from either form of file."""
+def test_the_debian_mirror_is_read_from_apt(tmp_path: Path, name: str, text: str) -> None:
+    """The mirror of sources.list or of sources.list.d/*.sources is used, read at run time."""
     (tmp_path / "sources.list.d").mkdir()
     before = trees.mirror(tmp_path)
     (tmp_path / name).write_text(text)
@@ -54,10 +54,10 @@ def test_mirror_is_that_of_apt(tmp_path: Path, name: str, text: str) -> None:
     assert (None, "http://mirror/debian") == (before, trees.mirror(tmp_path))
 
 
-def test_missing_release_skips_with_a_reason(
+def test_a_missing_slurm_release_skips_with_a_reason(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A missing suite is reported; an existing one is used."""
+    """The reason has release, Debian suite and `make test-all`; an installed suite is used."""
     monkeypatch.setenv("SLURM_LAB_CACHE", str(tmp_path))
     monkeypatch.delenv("SLURM_LAB_BUILD", raising=False)
 
@@ -68,10 +68,10 @@ def test_missing_release_skips_with_a_reason(
     assert (None, tmp_path / "trixie") == (require_tree("here"), require_tree("24.11"))
 
 
-def test_release_that_cannot_be_built_skips_with_a_reason(
+def test_a_slurm_release_that_cannot_be_built_skips(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The reason has the message of the tool, and no incomplete tree stays."""
+    """The reason has the message of mmdebstrap, and no incomplete suite stays in the cache."""
     tool = tmp_path / "mmdebstrap"
     tool.write_text("#!/bin/sh\necho no such suite >&2\nexit 25\n")
     tool.chmod(0o755)

@@ -20,8 +20,8 @@ SCENARIOS = ("many-states", "gpu-two-nodes", "special-chars", "het-job", "exclus
 
 @pytest.mark.parametrize("scenario", SCENARIOS)
 @pytest.mark.parametrize("series", SERIES)
-def test_jobs_are_the_same_by_every_release(series: str, scenario: str) -> None:
-    """Several ids in one call give each job with state, times, cores, GRES and sharing."""
+def test_every_release_gives_the_same_job_facts(series: str, scenario: str) -> None:
+    """A query for several job ids gives state, CPUs, nodes, cores and GRES of each job."""
     recorded = commands(series, scenario)
     wanted = ids_of(recorded)
     found = recorded.slurm().jobs([*wanted, 1])
@@ -38,7 +38,7 @@ def test_jobs_are_the_same_by_every_release(series: str, scenario: str) -> None:
 
 @pytest.mark.parametrize("series", SERIES)
 def test_one_job_is_queried_from_the_cheapest_source(series: str) -> None:
-    """The commands depend on the release."""
+    """21.08 and 22.05 use the text of squeue and scontrol, later releases squeue's JSON."""
     recorded = commands(series)
     job_id = ids_of(recorded)[1]
     slurm = recorded.slurm(cluster="lab")
@@ -58,8 +58,8 @@ def test_one_job_is_queried_from_the_cheapest_source(series: str) -> None:
         assert [f"squeue --local -a -t all {option} -j {job_id}", *geometry] == recorded.asked
 
 
-def test_many_jobs_are_queried_in_one_listing_where_that_is_cheaper() -> None:
-    """Single look-ups are used while their number times 10 ms is below the time of a listing."""
+def test_many_jobs_are_queried_in_one_list_if_that_is_cheaper() -> None:
+    """Jobs are queried singly while 10 ms for each is less than the time of the job list."""
     recorded = commands("22.05")
     slurm = recorded.slurm(cluster="lab")
     few, many = [1, 2], [1, 2, 3]
@@ -77,7 +77,7 @@ def test_many_jobs_are_queried_in_one_listing_where_that_is_cheaper() -> None:
 
 
 def test_only_this_cluster_of_a_federation_is_queried() -> None:
-    """With FederationParameters=fed_display records of its siblings would look like its own."""
+    """`scontrol show job` has `--local`: with fed_display it would show jobs of siblings too."""
     recorded = commands("22.05")
     slurm = recorded.slurm(cluster="lab")
     job_id = ids_of(recorded)[1]
@@ -91,8 +91,8 @@ def test_only_this_cluster_of_a_federation_is_queried() -> None:
 
 
 @pytest.mark.parametrize("series", [*TEXT, *OLD_JSON])
-def test_nodes_are_read_again_after_ten_minutes(series: str) -> None:
-    """Their sockets, cores and threads may change; a name may be given to another machine."""
+def test_node_sizes_are_read_again_after_ten_minutes(series: str) -> None:
+    """Sockets, cores and threads of a node change if its name goes to another machine."""
     recorded = commands(series)
     slurm = recorded.slurm(cluster="lab")
     job_id = ids_of(recorded)[1]
@@ -111,8 +111,8 @@ def test_nodes_are_read_again_after_ten_minutes(series: str) -> None:
 
 
 @pytest.mark.parametrize("series", [*TEXT, *OLD_JSON])
-def test_jobs_are_read_while_the_nodes_cannot_be_read_again(series: str) -> None:
-    """The earlier nodes are used, and the failing command is repeated at most once a minute."""
+def test_jobs_are_read_while_scontrol_show_node_fails(series: str) -> None:
+    """The earlier node sizes are used; the failing command runs at most once a minute."""
     recorded = commands(series)
     slurm = recorded.slurm(cluster="lab")
     job_id = ids_of(recorded)[1]
@@ -128,8 +128,8 @@ def test_jobs_are_read_while_the_nodes_cannot_be_read_again(series: str) -> None
     assert 3 == recorded.asked.count("scontrol -a show node")
 
 
-def test_lookups_are_rated_by_their_time_on_a_busy_host() -> None:
-    """If they have become slow, a listing of moderate cost is used for fewer jobs."""
+def test_slow_single_queries_are_replaced_by_the_job_list() -> None:
+    """On a busy host, where each command takes 0.1 s, three jobs are queried in one job list."""
     recorded = commands("22.05")
     slurm = recorded.slurm(cluster="lab")
     job_id = ids_of(recorded)[0]
@@ -166,8 +166,8 @@ def test_a_query_for_states_only_runs_one_process(series: str) -> None:
 
 
 @pytest.mark.parametrize("series", OLD_JSON)
-def test_old_json_is_queried_for_each_job(series: str) -> None:
-    """If JSON supports only one id per call, each job is queried by itself."""
+def test_each_job_is_queried_alone_in_old_json(series: str) -> None:
+    """JSON of 23.02 and 23.11 can be filtered by one job id only: each job is one call."""
     recorded = commands(series)
     found = recorded.slurm().jobs([*ids_of(recorded), 7])
     option = features_of(RELEASES[series]).json_option
@@ -178,8 +178,8 @@ def test_old_json_is_queried_for_each_job(series: str) -> None:
     assert all(" -j " in line and "," not in line for line in calls)
 
 
-def test_with_a_rate_limit_many_jobs_need_one_listing() -> None:
-    """With Slurm's rate limit on, 25 calls can be made at once and 2 per second after that."""
+def test_with_a_rate_limit_many_jobs_are_queried_in_one_list() -> None:
+    """Slurm's rate limit (rl_enable) allows 25 calls at once and 2 per second after that."""
     recorded = commands("23.02")
     config = recorded.slurm().config()
     assert config["SlurmctldParameters"] == ()
@@ -199,7 +199,7 @@ def test_with_a_rate_limit_many_jobs_need_one_listing() -> None:
 
 
 def test_json_and_text_give_the_same_jobs(caplog: pytest.LogCaptureFixture) -> None:
-    """On 22.05 both give equal jobs, except for facts that only one of them has."""
+    """JSON and text of 22.05 differ only in name, requested memory and constraints of a job."""
     caplog.set_level(logging.ERROR)
     recorded = commands("22.05", "many-states")
     by_json = json_jobs(recorded.situation.files["squeue-all.json"])
@@ -214,8 +214,8 @@ def test_json_and_text_give_the_same_jobs(caplog: pytest.LogCaptureFixture) -> N
 
 
 @pytest.mark.parametrize("series", TEXT)
-def test_last_task_of_an_array_is_queried_by_itself(series: str) -> None:
-    """Its id is that of the array: with that id scontrol would print all tasks."""
+def test_the_last_task_of_an_array_is_queried_by_its_task_id(series: str) -> None:
+    """The last task has the id of the array, for which scontrol would print all tasks."""
     recorded = commands(series, "array-running-pending", "ended")
     array = ids_of(recorded)[0]
     job = job_of(recorded.slurm(), array)

@@ -30,7 +30,7 @@ def test_text_is_used_where_json_is_missing(series: str, caplog: pytest.LogCaptu
 
 @pytest.mark.parametrize("stdout", [b"", b'{"jobs": [', b"[]", b"{}", b'{"jobs": 1}'])
 def test_text_is_used_where_json_is_truncated_or_invalid(stdout: bytes) -> None:
-    """Such JSON is requested again after ten minutes."""
+    """After an incomplete or invalid answer JSON is requested again only after ten minutes."""
     recorded = commands("24.11")
     recorded.answers["--json"] = CommandResult((), 0, stdout, b"")
     slurm = recorded.slurm()
@@ -47,8 +47,8 @@ def test_text_is_used_where_json_is_truncated_or_invalid(stdout: bytes) -> None:
     assert not [line for line in recorded.asked if "scontrol" in line]
 
 
-def test_text_is_used_for_a_record_that_is_not_understood() -> None:
-    """One unknown record does not affect the others; only its job is read from text."""
+def test_text_is_used_for_a_json_record_that_cannot_be_read() -> None:
+    """One unreadable record does not affect the others; only its job is read from text."""
     recorded = commands("24.11")
     good, odd = ids_of(recorded)
     document = recorded.situation.files["squeue.json"]
@@ -63,7 +63,7 @@ def test_text_is_used_for_a_record_that_is_not_understood() -> None:
 
 @pytest.mark.parametrize("series", TEXT)
 def test_suspect_text_is_replaced_by_json(series: str) -> None:
-    """A name of several lines makes the text suspect; JSON has the job."""
+    """A job name with a line break makes scontrol's text suspect, so JSON is used instead."""
     recorded = commands(series, "special-chars")
     (job_id,) = ids_of(recorded)
     slurm = recorded.slurm()
@@ -78,7 +78,7 @@ def test_suspect_text_is_replaced_by_json(series: str) -> None:
 def test_suspect_job_without_json_has_only_its_hosts(
     answer: CommandResult, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Cores and GRES might be forged, so they are not reported, and the log has the reason."""
+    """Cores and GRES in suspect text may be forged: they are not reported, and the log says so."""
     recorded = commands("22.05", "special-chars")
     recorded.answers["--json"] = answer
     (job_id,) = ids_of(recorded)
@@ -92,8 +92,8 @@ def test_suspect_job_without_json_has_only_its_hosts(
     assert f"job={job_id} is reported without cores and GRES" in caplog.text
 
 
-def test_suspect_text_still_has_the_comment_of_its_user() -> None:
-    """It may exclude the job, and a forged comment is the user's own."""
+def test_the_comment_is_read_even_from_suspect_text() -> None:
+    """The comment may exclude the job, and only its own user could have forged it."""
     recorded = commands("22.05", "special-chars")
     recorded.answers["--json"] = NO_JSON
     (job_id,) = ids_of(recorded)
@@ -103,8 +103,8 @@ def test_suspect_text_still_has_the_comment_of_its_user() -> None:
     assert comment.startswith("c1|c2")
 
 
-def test_suspect_text_about_another_job_has_no_comment() -> None:
-    """A wrapper, or an array's id, may give the record of another job."""
+def test_suspect_text_with_another_job_id_has_no_comment() -> None:
+    """A wrapper, or the id of an array, can make scontrol print the record of another job."""
     recorded = commands("22.05", "special-chars")
     recorded.answers["--json"] = NO_JSON
     (job_id,) = ids_of(recorded)
@@ -114,8 +114,8 @@ def test_suspect_text_about_another_job_has_no_comment() -> None:
     assert job_of(recorded.slurm(), job_id).comment is None
 
 
-def test_job_that_vanishes_between_two_calls_keeps_its_facts() -> None:
-    """Squeue's facts are used if scontrol no longer knows the job."""
+def test_a_job_purged_between_two_calls_keeps_its_facts() -> None:
+    """The facts of squeue are used if scontrol no longer knows the job."""
     recorded = commands("22.05")
     recorded.answers["show job"] = UNKNOWN
     recorded.answers["--json"] = NO_JSON
@@ -125,8 +125,8 @@ def test_job_that_vanishes_between_two_calls_keeps_its_facts() -> None:
     assert [None] == [node.cores for node in job.allocations]
 
 
-def test_answer_with_errors_is_unknown() -> None:
-    """Errors in JSON make it invalid with exit 0 too (21.08, 22.05), and text is used."""
+def test_json_with_errors_is_replaced_by_text() -> None:
+    """Errors in JSON make it invalid even with exit status 0 (21.08, 22.05), so text is used."""
     recorded = commands("22.05", "special-chars")
     document = b'{"meta": {}, "errors": [{"error_code": 2}], "jobs": []}'
     recorded.answers["--json"] = CommandResult((), 0, document, b"")
@@ -140,8 +140,8 @@ def test_answer_with_errors_is_unknown() -> None:
     assert "Slurm reports errors in its JSON output" in slurm.warnings()[0]
 
 
-def test_job_that_no_source_can_read_is_an_error_of_its_own() -> None:
-    """A record that JSON and text cannot give stays unknown; the other jobs are read."""
+def test_a_job_that_cannot_be_read_does_not_affect_others() -> None:
+    """A job that neither JSON nor text can give is an error; the other jobs are read."""
     recorded = commands("24.11")
     good, odd = ids_of(recorded)
     document = recorded.situation.files["squeue.json"].replace(b'"job_state"', b'"job_stat_"', 1)

@@ -16,8 +16,8 @@ LINES = (
 )
 
 
-def test_snapshot_has_running_waiting_and_unsettled_jobs() -> None:
-    """It has starts of running jobs, ids of unsettled ones, and each line on demand."""
+def test_a_snapshot_has_running_configuring_and_pending_jobs() -> None:
+    """Running jobs have a start time, configuring jobs a list of ids; each job is found by id."""
     snapshot = parse_queue_snapshot(LINES)
     found = snapshot.job(10)
 
@@ -28,8 +28,8 @@ def test_snapshot_has_running_waiting_and_unsettled_jobs() -> None:
     assert snapshot.job(11) is None
 
 
-def test_snapshot_has_the_tasks_of_an_array() -> None:
-    """A task's line has the array's id; the last task to begin has it also as its own id."""
+def test_a_snapshot_has_the_tasks_of_an_array() -> None:
+    """A task's line has the array's id; the last task to start has it also as its own id."""
     snapshot = parse_queue_snapshot(LINES)
 
     assert (7, 8) == snapshot.started_tasks(7)
@@ -50,8 +50,8 @@ def test_snapshot_has_the_tasks_of_an_array() -> None:
         (b"Welcome to the cluster\n" + LINES, FailureReason.INCOMPLETE),
     ],
 )
-def test_truncated_or_invalid_snapshot_is_unknown(stdout: bytes, kind: FailureReason) -> None:
-    """An incomplete answer is refused."""
+def test_a_truncated_or_invalid_job_list_is_refused(stdout: bytes, kind: FailureReason) -> None:
+    """One truncated or malformed line, or a wrapper's banner, makes the whole answer invalid."""
     with pytest.raises(SlurmError) as caught:
         parse_queue_snapshot(stdout)
     assert kind is caught.value.reason
@@ -69,8 +69,8 @@ CONFIG = "{}\nClusterName = lab\nX[0] = a\nX[1] = b\nY = (null)\n\nSlurmctld(pri
         ("Configuration", None),
     ],
 )
-def test_configuration_has_its_time(first: str, expected: int | None) -> None:
-    """It is in epoch seconds or ISO 8601 in UTC, as the release prints it; names may repeat."""
+def test_the_time_of_slurms_configuration_is_read(first: str, expected: int | None) -> None:
+    """`scontrol show config` prints its time as epoch seconds or as ISO 8601 in UTC."""
     settings = parse_config(CONFIG.format(first).encode())
 
     assert expected == config_time(settings, AS_OF)
@@ -78,7 +78,7 @@ def test_configuration_has_its_time(first: str, expected: int | None) -> None:
     assert config_time(settings, "Z") is None
 
 
-def test_truncated_configuration_is_unknown() -> None:
-    """Without the controllers' state at its end it is incomplete."""
+def test_a_truncated_configuration_is_refused() -> None:
+    """`scontrol show config` without the state of the controllers at its end is incomplete."""
     with pytest.raises(SlurmError):
         parse_config(CONFIG.encode()[:40])

@@ -63,8 +63,8 @@ def parsed(record: str) -> Job:
     return parse_job_record(record, 815, cluster="lab")
 
 
-def test_a_record_has_all_facts_but_cores() -> None:
-    """The lines before and after the resources have these facts."""
+def test_a_scontrol_record_has_all_facts_but_cores() -> None:
+    """User, account, state, times, nodes, CPUs, GPUs and sharing are outside the resources."""
     assert parsed(RECORD) == Job(
         job_id=815,
         cluster="lab",
@@ -87,16 +87,16 @@ def test_a_record_has_all_facts_but_cores() -> None:
 
 
 @pytest.mark.parametrize("forgery", FORGED)
-def test_text_that_may_be_forged_is_refused(forgery: str) -> None:
-    """The error affects only this job."""
+def test_a_record_that_may_be_forged_is_refused(forgery: str) -> None:
+    """A second user, state or node list, for example in a job name, makes the record invalid."""
     old, new = FORGED[forgery]
     assert old in RECORD
     with pytest.raises(UntrustedTextError):
         parsed(RECORD.replace(old, new))
 
 
-def test_a_pending_job_without_time_limit_has_no_run() -> None:
-    """Its start is only expected, and its CPUs are only requested."""
+def test_a_pending_job_has_no_start_nodes_or_cpus() -> None:
+    """The start is only expected, CPUs are only requested, and UNLIMITED is no time limit."""
     waiting = RECORD.replace("JobState=RUNNING", "JobState=PENDING").replace(
         "TimeLimit=01:00:00", "TimeLimit=UNLIMITED"
     )
@@ -112,8 +112,8 @@ def test_a_pending_job_without_time_limit_has_no_run() -> None:
     )
 
 
-def test_a_job_of_scrontab_is_marked() -> None:
-    """Slurm itself prints the line that marks it."""
+def test_a_scrontab_job_has_its_flag() -> None:
+    """Slurm's own line `CronJob=Yes` marks a job of scrontab."""
     cron = RECORD.replace(
         "   SuspendTime", '   CronJob=Yes CrontabSpec="* * * * *"\n   SuspendTime'
     )
@@ -122,14 +122,14 @@ def test_a_job_of_scrontab_is_marked() -> None:
 
 
 def test_a_placeholder_is_no_user_name() -> None:
-    """The name service cannot resolve the uid at the moment."""
+    """If the name service cannot resolve the uid, Slurm prints `nobody`; the uid is kept."""
     job = parsed(RECORD.replace("alice(5001)", "nobody(5001)"))
 
     assert (None, 5001) == (job.user, job.uid)
 
 
 def test_cpus_are_counted_without_tres() -> None:
-    """They are also counted if two lines claim to have the TRES."""
+    """NumCPUs is used if AllocTRES is missing, or if a second line claims to be the TRES."""
     without = RECORD.replace("   AllocTRES=", "   Other=")
     assert (4, None) == (parsed(without).cpus, parsed(without).gpus)
     twice = RECORD.replace("   Socks/Node", "   TRES=cpu=64,gres/gpu=8\n   Socks/Node")
@@ -137,7 +137,7 @@ def test_cpus_are_counted_without_tres() -> None:
 
 
 def test_sharing_is_read_only_directly_after_the_resources() -> None:
-    """A user may have written a later line."""
+    """A user may have forged a later OverSubscribe line, so sharing is unknown then."""
     moved = RECORD.replace(
         "   OverSubscribe=NO Exclusive=USER", "   A=1\n   B=1\n   OverSubscribe=NO"
     )
@@ -145,7 +145,7 @@ def test_sharing_is_read_only_directly_after_the_resources() -> None:
     assert parsed(moved).sharing is None
 
 
-def test_comments_may_have_several_lines() -> None:
+def test_an_admin_comment_of_several_lines_is_read_whole() -> None:
     """The comment of administrators decides whether a job is reported, so all of it is read."""
     comments = (
         '   AdminComment=[\n      {\n        "name": "hpc-1"\n      }\n    ]\n'
@@ -159,8 +159,8 @@ def test_comments_may_have_several_lines() -> None:
     assert "mine" == job.comment
 
 
-def test_records_of_an_array_are_distinguished() -> None:
-    """Each record begins with its ids."""
+def test_records_of_arrays_and_het_jobs_are_distinguished() -> None:
+    """Each record of scontrol begins with the ids of the job and of its array or het job."""
     text = "JobId=7 ArrayJobId=7 ArrayTaskId=2-4%2 ArrayTaskThrottle=2 JobName=a\n   X=1\n\n"
     text += "JobId=8 ArrayJobId=7 ArrayTaskId=1 JobName=a\n   X=1\n\nJobId=9 HetJobId=9 "
     text += "HetJobOffset=0 JobName=h\n\n"
@@ -194,7 +194,7 @@ def recorded_text(recorded: RecordedCommands, job_id: int) -> str:
 
 @pytest.mark.parametrize("words", ["Nodes=n2gpu", "JOB_GRES="])
 def test_a_running_job_with_forged_resources_is_refused(words: str) -> None:
-    """If it were reported with its hosts only, it would never get cores and GPUs."""
+    """A job reported with its hosts only would never get its cores and GPUs at cc-backend."""
     recorded = commands("24.11")
     job_id = ids_of(recorded)[1]
     text = recorded_text(recorded, job_id).replace(words, f"x{words}", 1)
@@ -205,7 +205,7 @@ def test_a_running_job_with_forged_resources_is_refused(words: str) -> None:
 
 
 def test_an_ended_job_without_resources_has_its_hosts() -> None:
-    """The controller no longer shows the resources."""
+    """After the end the controller no longer shows cores and GPUs; the hosts are kept."""
     recorded = commands("24.11")
     job_id = ids_of(recorded)[1]
     text = recorded_text(recorded, job_id).replace("JobState=RUNNING", "JobState=COMPLETED")
@@ -216,8 +216,8 @@ def test_an_ended_job_without_resources_has_its_hosts() -> None:
 
 
 @pytest.mark.parametrize("copies", [0, 2])
-def test_an_answer_about_other_jobs_is_refused(copies: int) -> None:
-    """An answer in which the job appears twice is refused, too."""
+def test_an_answer_without_the_job_or_with_it_twice_is_refused(copies: int) -> None:
+    """The answer of scontrol also has the record of another job."""
     recorded = commands("24.11")
     other, job_id = ids_of(recorded)
     text = recorded_text(recorded, other) + copies * recorded_text(recorded, job_id)
@@ -225,8 +225,8 @@ def test_an_answer_about_other_jobs_is_refused(copies: int) -> None:
     assert isinstance(by_scontrol(recorded, text, job_id), SlurmError)
 
 
-def test_a_running_job_among_others_is_refused() -> None:
-    """Only this job was queried: another record may be forged."""
+def test_a_running_job_beside_another_record_is_refused() -> None:
+    """Only one job was queried with scontrol: the other record may be forged."""
     recorded = commands("24.11")
     other, job_id = ids_of(recorded)
     text = recorded_text(recorded, other) + recorded_text(recorded, job_id)
@@ -235,7 +235,7 @@ def test_a_running_job_among_others_is_refused() -> None:
 
 
 def test_the_last_task_of_an_array_is_queried_by_its_task_id() -> None:
-    """The array's own id means all tasks."""
+    """The last task has the id of the array, for which scontrol would print all tasks."""
     recorded = commands("24.11", "array-running-pending", "ended")
     array = ids_of(recorded)[0]
     recorded.answers["squeue --local"] = DOWN

@@ -37,7 +37,7 @@ def story(folder: Path) -> str:
 
 
 def test_a_situation_recorded_again_replaces_only_its_own_files(tmp_path: Path) -> None:
-    """The other situations of the release stay in its archive."""
+    """Other situations of the same release stay in the archive."""
     for round_, names in enumerate((("array", "batch"), ("batch",))):
         folder = tmp_path / str(round_) / "new"
         for name in names:
@@ -52,8 +52,8 @@ def test_a_situation_recorded_again_replaces_only_its_own_files(tmp_path: Path) 
     assert {"24.11/array/squeue.txt": b"0\n", "24.11/batch/squeue.txt": b"1\n"} == said
 
 
-def test_a_name_is_hidden_everywhere() -> None:
-    """It may be in a field, in a path, or escaped by JSON."""
+def test_a_private_name_is_replaced_everywhere() -> None:
+    """A user or file name may be a field, a part of a path, or escaped by JSON."""
     found = Pseudonyms({"user": ["alice"], "file": ["/home/alice/my job.sh"]}, [])
 
     hidden = found.hide(b"alice|/home/alice/my job.sh|\\/home\\/alice\\/my job.sh|/srv/alice")
@@ -62,14 +62,14 @@ def test_a_name_is_hidden_everywhere() -> None:
 
 
 def test_a_longer_name_is_replaced_before_its_part() -> None:
-    """No part of the longer name stays."""
+    """With the users ann and annabel, no part of annabel stays."""
     hidden = Pseudonyms({"user": ["ann", "annabel"]}, []).hide(b"annabel ann")
 
     assert b"user0002 user0001" == hidden
 
 
-def test_a_name_with_a_line_break_is_hidden_in_json() -> None:
-    """JSON has it escaped."""
+def test_a_name_with_a_line_break_is_replaced_in_json() -> None:
+    """JSON has the line break of a job name escaped."""
     hidden = Pseudonyms({"job": ["über\nuns"]}, []).hide(json.dumps("über\nuns").encode())
 
     assert b'"job0001"' == hidden
@@ -77,12 +77,12 @@ def test_a_name_with_a_line_break_is_hidden_in_json() -> None:
 
 @pytest.mark.parametrize("word", ["a1", "(null)", "1000", "gpu", "10.5"])
 def test_words_without_private_information_stay(word: str) -> None:
-    """A replacement would damage numbers and structure."""
+    """To replace numbers, `gpu`, `(null)` or very short names would damage the recording."""
     assert word.encode() == Pseudonyms({"user": [word]}, []).hide(word.encode())
 
 
-def test_hosts_keep_their_numbers_and_ranges() -> None:
-    """Node lists stay node lists; each host without a number gets its own name."""
+def test_pseudonyms_keep_host_numbers() -> None:
+    """Only the prefix of fritz[001-002] is replaced; a host without a number becomes hostNNNN."""
     found = Pseudonyms({}, ["fritz001", "fritz002", "login"])
 
     hidden = found.hide(b"fritz[001-002],login Slurmfritz001 fritz")
@@ -91,13 +91,13 @@ def test_hosts_keep_their_numbers_and_ranges() -> None:
 
 
 @pytest.mark.parametrize(("host", "prefix"), [("n2cn001", "n2cn"), ("a-b7", "a-b"), ("ctl", None)])
-def test_a_prefix_is_the_part_before_the_number(host: str, prefix: str | None) -> None:
-    """Digits before the last other character belong to the prefix."""
+def test_a_host_prefix_is_the_part_before_the_number(host: str, prefix: str | None) -> None:
+    """Host n2cn001 has the prefix n2cn; a host without a number at its end has none."""
     assert prefix == prefix_of(host)
 
 
 def test_an_answer_is_stored_as_it_was_printed(tmp_path: Path) -> None:
-    """Every byte is stored, with the command beside it."""
+    """Every byte of a command's output is stored; `commands.txt` has the command."""
     writer = RecordingWriter(
         tmp_path, Scripted({"show": Said(0, b"\xff\n", b"")}), clock=lambda: 1.5
     )
@@ -110,7 +110,7 @@ def test_an_answer_is_stored_as_it_was_printed(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("said", [Said(1, b"x", b"no such job"), Said(0, b"", b"")])
 def test_a_failed_command_leaves_no_file(tmp_path: Path, said: Said) -> None:
-    """`commands.txt` has the reason."""
+    """A command that fails or prints nothing has only an entry in `commands.txt`."""
     writer = RecordingWriter(tmp_path, Scripted({"show": said}))
     writer.keep("a.txt", "scontrol", "show")
     writer.close()
@@ -120,7 +120,7 @@ def test_a_failed_command_leaves_no_file(tmp_path: Path, said: Said) -> None:
 
 
 def test_an_answer_with_the_same_records_is_not_stored_twice(tmp_path: Path) -> None:
-    """Times in its head may differ."""
+    """Two JSON answers with the same jobs may differ in their heads, for example in a time."""
     answers = {
         "--json": Said(0, b'{"meta":1,"jobs":[7]}', b""),
         "--states=all": Said(0, b'{"meta":2,"jobs":[7]}', b""),
@@ -134,8 +134,8 @@ def test_an_answer_with_the_same_records_is_not_stored_twice(tmp_path: Path) -> 
     assert "b.json (not kept: the same job records as a.json)" in story(tmp_path)
 
 
-def test_a_moment_is_recorded_by_every_command(tmp_path: Path) -> None:
-    """The names of the files contain the name of the moment."""
+def test_every_command_is_recorded_at_a_moment(tmp_path: Path) -> None:
+    """Answers of squeue, scontrol and sacct are stored in files with the moment's name."""
     writer = RecordingWriter(tmp_path, Scripted({"--json": Said(1, b"", b"no plugin")}))
     jobs_at(writer, "2-running", [7, 8])
 
@@ -149,7 +149,7 @@ def test_a_moment_is_recorded_by_every_command(tmp_path: Path) -> None:
 
 
 def test_a_command_that_changes_something_is_recorded_with_its_output(tmp_path: Path) -> None:
-    """The user who called it is recorded, too."""
+    """`commands.txt` has user, command line, output, exit status and stderr of sbatch."""
     said = Said(1, b"Submitted\n", b"sorry\n")
     run = Scripted({"job.sh": said})
     writer = RecordingWriter(tmp_path, run, clock=lambda: 2.0)
@@ -164,8 +164,8 @@ def test_a_command_that_changes_something_is_recorded_with_its_output(tmp_path: 
     )
 
 
-def test_every_situation_has_a_unique_name() -> None:
-    """The names are those of folders."""
+def test_every_recorded_situation_has_a_unique_name() -> None:
+    """The name of a situation is the name of its folder in the recording."""
     names = [each.name for each in (*SHAPES, *FATES)]
 
     assert len(names) == len(set(names))
@@ -181,7 +181,7 @@ def lab() -> Iterator[Lab]:
 
 @pytest.mark.slurm
 def test_a_situation_is_recorded_on_a_real_cluster(lab: Lab, tmp_path: Path) -> None:
-    """It has GPUs without a type, and the environment of the hooks."""
+    """A job with untyped GPUs is stored with squeue's answers and its prolog's environment."""
     (scenario,) = (each for each in SHAPES if each.name == "gpu-untyped")
     ScenarioRun(lab, tmp_path).record(scenario, 4_200_100)
 
@@ -193,10 +193,10 @@ def test_a_situation_is_recorded_on_a_real_cluster(lab: Lab, tmp_path: Path) -> 
 
 
 @pytest.mark.slurm
-def test_a_snapshot_has_no_real_names(
+def test_a_snapshot_of_a_site_has_no_real_names(
     lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Names of users, jobs, paths and nodes are replaced."""
+    """Names of users, accounts, jobs and nodes are replaced."""
     job = lab.jobs.sbatch("-J", "secret/plan", script="sleep 60", user="alice")
     lab.jobs.wait_state(job, "RUNNING")
     monkeypatch.setenv("PATH", f"{lab.root}/bin:/usr/bin:/bin")

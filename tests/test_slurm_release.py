@@ -26,13 +26,13 @@ from slurm.release import Release
     ],
 )
 def test_the_release_is_after_the_word_slurm(stdout: bytes, release: Release) -> None:
-    """Other numbers that a wrapper prints are not used."""
+    """Other numbers that a wrapper of `squeue --version` prints are not used."""
     assert release == parse_release(stdout)
 
 
 @pytest.mark.parametrize("stdout", [b"site wrapper 24.05.1\n", b"slurm 24.13.1\n", b"slurm x\n"])
-def test_an_answer_without_a_release_is_shown(stdout: bytes) -> None:
-    """The message has the line that was refused."""
+def test_a_version_answer_without_a_release_is_refused(stdout: bytes) -> None:
+    """The error shows the line of `squeue --version` that has no release."""
     with pytest.raises(SlurmError) as caught:
         parse_release(stdout)
 
@@ -40,18 +40,18 @@ def test_an_answer_without_a_release_is_shown(stdout: bytes) -> None:
     assert stdout.decode().strip() in str(caught.value)
 
 
-def test_an_empty_answer_has_no_release() -> None:
-    """The message says that nothing was printed."""
+def test_an_empty_version_answer_is_refused() -> None:
+    """The error says that `squeue --version` printed nothing."""
     with pytest.raises(SlurmError, match="nothing"):
         parse_release(b"")
 
 
-def test_a_release_number_is_alone_in_configuration_and_json() -> None:
-    """The word slurm is not there, nor any other text."""
+def test_a_release_number_without_the_word_slurm_is_read() -> None:
+    """The configuration and JSON have the number alone, such as 22.05.8."""
     assert Release(22, 5, 8) == parse_release_number("22.05.8")
 
 
-def test_other_text_is_no_release_number() -> None:
-    """The message has the text."""
+def test_a_release_number_with_other_text_is_refused() -> None:
+    """The error shows the refused text, such as `22.05.8 of mine`."""
     with pytest.raises(SlurmError, match="of mine"):
         parse_release_number("22.05.8 of mine")

@@ -47,8 +47,8 @@ def parsed(answer: str) -> ParsedRows:
         "1000|1000|\nx",
     ],
 )
-def test_comment_of_several_lines_affects_no_row(comment: str) -> None:
-    """The job itself is read with its whole comment, and so are the jobs around it."""
+def test_an_admin_comment_of_several_lines_affects_no_row(comment: str) -> None:
+    """A comment with line breaks or `|` is read whole, and so are the rows around it."""
     found = parsed(row(999) + row(1000, comment=comment) + row(1001))
 
     assert [999, 1000, 1001] == list(found.rows)
@@ -73,8 +73,8 @@ def test_comment_of_several_lines_affects_no_row(comment: str) -> None:
         {"account": "a\nb"},
     ],
 )
-def test_separator_in_a_name_makes_its_own_row_doubtful(fields: dict[str, str]) -> None:
-    """Shifted columns are never read; the job id is known, and other jobs are read."""
+def test_a_separator_in_a_name_makes_only_its_row_doubtful(fields: dict[str, str]) -> None:
+    """`|` in an account shifts the columns: the row is not read, but its job id and others are."""
     found = parsed(row(999) + row(1000, **fields) + row(1001))
 
     assert [999, 1001] == list(found.rows)
@@ -82,8 +82,8 @@ def test_separator_in_a_name_makes_its_own_row_doubtful(fields: dict[str, str]) 
     assert "1000|1000|" in found.doubtful[1000]
 
 
-def test_job_that_is_listed_twice_is_doubtful() -> None:
-    """A comment may imitate a row: then none of the two rows is used."""
+def test_a_job_with_two_rows_is_doubtful() -> None:
+    """A comment may imitate a row of squeue, so neither of the two rows is used."""
     found = parsed(row(999, comment=f"x|\n{row(1000)[:-2]}") + row(1000, user="bob"))
 
     assert [999] == list(found.rows)
@@ -91,8 +91,8 @@ def test_job_that_is_listed_twice_is_doubtful() -> None:
 
 
 @pytest.mark.parametrize("old", ["|90|", "|100|"])
-def test_date_in_a_row_is_shown(old: str) -> None:
-    """Without SLURM_TIME_FORMAT the row is doubtful, and the reason has column and line."""
+def test_a_row_with_a_date_is_doubtful(old: str) -> None:
+    """Squeue prints dates without SLURM_TIME_FORMAT; the reason has column and line."""
     date = "|2026-11-27T23:10:04|"
     found = parsed(row(1000).replace(old, date))
 
@@ -102,15 +102,15 @@ def test_date_in_a_row_is_shown(old: str) -> None:
 
 
 def test_header_and_carriage_returns_are_ignored() -> None:
-    """A wrapper may lose `-h` or use line ends of another system."""
+    """A wrapper of squeue may lose `-h` or print CRLF line ends; the rows are read."""
     found = parsed((HEADER + row(1000) + row(1001)).replace("\n", "\r\n"))
 
     assert [1000, 1001] == list(found.rows)
     assert () == found.problems
 
 
-def test_with_a_banner_rows_are_readable_and_absence_is_undecided() -> None:
-    """A line that is no row is shown; a job that is not listed may still exist."""
+def test_rows_after_a_banner_are_read_but_absence_proves_nothing() -> None:
+    """The line of a wrapper is shown as a problem; a job that is not listed may still exist."""
     found = parsed("site wrapper 12.34\n" + row(1000))
 
     assert [1000] == list(found.rows)
@@ -123,7 +123,7 @@ def test_with_a_banner_rows_are_readable_and_absence_is_undecided() -> None:
     [("site wrapper 12.34\n", "site wrapper 12.34"), (row()[:-2], "1000|1000|"), ("x", "'x'")],
 )
 def test_answer_without_a_row_is_refused_with_its_line(answer: str, shown: str) -> None:
-    """Text that is no answer of squeue, or ends inside a row, is shown."""
+    """The error shows the text that is no row of squeue, or the row that is truncated."""
     with pytest.raises(SlurmError, match=r"row|truncated") as caught:
         parsed(answer)
     assert shown in str(caught.value)
@@ -135,8 +135,8 @@ LINES = (
 )
 
 
-def test_separator_in_an_account_leaves_the_listing_readable() -> None:
-    """Id, state, times and nodes are certain; the owner of the job is unknown."""
+def test_a_separator_in_an_account_leaves_the_job_list_readable() -> None:
+    """Id, state, times and nodes are certain; user, account and partition are unknown."""
     rows = parse_job_list(LINES.encode())
     snapshot = parse_queue_snapshot(LINES.encode())
     odd = snapshot.job(9)
@@ -147,8 +147,8 @@ def test_separator_in_an_account_leaves_the_listing_readable() -> None:
     assert ("", "", "", "n[2-3]") == (odd.user, odd.account, odd.partition, odd.nodes)
 
 
-def test_listing_with_header_and_carriage_returns_is_read() -> None:
-    """The rules are the same as for a look-up."""
+def test_a_job_list_with_header_and_carriage_returns_is_read() -> None:
+    """A wrapper of squeue may lose `-h` or print CRLF line ends; an empty list is valid."""
     header = "JOBID|ARRAY_JOB_ID|ARRAY_TASK_ID|STATE|START_TIME|END_TIME|SUBMIT_TIME|NODES|"
     header += "PARTITION|USER|ACCOUNT|NODELIST\n"
     raw = (header + LINES).replace("\n", "\r\n").encode()
@@ -169,8 +169,8 @@ def test_listing_with_header_and_carriage_returns_is_read() -> None:
         ("|n[2-3]\n", "|n[2-3]", "9|9|N/A|RUNNING"),
     ],
 )
-def test_invalid_listing_is_refused_with_its_line(old: str, new: str, shown: str) -> None:
-    """Jobs missing in a listing count as ended, so one invalid line makes all of it invalid."""
+def test_an_invalid_job_list_is_refused_with_its_line(old: str, new: str, shown: str) -> None:
+    """A job missing in the list counts as ended, so one bad line makes the list invalid."""
     with pytest.raises(SlurmError) as caught:
         parse_queue_snapshot(LINES.replace(old, new, 1).encode())
     assert shown in str(caught.value)
@@ -178,14 +178,14 @@ def test_invalid_listing_is_refused_with_its_line(old: str, new: str, shown: str
 
 @pytest.mark.parametrize("user", ["nobody", "5001", "(null)", ""])
 def test_squeue_placeholders_are_no_user_names(user: str) -> None:
-    """The uid stays; the name can be resolved later."""
+    """For a user such as `nobody`, `5001` or `(null)` only the uid is kept."""
     found = parsed(row(1000, user=user)).rows[1000]
 
     assert (None, 5001) == (found.user, found.uid)
 
 
-def test_doubtful_row_is_read_from_another_source() -> None:
-    """A job whose account has the separator is read from JSON; the others from text."""
+def test_the_job_of_a_doubtful_row_is_read_from_json() -> None:
+    """The account of the job has the separator `|`; the other jobs are read from text."""
     recorded = commands("22.05")
     truth = expected(recorded)
     ids = ids_of(recorded)

@@ -43,14 +43,14 @@ OVER = replace(RUNNING, state="COMPLETED", end_time=1060)
         (RunStage.ENDED, replace(OVER, end_time=1000, nodes=(), flags=("COMPLETING",))),
     ],
 )
-def test_a_record_has_a_stage(expected: RunStage, job: Job) -> None:
-    """State word, flags, times and nodes determine the stage."""
+def test_a_record_of_slurm_gives_the_stage_of_its_run(expected: RunStage, job: Job) -> None:
+    """State, flags, times and nodes decide, for example, between not started, live and ended."""
     assert expected is run_stage(job)
 
 
 @pytest.mark.parametrize(("other", "expected"), [(1005, True), (995, True), (1006, False)])
-def test_a_start_may_move_by_seconds(other: int, *, expected: bool) -> None:
-    """The start times of controller and accounting differ."""
+def test_start_times_within_five_seconds_are_of_one_run(other: int, *, expected: bool) -> None:
+    """The start times of one run in controller and accounting may differ."""
     assert expected is same_start(1000, other)
 
 
@@ -61,12 +61,12 @@ def test_a_start_may_move_by_seconds(other: int, *, expected: bool) -> None:
 def test_a_start_is_matched_if_that_is_unambiguous(
     expected: int | None, candidates: list[int]
 ) -> None:
-    """The equal start matches, or the only near one."""
+    """The equal start time matches, otherwise the only one within 5 s."""
     assert expected == match_start(1000, candidates)
 
 
-def test_the_rows_of_one_id_are_its_runs_oldest_first() -> None:
-    """Rows of other jobs, and rows that never ran, are omitted."""
+def test_accounting_rows_give_the_runs_of_a_job_id() -> None:
+    """The oldest run is first; rows of other jobs and rows that never ran are omitted."""
     later = replace(OVER, start_time=2000, end_time=2060)
     rows = [
         later,
@@ -80,8 +80,8 @@ def test_the_rows_of_one_id_are_its_runs_oldest_first() -> None:
     assert [1000, 2000, 3000] == [run.start_time for run in runs_of_accounting(rows, 5)]
 
 
-def test_a_resized_run_is_one_run() -> None:
-    """It has its first start and its first nodes, and the end of the last row."""
+def test_the_rows_of_a_resized_run_are_one_run() -> None:
+    """Three rows of accounting give the first start, the first nodes and the last end."""
     rows = [
         replace(OVER, state="RESIZING", nodes=("n1", "n2")),
         replace(OVER, start_time=1060, end_time=1100, state="RESIZING"),
@@ -95,7 +95,7 @@ def test_a_resized_run_is_one_run() -> None:
 
 @pytest.mark.parametrize("start", [1000, 1060])
 def test_a_resized_run_has_all_of_its_first_resources(start: int) -> None:
-    """The second row begins at the resize, up to 23.02 with the run (recorded with 22.05.8)."""
+    """Nodes, CPUs, GPUs and sharing are of the first row; up to 23.02 both rows start alike."""
     first = replace(
         OVER,
         state="RESIZING",
@@ -121,7 +121,7 @@ def test_a_resized_run_has_all_of_its_first_resources(start: int) -> None:
 
 
 def test_a_resized_run_has_its_last_nodes_if_the_first_are_unknown() -> None:
-    """It has the CPU count of these nodes, too."""
+    """Nodes and CPU count are then those of the last row."""
     rows = [
         replace(OVER, state="RESIZING", nodes=(), cpus=4),
         replace(OVER, start_time=1060, end_time=1200, cpus=2),
@@ -133,7 +133,7 @@ def test_a_resized_run_has_its_last_nodes_if_the_first_are_unknown() -> None:
 
 
 def test_a_run_long_after_a_resize_is_another_run() -> None:
-    """The row between them is missing."""
+    """A row that starts 940 s after the end of the resized row does not continue that run."""
     rows = [replace(OVER, state="RESIZING"), replace(OVER, start_time=2000, end_time=2060)]
 
     assert [2000] == [run.start_time for run in runs_of_accounting(rows, 5)]
@@ -145,14 +145,14 @@ def test_a_run_long_after_a_resize_is_another_run() -> None:
 def test_a_row_without_a_start_gets_the_only_matching_start(
     starts: set[int], expected: list[int]
 ) -> None:
-    """It is the start of an unfinished run, between submission and end."""
+    """The start is that of an unfinished run, between the row's submission and end."""
     row = replace(OVER, start_time=None, submit_time=990)
 
     assert expected == [run.start_time for run in runs_of_accounting([row], 5, starts=starts)]
 
 
-def test_a_row_without_a_start_differs_from_the_next_run_seconds_later() -> None:
-    """A requeued job runs again at once: the start of its second run belongs to another row."""
+def test_a_row_without_a_start_does_not_get_the_next_runs_start() -> None:
+    """A requeued job runs again after 1 s: the start of its second run has its own row."""
     first = replace(OVER, start_time=None, submit_time=990, end_time=1001, state="REQUEUED")
     second = replace(OVER, start_time=1002, submit_time=1001)
     found = runs_of_accounting([first, second], 5, starts={1000, 1002})

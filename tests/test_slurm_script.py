@@ -35,14 +35,14 @@ def slurm(status: int, stdout: bytes, stderr: bytes) -> Slurm:
 
 
 def test_script_is_returned_without_its_final_nul() -> None:
-    """The rest is as scontrol writes it."""
+    """The NUL byte is added by scontrol; the rest of the batch script is returned unchanged."""
     assert "#!/bin/sh\n" == slurm(0, b"#!/bin/sh\n\0", b"").script(1)
 
 
 @pytest.mark.parametrize("words", [b"Invalid user id", b"Access/permission denied"])
 @pytest.mark.parametrize("status", [0, 1])
 def test_script_of_another_user_is_denied(words: bytes, status: int) -> None:
-    """Slurm 22.05 denies it with exit status 0: it must not pass for an empty script."""
+    """Slurm 22.05 exits with 0 for a denied script, which must not count as an empty script."""
     asked = slurm(status, b"", b"job script retrieval failed: " + words + b"\n")
     with pytest.raises(SlurmError) as raised:
         asked.script(1)

@@ -87,8 +87,8 @@ def refusal(parse: Callable[[], object]) -> ValueError | SlurmError | None:
 
 
 @pytest.mark.parametrize("series", SERIES)
-def test_every_shape_of_every_field_is_read_or_refused_by_name(series: str) -> None:
-    """A field of another shape gives a job, or an error that says which field it is."""
+def test_json_fields_of_any_type_are_read_or_refused_by_name(series: str) -> None:
+    """An odd value in any field of a record gives a job, or an error that names the field."""
     record = records(series)[1]
     for path in paths(record):
         for odd in ODD:
@@ -100,8 +100,8 @@ def test_every_shape_of_every_field_is_read_or_refused_by_name(series: str) -> N
 
 
 @pytest.mark.parametrize("series", SERIES)
-def test_number_means_the_same_in_every_shape(series: str) -> None:
-    """The number may be plain, wrapped, text, a float, or alone in a list."""
+def test_a_json_number_is_read_in_every_form(series: str) -> None:
+    """A number may be plain, text, a float, in {set, infinite, number}, or alone in a list."""
     record = records(series)[1]
     truth = parse_job(record, node_of=node_of)
     for name in NUMBERS & set(record):
@@ -115,21 +115,21 @@ def test_number_means_the_same_in_every_shape(series: str) -> None:
 
 
 @pytest.mark.parametrize("value", [4200900, {"set": True, "infinite": False, "number": 4200900}])
-def test_job_id_is_read_plain_and_wrapped(value: object) -> None:
-    """These are the shapes in which a record has its id."""
+def test_a_job_id_in_json_is_read_plain_and_wrapped(value: object) -> None:
+    """The id of a record is a number, or a mapping with set, infinite and number."""
     assert 4200900 == record_job_id({"job_id": value})
 
 
 @pytest.mark.parametrize("value", [None, [], {}, "x", True, -1, [[7]], {"a": 1}])
-def test_record_without_a_job_id_is_malformed(value: object) -> None:
-    """A value of another shape is no id: the record may be of any requested job."""
+def test_a_json_record_without_a_job_id_is_refused(value: object) -> None:
+    """A job_id of another type proves nothing: the record may be of any requested job."""
     with pytest.raises(SlurmError, match="expected a job id such as 4711 from squeue, got"):
         record_job_id({"job_id": value})
 
 
 @pytest.mark.parametrize("shape", [lambda i: {"set": True, "number": i}, str, lambda i: [i]])
-def test_jobs_with_ids_in_other_shapes_are_found(shape: Callable[[int], object]) -> None:
-    """The client finds the jobs that it queries."""
+def test_jobs_with_ids_in_other_json_forms_are_found(shape: Callable[[int], object]) -> None:
+    """The client finds its jobs if JSON has their ids as text, as a mapping or in a list."""
     recorded = commands("24.11")
     ids = ids_of(recorded)
     document = json.loads(recorded.situation.files["squeue.json"])
@@ -168,7 +168,7 @@ LINES: dict[str, tuple[Callable[[bytes], object], bytes, bytes]] = {
 
 @pytest.mark.parametrize("name", LINES)
 def test_every_word_in_every_column_is_read_or_refused(name: str) -> None:
-    """A text listing with an odd word in one column gives a value, or an error that shows it."""
+    """A line of squeue or sacct with an odd word gives a value, or an error that shows it."""
     parse, line, separator = LINES[name]
     fields = line.split(separator)
     for place in range(len(fields)):
@@ -178,6 +178,6 @@ def test_every_word_in_every_column_is_read_or_refused(name: str) -> None:
             assert error is None or ":" in str(error)
 
 
-def test_no_column_of_accounting_is_omitted() -> None:
-    """The recorded row has every field that is requested."""
+def test_the_recorded_sacct_row_has_every_field() -> None:
+    """The row in which these tests change words has all fields that the program requests."""
     assert SACCT_FIELDS.count(",") == SACCT_LINE.count(SACCT_SEPARATOR.encode())

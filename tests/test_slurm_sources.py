@@ -10,8 +10,8 @@ from release_table import markdown
 from slurm.release import RELEASE_TABLE, QueryMethod, Release, features_of
 
 
-def test_table_has_a_row_for_every_release() -> None:
-    """Releases in between use the row before them, unknown ones the nearest."""
+def test_the_release_table_covers_every_release() -> None:
+    """Releases between two rows use the earlier row; unknown releases use the nearest row."""
     assert [
         QueryMethod.TEXT,
         QueryMethod.TEXT,
@@ -34,8 +34,8 @@ def test_query_method_is_described_with_its_json_option() -> None:
     assert "scontrol show job ID -d" in row.describe(QueryMethod.TEXT)
 
 
-def test_table_is_shown_as_markdown() -> None:
-    """The page shows every row and every source that all releases share."""
+def test_the_release_table_is_shown_as_markdown() -> None:
+    """The Markdown has every row, and a list of the six sources that all releases share."""
     lines = markdown().splitlines()
 
     assert len(RELEASE_TABLE) + 2 == len([line for line in lines if line.startswith("|")])
@@ -43,7 +43,7 @@ def test_table_is_shown_as_markdown() -> None:
     assert 6 == len([line for line in lines if line.startswith("- ")])
 
 
-def test_the_page_shows_the_table() -> None:
+def test_the_compatibility_page_has_the_release_table() -> None:
     """docs/compatibility.md contains the table that the code generates."""
     page = Path(__file__).parent.parent / "docs" / "compatibility.md"
 

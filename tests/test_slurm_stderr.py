@@ -46,7 +46,7 @@ def complain(recorded: RecordedCommands, *lines: bytes) -> RecordedCommands:
 
 @pytest.mark.parametrize("series", SERIES)
 def test_jobs_are_found_beside_a_harmless_error(series: str) -> None:
-    """Every command prints the line, exits with 0 and gives a complete answer."""
+    """Every command prints an error line, exits with 0 and gives a complete answer."""
     recorded = complain(commands(series, "many-states"), CPUS)
     usual = commands(series, "many-states").slurm().jobs(ids_of(recorded))
 
@@ -66,14 +66,14 @@ def test_jobs_are_found_beside_a_harmless_error(series: str) -> None:
     ],
 )
 def test_every_answer_is_accepted_beside_a_harmless_error(ask: Callable[[Slurm], object]) -> None:
-    """The answer is the same as without the error line."""
+    """Configuration, job list, version and ping are the same as without the error line."""
     usual = ask(commands("26.05").slurm())
 
     assert usual == ask(complain(commands("26.05"), CPUS, MUNGE).slurm())
 
 
-def test_the_line_is_shown_once(caplog: pytest.LogCaptureFixture) -> None:
-    """Several commands print the line; the log has it once an hour."""
+def test_a_harmless_error_is_logged_once_an_hour(caplog: pytest.LogCaptureFixture) -> None:
+    """Several commands print the same error line; the warnings have it once."""
     recorded = complain(commands("24.11"), CPUS)
     slurm = recorded.slurm()
     slurm.jobs(ids_of(recorded))
@@ -87,8 +87,8 @@ def test_the_line_is_shown_once(caplog: pytest.LogCaptureFixture) -> None:
     assert [1, 2] == [*logged, caplog.text.count("Resetting CPUs")]
 
 
-def test_lines_that_differ_only_in_numbers_count_as_one() -> None:
-    """Such numbers are process ids and times, for example."""
+def test_error_lines_that_differ_only_in_numbers_count_as_one() -> None:
+    """The numbers are process ids and times, for example."""
     recorded = complain(commands("24.11"), b"error: attempt 1", b"error: attempt 2", MUNGE)
     slurm = recorded.slurm()
     slurm.version()
@@ -96,8 +96,8 @@ def test_lines_that_differ_only_in_numbers_count_as_one() -> None:
     assert 2 == len(slurm.warnings())
 
 
-def test_the_line_is_removed_with_its_cause() -> None:
-    """The next answer of the command without the line removes the warning."""
+def test_the_warning_ends_when_the_error_line_is_gone() -> None:
+    """The next answer of the same command without the error line removes the warning."""
     recorded = complain(commands("24.11"), CPUS)
     slurm = recorded.slurm()
     slurm.listing()
@@ -107,7 +107,7 @@ def test_the_line_is_removed_with_its_cause() -> None:
     assert () == slurm.warnings()
 
 
-def test_a_truncated_answer_is_still_refused() -> None:
+def test_a_truncated_job_list_beside_a_harmless_error_is_refused() -> None:
     """The message says that the answer is truncated, and what was on stderr."""
     recorded = commands("24.11")
     complain(recorded, CPUS)
@@ -123,8 +123,8 @@ def test_a_truncated_answer_is_still_refused() -> None:
     assert "Resetting CPUs" in str(caught.value)
 
 
-def test_an_answer_that_cannot_be_read_shows_the_line() -> None:
-    """The line on stderr may be the cause."""
+def test_the_error_of_an_unreadable_answer_shows_stderr() -> None:
+    """The line on stderr may be the reason why the answer cannot be read."""
     recorded = complain(commands("24.11"), b"error: half of the plugins are missing")
     recorded.answers["-o"] = CommandResult((), 0, b"1|2\n", b"")
     with pytest.raises(SlurmError, match="half of the plugins") as caught:
@@ -143,8 +143,8 @@ def test_truncated_json_beside_a_harmless_error_is_replaced_by_text() -> None:
     assert expected(recorded) == [described(found[job_id]) for job_id in ids_of(recorded)]
 
 
-def test_empty_output_beside_an_error_of_every_command_is_an_answer() -> None:
-    """There is no job: `--version` prints the same line, so the line is harmless."""
+def test_an_empty_job_list_beside_an_error_of_every_command_is_valid() -> None:
+    """`squeue --version` prints the same error line, so it is harmless: there is no job."""
     recorded = complain(commands("24.11"), CPUS)
     recorded.answers["-o"] = EMPTY
 
@@ -152,8 +152,8 @@ def test_empty_output_beside_an_error_of_every_command_is_an_answer() -> None:
     assert ["squeue --version"] == [line for line in recorded.asked if "--version" in line]
 
 
-def test_empty_output_beside_a_known_error_is_an_answer() -> None:
-    """The line came with a complete answer before, so it is harmless without another query."""
+def test_an_empty_job_list_beside_an_earlier_error_is_valid() -> None:
+    """The error line came with a complete answer before: it is harmless, without a query."""
     recorded = complain(commands("24.11"), CPUS)
     slurm = recorded.slurm()
     slurm.listing()
@@ -164,8 +164,8 @@ def test_empty_output_beside_a_known_error_is_an_answer() -> None:
     assert 1 == len(recorded.asked)
 
 
-def test_empty_output_beside_a_new_error_is_refused() -> None:
-    """The message contains the new line, not the harmless one."""
+def test_an_empty_job_list_beside_a_new_error_is_refused() -> None:
+    """The message has the new error line, not the harmless one of earlier answers."""
     recorded = complain(commands("24.11"), CPUS)
     slurm = recorded.slurm()
     slurm.listing()
@@ -176,8 +176,8 @@ def test_empty_output_beside_a_new_error_is_refused() -> None:
     assert "Resetting" not in str(caught.value)
 
 
-def test_a_failed_version_query_proves_nothing() -> None:
-    """An empty answer with an error line is then refused."""
+def test_an_empty_job_list_is_refused_if_the_version_query_fails() -> None:
+    """Without the version query it is unknown whether the error line is harmless."""
     recorded = complain(commands("24.11"), CPUS)
     recorded.answers |= {"-o": EMPTY, "--version": CommandResult((), 1, b"", b"")}
     with pytest.raises(SlurmError, match="Resetting CPUs"):
@@ -185,7 +185,7 @@ def test_a_failed_version_query_proves_nothing() -> None:
 
 
 def test_a_failed_connection_is_never_harmless() -> None:
-    """A backup controller may have answered once beside the same line."""
+    """`Connection refused` may have come with an answer of the backup controller before."""
     recorded = complain(commands("24.11"), b"error: slurm_x: Connection refused")
     slurm = recorded.slurm()
     assert slurm.listing()
@@ -205,8 +205,8 @@ def test_a_failed_connection_is_never_harmless() -> None:
         b"squeue: " + CPUS + b"\n" + GONE,
     ],
 )
-def test_a_query_that_failed_is_refused_whatever_was_printed(stderr: bytes) -> None:
-    """Some commands exit with 0 after a failure; the message begins with the reason."""
+def test_a_failed_query_with_exit_status_0_is_refused(stderr: bytes) -> None:
+    """Some commands of Slurm exit with 0 after a failure; the message begins with the reason."""
     recorded = commands("24.11")
     (line,) = stderr.splitlines()[-1:]
 
@@ -220,8 +220,8 @@ def test_a_query_that_failed_is_refused_whatever_was_printed(stderr: bytes) -> N
     assert f"{SQUEUE} exited with 0: {line.decode()}"[:190] == str(caught.value)[:190]
 
 
-def test_the_reason_of_a_failure_is_shown_before_harmless_lines() -> None:
-    """A line that comes with every command does not explain the failure."""
+def test_the_message_of_a_failure_has_no_harmless_lines() -> None:
+    """An error line that comes with every command does not explain the failure."""
     recorded = complain(commands("24.11"), CPUS)
     slurm = recorded.slurm()
     slurm.version()
@@ -233,7 +233,7 @@ def test_the_reason_of_a_failure_is_shown_before_harmless_lines() -> None:
 
 
 def test_a_failure_without_stderr_shows_stdout() -> None:
-    """A wrapper may print its error to stdout."""
+    """A wrapper may print its error to stdout; the message has its first line."""
     recorded = commands("24.11")
     recorded.answers["-o"] = CommandResult((), 1, b"license expired\nsee wiki\n", b"")
     with pytest.raises(SlurmError, match=r"exited with 1: license expired$"):
@@ -254,15 +254,15 @@ def test_the_signal_that_ended_a_command_is_named(status: int, words: str) -> No
     assert f"{SQUEUE} exited with {words}" == str(caught.value)
 
 
-def test_an_unknown_job_beside_a_harmless_error_is_unknown() -> None:
-    """The controller's own answer takes precedence over the harmless line."""
+def test_an_unknown_job_is_recognized_beside_a_harmless_error() -> None:
+    """The controller's answer that it does not know the job id is more than a harmless line."""
     recorded = complain(commands("24.11"), CPUS)
 
     assert {} == recorded.slurm().jobs([7])
 
 
-def test_an_unknown_id_among_others_keeps_the_answer() -> None:
-    """The error about one id comes with the records of the others."""
+def test_an_unknown_job_id_does_not_hide_the_other_jobs() -> None:
+    """Squeue prints `Invalid job id specified` together with the records of the other jobs."""
     answer = CommandResult((SQUEUE,), 0, b"1 2 3\n", b"squeue: error: Invalid job id specified\n")
     read = SlurmCommands(COMMANDS, lambda *_args, **_how: answer)
 
@@ -280,8 +280,8 @@ def test_text_beside_an_error_must_end_with_a_newline() -> None:
     assert FailureReason.INCOMPLETE is caught.value.reason
 
 
-def test_memory_of_lines_is_bounded() -> None:
-    """A command that prints a new line each time does not fill the memory."""
+def test_the_memory_for_error_lines_is_bounded() -> None:
+    """A command that prints a new error line each time does not fill the memory."""
     lines = ErrorLines(lambda: 0.0)
     for number in range(3000):
         word = "".join(chr(97 + int(digit)) for digit in str(number))

@@ -27,7 +27,7 @@ def read(document: bytes, size: int = 7) -> tuple[list[dict[str, Any]], dict[str
 
 
 @pytest.mark.parametrize("size", [1, 2, 7, 1000])
-def test_pieces_of_any_size_give_the_same(size: int) -> None:
+def test_json_in_pieces_of_any_size_gives_the_same_records(size: int) -> None:
     """Records and the fields beside them do not depend on where the answer is divided."""
     records, beside = read(WHOLE, size)
 
@@ -35,8 +35,8 @@ def test_pieces_of_any_size_give_the_same(size: int) -> None:
     assert {"meta": {"a": [1, 2]}, "jobs": True, "errors": [], "n": 12} == beside
 
 
-def test_every_truncation_is_detected() -> None:
-    """The beginning of an answer is never accepted as an answer."""
+def test_every_truncation_of_json_is_detected() -> None:
+    """A JSON answer that is cut at any byte is refused as incomplete."""
     for length in range(len(WHOLE.rstrip())):
         with pytest.raises(SlurmError) as caught:
             read(WHOLE[:length])
@@ -45,7 +45,7 @@ def test_every_truncation_is_detected() -> None:
 
 @pytest.mark.parametrize("series", SERIES)
 def test_truncated_recorded_answers_are_refused(series: str) -> None:
-    """The recorded answers of every release are cut at many places."""
+    """The recorded JSON of squeue of every release is cut at every 997th byte."""
     document = Situation(series, "gpu-two-nodes").files["squeue.json"].rstrip()
     for length in range(0, len(document), 997):
         with pytest.raises(SlurmError):
@@ -69,7 +69,7 @@ def test_truncated_recorded_answers_are_refused(series: str) -> None:
         (b'{"jobs": [], "meta": ' + b"9" * 5000 + b', "errors": []}', FailureReason.MALFORMED),
     ],
 )
-def test_an_invalid_document_is_an_error(document: bytes, kind: FailureReason) -> None:
+def test_an_invalid_json_answer_is_refused(document: bytes, kind: FailureReason) -> None:
     """Bad syntax, missing parts and reported errors each have their own reason."""
     with pytest.raises(SlurmError) as caught:
         read(document, 1 << 16)
@@ -83,8 +83,8 @@ def test_invalid_utf_8_affects_only_one_name() -> None:
     assert [{"name": "a\ufffd\ufffd"}, {"name": "ü"}] == read(document, 1)[0]
 
 
-def test_large_answer_needs_the_memory_of_a_record() -> None:
-    """Of ten megabytes about two thousand jobs, only a few pieces are in memory."""
+def test_a_large_json_answer_needs_little_memory() -> None:
+    """Parsing 10 MB of JSON about 2001 jobs needs less than 256 KiB."""
     record = json.dumps({"name": "x" * 5000}).encode()
     count = 0
 
@@ -114,8 +114,8 @@ JSON = st.recursive(
 
 
 @given(records=st.lists(st.dictionaries(st.text(), JSON, max_size=3)), size=st.integers(1, 50))
-def test_any_records_come_out_as_they_went_in(records: list[dict[str, Any]], size: int) -> None:
-    """The parser returns any JSON records unchanged and in order."""
+def test_any_json_records_are_returned_unchanged(records: list[dict[str, Any]], size: int) -> None:
+    """The parser returns all JSON records in their order, whatever the size of the pieces."""
     document = json.dumps({"jobs": records, "errors": [], "meta": {}}).encode()
     assert records == read(document, size)[0]
 

@@ -61,7 +61,7 @@ def survey(answers: Answers, conf: Path | None = None) -> ClusterSurvey:
 
 
 def test_nodes_of_old_and_new_releases_are_read() -> None:
-    """The records of all releases have sockets, cores, GRES and allocated CPUs."""
+    """`scontrol show node` of 21.08 and 26.05 has sockets, cores, GRES and allocated CPUs."""
     old, new = parse_nodes(NODE_21 + NODE_26)
     assert old == Node(
         name="n2cn001",
@@ -82,8 +82,8 @@ def test_node_without_partition_or_with_odd_gres_is_read() -> None:
     assert (("",), ()) == (node.partitions, node.devices)
 
 
-def test_cluster_without_nodes_has_none() -> None:
-    """Slurm prints a sentence instead of records."""
+def test_a_cluster_may_have_no_nodes() -> None:
+    """Slurm prints `No nodes in the system` instead of records."""
     assert () == parse_nodes(b"No nodes in the system\n")
 
 
@@ -96,8 +96,8 @@ def test_node_without_its_size_is_omitted(caplog: pytest.LogCaptureFixture) -> N
     assert 1 == caplog.text.count("nodes named futureN (N: a number) are ignored")
 
 
-def test_node_with_odd_gres_keeps_the_others() -> None:
-    """Readable GRES are kept; the CPUs are those that jobs can use."""
+def test_a_node_with_an_odd_gres_keeps_its_other_gres() -> None:
+    """The CPUs of the node are those that jobs can use (CPUEfctv)."""
     gres = b"gpu:1g.10gb+me:4(S:0-1),bandwidth:lustre:4G,scratch:ssd/raid:1,@"
     text = NODE_26.replace(b"gpu:a100:4(S:0-1)", gres).replace(b"CPUEfctv=16", b"CPUEfctv=14")
     (node,) = parse_nodes(text)
@@ -115,8 +115,8 @@ def test_node_with_odd_gres_keeps_the_others() -> None:
         (b"NodeName=a Arch=x86_64 CoresPerSocket=4 \n   CPUAlloc=0", FailureReason.INCOMPLETE),
     ],
 )
-def test_truncated_node_listing_is_an_error(text: bytes, kind: FailureReason) -> None:
-    """A part of an answer is not accepted."""
+def test_a_truncated_node_list_is_refused(text: bytes, kind: FailureReason) -> None:
+    """An empty, invalid or truncated answer of `scontrol show node` is an error."""
     with pytest.raises(SlurmError) as raised:
         parse_nodes(text)
     assert kind is raised.value.reason
@@ -130,8 +130,8 @@ def test_truncated_node_listing_is_an_error(text: bytes, kind: FailureReason) ->
         (b"Configuration data\nPrivateData = jobs\n", None),
     ],
 )
-def test_private_data_of_slurmdbd_is_its_own(text: bytes, hidden: frozenset[str] | None) -> None:
-    """The same answer has the PrivateData of slurm.conf above that of slurmdbd."""
+def test_private_data_of_slurmdbd_is_read(text: bytes, hidden: frozenset[str] | None) -> None:
+    """`sacctmgr show configuration` has PrivateData of slurm.conf above that of slurmdbd."""
     assert hidden == parse_private_accounting(text)
 
 
@@ -147,8 +147,8 @@ def test_slurm_user_and_private_data_are_read_from_the_settings() -> None:
 @pytest.mark.parametrize(
     ("text", "level"), [(b"bob|Operator\n", "Operator"), (b"", None), (b"bobby|Operator\n", None)]
 )
-def test_admin_level_is_that_of_the_exact_account(text: bytes, level: str | None) -> None:
-    """An account without a record has no admin level."""
+def test_the_admin_level_is_that_of_the_exact_user_name(text: bytes, level: str | None) -> None:
+    """The record of `bobby` is not used for `bob`; a user without a record has no level."""
     assert level == parse_admin_level(text, "bob")
 
 
@@ -165,13 +165,13 @@ def test_admin_level_is_that_of_the_exact_account(text: bytes, level: str | None
         ({"slurm_user": "bob"}, True, True),
     ],
 )
-def test_rights_follow_from_account_and_settings(
+def test_rights_follow_from_user_and_private_data(
     fields: dict[str, object],
     *,
     jobs: bool,
     accounting: bool,
 ) -> None:
-    """Root, SlurmUser and Operators see everything; others see what is not private."""
+    """Root, SlurmUser, Operators and Administrators see all; others what is not private."""
     usual: dict[str, Any] = {
         "user": "bob",
         "uid": 20002,
@@ -184,7 +184,7 @@ def test_rights_follow_from_account_and_settings(
     assert (jobs, accounting) == (rights.sees_jobs, rights.sees_accounting)
 
 
-def test_each_query_is_one_command() -> None:
+def test_each_query_of_the_cluster_is_one_command() -> None:
     """The commands are read-only and run with an environment that the program sets."""
     answers = Answers(
         squeue=(0, b"slurm-wlm 22.05.8\n", b""),
@@ -229,12 +229,12 @@ NO_JSON = b"squeue: fatal: Unable to find plugin: serializer/json\n"
         ((1, b"", NO_JSON), False),
     ],
 )
-def test_json_plugin_may_be_missing(
+def test_a_missing_json_plugin_is_detected(
     answer: tuple[int, bytes, bytes] | SlurmError,
     *,
     works: bool,
 ) -> None:
-    """A build without json-c says so; the beginning of an answer proves that JSON works."""
+    """Squeue without json-c reports it; the beginning of an answer proves that JSON works."""
     answers = Answers(squeue=answer)
     assert works is survey(answers).supports_json(Release(24, 11, 5), "bob")
     assert [["/s/squeue", "--local", "--json=v0.0.42", "-u", "bob"]] == answers.ran
@@ -251,13 +251,13 @@ def test_json_plugin_may_be_missing(
 def test_json_support_is_unknown_without_an_answer(
     answer: tuple[int, bytes, bytes] | SlurmError,
 ) -> None:
-    """A controller that does not answer proves nothing about the plugin."""
+    """A controller that does not answer proves nothing about squeue's JSON plugin."""
     with pytest.raises(SlurmError):
         survey(Answers(squeue=answer)).supports_json(Release(22, 5), "bob")
 
 
 def test_a_reconfiguration_is_detected_from_the_nodes() -> None:
-    """One call of scontrol is enough; the slurmd of the only node was replaced."""
+    """The slurmd of the only node started with slurmctld, and the node did not boot then."""
     times = b"NodeName=n1 Arch=x\n   BootTime=1795000000 SlurmdStartTime=1795832000\n"
     answers = Answers(scontrol=(0, times, b""))
 
@@ -266,7 +266,7 @@ def test_a_reconfiguration_is_detected_from_the_nodes() -> None:
 
 
 def test_a_failed_node_query_is_an_error() -> None:
-    """The caller decides what the failure means."""
+    """The query for a reconfiguration raises the error of `scontrol show node`."""
     gone = SlurmError("away", reason=FailureReason.UNREACHABLE)
 
     with pytest.raises(SlurmError, match="away"):

@@ -61,15 +61,15 @@ def test_shrinking_node_list_of_a_completing_job_is_not_used() -> None:
         ("", "", 0, ()),
     ],
 )
-def test_collapsed_cores_of_21_08(
+def test_cores_of_21_08_are_decoded_or_unknown(
     sockets: str, cores: str, cpus: int, expected: tuple[int, ...] | None
 ) -> None:
-    """Patched and unpatched answers are distinguished; what cannot be decided is not guessed."""
+    """21.08 counts cores within the socket, patched within the node; ambiguous ones are unknown."""
     assert expected == cores_2108(sockets, cores, cpus)
 
 
 def test_cores_of_21_08_need_the_size_of_the_node() -> None:
-    """Without the size only the first socket is certain; nodes of several sizes prove nothing."""
+    """Without the size only the first socket is certain; nodes of two sizes give no cores."""
     assert (0, 1) == cores_2108("0", "0 1", 4, None)
     assert cores_2108("1", "0 1", 4, None) is None
     sizes = {"n1": NODE, "n2": replace(NODE, sockets=4)}
@@ -79,8 +79,8 @@ def test_cores_of_21_08_need_the_size_of_the_node() -> None:
     assert [None, None] == [allocation.cores for allocation in found.allocations]
 
 
-def test_requeued_job_of_21_08_does_not_keep_its_former_nodes() -> None:
-    """A job that is pending again still shows the resources of its former run."""
+def test_a_pending_job_of_21_08_has_no_nodes() -> None:
+    """A requeued job's record still has the resources of the former run; they are ignored."""
     document = record("21.08", "node-fail-requeue")
 
     assert document["job_resources"]
@@ -88,8 +88,8 @@ def test_requeued_job_of_21_08_does_not_keep_its_former_nodes() -> None:
     assert ((), ()) == (job(document).nodes, job(document).allocations)
 
 
-def test_cores_below_sockets_need_the_cores_of_a_socket() -> None:
-    """22.05 to 23.11 count cores within the socket: without its size only the first is certain."""
+def test_cores_of_22_05_need_the_size_of_a_socket() -> None:
+    """22.05 to 23.11 count cores within the socket: without its size only socket 0 is certain."""
     document = record("22.05", "block-sockets", 1)  # cores of socket 1 alone
     assert (4, 5, 6) == job(document).allocations[0].cores
     assert job(document, lambda _name: None).allocations[0].cores is None
@@ -112,10 +112,10 @@ def test_cores_below_sockets_need_the_cores_of_a_socket() -> None:
         (None, False, Sharing.SHARED),
     ],
 )
-def test_empty_shared_of_26_05_is_no_answer(
+def test_an_empty_shared_field_of_26_05_is_ignored(
     shared: object, whole: object, expected: Sharing | None
 ) -> None:
-    """The default parser always prints `[]`; only `whole` says something then."""
+    """The default JSON of 26.05 always prints `shared: []`; only `whole` shows sharing then."""
     document = record("26.05", "gpu-two-nodes")
     document["shared"] = shared
     document["job_resources"]["nodes"]["whole"] = whole
@@ -123,8 +123,8 @@ def test_empty_shared_of_26_05_is_no_answer(
     assert expected == job(document).sharing
 
 
-def test_pinned_parser_of_26_05_shows_sharing() -> None:
-    """v0.0.44, still shipped, has the old field with its old meaning."""
+def test_json_v0_0_44_of_26_05_shows_sharing() -> None:
+    """The older JSON version v0.0.44 still has the field `shared` with its old meaning."""
     document = record("26.05", "data-parsers", file="squeue-v0.0.44.json")
     assert Sharing.SHARED == job(document).sharing
 
@@ -148,20 +148,20 @@ def test_pinned_parser_of_26_05_shows_sharing() -> None:
 def test_oversubscribe_no_changed_its_meaning(
     exclusive: str | None, oversubscribe: str | None, expected: Sharing | None
 ) -> None:
-    """Where there is an Exclusive value, it alone decides."""
+    """OverSubscribe=NO of 26.05 no longer means whole nodes: Exclusive decides if it is there."""
     assert expected == sharing_from_text(exclusive=exclusive, oversubscribe=oversubscribe)
 
 
 def test_gres_are_unknown_after_the_end() -> None:
-    """An empty GRES list means none while the job runs, and nothing after it has ended."""
+    """An empty GRES list in JSON means no GRES while the job runs, and unknown after its end."""
     document = record("24.11", "lifecycle", file="squeue-2-running.json")
     assert () == job(document).allocations[0].gres
     document["job_state"] = ["COMPLETED"]
     assert job(document).allocations[0].gres is None
 
 
-def test_gres_without_type_and_of_two_types() -> None:
-    """All forms of GRES are read, one text for each node."""
+def test_gres_without_type_and_of_two_types_are_read() -> None:
+    """JSON has one GRES text for each node; if it is invalid, the GRES are unknown."""
     (untyped,) = job(record("24.11", "gpu-untyped")).allocations
     assert (Gres(name="gpu", count=2, indices=(0, 1)),) == untyped.gres
     (mixed,) = job(record("24.11", "gpu-mixed-types")).allocations
@@ -172,8 +172,8 @@ def test_gres_without_type_and_of_two_types() -> None:
         assert job(document).allocations[0].gres is None
 
 
-def test_start_of_sacct_json_is_the_eligible_time_in_old_releases() -> None:
-    """21.08 and 22.05 before .8 print it wrong, so it is not used; the text is right."""
+def test_the_start_in_old_sacct_json_is_not_used() -> None:
+    """JSON of 21.08 and of 22.05 before 22.05.8 has the eligible time instead of the start."""
     (run,) = sacct_runs(Situation("21.08", "gpu-1of4").files["sacct-ended.json"])
     assert run.start_time is None
     document = Situation("22.05", "gpu-1of4").files["sacct-ended.json"]
@@ -192,8 +192,8 @@ def test_start_4294967294_is_no_start() -> None:
     assert [None, None, None, 5] == [instant(t) for t in (0, None, 4294967294, 5)]
 
 
-def test_exit_code_of_sacct_json_is_right_from_23_11() -> None:
-    """Older releases print success for every job, so it is not used."""
+def test_the_exit_code_in_sacct_json_is_used_from_23_11() -> None:
+    """Older releases print success for every job, so their exit code is not used."""
     codes = {
         series: sacct_runs(Situation(series, "failed-exit3").files["sacct.json"])[0].exit_code
         for series in ("21.08", "22.05", "23.02", "23.11", "26.05")
@@ -201,8 +201,8 @@ def test_exit_code_of_sacct_json_is_right_from_23_11() -> None:
     assert {"21.08": None, "22.05": None, "23.02": None, "23.11": "3:0", "26.05": "3:0"} == codes
 
 
-def test_records_of_resize_and_requeue_keep_their_state() -> None:
-    """From 23.11 on `PENDING` comes before the word that says how the record was closed."""
+def test_rows_of_a_resized_run_keep_their_states() -> None:
+    """From 23.11 on sacct's JSON prints `PENDING` before RESIZING; RESIZING is the state."""
     runs = sacct_runs(Situation("24.11", "resized").files["sacct-ended.json"])
     assert ["RESIZING", "COMPLETED"] == [run.state for run in runs]
     assert all(run.end_time for run in runs)

@@ -13,8 +13,8 @@ from slurm.process import CommandResult
 from slurm.release import Release
 
 
-def test_upgrade_is_noticed_by_the_file_of_squeue(tmp_path: Path) -> None:
-    """Another squeue under the same path is asked for its version, once."""
+def test_an_upgrade_is_detected_by_the_file_of_squeue(tmp_path: Path) -> None:
+    """The version is queried once for each file that is at squeue's path."""
     path = tmp_path / "squeue"
     path.write_text("old")
     recorded = commands("22.05")
@@ -31,8 +31,8 @@ def test_upgrade_is_noticed_by_the_file_of_squeue(tmp_path: Path) -> None:
     assert Release(24, 11, 7) == slurm.version()
 
 
-def test_upgrade_is_noticed_by_an_answer_that_fails() -> None:
-    """After a failure the version is asked for again, and the new one's sources are used."""
+def test_an_upgrade_is_detected_after_a_failed_command() -> None:
+    """After a failure the version is queried again, and the new release's commands are used."""
     recorded = commands("24.11")
     recorded.release = Release(22, 5, 8)
     slurm = recorded.slurm(cluster="lab")
@@ -45,8 +45,8 @@ def test_upgrade_is_noticed_by_an_answer_that_fails() -> None:
     assert RELEASES["24.11"] == slurm.version()
 
 
-def test_upgrade_behind_a_wrapper_is_noticed_in_time() -> None:
-    """The file of squeue and its answers may look as before: the version is asked every 10 min."""
+def test_an_upgrade_behind_a_wrapper_is_detected_in_10_min() -> None:
+    """The version is queried every 10 min, because a wrapper's file does not change."""
     recorded = commands("26.05")
     recorded.release = Release(22, 5, 8)
     slurm = recorded.slurm(cluster="lab")
@@ -59,8 +59,8 @@ def test_upgrade_behind_a_wrapper_is_noticed_in_time() -> None:
     assert [Release(22, 5, 8), Release(22, 5, 8), RELEASES["26.05"]] == seen
 
 
-def test_upgrade_is_noticed_by_the_release_that_json_names() -> None:
-    """A wrapper's file does not change, and a newer squeue's default JSON lacks node sharing."""
+def test_an_upgrade_is_detected_by_the_release_in_json() -> None:
+    """JSON of a newer release is requested again, with the version that has node sharing."""
     recorded = commands("26.05")
     recorded.release = Release(23, 2, 8)
     slurm = recorded.slurm(cluster="lab")
@@ -74,8 +74,8 @@ def test_upgrade_is_noticed_by_the_release_that_json_names() -> None:
     assert [False, True] == ["--json=v0.0.44" in line for line in (asked[0], asked[-1])]
 
 
-def test_json_is_accepted_while_the_version_differs() -> None:
-    """A wrapper may answer `--version` itself."""
+def test_json_of_another_release_than_the_version_is_accepted() -> None:
+    """A wrapper may answer `squeue --version` itself, here with 25.05 instead of 24.11."""
     recorded = commands("24.11")
     recorded.release = Release(25, 5, 1)
     found = recorded.slurm(cluster="lab").jobs(ids_of(recorded))

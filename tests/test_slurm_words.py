@@ -38,8 +38,8 @@ from slurm.job import Job, Sharing
         ("N/A", None),
     ],
 )
-def test_numbers_come_plain_wrapped_or_complex(value: object, expected: int | None) -> None:
-    """Every form of a number is read; unset and unlimited are None."""
+def test_json_numbers_are_read_in_every_form(value: object, expected: int | None) -> None:
+    """A number may be plain, text, a mapping or in a list; unset and unlimited give None."""
     assert expected == number(value)
 
 
@@ -48,12 +48,12 @@ def test_numbers_come_plain_wrapped_or_complex(value: object, expected: int | No
     [True, "x7", [], [7, 8], {}, {"set": True}, "1e3", float("nan"), float("inf"), 1 << 70],
 )
 def test_a_value_that_is_no_number_is_an_error(value: object) -> None:
-    """Other values are not accepted as numbers."""
+    """True, `1e3`, NaN, 2^70 or a list of two, for example, are not accepted as numbers."""
     with pytest.raises(ValueError, match=r"number|range"):
         number(value)
 
 
-def test_zero_means_none() -> None:
+def test_zero_means_a_missing_value() -> None:
     """Slurm prints 0 for a value that does not exist."""
     assert [None, None, 3] == [positive(0), positive(-1), positive(3)]
 
@@ -83,14 +83,16 @@ def test_words_for_a_missing_text_are_none() -> None:
         ("", (None, ())),
     ],
 )
-def test_state_words(value: object, expected: tuple[str | None, tuple[str, ...]]) -> None:
+def test_state_words_give_state_and_flags(
+    value: object, expected: tuple[str | None, tuple[str, ...]]
+) -> None:
     """One word shows a flag without the base state, except for a held job; a list has both."""
     assert expected == split_state(value)
 
 
 @pytest.mark.parametrize("value", [None, 7, [7], {}])
 def test_an_invalid_state_is_an_error(value: object) -> None:
-    """A state of another type is refused."""
+    """A state that is neither text nor a list of texts is refused."""
     with pytest.raises(ValueError, match="state"):
         split_state(value)
 
@@ -108,8 +110,8 @@ def test_an_invalid_state_is_an_error(value: object) -> None:
         ("1:2:3:4", None),
     ],
 )
-def test_time_limits_in_text(value: str, expected: int | None) -> None:
-    """Limits are minutes; unlimited, unset and the partition's are None."""
+def test_time_limits_in_text_are_minutes(value: str, expected: int | None) -> None:
+    """`2-03:05:00` is 3065; UNLIMITED, NOT_SET and Partition_Limit give None."""
     assert expected == parse_time_limit(value)
 
 
@@ -134,8 +136,10 @@ def test_time_limits_in_text(value: str, expected: int | None) -> None:
         ("", (None, None)),
     ],
 )
-def test_counts_in_tres_text(tres: str, expected: tuple[int | None, int | None]) -> None:
-    """GPUs are counted by type if only types are tracked; shares count as one device per node."""
+def test_cpus_and_gpus_are_counted_in_tres_text(
+    tres: str, expected: tuple[int | None, int | None]
+) -> None:
+    """GPUs are counted by type if only types are there; shards and MPS are one GPU per node."""
     assert expected == parse_tres(tres)
 
 
@@ -152,10 +156,10 @@ def test_counts_in_tres_text(tres: str, expected: tuple[int | None, int | None])
         (0, [16], None),
     ],
 )
-def test_fewer_cpus_than_the_nodes_have_are_shared_nodes(
+def test_sharing_is_derived_from_cpu_counts(
     cpus: int | None, node_cpus: list[int | None], expected: Sharing | None
 ) -> None:
-    """If sharing is not known, the number of CPUs decides, unless the nodes are unknown."""
+    """A job with fewer CPUs than its nodes have shares them; unknown nodes give no answer."""
     assert expected == sharing_from_cpus(cpus, node_cpus)
 
 
@@ -184,7 +188,7 @@ def test_fewer_cpus_than_the_nodes_have_are_shared_nodes(
         (["alice"], 20001, ("alice", 20001)),
     ],
 )
-def test_placeholder_is_no_user(
+def test_a_placeholder_is_no_user_name(
     name: object, uid: int | None, expected: tuple[str | None, int | None]
 ) -> None:
     """What Slurm prints for a uid without a name is not a user name; the uid is kept."""
@@ -204,19 +208,19 @@ def test_times_in_text_are_epoch_seconds(value: str, expected: int | None) -> No
 
 @pytest.mark.parametrize("value", ["2026-11-27T23:10:04", "27 Nov 23:10", "-5", "1" * 19])
 def test_dates_are_refused_with_their_text(value: str) -> None:
-    """The time zone of such a date is unknown."""
+    """The time zone of a date such as 2026-11-27T23:10:04 is unknown; the error shows it."""
     with pytest.raises(ValueError, match=re.escape(value)):
         epoch_seconds(value)
 
 
 def test_sharing_of_another_shape_is_an_error() -> None:
-    """A mapping instead of words is refused."""
+    """A mapping instead of words in JSON's `shared` field is refused."""
     with pytest.raises(ValueError, match="sharing"):
         sharing_from_json({"none": True})
 
 
 def test_an_unreadable_node_list_of_a_hook_is_missing() -> None:
-    """A list outside the grammar gives no nodes."""
+    """A truncated node list in an event, such as `n[1-`, gives no nodes."""
     assert () == parse_hook_facts({"nodes": "n[1-"}).nodes
 
 
@@ -240,7 +244,7 @@ def looked_up_row(**fields: str) -> Job:
     return parse_job_columns(line, tuple(row), cluster="lab").rows[7]
 
 
-def test_user_without_a_name_is_missing() -> None:
+def test_a_uid_is_no_user_name() -> None:
     """Squeue prints the uid if the user has no name; CPUs are counted without TRES, too."""
     found = looked_up_row()
     assert (None, 5001, 2) == (found.user, found.uid, found.cpus)
@@ -254,13 +258,13 @@ def test_user_without_a_name_is_missing() -> None:
         f"{'|'.join((ROW | {'JobID': 'x'}).values())}|\n".encode(),
     ],
 )
-def test_truncated_or_malformed_lookup_is_refused(stdout: bytes) -> None:
+def test_a_truncated_or_malformed_squeue_answer_is_refused(stdout: bytes) -> None:
     """A truncated line, a missing field or a bad job id makes the whole answer invalid."""
     with pytest.raises(SlurmError):
         parse_job_columns(stdout, tuple(ROW), cluster="lab")
 
 
-def test_malformed_listing_is_refused() -> None:
-    """A job id that is not a number makes the whole listing invalid."""
+def test_a_malformed_job_list_is_refused() -> None:
+    """A job id that is not a number makes the whole list invalid."""
     with pytest.raises(SlurmError):
         parse_job_list(b"x|7|N/A|RUNNING|1|2|3|1|cpu|alice|k|n1\n")

@@ -70,7 +70,7 @@ class Slurm:
 
 
 def test_records_are_passed_on_unchanged() -> None:
-    """A record that cannot be read is passed on as an error of its own."""
+    """The reply has the job of one id and the error of another, as the client gave them."""
     slurm = Slurm()
 
     assert RecordsReply(records={5: JOB, 6: SILENCE}) == SlurmReader(slurm).ask_controller(RECORDS)
@@ -78,15 +78,17 @@ def test_records_are_passed_on_unchanged() -> None:
 
 
 def test_a_job_list_has_the_running_jobs() -> None:
-    """Each has its start, or 0 if there is none; ended jobs are omitted."""
+    """Each running job has its start, or 0 if there is none; ended jobs are omitted."""
     slurm = Slurm(lines=[Line(5), Line(6, is_live=False), Line(7, None)])
 
     assert ListReply(live={5: 100, 7: 0}) == SlurmReader(slurm).ask_controller(ListQuery())
 
 
 @pytest.mark.parametrize(("has_accounting", "said"), [(True, True), (None, True), (False, False)])
-def test_rows_say_whether_there_is_accounting(*, has_accounting: bool | None, said: bool) -> None:
-    """Unknown counts as yes, so that no event is given up too early."""
+def test_a_reply_with_rows_says_whether_there_is_accounting(
+    *, has_accounting: bool | None, said: bool
+) -> None:
+    """If that is unknown it counts as yes, so that no event is given up too early."""
     slurm = Slurm(has_accounting=has_accounting)
 
     expected = RowsReply(rows=(JOB,), has_accounting=said)
@@ -104,7 +106,7 @@ def test_rows_say_whether_there_is_accounting(*, has_accounting: bool | None, sa
 def test_a_failed_controller_query_gives_a_reply(
     query: ControllerQuery, reply: ControllerReply
 ) -> None:
-    """The reply has Slurm's error, escaped; half a list is not returned."""
+    """The reply has Slurm's error, escaped; a part of a job list is not returned."""
     reader = SlurmReader(Slurm(failure=SILENCE, lines=[Line(5)]))
 
     assert reply == reader.ask_controller(query)
@@ -118,7 +120,7 @@ def test_a_failed_accounting_query_gives_a_reply() -> None:
 
 
 def test_an_internal_error_does_not_end_the_worker(caplog: pytest.LogCaptureFixture) -> None:
-    """The error is logged, and the reply has no answer."""
+    """The error is logged, and the reply has a message instead of an answer."""
     caplog.set_level(logging.ERROR)
     reader = SlurmReader(Slurm(failure=KeyError("odd")))
     error = "internal error of cc-slurm-sync (KeyError); please report it with the log"

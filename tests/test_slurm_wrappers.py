@@ -44,10 +44,10 @@ def wrapped(recorded: RecordedCommands, add: Callable[[bytes], bytes]) -> Record
 @pytest.mark.parametrize("add", ADDED)
 @pytest.mark.parametrize("scenario", ["gpu-two-nodes", "many-states"])
 @pytest.mark.parametrize("series", SERIES)
-def test_the_facts_of_jobs_are_the_same(
+def test_job_facts_are_the_same_behind_a_wrapper(
     series: str, scenario: str, add: Callable[[bytes], bytes]
 ) -> None:
-    """Cores, GPUs and names are the same too, in JSON and in text."""
+    """A banner or CRLF line ends change no fact of a job, in JSON and in text."""
     recorded = commands(series, scenario)
     usual = recorded.slurm().jobs(ids_of(recorded))
 
@@ -64,16 +64,16 @@ def test_the_facts_of_jobs_are_the_same(
         lambda slurm: slurm.description(4201001),
     ],
 )
-def test_other_answers_are_the_same(
+def test_other_answers_are_the_same_behind_a_wrapper(
     ask: Callable[[Slurm], object], add: Callable[[bytes], bytes]
 ) -> None:
-    """The answers include the controller's clock and a text that is shown to users."""
+    """A banner or CRLF line ends do not change configuration, version, ping and description."""
     assert ask(commands("26.05").slurm()) == ask(wrapped(commands("26.05"), add).slurm())
 
 
 @pytest.mark.parametrize("add", [*ADDED, bytes])
-def test_a_script_is_what_the_user_wrote(add: Callable[[bytes], bytes]) -> None:
-    """Sbatch takes only scripts that begin with #! and have Unix line ends."""
+def test_output_of_a_wrapper_is_removed_from_a_script(add: Callable[[bytes], bytes]) -> None:
+    """The script begins with `#!` and has Unix line ends: sbatch accepts no other."""
     script = b"#!/bin/sh\necho '\n#!'\n"
     recorded = commands("26.05")
     recorded.answers["write batch_script"] = CommandResult((), 0, script + b"\0", b"")
@@ -81,7 +81,7 @@ def test_a_script_is_what_the_user_wrote(add: Callable[[bytes], bytes]) -> None:
     assert script.decode() == wrapped(recorded, add).slurm().script(1)
 
 
-def test_text_that_is_no_script_is_shown_unchanged() -> None:
+def test_script_text_without_a_shebang_is_returned_unchanged() -> None:
     """Without `#!` the beginning of the script is unknown."""
     recorded = commands("26.05")
     recorded.answers["write batch_script"] = CommandResult((), 0, b"Welcome\n", b"")
@@ -91,7 +91,7 @@ def test_text_that_is_no_script_is_shown_unchanged() -> None:
 
 @pytest.mark.parametrize("answer", [b"Welcome\nsqueue is closed today\n", b"Welcome"])
 def test_an_answer_without_json_is_refused_with_its_first_line(answer: bytes) -> None:
-    """This holds for one line and for several lines."""
+    """The error shows a message that a wrapper prints instead of JSON."""
     stream = RecordStream(lambda _record: None)
     stream.feed(answer)
 
@@ -112,5 +112,5 @@ def test_an_answer_without_json_is_refused_with_its_first_line(answer: bytes) ->
     ],
 )
 def test_a_time_with_a_zone_is_read_in_its_zone(text: str, expected: int) -> None:
-    """SLURM_TIME_FORMAT of a wrapper may ask for a zone."""
+    """A wrapper may set SLURM_TIME_FORMAT; a time without a zone is read as UTC."""
     assert expected == utc_instant(text)

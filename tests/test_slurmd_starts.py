@@ -23,8 +23,8 @@ NodeName=n3 CoresPerSocket=4
 """
 
 
-def test_times_are_read_of_nodes_that_have_registered() -> None:
-    """The times are ISO text in UTC or epoch seconds (24.11.5, TZ=UTC)."""
+def test_slurmd_start_times_of_registered_nodes_are_read() -> None:
+    """Times of boot and slurmd are ISO text in UTC or epoch seconds; `None` is skipped."""
     assert list(parse_slurmd_starts(NODES)) == [
         SlurmdStart(1795828332, 1795832000),
         SlurmdStart(1795828332, 1795832000),
@@ -44,8 +44,8 @@ def test_times_are_read_of_nodes_that_have_registered() -> None:
         ([REPLACED, REPLACED, BEFORE], True),
     ],
 )
-def test_most_slurmd_are_replaced_with_a_reconfigured_slurmctld(
+def test_a_reconfiguration_restarts_most_slurmd(
     starts: list[SlurmdStart], *, expected: bool
 ) -> None:
-    """A restart of slurmctld does not replace them; a power failure boots their nodes."""
+    """A restart of slurmctld does not restart slurmd; a power failure boots the nodes, too."""
     assert is_reconfigured(starts, BOOT) is expected

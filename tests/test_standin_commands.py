@@ -50,7 +50,7 @@ def two_jobs(printer: Printer) -> tuple[int, int]:
     return running, ended
 
 
-def test_filters_of_json_count_as_they_do_in_the_release(printer: Printer, series: str) -> None:
+def test_json_filters_of_the_standin_work_as_in_the_release(printer: Printer, series: str) -> None:
     """Up to 22.05 no filter works, from 23.02 a single id, from 24.05 several ids and states."""
     running, ended = two_jobs(printer)
     third = printer.controller.start({"n2cn003": [0]})
@@ -65,8 +65,8 @@ def test_filters_of_json_count_as_they_do_in_the_release(printer: Printer, serie
     assert several == ids_of(printer("squeue", "-a", "-t", "all", "--json", "-j", ids))
 
 
-def test_an_unknown_job_is_refused_with_a_message(printer: Printer, series: str) -> None:
-    """The controller says that it does not know an id, except for JSON up to 22.05."""
+def test_the_standin_refuses_an_unknown_job_with_a_message(printer: Printer, series: str) -> None:
+    """An unknown job id gives exit status 1 and a message, except for JSON up to 22.05."""
     words = "slurm_load_jobs error: Invalid job id specified\n"
 
     assert (1, words) == refusal(printer, "scontrol", "show", "job", "7", "-d")
@@ -77,9 +77,7 @@ def test_an_unknown_job_is_refused_with_a_message(printer: Printer, series: str)
         assert [] == ids_of(printer("squeue", "--json", "-j", "7"))
 
 
-def test_a_controller_that_is_down_is_reported_as_by_the_release(
-    printer: Printer, series: str
-) -> None:
+def test_the_standin_reports_a_controller_that_is_down(printer: Printer, series: str) -> None:
     """JSON of 21.08 and 22.05 exits with 0 and an error inside, everything else with 1."""
     printer.controller.set_down(controller=True)
 
@@ -92,7 +90,7 @@ def test_a_controller_that_is_down_is_reported_as_by_the_release(
         assert ([], 1) == (document["jobs"], len(document["errors"]))
 
 
-def test_a_purged_job_is_only_in_accounting(printer: Printer) -> None:
+def test_a_job_purged_by_the_standin_is_only_in_accounting(printer: Printer) -> None:
     """Slurmctld purges an ended job after a while; squeue does not list it then."""
     running, ended = two_jobs(printer)
     printer.controller.forget(ended)
@@ -104,8 +102,8 @@ def test_a_purged_job_is_only_in_accounting(printer: Printer) -> None:
     assert [str(running), str(ended)] == accounted
 
 
-def test_an_unsupported_option_is_refused(printer: Printer) -> None:
-    """An option that the program does not use must not succeed silently."""
+def test_the_standin_refuses_unsupported_options(printer: Printer) -> None:
+    """An option that the program does not use must not succeed without an error."""
     printer.controller.start({"n2cn001": [0]})
 
     assert 1 == refusal(printer, "squeue", "--me")[0]

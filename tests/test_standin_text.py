@@ -51,10 +51,10 @@ def recorded_jobs(
 
 
 @pytest.mark.parametrize("moments", [RUNNING, ENDED], ids=["running", "ended"])
-def test_the_line_of_squeue_is_as_recorded(
+def test_the_squeue_line_of_the_standin_is_as_recorded(
     printer: Printer, series: str, moments: tuple[tuple[str, str], ...]
 ) -> None:
-    """The columns of our look-up are printed as the release printed them."""
+    """The columns of our squeue query are printed as the release printed them."""
     columns = columns_for(features_of(RELEASES[series]))
     argv = ("--local", "-a", "-h", "-t", "all", "-O", format_option(columns))
     differences = []
@@ -105,13 +105,13 @@ def structure(text: str) -> list[str]:
 
 
 @pytest.mark.parametrize("moments", [RUNNING, ENDED], ids=["running", "ended"])
-def test_the_text_of_scontrol_is_as_recorded(
+def test_the_scontrol_text_of_the_standin_is_as_recorded(
     printer: Printer,
     series: str,
     moments: tuple[tuple[str, str], ...],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The structural lines of the detailed text are those of the release, in its order."""
+    """`scontrol show job -d` has the known lines of the release, in its order."""
     monkeypatch.delenv("SLURM_TIME_FORMAT")
     differences = []
     for situation, moment, job_id, text in recorded_jobs(printer, series, moments):
@@ -126,7 +126,7 @@ def test_the_text_of_scontrol_is_as_recorded(
 
 
 @pytest.mark.parametrize("moments", [RUNNING, ENDED], ids=["running", "ended"])
-def test_the_row_of_sacct_is_as_recorded(
+def test_the_sacct_row_of_the_standin_is_as_recorded(
     printer: Printer, series: str, moments: tuple[tuple[str, str], ...]
 ) -> None:
     """The fields of our accounting query are printed as the release printed them."""

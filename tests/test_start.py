@@ -49,12 +49,12 @@ def test_an_import_does_not_load_a_deferred_module(rare: DeferredModule) -> None
 
 
 def test_a_deferred_module_is_loaded_once(rare: DeferredModule) -> None:
-    """It is loaded when one of its names is used; then it is an ordinary module."""
+    """The first use of one of its names loads the module; later uses do not."""
     assert (42, 42, 1) == (rare.ANSWER, rare.ANSWER, loads())
 
 
-def test_a_step_waits_until_a_deferred_module_is_loaded(rare: DeferredModule) -> None:
-    """With a module that is already loaded the step runs at once."""
+def test_when_loaded_waits_for_a_deferred_module(rare: DeferredModule) -> None:
+    """The function runs after the module is loaded, or at once if that is so already."""
     done: list[str] = []
     when_loaded(rare, lambda: done.append(f"first, loads: {loads()}"))
     when_loaded(sys, lambda: done.append(f"at once, loads: {loads()}"))
@@ -70,7 +70,7 @@ def test_a_missing_name_of_a_deferred_module_is_an_error(rare: DeferredModule) -
 
 
 def test_a_deferred_pattern_is_compiled_when_it_is_used() -> None:
-    """A mistake in the pattern is therefore found only then."""
+    """A mistake in the regular expression is therefore found only at its first use."""
     found = DeferredPattern("(a+)(b", re.IGNORECASE)
     with pytest.raises(re.error):
         _ = found.match
@@ -91,7 +91,7 @@ def test_a_deferred_pattern_is_compiled_when_it_is_used() -> None:
 def test_only_quick_commands_disable_garbage_collection(
     monkeypatch: pytest.MonkeyPatch, words: list[str], *, is_quick: bool
 ) -> None:
-    """Other commands run long or with several threads. A quick one ends the process itself."""
+    """`status` ends with `os._exit`; other commands run long or with several threads."""
     ended: list[int] = []
     monkeypatch.setattr(sys, "argv", ["cc-spool", *words])
     monkeypatch.setattr(os, "_exit", ended.append)
@@ -104,8 +104,8 @@ def test_only_quick_commands_disable_garbage_collection(
     assert is_quick or code == (0 if words else 2)
 
 
-def test_annotations_of_a_class_need_no_inspect(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Since Python 3.12 each dataclass asks for its annotations."""
+def test_dataclasses_do_not_load_inspect(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Since Python 3.12 each dataclass asks `inspect` for its annotations."""
     inspect = ModuleType("inspect")
     found: list[object] = []
 

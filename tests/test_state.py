@@ -17,8 +17,8 @@ def files(tmp_path: Path) -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize("durable", [True, False])
-def test_a_file_is_replaced_whole(tmp_path: Path, *, durable: bool) -> None:
-    """No other file remains in the directory."""
+def test_a_state_file_is_replaced_completely(tmp_path: Path, *, durable: bool) -> None:
+    """No old byte and no temporary file remains, with and without fsync."""
     write_json(tmp_path / "a", {"is": "old and long"}, durable=durable)
     write_json(tmp_path / "a", {"is": "new"}, durable=durable)
 
@@ -26,17 +26,17 @@ def test_a_file_is_replaced_whole(tmp_path: Path, *, durable: bool) -> None:
 
 
 def test_other_users_cannot_read_a_state_file(tmp_path: Path) -> None:
-    """The group cannot write it."""
+    """Others have no rights on the file, and its group cannot write it."""
     write_json(tmp_path / "a", {})
 
     assert 0 == (tmp_path / "a").stat().st_mode & 0o027
 
 
 @pytest.mark.parametrize("call", ["os.fsync", "os.rename"])
-def test_the_old_file_stays_when_the_disk_fails(
+def test_the_old_state_file_stays_if_the_disk_fails(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str
 ) -> None:
-    """Readers never see a partial file."""
+    """After an error of fsync or rename the file still has its old contents."""
     write_json(tmp_path / "a", {"is": "old"})
 
     def fail(*_: object) -> None:
@@ -49,10 +49,10 @@ def test_the_old_file_stays_when_the_disk_fails(
     assert b'{"is": "old"}\n' == (tmp_path / "a").read_bytes()
 
 
-def test_contents_are_durable_before_the_name_and_the_name_before_the_return(
+def test_a_state_file_is_durable_before_write_json_returns(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The order is fsync, rename, fsync of the directory."""
+    """The order is fsync of the new file, rename, fsync of the directory."""
     calls: list[str] = []
     fsync, rename = os.fsync, os.rename
 
@@ -71,8 +71,8 @@ def test_contents_are_durable_before_the_name_and_the_name_before_the_return(
     assert ["fsync .a.tmp", "rename", f"fsync {tmp_path.name}"] == calls
 
 
-def test_a_link_in_the_place_of_the_new_file_is_not_followed(tmp_path: Path) -> None:
-    """Writing through the link would overwrite another file."""
+def test_a_link_in_place_of_the_temporary_file_is_not_followed(tmp_path: Path) -> None:
+    """Writing a state file through the link would overwrite another file."""
     (tmp_path / "victim").write_bytes(b"precious")
     (tmp_path / ".a.tmp").symlink_to(tmp_path / "victim")
     with pytest.raises(OSError, match="symbolic"):
@@ -81,40 +81,42 @@ def test_a_link_in_the_place_of_the_new_file_is_not_followed(tmp_path: Path) -> 
     assert b"precious" == (tmp_path / "victim").read_bytes()
 
 
-def test_an_object_is_read_as_it_was_written(tmp_path: Path) -> None:
-    """The file is JSON."""
+def test_a_state_file_is_read_as_it_was_written(tmp_path: Path) -> None:
+    """`read_json` returns the object that `write_json` was given."""
     write_json(tmp_path / "a", {"halted": "wrong token", "since": 5})
 
     assert {"halted": "wrong token", "since": 5} == read_json(tmp_path / "a")
 
 
-def test_a_missing_file_means_defaults(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """There is no warning."""
+def test_a_missing_state_file_is_read_as_empty(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A missing file is usual at the first start, so there is no warning."""
     assert ({}, "") == (read_json(tmp_path / "a"), caplog.text)
 
 
 @pytest.mark.parametrize("contents", [b"", b"{", b"\xff", b"[" * 100_000])
-def test_a_damaged_file_means_defaults_and_a_warning(
+def test_a_damaged_state_file_is_read_as_empty_with_a_warning(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, contents: bytes
 ) -> None:
-    """The program does not exit because of a damaged file."""
+    """Empty, truncated or deeply nested JSON does not end the program."""
     (tmp_path / "a").write_bytes(contents)
 
     assert ({}, True) == (read_json(tmp_path / "a"), "is ignored" in caplog.text)
 
 
-def test_a_file_that_cannot_be_read_means_defaults_and_a_warning(
+def test_an_unreadable_state_file_is_read_as_empty_with_a_warning(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The path is a directory here."""
+    """A directory at the path of the state file does not end the program."""
     (tmp_path / "a").mkdir()
 
     assert ({}, True) == (read_json(tmp_path / "a"), "is ignored" in caplog.text)
 
 
 @pytest.mark.parametrize("contents", [b"[]", b"5", b"null"])
-def test_anything_but_an_object_means_defaults(tmp_path: Path, contents: bytes) -> None:
-    """Another program wrote such a file."""
+def test_json_that_is_no_object_is_read_as_empty(tmp_path: Path, contents: bytes) -> None:
+    """A list, a number or null in a state file is not from this program."""
     (tmp_path / "a").write_bytes(contents)
 
     assert {} == read_json(tmp_path / "a")
@@ -151,35 +153,35 @@ def process(tmp_path: Path) -> Process:
 
 
 @pytest.mark.parametrize(("deaths", "is_poison"), [(0, False), (2, False), (3, True)])
-def test_a_name_is_poison_after_three_crashes(
+def test_a_file_is_poison_after_three_crashes(
     process: Process,
     deaths: int,
     *,
     is_poison: bool,
 ) -> None:
-    """Fewer crashes may be a coincidence."""
+    """The drain has crashed three times while it handled the file; two may be a coincidence."""
     process.die_in("5-100.json", times=deaths)
 
     assert is_poison is process.crash_marker.is_poison("5-100.json")
 
 
 @pytest.mark.parametrize("name", ["\udcff\udcfe", "a b\n\x1b ", " ", "x" * 255, "ü" * 127])
-def test_a_strange_name_is_recognized_again(process: Process, name: str) -> None:
-    """Names in `new/` may be any bytes."""
+def test_the_crash_marker_accepts_any_file_name(process: Process, name: str) -> None:
+    """File names in `new/` may be any bytes."""
     process.die_in(name, times=3)
 
     assert process.crash_marker.is_poison(name)
 
 
-def test_another_name_is_not_poison(process: Process) -> None:
-    """The count belongs to one name."""
+def test_a_crash_counts_only_for_the_handled_file(process: Process) -> None:
+    """Three crashes with 5-100.json do not make 6-100.json poison."""
     process.die_in("5-100.json", times=3)
 
     assert not process.crash_marker.is_poison("6-100.json")
 
 
-def test_alternating_crashes_of_two_names_are_not_poison(process: Process) -> None:
-    """The crashes of a name must be consecutive."""
+def test_alternating_crashes_of_two_files_make_neither_poison(process: Process) -> None:
+    """The three crashes with a file must be consecutive."""
     for _ in range(3):
         process.die_in("5-100.json")
         process.die_in("6-100.json")
@@ -187,8 +189,8 @@ def test_alternating_crashes_of_two_names_are_not_poison(process: Process) -> No
     assert not process.crash_marker.is_poison("6-100.json")
 
 
-def test_a_step_that_succeeds_does_not_hide_one_that_crashes(process: Process) -> None:
-    """Reading the run succeeds each time, and mapping it ends the process each time."""
+def test_a_successful_step_does_not_hide_a_later_crash(process: Process) -> None:
+    """Reading the run succeeds each time, and the next step with the run crashes each time."""
     for _ in range(3):
         process.handle("5-100.json")
         process.die_in("5-100.json")
@@ -196,8 +198,8 @@ def test_a_step_that_succeeds_does_not_hide_one_that_crashes(process: Process) -
     assert process.crash_marker.is_poison("5-100.json")
 
 
-def test_a_step_within_a_block_keeps_the_name(process: Process) -> None:
-    """Making the request of a run includes reading the run."""
+def test_a_nested_block_keeps_the_name(process: Process) -> None:
+    """The crash marker has the name until the outer block ends; a block that ends is no crash."""
     with process.crash_marker("5-100.json"):
         process.handle("5-100.json")
         named = process.path.read_bytes().rstrip(b"\0")
@@ -207,8 +209,8 @@ def test_a_step_within_a_block_keeps_the_name(process: Process) -> None:
     assert (b"1 5-100.json", b"1 5-100.json") == (named, process.path.read_bytes().rstrip(b"\0"))
 
 
-def test_a_crash_elsewhere_resets_the_count(process: Process) -> None:
-    """The name was handled, and the process went on."""
+def test_handling_a_file_before_a_restart_resets_its_crashes(process: Process) -> None:
+    """After two crashes the file was handled, so the next crash is its first."""
     process.die_in("5-100.json", times=2)
     process.handle("5-100.json")
     process.start()
@@ -217,15 +219,15 @@ def test_a_crash_elsewhere_resets_the_count(process: Process) -> None:
     assert not process.crash_marker.is_poison("5-100.json")
 
 
-def test_poison_is_reported_once(process: Process) -> None:
-    """The file is set aside then; after a repair it may be tried again."""
+def test_a_file_is_reported_as_poison_once(process: Process) -> None:
+    """The poison file is set aside then; after a repair it may be tried again."""
     process.die_in("5-100.json", times=3)
 
     assert [True, False] == [process.crash_marker.is_poison("5-100.json") for _ in range(2)]
 
 
-def test_a_name_is_still_poison_after_a_fourth_crash(process: Process) -> None:
-    """The name may be handled although it is poison."""
+def test_a_file_is_still_poison_after_a_fourth_crash(process: Process) -> None:
+    """The drain may have handled the file although it is poison."""
     process.die_in("5-100.json", times=4)
 
     assert process.crash_marker.is_poison("5-100.json")
@@ -251,7 +253,7 @@ def test_an_exception_that_is_a_bug_counts_as_a_crash(
 
 
 def test_an_interrupt_is_no_crash(process: Process) -> None:
-    """A signal may come at any time."""
+    """KeyboardInterrupt clears the crash marker: a signal may come at any time."""
     with pytest.raises(KeyboardInterrupt), process.crash_marker("a"):
         raise KeyboardInterrupt
 
@@ -259,8 +261,8 @@ def test_an_interrupt_is_no_crash(process: Process) -> None:
 
 
 @pytest.mark.parametrize("contents", [b"9 a", b"x a", b" a", b"\xff\xff", b"3"])
-def test_a_damaged_count_means_none(process: Process, contents: bytes) -> None:
-    """A damaged count neither makes a name poison nor ends the process."""
+def test_a_damaged_crash_marker_means_no_crash(process: Process, contents: bytes) -> None:
+    """A damaged count neither makes a file poison nor ends the process."""
     process.path.write_bytes(contents)
     process.start()
 

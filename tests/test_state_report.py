@@ -30,8 +30,8 @@ def reporter(tmp_path: Path) -> Reporter:
     return Reporter(tmp_path)
 
 
-def test_a_state_names_the_process_and_its_start(reporter: Reporter) -> None:
-    """It has pid, version and start by the wall clock; nothing is known of cc-backend yet."""
+def test_the_state_report_names_the_process_and_its_start(reporter: Reporter) -> None:
+    """The state report has pid, version and start by the wall clock; no server version yet."""
     began = reporter.wall
     reporter.world.now += 60
     state = reporter.state()
@@ -43,15 +43,15 @@ def test_a_state_names_the_process_and_its_start(reporter: Reporter) -> None:
 
 @pytest.mark.parametrize("once", [True, False])
 def test_a_drain_that_ends_by_itself_says_so(reporter: Reporter, *, once: bool) -> None:
-    """Monitoring raises no alarm when such a drain has ended."""
+    """With `once` in the state file, monitoring raises no alarm when the drain has ended."""
     world = reporter.world
     report = StateReport(world.drain, world.parts, once=once)
 
     assert once is report.state(world.moment).once
 
 
-def test_a_server_that_has_answered_is_named(reporter: Reporter) -> None:
-    """The state has the server's version and dialect."""
+def test_the_state_report_names_a_server_that_has_answered(reporter: Reporter) -> None:
+    """The state report has version and dialect of cc-backend."""
     reporter.world.backend.version = Version(1, 5, 4)
     reporter.world.run()
     state = reporter.state()
@@ -63,10 +63,10 @@ def test_a_server_that_has_answered_is_named(reporter: Reporter) -> None:
     ("reason", "health"),
     [(Reason.UNREACHABLE, HealthState.DOWN), (Reason.TOKEN_REFUSED, HealthState.HALTED)],
 )
-def test_an_outage_has_instants_of_the_wall_clock(
+def test_an_outage_is_reported_in_times_of_the_wall_clock(
     reporter: Reporter, reason: Reason, health: HealthState
 ) -> None:
-    """The state has the start of the outage, its reason and the time of the next try."""
+    """The state report has the start of the outage, its reason and the time of the next try."""
     reporter.world.backend.everything = reason
     reporter.world.run()
     found = reporter.state().health
@@ -79,8 +79,8 @@ def test_an_outage_has_instants_of_the_wall_clock(
     assert "made up" in found.reason
 
 
-def test_the_connections_have_a_health_of_their_own(reporter: Reporter) -> None:
-    """cc-backend refuses starts and accepts stops."""
+def test_starts_and_stops_have_a_health_of_their_own(reporter: Reporter) -> None:
+    """If cc-backend refuses starts for an unknown cluster, only starts are halted."""
     for job_id in (1, 2):
         reporter.world.backend.answers[job_id] = Reason.UNKNOWN_CLUSTER
         reporter.world.begin(job_id)
@@ -91,8 +91,8 @@ def test_the_connections_have_a_health_of_their_own(reporter: Reporter) -> None:
     assert HealthState.UP is state.health.state
 
 
-def test_an_outage_of_slurm_is_shown_by_source(reporter: Reporter) -> None:
-    """The state has its start by the wall clock and the error of the controller."""
+def test_an_outage_of_the_controller_is_reported(reporter: Reporter) -> None:
+    """The state report has the start of the outage by the wall clock and the error of squeue."""
     reporter.world.slurm.silent = True
     reporter.world.begin(1)
     reporter.world.run()
@@ -104,8 +104,8 @@ def test_an_outage_of_slurm_is_shown_by_source(reporter: Reporter) -> None:
     assert 1 == state.inquiries
 
 
-def test_an_outage_of_accounting_is_shown(reporter: Reporter) -> None:
-    """The controller answers meanwhile."""
+def test_an_outage_of_accounting_alone_is_reported(reporter: Reporter) -> None:
+    """The controller answers, so only accounting has a time since which it is silent."""
     reporter.world.slurm.accounting_silent = True
     reporter.world.hook("start", 1)
     reporter.world.run()
@@ -115,8 +115,8 @@ def test_an_outage_of_accounting_is_shown(reporter: Reporter) -> None:
     assert state.accounting_silent_since is not None
 
 
-def test_unreadable_files_are_named(reporter: Reporter) -> None:
-    """The report has their total, and names twenty from the loader and the deliveries."""
+def test_twenty_unreadable_files_are_named(reporter: Reporter) -> None:
+    """The state report has the total, 31, and names files of the loader and of the deliveries."""
     parts = reporter.world.parts
     many = {f"{number}-100.json": "Input/output error" for number in range(10, 40)}
     parts.loader.unreadable.update(many)
@@ -127,16 +127,16 @@ def test_unreadable_files_are_named(reporter: Reporter) -> None:
     assert UnreadableFile(name="1-100.json", reason="Permission denied") == state.unreadable[0]
 
 
-def test_a_full_disk_is_shown(reporter: Reporter) -> None:
-    """The state has the reason, too."""
+def test_a_full_disk_is_reported(reporter: Reporter) -> None:
+    """The state report also has the reason, such as `No space left on device`."""
     reporter.world.drain.disk_reason = "No space left on device"
     state = reporter.state()
 
     assert (True, "No space left on device") == (state.disk_full, state.disk_reason)
 
 
-def test_deliveries_are_counted_over_an_hour(reporter: Reporter) -> None:
-    """Older deliveries do not count any more."""
+def test_deliveries_of_the_last_hour_are_counted(reporter: Reporter) -> None:
+    """Deliveries of more than an hour ago no longer count."""
     world, counts = reporter.world, []
     for job_id in (1, 2, 3):
         world.begin(job_id)
@@ -151,8 +151,8 @@ def test_deliveries_are_counted_over_an_hour(reporter: Reporter) -> None:
     assert ([1, 2, 2], 0) == (counts, reporter.state().deliveries_last_hour)
 
 
-def test_the_last_delivery_is_shown(reporter: Reporter) -> None:
-    """Its time is that of the wall clock."""
+def test_the_time_of_the_last_delivery_is_reported(reporter: Reporter) -> None:
+    """The time is that of the wall clock, also if the drain's own clock differs."""
     reporter.world.begin(1)
     reporter.world.run()
     seen = reporter.state().last_delivery
@@ -161,8 +161,8 @@ def test_the_last_delivery_is_shown(reporter: Reporter) -> None:
     assert NOON + BEHIND <= seen <= reporter.wall
 
 
-def test_runs_that_are_not_reported_are_counted(reporter: Reporter) -> None:
-    """A user asked for it; the file is in `open/` until the job ends."""
+def test_excluded_runs_are_counted(reporter: Reporter) -> None:
+    """A run with disable_cc_submission in its comment stays in `open/` until the job ends."""
     reporter.world.begin(1, comment="disable_cc_submission")
     reporter.world.begin(2)
     reporter.world.run(5)
@@ -173,7 +173,7 @@ def test_runs_that_are_not_reported_are_counted(reporter: Reporter) -> None:
 
 
 def test_a_halt_has_its_reason_in_one_word(reporter: Reporter) -> None:
-    """Monitoring must not get free text."""
+    """Monitoring gets a code such as token_refused, and no free text."""
     reporter.world.backend.everything = Reason.TOKEN_REFUSED
     reporter.world.run()
 

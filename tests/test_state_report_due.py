@@ -19,7 +19,7 @@ def reporter(tmp_path: Path) -> Reporter:
 
 
 def test_a_single_run_that_fails_stays_due(reporter: Reporter) -> None:
-    """It is due since its first try: in flight, between two tries, and after a clock reset."""
+    """The run is due since its first try, also between two tries; a clock reset moves the time."""
     world = reporter.world
     world.run()
     idle = reporter.state().due_since
@@ -39,8 +39,8 @@ def test_a_single_run_that_fails_stays_due(reporter: Reporter) -> None:
     assert began - HOUR == set_back
 
 
-def test_clocks_that_differ_by_microseconds_change_nothing(reporter: Reporter) -> None:
-    """Otherwise every pass would have to write a changed state."""
+def test_a_microsecond_between_clocks_keeps_the_due_time(reporter: Reporter) -> None:
+    """With another time each pass of the drain would have to write its state file again."""
     world = reporter.world
     world.backend.answers[1] = Reason.TIMED_OUT
     world.begin(1)
@@ -53,7 +53,7 @@ def test_clocks_that_differ_by_microseconds_change_nothing(reporter: Reporter) -
 
 
 def test_a_run_in_flight_is_due(reporter: Reporter) -> None:
-    """The server has accepted the connection and does not answer."""
+    """A run is due while cc-backend has its request and does not answer."""
     world = reporter.world
     world.run()
     schedule = world.store.schedule
@@ -65,8 +65,8 @@ def test_a_run_in_flight_is_due(reporter: Reporter) -> None:
     assert began == reporter.state().due_since
 
 
-def test_a_delivery_ends_what_was_due(reporter: Reporter) -> None:
-    """Runs that are still due then are due since that delivery."""
+def test_after_a_delivery_runs_are_due_since_then(reporter: Reporter) -> None:
+    """A run that still fails is due since the last delivery of any run."""
     world = reporter.world
     world.backend.answers[1] = Reason.TIMED_OUT
     world.begin(1)
@@ -89,7 +89,7 @@ def test_a_delivery_ends_what_was_due(reporter: Reporter) -> None:
     "reason", [Reason.UNKNOWN_HOST, Reason.BAD_REQUEST, Reason.UNKNOWN_CLUSTER_ALONE]
 )
 def test_a_run_that_waits_for_a_known_cause_is_not_due(reporter: Reporter, reason: Reason) -> None:
-    """The state shows the cause instead; a rejected request is no delivery."""
+    """The state report shows the cause, such as an unknown host, instead of a time."""
     world = reporter.world
     world.backend.answers[1] = reason
     world.begin(1)
@@ -100,7 +100,7 @@ def test_a_run_that_waits_for_a_known_cause_is_not_due(reporter: Reporter, reaso
 
 
 def test_a_run_that_is_known_to_fail_alone_is_not_due(reporter: Reporter) -> None:
-    """It is tried rarely, and its file has the reason."""
+    """A run that times out while others are delivered is tried rarely; its file has the reason."""
     world = reporter.world
     world.backend.answers[1] = Reason.TIMED_OUT
     world.begin(1)
@@ -116,8 +116,8 @@ def test_a_run_that_is_known_to_fail_alone_is_not_due(reporter: Reporter) -> Non
     assert {None} == causes
 
 
-def test_a_run_delayed_by_an_outage_is_due_since_its_end(reporter: Reporter) -> None:
-    """Nothing could be delivered while cc-backend was unreachable."""
+def test_a_run_is_not_due_since_before_the_end_of_an_outage(reporter: Reporter) -> None:
+    """No run could be delivered while cc-backend was unreachable."""
     world = reporter.world
     world.backend.everything = Reason.UNREACHABLE
     world.begin(1)

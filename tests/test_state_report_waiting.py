@@ -44,7 +44,7 @@ def test_waiting_runs_are_counted_by_cause(reporter: Reporter) -> None:
 
 
 def test_waiting_runs_are_counted_at_intervals(reporter: Reporter) -> None:
-    """Counting reads all of them, which is too much for each of 25 passes a second."""
+    """To count reads all waiting runs, which is too much for each of 25 passes a second."""
     reporter.state()
     reporter.world.backend.answers = {1: Reason.UNKNOWN_HOST}
     reporter.world.begin(1)
@@ -57,7 +57,7 @@ def test_waiting_runs_are_counted_at_intervals(reporter: Reporter) -> None:
 
 
 def test_a_run_that_is_due_is_not_waiting(reporter: Reporter) -> None:
-    """It is tried in the next pass."""
+    """A run whose next attempt is due is tried in the next pass, so it is not counted."""
     reporter.world.backend.answers = {1: Reason.UNKNOWN_HOST}
     reporter.world.begin(1)
     reporter.world.run()
@@ -67,7 +67,7 @@ def test_a_run_that_is_due_is_not_waiting(reporter: Reporter) -> None:
 
 
 def test_at_most_twenty_causes_are_named(reporter: Reporter) -> None:
-    """A site may rename all its hosts."""
+    """25 runs wait for 25 unknown hosts, for example after a site has renamed its hosts."""
     world = reporter.world
     numbers = range(1, MAX_CAUSES + 6)
     world.backend.answers = dict.fromkeys(numbers, Reason.UNKNOWN_HOST)
@@ -78,8 +78,8 @@ def test_at_most_twenty_causes_are_named(reporter: Reporter) -> None:
     assert MAX_CAUSES == len(reporter.state().waiting)
 
 
-def test_stops_that_are_held_are_counted(reporter: Reporter) -> None:
-    """They wait for cc-backend's job cache; a start that waits is not counted."""
+def test_held_stops_are_counted(reporter: Reporter) -> None:
+    """A stop that waits for cc-backend's job cache is counted; a run that goes on is not."""
     world = reporter.world
     world.backend.version = Version(1, 5, 4)
     world.backend.is_cached = True
@@ -92,8 +92,8 @@ def test_stops_that_are_held_are_counted(reporter: Reporter) -> None:
     assert 1 == reporter.state().held_stops
 
 
-def test_the_next_attempt_is_an_instant_of_the_wall_clock(reporter: Reporter) -> None:
-    """A run with an unknown host is tried again later."""
+def test_the_next_attempt_is_a_time_of_the_wall_clock(reporter: Reporter) -> None:
+    """A run with an unknown host is tried again within an hour."""
     reporter.world.backend.answers = {1: Reason.UNKNOWN_HOST}
     reporter.world.begin(1)
     reporter.world.run()
@@ -104,5 +104,5 @@ def test_the_next_attempt_is_an_instant_of_the_wall_clock(reporter: Reporter) ->
 
 
 def test_without_waiting_requests_there_is_no_next_attempt(reporter: Reporter) -> None:
-    """The drain is idle."""
+    """The state report of an idle drain has no time of a next attempt."""
     assert reporter.state().next_attempt is None

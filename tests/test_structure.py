@@ -121,7 +121,7 @@ def modules() -> list[Module]:
 
 
 def test_all_four_packages_are_checked(modules: list[Module]) -> None:
-    """Packages, their modules and modules of subpackages have their full names."""
+    """The list has packages, modules and modules of subpackages by full name, such as slurm.job."""
     names = {module.name for module in modules}
 
     assert {"slurm", "slurm.job", "ccbackend.client", "spool.files.run", "sweeper.plan"} <= names
@@ -133,17 +133,17 @@ def test_no_two_public_classes_share_a_name(modules: list[Module]) -> None:
 
 
 def test_no_module_is_too_long(modules: list[Module]) -> None:
-    """A module has one subject."""
+    """A module of the project has at most 300 lines, for one subject."""
     assert {} == long_modules(modules)
 
 
 def test_no_function_is_too_long(modules: list[Module]) -> None:
-    """A function fits on a screen."""
+    """A function has at most 45 lines, without docstring and comments, to fit on a screen."""
     assert {} == long_functions(modules)
 
 
 def test_only_listed_modules_import_many_others(modules: list[Module]) -> None:
-    """Every module in the list needs to be there."""
+    """Modules in MANY_IMPORTS, and no others, import more than 15 modules of the project."""
     assert MANY_IMPORTS.keys() == many_imports(modules).keys()
 
 
@@ -163,7 +163,7 @@ def made_up(directory: Path, **sources: str) -> list[Module]:
     "second", ["class Job:\n    pass\n", "def f():\n    class Job:\n        pass\n"]
 )
 def test_a_second_class_of_a_name_is_found(tmp_path: Path, second: str) -> None:
-    """It may be in another package or in a function; the message names both places."""
+    """The class may be in another package or in a function; the message names both places."""
     modules = made_up(tmp_path, one__job="class Job:\n    pass\n", two__deep__x=second)
 
     with pytest.raises(AssertionError, match=r"Job: one\.job and two\.deep\.x \(line "):
@@ -171,14 +171,14 @@ def test_a_second_class_of_a_name_is_found(tmp_path: Path, second: str) -> None:
 
 
 def test_private_classes_may_share_a_name(tmp_path: Path) -> None:
-    """No other module uses them."""
+    """Classes that begin with `_` are not used by other modules."""
     source = "class _Job:\n    pass\n"
 
     check_class_names(made_up(tmp_path, one__a=source, two__b=source))
 
 
 def test_a_module_of_one_line_too_many_is_found(tmp_path: Path) -> None:
-    """Comments and blank lines count."""
+    """Comments and blank lines of the module count."""
     lines = "#\n" * MAX_MODULE_LINES
     modules = made_up(tmp_path, one__a=lines, two__b=f"{lines}\n")
 
@@ -187,7 +187,7 @@ def test_a_module_of_one_line_too_many_is_found(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("head", ["def f():", "async def f():", "class A:\n  def f():"])
 def test_a_function_of_one_line_too_many_is_found(tmp_path: Path, head: str) -> None:
-    """Its first line counts, its docstring does not."""
+    """The first line of the function counts, its docstring does not."""
     docstring, statement = '    """Two\n    lines."""\n', "    1\n"
     allowed = f"{head}\n{docstring}{statement * (MAX_FUNCTION_LINES - 1)}"
     modules = made_up(tmp_path, one__a=allowed, two__b=allowed + statement)

@@ -9,7 +9,7 @@ from recorded_replay import Played, play
 
 
 @pytest.mark.parametrize("release", releases())
-def test_every_recorded_exchange_is_answered_and_stored_alike(release: str) -> None:
+def test_the_stub_answers_and_stores_as_cc_backend_did(release: str) -> None:
     """Status, type, text and JSON are compared, and all tables at each recorded moment."""
     played, different = 0, []
     for name in scenarios(release):
@@ -23,8 +23,8 @@ def test_every_recorded_exchange_is_answered_and_stored_alike(release: str) -> N
     assert played == sum(len(scenario.exchanges) for scenario in scenarios(release).values())
 
 
-def test_every_deviation_is_needed() -> None:
-    """A deviation that explains nothing would hide a later difference."""
+def test_every_listed_deviation_of_the_stub_occurs() -> None:
+    """A deviation in the list that explains nothing would hide a later difference."""
     names = {
         why
         for release in ("1.3.0", "1.4.0", "1.5.4")

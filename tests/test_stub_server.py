@@ -73,8 +73,8 @@ def asked(peer: http.client.HTTPConnection, path: str = "/login") -> int:
     return response.status
 
 
-def test_the_cache_is_committed_on_its_interval() -> None:
-    """The first request after the interval commits, by the clock that is given."""
+def test_the_job_cache_is_committed_after_its_interval() -> None:
+    """The first request that comes 120 s later, by the stub's clock, commits the start."""
     clock = Clock()
     model = Model(version="1.5.4", commit_seconds=120.0, clock=clock)
     reported(model, 1)
@@ -84,8 +84,8 @@ def test_the_cache_is_committed_on_its_interval() -> None:
     assert (0, 1) == (before, listed(model))
 
 
-def test_the_cache_is_committed_on_request() -> None:
-    """Without an interval only the call of `commit` does this."""
+def test_the_job_cache_is_committed_on_request() -> None:
+    """Without an interval the stub commits a start only when `commit` is called."""
     model = Model(version="1.5.4")
     reported(model, 1)
     before = listed(model)
@@ -95,7 +95,7 @@ def test_the_cache_is_committed_on_request() -> None:
 
 
 def test_a_row_both_cached_and_stored_makes_the_stop_fail() -> None:
-    """The next commit ends this."""
+    """cc-backend 1.5.4 answers such a stop with 500 until the next commit of its job cache."""
     model = Model(version="1.5.4")
     reported(model, 1, tags=[{"type": "a", "name": "b"}])
     model.cache[1, "lab", BEGAN] = start(1) | {"jobState": "running"}
@@ -107,7 +107,7 @@ def test_a_row_both_cached_and_stored_makes_the_stop_fail() -> None:
 
 
 def test_a_queued_start_is_unknown_until_the_worker_stores_it() -> None:
-    """1.4.0 and 1.4.1 answer before they store."""
+    """cc-backend 1.4.0 and 1.4.1 answer before they store; a stop gets 422 until then."""
     model = Model(version="1.4.1", worker=Worker.MANUAL)
     statuses = [reported(model, 1), stopped(model, 1)]
     model.work()
@@ -116,8 +116,8 @@ def test_a_queued_start_is_unknown_until_the_worker_stores_it() -> None:
     assert [201, 422, 200] == statuses
 
 
-def test_a_start_that_the_database_refuses_holds_up_the_worker() -> None:
-    """After five seconds the waiting start is stored; the refused one never is."""
+def test_a_start_that_the_database_refuses_delays_the_next_one() -> None:
+    """After five seconds the next start is stored; the refused one never is."""
     clock = Clock()
     model = Model(version="1.4.0", worker=Worker.REAL, clock=clock)
     statuses = [reported(model, 1, smt=2), reported(model, 2)]
@@ -139,7 +139,7 @@ def test_a_full_queue_stores_its_oldest_start() -> None:
 
 
 def test_an_upgrade_keeps_the_rows_and_uses_the_new_dialect() -> None:
-    """Old rows show their sharing in the new words."""
+    """1.5.4 shows the sharing of a 1.4.4 row in its own words and rejects the old field."""
     model = Model(version="1.4.4")
     reported(model, 1, exclusive=0)
     model.version = "1.5.4"
@@ -150,7 +150,7 @@ def test_an_upgrade_keeps_the_rows_and_uses_the_new_dialect() -> None:
 
 
 def test_nats_mode_has_no_job_routes() -> None:
-    """The job list is still answered."""
+    """With NATS the routes for starts and stops answer 404; the job list is still answered."""
     model = Model(version="1.5.4", nats=True)
     statuses = [reported(model, 1), stopped(model, 1)]
     statuses.append(model.answer("GET", "/api/jobs/", "", model.token).status)
@@ -159,14 +159,14 @@ def test_nats_mode_has_no_job_routes() -> None:
 
 
 def test_a_poisoned_job_is_refused_and_the_others_are_not() -> None:
-    """The refusal is the one that was configured."""
+    """The start of the chosen job gets the configured 400, the others get 201."""
     model = Model(poison={2: refusal(400, "made up")})
 
     assert [201, 400, 201] == [reported(model, job_id) for job_id in (1, 2, 3)]
 
 
 def test_a_token_that_was_changed_is_refused() -> None:
-    """The new token is valid at once."""
+    """The stub answers the old token with 401 and the new one with 200 at once."""
     model = Model()
     old, model.token = model.token, "TOKEN:new"
     statuses = [model.answer("GET", "/api/jobs/", "", token).status for token in (old, "TOKEN:new")]
@@ -175,14 +175,14 @@ def test_a_token_that_was_changed_is_refused() -> None:
 
 
 def test_a_general_refusal_answers_every_request() -> None:
-    """A proxy does this while its server is unreachable."""
+    """The stub answers 503 as a proxy does while its server is unreachable."""
     model = Model(everything=refusal(503, "away"))
 
     assert {503} == {reported(model, 1), model.answer("GET", "/login", "", None).status}
 
 
-def test_fifty_thousand_running_jobs_are_listed_whole() -> None:
-    """One query lists them."""
+def test_one_query_lists_fifty_thousand_running_jobs() -> None:
+    """The GraphQL query asks for 100000 rows a page and gets count and rows of all."""
     model = Model(version="1.5.4")
     for job_id in range(1, 50_001):
         model.job[job_id, "lab", BEGAN] = {"jobState": "running"}
@@ -194,7 +194,7 @@ def test_fifty_thousand_running_jobs_are_listed_whole() -> None:
 
 
 def test_silence_lasts_until_the_fault_is_removed() -> None:
-    """The waiting connection is closed then, and the next request is answered."""
+    """A request times out during the fault SILENCE; after its removal one is answered."""
     with StubServer() as server, connection(server) as peer:
         server.fail(Fault(Kind.SILENCE))
         with pytest.raises(TimeoutError):
@@ -216,8 +216,8 @@ def received(server: StubServer) -> list[bytes]:
     return pieces
 
 
-def test_a_connection_is_reset() -> None:
-    """The reset comes before the first byte of the answer."""
+def test_the_fault_reset_resets_the_connection() -> None:
+    """The reset comes instead of an answer."""
     with StubServer() as server:
         server.fail(Fault(Kind.RESET))
         with pytest.raises(ConnectionResetError):
@@ -228,15 +228,15 @@ def test_a_connection_is_reset() -> None:
     ("fault", "size"), [(Fault(Kind.CLOSE), 0), (Fault(Kind.CUT, handled=True, after_bytes=9), 9)]
 )
 def test_a_connection_ends_at_the_configured_byte(fault: Fault, size: int) -> None:
-    """The answer is empty or truncated."""
+    """The fault CLOSE sends no byte of the answer, CUT only the first 9."""
     with StubServer() as server:
         server.fail(fault)
 
         assert b"HTTP/1.1 200 OK"[:size] == b"".join(received(server))
 
 
-def test_an_answer_is_sent_in_small_pieces() -> None:
-    """The answer is complete at the end."""
+def test_the_fault_drip_sends_an_answer_in_small_pieces() -> None:
+    """The answer is complete after more than 20 pieces."""
     with StubServer() as server:
         server.fail(Fault(Kind.DRIP, handled=True, pause_seconds=0.001))
         pieces = received(server)
@@ -261,8 +261,8 @@ def test_a_handled_request_may_get_no_answer() -> None:
     assert [200, 200] == statuses
 
 
-def test_a_closed_server_refuses_connections() -> None:
-    """Its port is free again."""
+def test_a_closed_stub_refuses_connections() -> None:
+    """The port of the stub is free again."""
     with StubServer() as server:
         port = urlsplit(server.url).port
 
@@ -270,8 +270,8 @@ def test_a_closed_server_refuses_connections() -> None:
         http.client.HTTPConnection("127.0.0.1", port).connect()
 
 
-def test_it_runs_as_a_process_with_only_the_standard_library(tmp_path: Path) -> None:
-    """It prints its URL, accepts control requests and ends on SIGTERM."""
+def test_the_stub_runs_as_a_process_without_other_packages(tmp_path: Path) -> None:
+    """The process prints its URL, accepts control requests and exits with 0 on SIGTERM."""
     parts = [{"name": "main", "nodes": "n[1-4]"}]
     clusters = tmp_path / "clusters.json"
     clusters.write_text(json.dumps([{"name": "lab", "subClusters": parts}]))

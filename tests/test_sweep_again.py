@@ -31,7 +31,7 @@ def delivered_run(world: World) -> tuple[int, int]:
 
 
 def test_a_run_missing_at_cc_backend_is_delivered_again(tmp_path: Path) -> None:
-    """The server's database was restored from yesterday's backup."""
+    """A sweep asks for it, for example after the server's database was restored from a backup."""
     world = World(tmp_path)
     start, end = delivered_run(world)
     world.backend.rows.clear()
@@ -44,7 +44,7 @@ def test_a_run_missing_at_cc_backend_is_delivered_again(tmp_path: Path) -> None:
 
 
 def test_a_stop_without_effect_is_delivered_again(tmp_path: Path) -> None:
-    """The server answered 200, and the row is still running."""
+    """cc-backend answered the stop with 200, but its row still runs: a sweep asks again."""
     world = World(tmp_path)
     start, end = delivered_run(world)
     world.backend.rows[7, start] = "running"
@@ -67,7 +67,7 @@ def orphan(world: World) -> tuple[int, int]:
 
 
 def test_a_row_left_running_is_stopped_at_once_without_a_start(tmp_path: Path) -> None:
-    """Its host may be removed from cluster.json, and then cc-backend rejects every start of it."""
+    """The drain sends only the stop: a start is rejected if its host has left cluster.json."""
     world = World(tmp_path)
     world.run()
     start, end = orphan(world)
@@ -81,7 +81,7 @@ def test_a_row_left_running_is_stopped_at_once_without_a_start(tmp_path: Path) -
 
 
 def test_a_row_deleted_before_its_stop_is_started_again(tmp_path: Path) -> None:
-    """An administrator deleted it between the sweep and the drain."""
+    """An administrator deleted the row between sweep and drain: start and stop are delivered."""
     world = World(tmp_path)
     world.run()
     start, end = orphan(world)
@@ -95,7 +95,7 @@ def test_a_row_deleted_before_its_stop_is_started_again(tmp_path: Path) -> None:
 
 
 def test_the_event_of_a_hook_that_ran_twice_is_not_delivered_again(tmp_path: Path) -> None:
-    """Only the sweep knows that something is missing."""
+    """Only a sweep's event has `again=1`; the drain remembers that it delivered the run."""
     world = World(tmp_path)
     start, end = delivered_run(world)
     reported = len(world.backend.asked)

@@ -38,8 +38,8 @@ def names(layout: Layout) -> list[str]:
     return sorted(name.rpartition("-")[0] for name in layout.names(Directory.NEW))
 
 
-def test_each_change_is_an_event_with_all_that_is_known(layout: Layout) -> None:
-    """The event has the mark that it is to be delivered again."""
+def test_each_change_is_written_as_one_event(layout: Layout) -> None:
+    """The name has action, job id, start and end; `again=1` forces a new delivery."""
     written = write_events(layout, [start(1), Start(job=over(2), why=""), CLOSE, stop(4)])
 
     assert [each.key for each in written] == [(1, OLD), (2, OLD), (3, OLD), (4, OLD)]
@@ -55,8 +55,8 @@ def test_each_change_is_an_event_with_all_that_is_known(layout: Layout) -> None:
         assert parse_event_name(each.event, time=0).job_id == each.key.job_id
 
 
-def test_a_first_sighting_is_reported_later(layout: Layout) -> None:
-    """Its event has the time instead of the mark: the drain may know the run already."""
+def test_a_first_sighting_has_not_before_instead_of_again(layout: Layout) -> None:
+    """The event of a run younger than sweep.grace_seconds has the time when it may be reported."""
     (written,) = write_events(layout, [replace(start(1), not_before=NOON)])
 
     contents = (layout.root / "new" / written.event).read_bytes()
@@ -78,8 +78,8 @@ class NotingCalls(RealCalls):
         self.durable.append(Path(f"/proc/self/fd/{fd}").readlink().name)
 
 
-def test_events_outlive_a_power_cut(layout: Layout) -> None:
-    """The state of the sweep has them, so that an ended run would not be planned again."""
+def test_events_are_synced_before_their_directory(layout: Layout) -> None:
+    """`write_events` calls fsync for each file, then for new/: a power cut loses no event."""
     calls = NotingCalls()
     write_events(Layout(layout.root, calls), [Start(job=over(2), why=""), stop(4)])
 
@@ -87,8 +87,8 @@ def test_events_outlive_a_power_cut(layout: Layout) -> None:
     assert ("new", 2) == (directory, len(set(files)))
 
 
-def test_events_read_by_the_drain_before_the_disk_is_full_count(layout: Layout) -> None:
-    """The drain has removed these events from new/."""
+def test_events_written_before_the_disk_is_full_are_counted(layout: Layout) -> None:
+    """The drain has already removed the first batch from new/ when the second batch fails."""
 
     class FillingCalls(NotingCalls):
         """System calls on a disk that is full after the drain has read the first batch."""
@@ -107,7 +107,7 @@ def test_events_read_by_the_drain_before_the_disk_is_full_count(layout: Layout) 
 
 
 def test_the_same_sweep_twice_writes_its_events_once(layout: Layout) -> None:
-    """A double sweep is harmless."""
+    """`write_events` with the same stop twice leaves one event in new/."""
     write_events(layout, [stop(4)])
     write_events(layout, [stop(4)])
 
@@ -141,8 +141,8 @@ def emptied(layout: Layout) -> Callable[[], None]:
     return drain
 
 
-def test_without_a_drain_one_is_run_here(layout: Layout, tmp_path: Path) -> None:
-    """It also reads the events of the hooks, if a sweep plans nothing."""
+def test_the_sweep_runs_a_drain_if_none_is_running(layout: Layout, tmp_path: Path) -> None:
+    """A sweep without changes does so only if new/ has events of hooks."""
     assert (
         wait_for_drain(layout, write_events(layout, [stop(4)]), waiting(tmp_path, emptied(layout)))
         == 0
@@ -153,8 +153,8 @@ def test_without_a_drain_one_is_run_here(layout: Layout, tmp_path: Path) -> None
     assert wait_for_drain(layout, [], waiting(tmp_path, never)) == 0
 
 
-def test_undelivered_runs_of_the_own_drain_are_counted(layout: Layout, tmp_path: Path) -> None:
-    """The drain has tried every event."""
+def test_runs_left_by_the_sweeps_own_drain_are_counted(layout: Layout, tmp_path: Path) -> None:
+    """No drain is running: the sweep drains once itself and counts the changes still pending."""
     assert (
         wait_for_drain(layout, write_events(layout, [stop(4)]), waiting(tmp_path, lambda: None))
         == 1
@@ -180,7 +180,7 @@ def test_a_running_drain_is_waited_for(layout: Layout, tmp_path: Path) -> None:
 
 
 def test_a_drain_that_starts_meanwhile_is_waited_for(layout: Layout, tmp_path: Path) -> None:
-    """The sweep runs no second drain."""
+    """Another drain takes the lock first: the sweep waits for it and counts the run left."""
     locks: list[FileLock] = []
 
     def starts() -> None:
@@ -196,8 +196,8 @@ def test_a_drain_that_starts_meanwhile_is_waited_for(layout: Layout, tmp_path: P
     assert left == 1
 
 
-def test_a_run_in_todo_still_waits(layout: Layout, tmp_path: Path) -> None:
-    """The run waits for the hold, or for a server that is unreachable."""
+def test_a_run_in_todo_counts_as_undelivered(layout: Layout, tmp_path: Path) -> None:
+    """The drain has read its event, but the run waits, for example for an unreachable server."""
     (layout.root / "todo" / f"4-{OLD}.json").touch()
 
     left = wait_for_drain(
@@ -208,7 +208,7 @@ def test_a_run_in_todo_still_waits(layout: Layout, tmp_path: Path) -> None:
 
 
 def test_nodes_that_do_not_answer_prove_no_reconfiguration() -> None:
-    """Stops then wait as after a restart."""
+    """Without the nodes' answer a recent start of slurmctld counts as a restart."""
 
     def ask(_boot_time: int) -> bool:
         raise SlurmError("away", reason=FailureReason.UNREACHABLE)
@@ -232,7 +232,7 @@ def test_nodes_that_do_not_answer_prove_no_reconfiguration() -> None:
 def test_the_first_controller_that_is_up_is_the_active_one(
     controllers: list[tuple[str, str, bool]], host: str, active: str | None
 ) -> None:
-    """With one controller a sweep may run on any host."""
+    """`active_elsewhere` names its host if that is another one; a single controller is ignored."""
     assert active == active_elsewhere(tuple(controllers), host)
 
 
@@ -252,14 +252,14 @@ def _unknown(_user: str) -> str | None:
         ("jobs", ("eve", 7), _unknown, False),
     ],
 )
-def test_few_users_see_hidden_jobs(
+def test_only_privileged_users_see_hidden_jobs(
     private: str,
     user: tuple[str, int],
     level: Callable[[str], str | None],
     *,
     sees: bool,
 ) -> None:
-    """If Slurm hides jobs, only root, SlurmUser and Operators see all."""
+    """With PrivateData=jobs only root, SlurmUser and Operators see all jobs."""
     settings = {"PrivateData": (private,), "SlurmUser": ("slurm(64030)",)}
 
     assert sees == sees_all_jobs(settings, user=user, admin_level=level)

@@ -42,8 +42,8 @@ def pace(*, room: bool = True, dry_run: bool = False) -> BackfillControl:
     return BackfillControl(make_room=lambda: room, window_done=lambda _tally: None, dry_run=dry_run)
 
 
-def test_history_is_queued_oldest_first_and_once(world: SweptWorld) -> None:
-    """A repeated command skips runs that are already at cc-backend."""
+def test_past_runs_are_queued_oldest_first_and_once(world: SweptWorld) -> None:
+    """Six runs of three days; a repeated backfill skips runs that cc-backend already has."""
     pages: list[int] = []
     slow = replace(pace(), window_done=lambda progress: pages.append(progress.queued))
 
@@ -78,10 +78,10 @@ def test_after_a_day_with_very_many_runs_the_rest_is_read_by_the_hour(
     assert (2 + 2 * 24, [0, 2]) == (len(pages), pages[:2])
 
 
-def test_a_site_with_very_many_runs_an_hour_is_read_by_the_hour_from_the_beginning(
+def test_a_busy_site_is_read_by_the_hour_from_the_beginning(
     world: SweptWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The first day is not read at once either."""
+    """The first hour has so many runs that a whole day would exceed LARGE_WINDOW_RUNS."""
     monkeypatch.setattr(module, "LARGE_WINDOW_RUNS", 24)
     end = int(world.world.now) - 4 * DAY
     ended = [world.world.job(i, start_time=end - 60, state="COMPLETED", end_time=end + i)
@@ -97,7 +97,7 @@ def test_a_site_with_very_many_runs_an_hour_is_read_by_the_hour_from_the_beginni
 
 
 def test_missing_metrics_are_reported_as_missing(world: SweptWorld) -> None:
-    """`--monitoring-status 0` reaches the server's document."""
+    """`--monitoring-status 0`: each start that is sent has monitoringStatus 0."""
     backfill(world.site, window(world, monitoring_status=0), pace())
     world.drain()
 
@@ -106,8 +106,10 @@ def test_missing_metrics_are_reported_as_missing(world: SweptWorld) -> None:
     assert len(starts) == 6
 
 
-def test_events_outlive_a_power_cut(world: SweptWorld, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A completed window is not read again."""
+def test_events_are_synced_before_their_directory(
+    world: SweptWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A completed window is not read again, so fsync is called for each event, last for new/."""
     synced: list[Path] = []
 
     def note(descriptor: int) -> None:
@@ -123,7 +125,7 @@ def test_events_outlive_a_power_cut(world: SweptWorld, monkeypatch: pytest.Monke
 
 
 def test_excluded_runs_and_runs_in_the_spool_are_only_counted(world: SweptWorld) -> None:
-    """Others were requeued within a day, or cc-backend has a newer run of the job id."""
+    """Two runs whose job id has a newer row at cc-backend are not queued either."""
     rows = world.slurm.rows
     rows[0] = replace(rows[0], partition="quiet")
     world.world.hook("stop", 2)
@@ -144,7 +146,7 @@ def test_excluded_runs_and_runs_in_the_spool_are_only_counted(world: SweptWorld)
 
 @pytest.mark.parametrize("what", ["config", "ended", "accounting"])
 def test_a_failed_slurm_query_ends_the_backfill(world: SweptWorld, what: str) -> None:
-    """The progress has the time at which to continue."""
+    """The exit code is 11; the progress has the time from which to resume."""
     world.slurm.failures = {what: SlurmError("away", reason=FailureReason.FAILED)}
 
     progress = backfill(world.site, window(world), pace())
@@ -155,7 +157,7 @@ def test_a_failed_slurm_query_ends_the_backfill(world: SweptWorld, what: str) ->
 
 
 def test_failed_look_ups_at_cc_backend_end_the_backfill(world: SweptWorld) -> None:
-    """A run that may be at cc-backend is not reported."""
+    """No run is queued, because each of them may already be at cc-backend."""
     world.backend.silent = True
 
     progress = backfill(world.site, window(world), pace())
@@ -164,8 +166,10 @@ def test_failed_look_ups_at_cc_backend_end_the_backfill(world: SweptWorld) -> No
     assert world.world.files() == {}
 
 
-def test_a_slow_drain_is_waited_for(world: SweptWorld, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The number of events in new/ is limited."""
+def test_the_backfill_waits_for_a_slow_drain(
+    world: SweptWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With MAX_PENDING events in new/ (3 here) no more are queued until the drain has read them."""
     monkeypatch.setattr(module, "CHECK_EVERY", 1)
     monkeypatch.setattr(module, "MAX_PENDING", 3)
     crowds: list[int] = []
@@ -180,10 +184,10 @@ def test_a_slow_drain_is_waited_for(world: SweptWorld, monkeypatch: pytest.Monke
     assert (crowds, progress.queued, progress.failure) == ([3], 6, None)
 
 
-def test_a_drain_that_never_keeps_up_ends_the_backfill(
+def test_a_drain_that_reads_no_events_ends_the_backfill(
     world: SweptWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The exit code is 75; events that were queued count."""
+    """The exit code is 75; the three events already in new/ are counted as queued."""
     monkeypatch.setattr(module, "CHECK_EVERY", 1)
     monkeypatch.setattr(module, "MAX_PENDING", 3)
 
@@ -193,8 +197,8 @@ def test_a_drain_that_never_keeps_up_ends_the_backfill(
     assert (progress.queued, failure_code(progress.failure)) == (3, TRY_AGAIN)
 
 
-def test_the_progress_begins_with_zeros() -> None:
-    """A report of an empty window has only zeros."""
+def test_the_counts_of_a_backfill_begin_at_zero() -> None:
+    """The report of a window without runs has only zeros."""
     assert BackfillProgress() == BackfillProgress(
         seen=0, at_backend=0, in_spool=0, excluded=0, queued=0, resume_at=0
     )

@@ -41,8 +41,10 @@ def waiting(state: Path, *, drained: list[int], counts: list[int]) -> DrainWait:
 
 
 @pytest.mark.parametrize("words", [(), ("--dry-run",)])
-def test_history_of_another_cluster_is_not_reported(tmp_path: Path, words: tuple[str, ...]) -> None:
-    """This happens after a copy of its slurm.conf: exit 11, and nothing is queued."""
+def test_past_runs_of_another_cluster_are_not_reported(
+    tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    """slurm.conf was copied from another cluster: exit 11, and no event is queued."""
     with site(tmp_path) as made:
         history(made)
         (made.state / "sweep.json").write_text('{"cluster": "fritz"}')
@@ -54,8 +56,8 @@ def test_history_of_another_cluster_is_not_reported(tmp_path: Path, words: tuple
         assert "repeat the same command" not in said.err
 
 
-def test_the_drain_makes_room(tmp_path: Path) -> None:
-    """A running drain is waited for, else one runs here; without progress the wait ends."""
+def test_the_backfill_waits_for_room_in_new(tmp_path: Path) -> None:
+    """A running drain is waited for, else one is run; a wait without progress ends."""
     drained: list[int] = []
     counts = [1000, 900, 800, 400]
     assert has_room(lambda: counts[0], waiting(tmp_path, drained=drained, counts=counts))
@@ -77,8 +79,8 @@ def history(made: SweepSite, count: int = 3) -> list[ListedRun]:
     return runs
 
 
-def test_the_command_delivers_history_and_reports(tmp_path: Path) -> None:
-    """If no drain is running, it runs one; repeated, it skips runs that are at cc-backend."""
+def test_backfill_delivers_past_runs_and_prints_counts(tmp_path: Path) -> None:
+    """`--dry-run` only counts the 3 runs; a repeated backfill skips them."""
     with site(tmp_path) as made:
         runs = history(made)
 
@@ -94,7 +96,7 @@ def test_the_command_delivers_history_and_reports(tmp_path: Path) -> None:
 
 
 def test_an_interrupted_backfill_resumes_where_it_ended(tmp_path: Path) -> None:
-    """Only the same window is resumed; another one starts at its beginning."""
+    """Only a command with the same window resumes; one with another --since begins anew."""
     with site(tmp_path) as made:
         history(made)
         since, until = made.now - 3 * DAY, made.now - 60
@@ -116,7 +118,7 @@ def test_an_interrupted_backfill_resumes_where_it_ended(tmp_path: Path) -> None:
 
 
 def test_undelivered_events_are_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The exit code is 75."""
+    """Another drain holds the lock: 3 events stay in new/, and the exit code is 75."""
     monkeypatch.setattr("sweeper.commands.backfill.WAIT_SECONDS", 0)
     with site(tmp_path) as made:
         history(made)
@@ -128,8 +130,10 @@ def test_undelivered_events_are_counted(tmp_path: Path, monkeypatch: pytest.Monk
     assert "3 not yet taken by the drain" in said.out
 
 
-def test_the_command_makes_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """If no drain is running, it runs one."""
+def test_backfill_drains_itself_to_make_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No drain is running and new/ may have one event: the command runs the drain."""
     monkeypatch.setattr(module, "CHECK_EVERY", 1)
     monkeypatch.setattr(module, "MAX_PENDING", 1)
     monkeypatch.setattr("sweeper.commands.backfill.MAX_PENDING", 1)
@@ -142,8 +146,8 @@ def test_the_command_makes_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert said.code == 0, said.err
 
 
-def test_two_backfills_do_not_mix(tmp_path: Path) -> None:
-    """The second one names the process that holds the lock."""
+def test_a_second_backfill_is_refused_by_the_lock(tmp_path: Path) -> None:
+    """The exit code is 75; the message names the process that holds backfill.lock."""
     with site(tmp_path) as made:
         (made.state / "backfill.json").write_text(json.dumps({"pid": os.getpid()}))
         with FileLock(made.state / "backfill.lock"):

@@ -42,13 +42,13 @@ def _berlin(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         ("2026-03-28T12:00", NOON - DAY - HOUR),
     ],
 )
-def test_an_instant_may_be_written_in_several_ways(text: str, instant: int) -> None:
+def test_a_time_may_be_written_in_several_ways(text: str, instant: int) -> None:
     """A time without an offset is in this machine's zone, with the offset of that day."""
     assert instant == parse_instant(text, now=NOON + 0.7)
 
 
 @pytest.mark.parametrize("text", ["", "soon", "2026-13-01", "7", "7y", "-3d", "12:00", "1-1-1"])
-def test_an_invalid_instant_is_refused_with_examples(text: str) -> None:
-    """The command does not guess a time."""
+def test_an_invalid_time_is_refused_with_an_example(text: str) -> None:
+    """The error says: expected a time such as 2026-03-29."""
     with pytest.raises(UsageError, match="expected a time such as 2026-03-29"):
         parse_instant(text, now=NOON)

@@ -15,8 +15,8 @@ from sweep_site import drifted, site
 HOUR = 3600
 
 
-def test_applying_repairs_and_the_next_plan_is_empty(tmp_path: Path) -> None:
-    """If no drain is running, apply runs one once."""
+def test_apply_repairs_and_the_next_plan_is_empty(tmp_path: Path) -> None:
+    """One start and one stop are missing; without a running drain `apply` runs one itself."""
     with site(tmp_path) as made:
         kept, ended, unseen = drifted(made)
 
@@ -37,8 +37,8 @@ def test_applying_repairs_and_the_next_plan_is_empty(tmp_path: Path) -> None:
     assert "sweep: done (repairs: 2)" in said.err
 
 
-def test_the_first_apply_changes_nothing(tmp_path: Path) -> None:
-    """It sets the mark and exits with 11; the second one repairs."""
+def test_the_first_apply_repairs_nothing(tmp_path: Path) -> None:
+    """The first apply stores its time and exits with 11; the second one repairs."""
     with site(tmp_path, mark=False) as made:
         _, ended, _ = drifted(made)
 
@@ -52,8 +52,8 @@ def test_the_first_apply_changes_nothing(tmp_path: Path) -> None:
         assert made.server.rows()[8, ended.start] == "failed"
 
 
-def test_force_skips_the_wait_of_the_first_sweep(tmp_path: Path) -> None:
-    """The number of stops must be right."""
+def test_force_repairs_in_the_first_sweep(tmp_path: Path) -> None:
+    """`--force --stops 1` is enough, because the plan has one stop."""
     with site(tmp_path, mark=False) as made:
         _, ended, _ = drifted(made)
 
@@ -63,8 +63,8 @@ def test_force_skips_the_wait_of_the_first_sweep(tmp_path: Path) -> None:
         assert made.server.rows()[8, ended.start] == "failed"
 
 
-def test_a_forced_number_that_is_too_small_is_refused(tmp_path: Path) -> None:
-    """The message has the right number; nothing is repaired."""
+def test_a_too_low_number_of_forced_stops_is_refused(tmp_path: Path) -> None:
+    """`--stops 29` for 30 stops: exit 2, the right number in the message, and no repair."""
     with site(tmp_path) as made:
         for job in range(100, 130):
             made.run(
@@ -93,8 +93,8 @@ def test_a_second_sweep_names_the_process_that_holds_the_lock(tmp_path: Path) ->
         assert json.loads((made.state / "sweep.json").read_text())["mark"] == 1
 
 
-def test_a_limit_leaves_changes_and_reports_them(tmp_path: Path) -> None:
-    """The exit code is 75; the mark stays for the remaining changes."""
+def test_changes_over_the_limit_are_left_and_reported(tmp_path: Path) -> None:
+    """The exit code is 75; the stored time of the last sweep stays for the other changes."""
     with site(tmp_path) as made:
         drifted(made)
         made.run(ListedRun(10, made.now - HOUR, "FAILED", made.now - HOUR // 2, in_squeue=False))
@@ -108,7 +108,7 @@ def test_a_limit_leaves_changes_and_reports_them(tmp_path: Path) -> None:
 
 
 def test_undelivered_repairs_are_reported(tmp_path: Path) -> None:
-    """A running drain is waited for as long as `--wait` allows."""
+    """Another drain holds the lock and `--wait` is 0: exit 75, `not delivered yet: 2`."""
     with site(tmp_path) as made:
         drifted(made)
         with FileLock(made.state / "drain.lock"):
@@ -120,10 +120,10 @@ def test_undelivered_repairs_are_reported(tmp_path: Path) -> None:
         assert "nothing to do for: 2 runs already in the spool" in made.sweep("plan").out
 
 
-def test_a_full_spool_is_reported_and_the_rest_left(
+def test_a_full_disk_leaves_changes_for_the_next_sweep(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Events that were written are applied; the next sweep repairs the rest."""
+    """One of two events was written; `apply` exits with 75 and reports the one left."""
     real = os.link
     links: list[str] = []
 

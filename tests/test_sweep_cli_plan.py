@@ -19,8 +19,8 @@ HOUR = 3600
 RELEASE = "cc-sweep: Slurm 22.05.8\n"  # logged when the version is queried
 
 
-def test_a_plan_without_drift_is_one_line(tmp_path: Path) -> None:
-    """The line is the summary; the exit code is 0."""
+def test_a_plan_without_differences_is_one_line(tmp_path: Path) -> None:
+    """The line has the running jobs of Slurm and cc-backend; the exit code is 0."""
     with site(tmp_path) as made:
         kept = ListedRun(7, made.now - 2 * HOUR)
         made.run(kept)
@@ -52,7 +52,7 @@ def test_a_plan_is_a_short_table_and_changes_nothing(tmp_path: Path) -> None:
 
 
 def test_a_plan_as_json_has_stable_keys(tmp_path: Path) -> None:
-    """Scripts read them."""
+    """Scripts read the keys, for example changes, held, reports and guards."""
     with site(tmp_path) as made:
         _, ended, _ = drifted(made)
 
@@ -100,10 +100,8 @@ def test_a_plan_as_json_has_stable_keys(tmp_path: Path) -> None:
         (["backfill", "--since", "2d", "--until", "now", "--monitoring-status", "2"], "unknown"),
     ],
 )
-def test_bad_input_is_a_clear_line_and_exit_2(
-    tmp_path: Path, words: list[str], message: str
-) -> None:
-    """The command does nothing else."""
+def test_bad_arguments_exit_with_2(tmp_path: Path, words: list[str], message: str) -> None:
+    """The message on stderr names the argument or the unknown job; stdout is empty."""
     with site(tmp_path) as made:
         said = made.sweep(*words)
 
@@ -113,7 +111,7 @@ def test_bad_input_is_a_clear_line_and_exit_2(
 
 
 def test_only_the_given_jobs_are_planned_and_repaired(tmp_path: Path) -> None:
-    """The mark stays for the next complete sweep."""
+    """After `-j` the stored time of the last sweep stays for the next complete sweep."""
     with site(tmp_path) as made:
         _, ended, unseen = drifted(made)
 
@@ -130,8 +128,10 @@ def test_only_the_given_jobs_are_planned_and_repaired(tmp_path: Path) -> None:
     assert list(state["starts_queued"]) == [f"9-{unseen.start}"]
 
 
-def test_on_a_terminal_the_wait_is_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is not shown if NO_COLOR is set."""
+def test_the_wait_for_the_drain_is_shown_on_a_terminal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`apply --wait` shows how many changes are left; with NO_COLOR this is not shown."""
     monkeypatch.delenv("NO_COLOR", raising=False)
     monkeypatch.setenv("TERM", "xterm")
     with site(tmp_path) as made:
@@ -146,10 +146,10 @@ def test_on_a_terminal_the_wait_is_shown(tmp_path: Path, monkeypatch: pytest.Mon
         assert made.sweep("apply", terminal=True).code == 0
 
 
-def test_progress_on_a_terminal_is_shown_after_a_second(
+def test_a_fast_plan_shows_no_progress_on_a_terminal(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """NO_COLOR switches colour and progress off."""
+    """A plan that takes less than a second shows no step; NO_COLOR switches progress off."""
     monkeypatch.delenv("NO_COLOR", raising=False)
     monkeypatch.setenv("TERM", "xterm")
     with site(tmp_path) as made:
@@ -165,8 +165,8 @@ def test_progress_on_a_terminal_is_shown_after_a_second(
     assert "squeue" not in shown.err
 
 
-def test_help_and_version_need_no_verb(tmp_path: Path) -> None:
-    """The help names all verbs."""
+def test_help_and_version_need_no_command(tmp_path: Path) -> None:
+    """`cc-sweep --help` names the commands plan, apply, explain and backfill."""
     with site(tmp_path) as made:
         shown, version = call("--help", program=main), call("--version", program=main)
         assert made.sweep("--version").code == 0
@@ -175,8 +175,8 @@ def test_help_and_version_need_no_verb(tmp_path: Path) -> None:
     assert {"plan", "apply", "explain", "backfill"} <= set(shown.out.split())
 
 
-def test_filters_exclude_runs(tmp_path: Path) -> None:
-    """They exclude a partition, or a run whose hosts are all ignored."""
+def test_runs_on_ignored_hosts_are_not_started(tmp_path: Path) -> None:
+    """All hosts of the run match ignoreHosts: the plan counts it as unreported."""
     with site(tmp_path) as made:
         _, _, unseen = drifted(made)
         made.document["ignoreHosts"] = "^n1$"
@@ -190,10 +190,10 @@ def test_filters_exclude_runs(tmp_path: Path) -> None:
     assert plan["known"] == {"unreported": 1}
 
 
-def test_an_account_without_a_name_is_no_bug(
+def test_a_user_id_without_a_name_is_accepted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A container may have such an account; if Slurm hides nothing, it does not matter."""
+    """`cc-sweep` may have such a user in a container; Slurm does not hide jobs here."""
     monkeypatch.setattr(os, "geteuid", lambda: 54_321)
     with site(tmp_path) as made:
         said = made.sweep("plan")
@@ -201,8 +201,8 @@ def test_an_account_without_a_name_is_no_bug(
     assert said.code == 0, said.err
 
 
-def test_the_module_is_a_program_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The tests and a bare checkout call it like this."""
+def test_the_module_sweeper_cli_can_be_executed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The tests and a checkout that is not installed call `python -m sweeper.cli`."""
     monkeypatch.setattr("sys.argv", ["cc-sweep", "--version"])
 
     with pytest.warns(RuntimeWarning, match="found in sys.modules"), pytest.raises(SystemExit):

@@ -8,8 +8,8 @@ from pathlib import Path
 from sweep_site import drifted, site
 
 
-def test_on_a_standby_controller_nothing_is_done(tmp_path: Path) -> None:
-    """The sweep on the active controller repairs."""
+def test_a_sweep_on_a_standby_controller_changes_nothing(tmp_path: Path) -> None:
+    """The exit code is 0; stderr names the active controller, whose own sweep repairs."""
     with site(tmp_path) as made:
         drifted(made)
         before = made.server.rows()
@@ -22,8 +22,8 @@ def test_on_a_standby_controller_nothing_is_done(tmp_path: Path) -> None:
         assert "slurmctld is active on elsewhere" in said.err
 
 
-def test_without_a_controller_nothing_is_done(tmp_path: Path) -> None:
-    """The exit code is 69."""
+def test_without_slurmctld_apply_exits_with_69(tmp_path: Path) -> None:
+    """The command scontrol fails, and stderr says that slurmctld does not answer."""
     with site(tmp_path) as made:
         (made.root / "scontrol").write_text("#!/bin/sh\necho 'error: no' >&2\nexit 9\n")
 
@@ -33,8 +33,8 @@ def test_without_a_controller_nothing_is_done(tmp_path: Path) -> None:
     assert "slurmctld does not answer" in said.err
 
 
-def test_a_truncated_answer_is_refused_and_stays_visible(tmp_path: Path) -> None:
-    """The state has the refusal until a sweep succeeds."""
+def test_a_truncated_job_list_of_squeue_is_refused(tmp_path: Path) -> None:
+    """Exit 11; the state file has the refusal and keeps the stored time of the last sweep."""
     with site(tmp_path) as made:
         drifted(made)
         listing = made.root / "squeue.txt"
@@ -49,8 +49,8 @@ def test_a_truncated_answer_is_refused_and_stays_visible(tmp_path: Path) -> None
     assert state["mark"] == made.now - 600
 
 
-def test_a_refusal_is_not_hidden_by_a_sweep_of_one_job(tmp_path: Path) -> None:
-    """Only a complete sweep removes the refusal from the state."""
+def test_a_refusal_stays_stored_after_a_sweep_of_one_job(tmp_path: Path) -> None:
+    """Only a complete sweep removes the refusal from the state file."""
     with site(tmp_path) as made:
         drifted(made)
         listing = made.root / "squeue.txt"
@@ -67,7 +67,7 @@ def test_a_refusal_is_not_hidden_by_a_sweep_of_one_job(tmp_path: Path) -> None:
     assert (after_all["refused"], after_all["guards"]) == (False, [])
 
 
-def test_a_token_that_only_graphql_accepts_plans_nothing(tmp_path: Path) -> None:
+def test_a_token_that_only_graphql_accepts_is_refused(tmp_path: Path) -> None:
     """GraphQL does not check roles; without REST no job list is accepted: exit 77."""
     with site(tmp_path) as made:
         drifted(made)
@@ -80,8 +80,8 @@ def test_a_token_that_only_graphql_accepts_plans_nothing(tmp_path: Path) -> None
     assert [guard["name"] for guard in said.json["guards"]] == ["listing"]
 
 
-def test_an_unreachable_server_is_reported(tmp_path: Path) -> None:
-    """The exit code is 69; nothing is planned."""
+def test_an_unreachable_cc_backend_is_reported(tmp_path: Path) -> None:
+    """`plan` exits with 69; the plan has no changes and no counts of running jobs."""
     with site(tmp_path) as made:
         drifted(made)
         made.server.close()

@@ -119,7 +119,7 @@ def is_clean(result: SweepResult) -> bool:
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(SITUATION, min_size=1, max_size=12))
 def test_one_sweep_repairs_and_the_next_plans_nothing(drift: Drifts) -> None:
-    """Starts, ends and whole runs are missing at cc-backend."""
+    """Random differences: starts, ends and whole runs are missing at cc-backend."""
     with temporary_directory() as directory:
         world = SweptWorld(directory / "spool")
         expected = make_drift(world, drift)
@@ -136,7 +136,7 @@ def test_one_sweep_repairs_and_the_next_plans_nothing(drift: Drifts) -> None:
 @settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.integers(21, 120), st.integers(1, 30))
 def test_many_missing_ends_take_three_sweeps_at_most(ended: int, live: int) -> None:
-    """The first sweep holds them, the second has proof, the third plans nothing."""
+    """A first sweep refuses too many stops, the second one sends them, the third plans nothing."""
     with temporary_directory() as directory:
         world = SweptWorld(directory / "spool")
         drift = [("over", "running there")] * ended + [("live", "there")] * live
@@ -163,7 +163,7 @@ def test_many_missing_ends_take_three_sweeps_at_most(ended: int, live: int) -> N
 def test_the_plan_is_the_same_in_any_zone_on_any_day(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, zone: str, noon: int
 ) -> None:
-    """The plan is the same, too, after all clocks of the site were moved by an hour."""
+    """On days when clocks change too, and after all clocks of the site were moved by an hour."""
     drift: Drifts = [("live", "missing"), ("over", "running there"), ("purged", "missing")]
     plans = []
     for number, step in enumerate((0, 3600, 0)):
@@ -183,7 +183,7 @@ def test_the_plan_is_the_same_in_any_zone_on_any_day(
 
 
 def test_a_clock_set_back_by_an_hour_changes_no_plan(tmp_path: Path) -> None:
-    """Older runs stay old enough; the mark may be in the future then."""
+    """The compared runs stay old enough; the stored time of the last sweep is in the future."""
     world = SweptWorld(tmp_path / "spool")
     make_drift(world, [("live", "missing"), ("live", "there")])
     before = world.plan().decision.plan

@@ -72,7 +72,9 @@ PLACES = 20
 
 @pytest.mark.parametrize("command", ["squeue", "sacct", "config"])
 @pytest.mark.parametrize("series", SERIES)
-def test_no_truncated_recording_stops_a_job(tmp_path: Path, series: str, command: str) -> None:
+def test_no_truncated_answer_of_slurm_stops_a_job(
+    tmp_path: Path, series: str, command: str
+) -> None:
     """Each answer of nine releases is cut at 20 random places; a cut inside a line is refused."""
     truth = recorded(series)
     hidden = sorted(truth.runs)[:3]  # so that accounting is asked
@@ -103,6 +105,6 @@ def test_no_truncated_recording_stops_a_job(tmp_path: Path, series: str, command
 
 
 def test_enough_truncated_answers_are_tested() -> None:
-    """There are at least four hundred."""
+    """At least 400 answers are truncated; each release has more than ten running jobs."""
     assert PLACES * len(SERIES) * 3 >= 400
     assert all(len(recorded(series).runs) > 10 for series in SERIES)

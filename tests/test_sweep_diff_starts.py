@@ -15,7 +15,7 @@ GRACE = 600
 
 
 def test_a_run_that_is_missing_at_cc_backend_is_started() -> None:
-    """The plan shows the evidence of both sides."""
+    """The reason in the plan is `RUNNING in Slurm, missing at cc-backend`."""
     job = run(7)
 
     drift = found(Differences(missing=(job,)))
@@ -26,15 +26,15 @@ def test_a_run_that_is_missing_at_cc_backend_is_started() -> None:
 
 @pytest.mark.parametrize(("age", "starts"), [(GRACE - 1, 0), (GRACE, 1)])
 def test_a_run_younger_than_the_grace_is_not_started(age: int, starts: int) -> None:
-    """cc-backend may have accepted it without listing it yet."""
+    """cc-backend may have accepted a run younger than sweep.grace_seconds but not list it yet."""
     drift = found(Differences(missing=(run(7, NOON - age),)))
 
     assert starts == len(drift.starts)
     assert (1 - starts) == drift.skipped["young"]
 
 
-def test_the_first_sighting_of_a_young_run_captures_its_facts() -> None:
-    """Slurm purges them before the grace ends; the run is reported after the grace."""
+def test_a_young_run_is_captured_and_reported_after_the_grace() -> None:
+    """Slurm may purge its record before the grace ends, so its event is written at once."""
     young = run(7, NOON - 60)
 
     drift = found(Differences(missing=(young,)))
@@ -44,7 +44,7 @@ def test_the_first_sighting_of_a_young_run_captures_its_facts() -> None:
 
 
 def test_a_short_run_that_has_just_ended_is_captured_too() -> None:
-    """Its grace begins at its end, that of a running one at its start."""
+    """The grace of an ended run begins at its end, that of a running one at its start."""
     short = over(7, NOON - 90, NOON - 30)
 
     drift = found(Differences(ended=(short,)))
@@ -57,7 +57,7 @@ def test_a_short_run_that_has_just_ended_is_captured_too() -> None:
 
 @pytest.mark.parametrize("status", [status for status in SpoolStatus if status != "nothing"])
 def test_a_young_run_that_the_spool_has_is_not_captured(status: SpoolStatus) -> None:
-    """The drain has its facts already."""
+    """A queued, started, excluded or dead run is in the spool; a captured one is planned anew."""
     jobs = run(7, NOON - 60), over(8, NOON - 90, NOON - 30)
     entry = SpoolEntry(status=status)
     entries = dict.fromkeys([job.key for job in jobs], entry)
@@ -69,7 +69,7 @@ def test_a_young_run_that_the_spool_has_is_not_captured(status: SpoolStatus) -> 
 
 
 def test_an_excluded_young_run_is_not_captured() -> None:
-    """One run is still running, the other has ended."""
+    """A running and an ended run of an excluded partition are only counted."""
     jobs = run(7, NOON - 60, partition="quiet"), over(8, NOON - 90, NOON - 30, partition="quiet")
 
     drift = found(Differences(missing=jobs[:1], ended=jobs[1:]))
@@ -79,7 +79,7 @@ def test_an_excluded_young_run_is_not_captured() -> None:
 
 @pytest.mark.parametrize("status", [SpoolStatus.QUEUED, SpoolStatus.UNREPORTED, SpoolStatus.DEAD])
 def test_runs_in_the_spool_are_counted_and_never_planned(status: SpoolStatus) -> None:
-    """Neither a start nor a stop nor both together are planned."""
+    """Three runs, queued, excluded or dead: one to start, one to deliver, one to stop."""
     spool_entries = {
         RunId(7, OLD): SpoolEntry(status=status),
         RunId(8, OLD): SpoolEntry(status=status),
@@ -100,8 +100,8 @@ def test_runs_in_the_spool_are_counted_and_never_planned(status: SpoolStatus) ->
 
 
 @pytest.mark.parametrize(("since", "starts"), [(GRACE - 1, 0), (GRACE, 1)])
-def test_an_accepted_start_gets_time_to_appear(since: int, starts: int) -> None:
-    """It is sent again if it is still missing after the server's cache interval."""
+def test_an_accepted_start_is_repeated_after_the_grace(since: int, starts: int) -> None:
+    """cc-backend may list an accepted run only after the interval of its job cache."""
     entry = SpoolEntry(status=SpoolStatus.STARTED, started_at=NOON - since)
 
     drift = found(Differences(missing=(run(7),), spool_entries={RunId(7, OLD): entry}))
@@ -112,7 +112,7 @@ def test_an_accepted_start_gets_time_to_appear(since: int, starts: int) -> None:
 
 
 def test_a_running_job_that_cc_backend_closed_is_reported() -> None:
-    """The server's walltime check closed it; a sweep deletes no rows."""
+    """cc-backend's walltime check may have closed its row; a sweep deletes no rows."""
     drift = found(Differences(missing=(run(7),), backend_rows={7: (row(7, state="failed"),)}))
 
     assert drift.starts == []
@@ -121,14 +121,14 @@ def test_a_running_job_that_cc_backend_closed_is_reported() -> None:
 
 
 def test_a_run_that_appeared_meanwhile_is_not_started() -> None:
-    """It was delivered between the two job lists."""
+    """The job list lacked the run; the later query by job id finds its row."""
     drift = found(Differences(missing=(run(7),), backend_rows={7: (row(7, OLD + 2),)}))
 
     assert (drift.starts, drift.skipped["young"]) == ([], 1)
 
 
-def test_a_filtered_run_is_counted() -> None:
-    """One run is still running, the other has ended."""
+def test_a_run_of_an_excluded_partition_is_counted() -> None:
+    """One run is still running, another one has ended; neither is started."""
     differences = Differences(
         missing=(run(7, partition="quiet"),), ended=(over(8, partition="quiet"),)
     )
@@ -139,7 +139,7 @@ def test_a_filtered_run_is_counted() -> None:
 
 
 def test_a_run_that_ended_unseen_is_delivered_completely() -> None:
-    """The plan has its start and its end in one change."""
+    """One change has start and end of a run that only accounting has."""
     job = over(7)
 
     (change,) = found(Differences(ended=(job,))).starts
@@ -149,7 +149,7 @@ def test_a_run_that_ended_unseen_is_delivered_completely() -> None:
 
 
 def test_an_ended_run_at_cc_backend_needs_no_change() -> None:
-    """Its state at cc-backend does not matter."""
+    """Accounting says COMPLETED, cc-backend says failed: a sweep does not compare end states."""
     assert (
         found(Differences(ended=(over(7),), backend_rows={7: (row(7, state="failed"),)})).starts
         == []
@@ -158,14 +158,14 @@ def test_an_ended_run_at_cc_backend_needs_no_change() -> None:
 
 @pytest.mark.parametrize(("apart", "starts"), [(-86400, 1), (-86399, 0), (86399, 0), (8640000, 0)])
 def test_a_run_replaced_by_its_requeue_is_not_started(apart: int, starts: int) -> None:
-    """The server rejects a start within a day of an earlier row, and any before a later one."""
+    """cc-backend rejects a start less than 24 h after an earlier row, or before any later row."""
     drift = found(Differences(ended=(over(7),), backend_rows={7: (row(7, OLD + apart),)}))
 
     assert (len(drift.starts), drift.skipped["requeued"]) == (starts, 1 - starts)
 
 
 def test_a_start_that_the_drain_did_not_deliver_is_not_repeated() -> None:
-    """Only the drain knows an opt-out; a start that it delivered is sent again."""
+    """The drain may have read an opt-out; a delivered run that is missing is sent again."""
     memory = SweepMemory(starts_queued={RunId(7, OLD): NOON - 600})
 
     assert found(Differences(ended=(over(7),)), memory).starts == []
@@ -173,8 +173,8 @@ def test_a_start_that_the_drain_did_not_deliver_is_not_repeated() -> None:
     assert keys(found(again, memory).starts) == [RunId(7, OLD)]
 
 
-def test_an_unknown_row_of_a_reused_id_is_no_moved_start() -> None:
-    """The running job is started, and the row is reported."""
+def test_an_unknown_row_of_a_reused_job_id_is_reported() -> None:
+    """Neither Slurm nor the spool has the row's start; the running job of this id is started."""
     newer = run(7, OLD + 1000)
     differences = Differences(
         missing=(newer,),
@@ -189,7 +189,7 @@ def test_an_unknown_row_of_a_reused_id_is_no_moved_start() -> None:
 
 
 def test_an_hour_of_clock_difference_changes_no_plan() -> None:
-    """The runs ended long ago."""
+    """The plan has the same start and stop, because both are more than an hour old."""
     differences = Differences(
         missing=(run(7, NOON - 8000),),
         orphans=(row(8),),

@@ -23,16 +23,16 @@ GRACE = 600
 
 
 @pytest.mark.parametrize("state", sorted(END_STATES))
-def test_a_proven_end_is_a_stop(state: str) -> None:
-    """Accounting has the same id and start, an end state and an end time."""
+def test_an_end_in_accounting_is_a_stop(state: str) -> None:
+    """Accounting has the same job id and start time, an end state and an end time."""
     drift = found(Differences(orphans=(row(7),), accounting_runs={7: (over(7, state=state),)}))
 
     why = f"{state} according to accounting, still running at cc-backend"
     assert drift.stops == [Stop(job=over(7, state=state), proof=EndProof.ACCOUNTING, why=why)]
 
 
-def test_the_controllers_own_record_is_a_proof() -> None:
-    """Accounting still shows the run as running."""
+def test_an_end_in_slurmctld_is_a_stop() -> None:
+    """The record in slurmctld has an end; accounting still shows the run as running."""
     differences = Differences(
         orphans=(row(7),), controller_runs={7: over(7)}, accounting_runs={7: (run(7),)}
     )
@@ -53,7 +53,7 @@ def test_the_controllers_own_record_is_a_proof() -> None:
     ],
 )
 def test_an_end_without_proof_is_reported(job: SlurmRun) -> None:
-    """The same rules hold for accounting and for the controller."""
+    """The record has another start, no end time, or a state such as COMPLETING."""
     for differences in (
         Differences(orphans=(row(7),), accounting_runs={7: (job,)}),
         Differences(orphans=(row(7),), accounting_runs={}, controller_runs={7: job}),
@@ -62,7 +62,7 @@ def test_an_end_without_proof_is_reported(job: SlurmRun) -> None:
         assert (drift.stops, len(drift.reports)) == ([], 1)
 
 
-def test_a_missing_record_is_no_proof() -> None:
+def test_a_row_without_an_end_in_accounting_is_reported() -> None:
     """Accounting may lack the run, fail to answer, or show it as running."""
     assert [
         report.why for report in found(Differences(orphans=(row(7),), accounting_runs={})).reports
@@ -80,8 +80,8 @@ def test_a_missing_record_is_no_proof() -> None:
     ]
 
 
-def test_a_stop_has_the_delivered_start() -> None:
-    """Slurm's own start may differ by some seconds."""
+def test_a_stop_has_the_start_time_of_the_row() -> None:
+    """Slurm's own start time may differ by some seconds from that of cc-backend's row."""
     drift = found(Differences(orphans=(row(7, OLD + 4),), accounting_runs={7: (over(7),)}))
 
     assert drift.stops[0].job == over(7, OLD + 4)
@@ -89,7 +89,7 @@ def test_a_stop_has_the_delivered_start() -> None:
 
 @pytest.mark.parametrize(("age", "stops"), [(GRACE - 1, 0), (GRACE, 1)])
 def test_a_fresh_end_waits_for_the_next_sweep(age: int, stops: int) -> None:
-    """It does not wait if the sweep before has already seen it."""
+    """An end younger than 600 s is stopped only if the sweep before has already seen it."""
     differences = Differences(orphans=(row(7),), accounting_runs={7: (over(7, end=NOON - age),)})
 
     drift = found(differences)
@@ -101,7 +101,7 @@ def test_a_fresh_end_waits_for_the_next_sweep(age: int, stops: int) -> None:
 
 @pytest.mark.parametrize(("ahead", "stops"), [(300, 0), (301, 0)])
 def test_an_end_in_the_future_is_never_delivered(ahead: int, stops: int) -> None:
-    """Up to 300 s ahead it is too young; beyond that a clock must be corrected."""
+    """Up to 300 s ahead the end counts as too young; beyond that it is reported."""
     drift = found(Differences(orphans=(row(7),), accounting_runs={7: (over(7, end=NOON + ahead),)}))
 
     assert (len(drift.stops), len(drift.reports)) == (stops, int(ahead > 300))
@@ -109,7 +109,7 @@ def test_an_end_in_the_future_is_never_delivered(ahead: int, stops: int) -> None
 
 @pytest.mark.parametrize(("sweeps", "stops"), [(1, 0), (2, 1)])
 def test_a_stop_without_effect_is_repeated_two_sweeps_later(sweeps: int, stops: int) -> None:
-    """The next sweep only counts it."""
+    """The first sweep after the stop only counts the run as `confirming`."""
     differences = Differences(orphans=(row(7),), accounting_runs={7: (over(7),)})
     memory = SweepMemory(sweep=4 + sweeps, stops_queued={RunId(7, OLD): 5})
 
@@ -137,7 +137,7 @@ def test_the_older_run_of_an_id_is_stopped_and_the_newer_started() -> None:
     assert (keys(drift.starts), keys(drift.stops)) == ([newer.key], [RunId(7, OLD)])
 
 
-def test_a_start_that_moved_is_the_same_run() -> None:
+def test_a_run_with_a_moved_start_needs_no_change() -> None:
     """Nodes powered up late: Slurm has only the new start, the spool still has the old one."""
     newer = run(7, OLD + 1000)
     differences = Differences(
@@ -155,7 +155,7 @@ def test_a_start_that_moved_is_the_same_run() -> None:
 
 
 def test_unknown_runs_are_closed_only_if_configured() -> None:
-    """The time counts from the first sweep that could not decide."""
+    """sweep.close_unknown_after counts from the first sweep that found no proof of the end."""
     differences = Differences(orphans=(row(7),), accounting_runs={})
     memory = SweepMemory(unproven_since={RunId(7, OLD): NOON - 100})
 
@@ -172,7 +172,7 @@ def test_unknown_runs_are_closed_only_if_configured() -> None:
 
 
 def test_a_close_has_the_time_when_the_run_was_last_seen() -> None:
-    """The spool has this time."""
+    """The end time of the close is `last_seen` of the run in the spool."""
     entry = SpoolEntry(status=SpoolStatus.STARTED, started_at=OLD, last_seen=OLD + 500)
     differences = Differences(
         orphans=(row(7),), accounting_runs={}, spool_entries={RunId(7, OLD): entry}

@@ -36,8 +36,8 @@ ONE = Plan(changes=(start(1),))
         (FailureCause.BUSY, TRY_AGAIN),
     ],
 )
-def test_each_cause_has_its_code(cause: FailureCause, code: int) -> None:
-    """The administrator can distinguish them in a script."""
+def test_each_cause_of_a_failure_has_its_exit_code(cause: FailureCause, code: int) -> None:
+    """A script can distinguish refused, unavailable, no permission, misconfigured and busy."""
     assert failure_code(replace(SILENT, cause=cause)) == code
 
 
@@ -56,8 +56,8 @@ def test_each_cause_has_its_code(cause: FailureCause, code: int) -> None:
         (replace(ONE, guards=(BOOT,)), REFUSED),
     ],
 )
-def test_a_plan_shows_drift_no_drift_or_a_refusal(plan: Plan, code: int) -> None:
-    """The first sweep of a site is not a refusal."""
+def test_plan_exits_with_0_10_or_11(plan: Plan, code: int) -> None:
+    """0: no difference; 10: differences; 11: a safety check failed. A first sweep is no failure."""
     assert plan_code(plan) == code
 
 
@@ -78,6 +78,6 @@ def test_a_plan_shows_drift_no_drift_or_a_refusal(plan: Plan, code: int) -> None
         (replace(ONE, guards=(FIRST,)), 0, 0, REFUSED),
     ],
 )
-def test_an_apply_shows_what_was_done(plan: Plan, applied: int, pending: int, code: int) -> None:
-    """Refused means that nothing was applied; held stops do not count as remaining work."""
+def test_apply_exits_with_0_75_or_11(plan: Plan, applied: int, pending: int, code: int) -> None:
+    """11: a failed check let nothing be applied; 75: changes are left, not counting held stops."""
     assert apply_code(plan, applied=applied, pending=pending) == code

@@ -48,8 +48,8 @@ def spooled(made: SweepSite, directory: Directory, job_id: int = 7, **fields: An
     return made.put(directory, held)
 
 
-def test_a_job_in_agreement_is_reported(tmp_path: Path) -> None:
-    """Each side has its own line."""
+def test_explain_shows_a_job_in_agreement(tmp_path: Path) -> None:
+    """slurmctld, accounting, the spool and cc-backend have a line each."""
     with site(tmp_path) as made:
         made.run(ListedRun(7, made.now - 2 * HOUR, "FAILED", made.now - HOUR, in_squeue=False))
         made.row(7, made.now - 2 * HOUR, "failed")
@@ -66,8 +66,8 @@ def test_a_job_in_agreement_is_reported(tmp_path: Path) -> None:
     assert "row 70 on lab: failed, started" in rest[3]
 
 
-def test_a_drift_names_the_command_that_repairs_it(tmp_path: Path) -> None:
-    """The command runs as printed; the report shows agreement afterwards."""
+def test_explain_names_the_command_that_repairs_a_job(tmp_path: Path) -> None:
+    """The command `cc-sweep apply -j 7` runs as printed; afterwards the report shows agreement."""
     with site(tmp_path) as made:
         made.run(ListedRun(7, made.now - 2 * HOUR, "FAILED", made.now - HOUR, in_squeue=False))
         made.row(7, made.now - 2 * HOUR)
@@ -86,7 +86,7 @@ def test_a_drift_names_the_command_that_repairs_it(tmp_path: Path) -> None:
     assert [run["state"] for run in after["spool"]["delivered"]] == ["FAILED"]
 
 
-def test_the_spool_is_shown(tmp_path: Path) -> None:
+def test_explain_shows_the_files_of_a_job_in_the_spool(tmp_path: Path) -> None:
     """The report has runs, events and dead letters with their reasons."""
     with site(tmp_path) as made:
         shown = ListedRun(7, made.now - 2 * HOUR, "FAILED", made.now - HOUR, in_squeue=False)
@@ -115,7 +115,7 @@ def test_the_spool_is_shown(tmp_path: Path) -> None:
 
 
 def test_a_run_of_scrontab_is_shown_with_its_own_end(tmp_path: Path) -> None:
-    """Accounting shows it as REQUEUED."""
+    """Accounting says REQUEUED with exit code 3:0; `explain` shows FAILED."""
     world = SweptWorld(tmp_path / "spool")
     job = world.world.job(12, flags=(SCRONTAB_FLAG,), restart_count=1)
     world.slurm.records = {12: job}
@@ -130,7 +130,7 @@ def test_a_run_of_scrontab_is_shown_with_its_own_end(tmp_path: Path) -> None:
 
 
 def test_a_requeued_array_task_is_shown_with_its_siblings(tmp_path: Path) -> None:
-    """The report has all runs of the task and the other tasks that have started."""
+    """`explain` has all runs of the task and the other tasks that have started."""
     world = SweptWorld(tmp_path / "spool")
     task = world.world.job(12, array_job_id=10, array_task_id=3, restart_count=1)
     world.slurm.records = {10: task, 12: task, 13: task}
@@ -150,8 +150,8 @@ def test_a_requeued_array_task_is_shown_with_its_siblings(tmp_path: Path) -> Non
     assert "task 3 of array 10, requeued 1 time" in text
 
 
-def test_a_side_that_does_not_answer_is_named(tmp_path: Path) -> None:
-    """The report has the error of each side."""
+def test_a_source_that_does_not_answer_is_named(tmp_path: Path) -> None:
+    """`explain` has the errors of slurmctld, accounting and cc-backend."""
     world = SweptWorld(tmp_path / "spool")
     world.world.begin(7)
     world.slurm.records[7] = replace(world.slurm.records[7], array_job_id=5)
@@ -214,14 +214,16 @@ def test_a_side_that_does_not_answer_is_named(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_the_verdict_is_one_sentence(page: JobReport, verdict: str, command: str | None) -> None:
-    """The command matches the verdict."""
+def test_explain_has_a_verdict_and_a_command(
+    page: JobReport, verdict: str, command: str | None
+) -> None:
+    """A command is given only for changes that no failed safety check prevents."""
     assert (page.verdict, page.command) == (verdict, command)
     assert job_report_document(page)["verdict"] == verdict
 
 
-def test_records_of_every_kind_have_a_line() -> None:
-    """The records are het components, flags and runs without an end."""
+def test_explain_prints_a_line_for_unusual_records() -> None:
+    """A het component that is COMPLETING, and a run without start and end."""
     het = Job(job_id=7, het_job_id=6, het_job_offset=1, flags=("COMPLETING",), end_time=NOON)
     page = replace(
         EMPTY,
@@ -236,8 +238,8 @@ def test_records_of_every_kind_have_a_line() -> None:
     assert "FAILED, 2 nodes" in text
 
 
-def test_delivered_runs_are_found_among_many(tmp_path: Path) -> None:
-    """A damaged line is skipped."""
+def test_explain_finds_delivered_runs_in_the_archive(tmp_path: Path) -> None:
+    """Lines of other jobs and a damaged line are skipped."""
     world = SweptWorld(tmp_path / "spool")
     archive = tmp_path / "delivered"
     archive.mkdir()

@@ -42,8 +42,8 @@ def guards(result: SweepResult) -> list[str]:
 
 
 @pytest.mark.parametrize("name", DOUBTS)
-def test_a_failed_check_lets_it_only_store_its_time(world: SweptWorld, name: str) -> None:
-    """The exit code is 11."""
+def test_the_first_sweep_stores_its_time_if_a_check_fails(world: SweptWorld, name: str) -> None:
+    """The exit code is 11, and the rows of cc-backend stay."""
     doubt(world, name)
     now, before = int(world.world.now), world.rows()
 
@@ -57,7 +57,7 @@ def test_a_failed_check_lets_it_only_store_its_time(world: SweptWorld, name: str
 
 @pytest.mark.parametrize("name", DOUBTS)
 def test_the_second_sweep_repairs_what_the_checks_allow(world: SweptWorld, name: str) -> None:
-    """The first time stays while a check fails; the stop follows when the checks pass."""
+    """While a safety check fails, only the start is sent and the stored time stays."""
     doubt(world, name)
     world.sweep()
     mark = world.state.mark or 0
@@ -76,7 +76,7 @@ def test_the_second_sweep_repairs_what_the_checks_allow(world: SweptWorld, name:
 
 
 def test_without_the_controllers_clock_no_time_is_stored(world: SweptWorld) -> None:
-    """cc-backend did not answer, so the controller was not asked; nothing was repaired."""
+    """cc-backend gave no job list, so slurmctld was not asked for its clock."""
     world.backend.listing = UNKNOWN
     before = world.state
 
@@ -86,7 +86,7 @@ def test_without_the_controllers_clock_no_time_is_stored(world: SweptWorld) -> N
 
 
 def test_at_another_cluster_no_time_is_stored(world: SweptWorld) -> None:
-    """It would be the time of another cluster's controller."""
+    """The stored state is of cluster fritz: the time would be that of another slurmctld."""
     world.state = before = replace(world.state, cluster="fritz")
 
     result = world.sweep()
@@ -94,8 +94,8 @@ def test_at_another_cluster_no_time_is_stored(world: SweptWorld) -> None:
     assert (guards(result), world.state) == (["cluster"], before)
 
 
-def test_after_a_failed_check_only_named_jobs_are_repaired(world: SweptWorld) -> None:
-    """A sweep of single jobs is not the first sweep: it stores no time."""
+def test_named_jobs_are_repaired_before_the_first_sweep(world: SweptWorld) -> None:
+    """`-j` while a safety check fails: the start is sent, and no time is stored."""
     doubt(world, "rights")
     start = world.slurm.records[7].start_time or 0
 

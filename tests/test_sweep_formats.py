@@ -14,8 +14,8 @@ from sweeper.values import Close, GuardFinding, GuardKind, Plan, Report
 CLOSE = Close(key=RunId(3, OLD), end_time=OLD + 60, why="unknown")
 
 
-def test_a_table_is_short_and_json_is_complete() -> None:
-    """Held stops are marked; users' names cannot break a line."""
+def test_a_plan_as_text_is_short_and_as_json_complete() -> None:
+    """The text has 50 rows at most, marks held stops and escapes user names."""
     evil = replace(start(1), job=replace(start(1).job, user="a\nb"))
     reports = tuple(Report(key=RunId(i, OLD), user="eve", why="odd") for i in range(100, 160))
     guard = GuardFinding(name="stops", kind=GuardKind.SIZE, text="many")

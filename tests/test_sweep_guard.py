@@ -31,13 +31,13 @@ def held(**numbers: Any) -> list[str]:
 
 
 def test_an_ordinary_answer_passes_every_check() -> None:
-    """No finding is returned."""
+    """Neither the checks of answers nor those of sizes return a finding."""
     assert spoken() == []
     assert held() == []
 
 
-def test_a_failed_query_is_a_finding_itself() -> None:
-    """The finding has the message of the query."""
+def test_a_failed_query_is_a_failed_check() -> None:
+    """The finding has the message of the query, here that squeue was cut."""
     guard = GuardFinding(name="slurm", kind=GuardKind.ANSWER, text="squeue was cut")
 
     assert list(check_answers(AnswerCheckInput(failed=(guard,)))) == [guard]
@@ -45,17 +45,17 @@ def test_a_failed_query_is_a_finding_itself() -> None:
 
 @pytest.mark.parametrize(("up", "names"), [(119, ["boot"]), (120, [])])
 def test_stops_wait_for_a_controller_that_has_just_started(up: int, names: list[str]) -> None:
-    """It may still recover jobs."""
+    """A slurmctld that is up for less than 120 s may still recover jobs."""
     assert spoken(boot_time=NOON - up) == names
 
 
-def test_a_reconfigured_controller_passes() -> None:
-    """Its boot time is recent, but it still has all jobs."""
+def test_a_reconfigured_controller_passes_the_boot_check() -> None:
+    """A reconfiguration makes the boot time recent, but slurmctld still has all jobs."""
     assert spoken(boot_time=NOON - 1, is_reconfigured=True) == []
 
 
-def test_a_restarted_controller_without_stops_passes() -> None:
-    """There is no stop that would have to wait."""
+def test_a_sweep_without_stops_passes_the_boot_check() -> None:
+    """The controller has just started, but no stop would have to wait for it."""
     assert spoken(boot_time=NOON - 1, has_stops=False) == []
 
 
@@ -76,26 +76,26 @@ def test_only_the_boot_check_is_transient() -> None:
 
 @pytest.mark.parametrize("sign", [-1, 1])
 @pytest.mark.parametrize(("seconds", "names"), [(60, []), (61, ["clock"])])
-def test_clocks_must_agree(sign: int, seconds: int, names: list[str]) -> None:
-    """The check works in both directions."""
+def test_clocks_may_differ_by_60_s(sign: int, seconds: int, names: list[str]) -> None:
+    """A clock of the sweep's host that is 61 s before or after slurmctld's fails the check."""
     assert spoken(clock=NOON + sign * seconds) == names
 
 
-def test_without_the_controllers_clock_nothing_is_compared() -> None:
-    """The query for it has failed, which is a finding of its own."""
+def test_an_unknown_controller_clock_fails_no_check() -> None:
+    """An unknown clock or boot time of the controller fails none of the checks of answers."""
     assert spoken(controller_clock=None, clock=0) == []
     assert spoken(boot_time=None) == []
 
 
 def test_another_cluster_is_detected() -> None:
-    """The name is compared with that of the last sweep."""
+    """Slurm's name differs from the last sweep's, or cc-backend's job list has another cluster."""
     assert spoken(known_cluster="lab") == []
     assert spoken(known_cluster="fritz") == ["cluster"]
     assert spoken(foreign_cluster="fritz") == ["listing"]
 
 
-def test_only_answers_about_another_cluster_void_starts() -> None:
-    """After other failed checks the listed jobs are ours; the message says which case it is."""
+def test_only_answers_about_another_cluster_forbid_starts() -> None:
+    """Other failed checks forbid only stops; each message says which of both it is."""
     facts = AnswerCheckInput(
         sees_all_jobs=False, boot_time=NOON - 30, controller_clock=NOON, clock=NOON - 99,
         cluster="fritz", known_cluster="lab", foreign_cluster="fritz",
@@ -116,7 +116,7 @@ def test_only_answers_about_another_cluster_void_starts() -> None:
 
 
 def test_a_restricted_account_is_detected() -> None:
-    """Its job lists are shorter, without an error."""
+    """A user who may not see all jobs in Slurm gets shorter job lists, without an error."""
     assert spoken(sees_all_jobs=False) == ["rights"]
 
 
@@ -135,22 +135,22 @@ def test_many_stops_are_held(stops: int, running: int, names: list[str]) -> None
     [(50, 100, []), (49, 100, ["fewer"]), (5, 10, []), (4, 10, ["fewer"]), (1, 9, []),
      (1, None, []), (0, 9, ["none"]), (0, 100, ["none"])],
 )  # fmt: skip
-def test_a_queue_that_lost_its_half_is_held(
+def test_a_queue_that_lost_half_of_its_jobs_holds_stops(
     running: int, before: int | None, names: list[str]
 ) -> None:
-    """The check needs possible stops: an idle cluster is no reason for an alarm."""
+    """An empty queue holds stops too; without possible stops the check passes."""
     assert held(running_in_slurm=running, running_before=before, candidates=1) == names
     assert held(running_in_slurm=running, running_before=before, candidates=0) == []
 
 
-def test_the_first_sweep_repairs_nothing() -> None:
-    """An administrator reports past jobs with `backfill`; no other size is checked."""
+def test_before_the_first_sweep_sizes_are_not_checked() -> None:
+    """The only finding is `first`: the first sweep repairs nothing, whatever the numbers are."""
     assert held(has_mark=False) == ["first"]
     assert held(has_mark=False, stops=30, running_in_slurm=0, candidates=30) == ["first"]
 
 
-def test_messages_name_numbers_threshold_and_next_step() -> None:
-    """The administrator need not look them up."""
+def test_messages_of_size_checks_have_the_numbers() -> None:
+    """An example: 30 of 40 running jobs at cc-backend would be stopped, more than 20."""
     texts = [guard.text for guard in check_sizes(sizes(stops=30, running_at_backend=40))]
     fewer = [
         g.text for g in check_sizes(sizes(running_in_slurm=4, running_before=10, candidates=3))

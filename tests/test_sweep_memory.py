@@ -44,7 +44,7 @@ def ended(world: SweptWorld, job_id: int, ago: int = 1500) -> RunId:
 
 
 def test_a_stop_without_effect_is_repeated_by_the_second_sweep_after(world: SweptWorld) -> None:
-    """The server answered 200, and the row is still running."""
+    """cc-backend answered 200, but the row still runs; the sweep in between only counts it."""
     key = ended(world, 7)
 
     planned = []
@@ -59,7 +59,7 @@ def test_a_stop_without_effect_is_repeated_by_the_second_sweep_after(world: Swep
 
 
 def test_a_start_lost_in_the_cache_interval_is_delivered_again(world: SweptWorld) -> None:
-    """It was accepted; until the interval has passed its absence means nothing."""
+    """cc-backend accepted the start and lost it; a sweep within the grace waits."""
     key = live(world, 7, there=False)
 
     first = world.sweep()
@@ -76,7 +76,7 @@ def test_a_start_lost_in_the_cache_interval_is_delivered_again(world: SweptWorld
 
 
 def test_a_recent_end_is_stopped_when_seen_twice(world: SweptWorld) -> None:
-    """The drain gets time to deliver it first."""
+    """Until the second sweep the drain has time to deliver the stop itself."""
     key = ended(world, 7, ago=0)
 
     result = world.plan()
@@ -88,7 +88,7 @@ def test_a_recent_end_is_stopped_when_seen_twice(world: SweptWorld) -> None:
 
 
 def test_unknown_runs_are_closed_only_if_configured(tmp_path: Path) -> None:
-    """The end is the time when the run was last seen running, or else its start."""
+    """A row that Slurm does not know is closed as failed if sweep.close_unknown_after is set."""
     never, after = (SweptWorld(tmp_path / n, close_after=c) for n, c in (("a", None), ("b", 600)))
     for world in (never, after):
         live(world, 1, there=True)
@@ -103,7 +103,7 @@ def test_unknown_runs_are_closed_only_if_configured(tmp_path: Path) -> None:
 
 
 def test_a_queued_run_that_was_not_delivered_is_excluded(world: SweptWorld) -> None:
-    """A job that opted out ended unseen: only the drain reads its comment."""
+    """The drain read the opt-out of the job, so the next sweep counts the run as unreported."""
     key = ended(world, 7)
     del world.world.backend.rows[key]
     row = world.slurm.rows[-1]
@@ -117,7 +117,7 @@ def test_a_queued_run_that_was_not_delivered_is_excluded(world: SweptWorld) -> N
 
 
 def test_a_delivered_run_that_is_missing_is_delivered_again(world: SweptWorld) -> None:
-    """The server's database was replaced after the delivery."""
+    """cc-backend lost the row, for example because its database was restored from a backup."""
     key = ended(world, 7)
     del world.world.backend.rows[key]
     world.sweep()
@@ -129,8 +129,8 @@ def test_a_delivered_run_that_is_missing_is_delivered_again(world: SweptWorld) -
     assert world.sweep().decision.plan.changes == ()
 
 
-def test_dead_and_unreported_runs_are_counted_and_never_planned(world: SweptWorld) -> None:
-    """Further sweeps count them again."""
+def test_dead_and_excluded_runs_are_only_counted_by_later_sweeps(world: SweptWorld) -> None:
+    """A start with an opt-out is queued once, because only the drain reads the opt-out."""
     dead = live(world, 7, there=False)
     live(world, 8, there=False)
     record = world.slurm.records[8]
@@ -163,8 +163,8 @@ def test_a_job_requeued_within_a_day_is_replaced_once(world: SweptWorld) -> None
     assert first not in world.rows()
 
 
-def test_an_end_whose_start_accounting_has_lost_is_proven_by_the_row(world: SweptWorld) -> None:
-    """The controller stopped in time: the run is between submission and end of one row."""
+def test_an_end_without_start_in_accounting_stops_the_row(world: SweptWorld) -> None:
+    """The row's start is between the submission and the end that accounting has."""
     key = ended(world, 7)
     row = replace(world.slurm.rows[-1], submit_time=key.start_time - 5)
     world.slurm.rows[-1] = replace(row, start_time=None, nodes=())
@@ -177,8 +177,8 @@ def test_an_end_whose_start_accounting_has_lost_is_proven_by_the_row(world: Swep
     assert (second.decision.plan.changes, second.decision.plan.reports) == ((), ())
 
 
-def test_a_row_that_may_belong_to_another_run_proves_nothing(world: SweptWorld) -> None:
-    """It was submitted after the start, ended before it, or has not ended."""
+def test_an_accounting_row_of_another_run_proves_no_end(world: SweptWorld) -> None:
+    """The row of sacct was submitted after the start, ended before it, or has not ended."""
     key = ended(world, 7)
     row = replace(world.slurm.rows[-1], start_time=None, nodes=())
     for facts in (
@@ -203,8 +203,8 @@ def seen_young(world: SweptWorld, **facts: object) -> RunId:
     return RunId(7, start)
 
 
-def test_the_facts_of_a_short_job_survive_the_grace(world: SweptWorld) -> None:
-    """Slurm purges it earlier; it is reported after the grace, with the cores that it had."""
+def test_a_short_job_is_reported_with_its_cores_after_the_grace(world: SweptWorld) -> None:
+    """Slurm purged the job earlier, but a sweep had stored its record."""
     key = seen_young(world)
     job = world.slurm.records.pop(7)
     world.slurm.rows[-1] = replace(job, state="COMPLETED", end_time=key.start_time + 100)
@@ -221,7 +221,7 @@ def test_the_facts_of_a_short_job_survive_the_grace(world: SweptWorld) -> None:
 
 
 def test_a_captured_run_is_not_captured_again(world: SweptWorld) -> None:
-    """It counts as being in the spool; with -j it is reported now."""
+    """The next sweep counts the run as queued; a sweep with -j reports it at once."""
     key = seen_young(world)
 
     plain, named = world.plan().decision.plan, world.plan(7).decision.plan
@@ -231,7 +231,7 @@ def test_a_captured_run_is_not_captured_again(world: SweptWorld) -> None:
 
 
 def test_an_excluded_young_job_is_never_reported(world: SweptWorld) -> None:
-    """Its flag is read when its facts are stored and again when it is due."""
+    """The job's opt-out holds after the grace too; the next sweep counts it as unreported."""
     key = seen_young(world, comment="disable_cc_submission")
     world.world.now += 700
     world.drain()

@@ -20,8 +20,8 @@ def world(tmp_path: Path) -> SweptWorld:
     return world_in_order(tmp_path / "spool")
 
 
-def test_without_drift_no_single_job_is_queried(world: SweptWorld) -> None:
-    """One job list of each side and the window of ended jobs are enough."""
+def test_without_differences_no_single_job_is_queried(world: SweptWorld) -> None:
+    """The job lists of squeue and cc-backend and the ended runs of sacct are enough."""
     world.plan()
 
     assert world.slurm.asked == ["config", "queue_snapshot", "ended"]
@@ -29,8 +29,8 @@ def test_without_drift_no_single_job_is_queried(world: SweptWorld) -> None:
 
 
 @pytest.mark.parametrize("what", ["config", "queue_snapshot", "ended", "accounting"])
-def test_a_failed_query_changes_no_state(world: SweptWorld, what: str) -> None:
-    """The mark, the counters and the memory stay."""
+def test_a_failed_slurm_query_changes_no_stored_state(world: SweptWorld, what: str) -> None:
+    """The plan is refused; the stored time, the counts and the remembered runs stay."""
     over(world, 5)
     orphan = over(world, 6)
     world.world.backend.rows[orphan] = "running"
@@ -44,8 +44,8 @@ def test_a_failed_query_changes_no_state(world: SweptWorld, what: str) -> None:
     assert world.state == before
 
 
-def test_failed_look_ups_plan_nothing(world: SweptWorld) -> None:
-    """It is unknown then whether cc-backend has a run in another state."""
+def test_failed_look_ups_at_cc_backend_plan_nothing(world: SweptWorld) -> None:
+    """cc-backend may have the missing runs in another state, so no start is planned."""
     over(world, 5)
     world.slurm.records[6] = world.world.job(6, start_time=int(world.world.now) - 7000)
     world.backend.silent = True
@@ -56,7 +56,7 @@ def test_failed_look_ups_plan_nothing(world: SweptWorld) -> None:
 
 
 def test_a_configuring_job_is_neither_started_nor_ended(world: SweptWorld) -> None:
-    """One is missing at cc-backend, one is running there."""
+    """One CONFIGURING job is missing at cc-backend, another one is running there."""
     start = int(world.world.now) - 7000
     for job_id in (5, 6):
         world.slurm.records[job_id] = world.world.job(job_id, state="CONFIGURING", start_time=start)
@@ -68,7 +68,7 @@ def test_a_configuring_job_is_neither_started_nor_ended(world: SweptWorld) -> No
 
 
 def test_starts_that_differ_by_seconds_are_one_run(world: SweptWorld) -> None:
-    """Controller and accounting round differently."""
+    """cc-backend's start is 4 s after Slurm's: no change is planned and no row is reported."""
     row = next(iter(world.world.backend.rows))
     world.world.backend.rows.pop(row)
     world.world.backend.rows[row[0], row[1] + 4] = "running"
@@ -78,8 +78,8 @@ def test_starts_that_differ_by_seconds_are_one_run(world: SweptWorld) -> None:
     assert (plan.changes, plan.reports) == ((), ())
 
 
-def test_a_listing_with_another_cluster_is_refused(world: SweptWorld) -> None:
-    """One row of another cluster is enough."""
+def test_a_job_list_with_another_cluster_is_refused(world: SweptWorld) -> None:
+    """One row of another cluster in cc-backend's answer is enough."""
     listing = world.backend.running_jobs("alex")
     row = BackendRow(5, "fritz", 1, "running", 50)
     world.backend.listing = JobList(listing.reply, (*(listing.rows or ()), row))
@@ -106,8 +106,8 @@ def test_jobs_of_another_slurm_are_not_reported(world: SweptWorld, ids: tuple[in
     assert (world.state, {key.job_id for key in world.rows()}) == (before, {1})
 
 
-def test_a_restricted_account_stops_nothing(world: SweptWorld) -> None:
-    """Its job lists are shorter, without an error."""
+def test_a_restricted_account_plans_no_stops(world: SweptWorld) -> None:
+    """A user who may not see all jobs in Slurm gets shorter job lists, without an error."""
     world.sees_all_jobs = False
     orphan = over(world, 6)
     world.world.backend.rows[orphan] = "running"
@@ -117,8 +117,8 @@ def test_a_restricted_account_stops_nothing(world: SweptWorld) -> None:
     assert (plan.changes, [guard.name for guard in plan.guards]) == ((), ["rights"])
 
 
-def test_ten_thousand_candidates_never_make_a_long_argument_list(tmp_path: Path) -> None:
-    """Each list is below 100 kB, with the longest job ids."""
+def test_ten_thousand_job_ids_are_split_over_sacct_calls(tmp_path: Path) -> None:
+    """The arguments of each call are below 100 kB, with the longest job ids."""
     slurm = FaultySlurm(now=1_767_225_600)
     ids = range(100_000_000_000, 100_000_010_000)
     slurm.runs = [
@@ -134,7 +134,7 @@ def test_ten_thousand_candidates_never_make_a_long_argument_list(tmp_path: Path)
 
 
 @pytest.mark.parametrize(("listed", "nodes"), [("n[1-3]", ("n1", "n2", "n3")), ("n[3-1]", ())])
-def test_a_listed_run_has_single_nodes(
+def test_a_node_list_of_squeue_becomes_single_nodes(
     world: SweptWorld, listed: str, nodes: tuple[str, ...]
 ) -> None:
     """An unreadable node list gives no nodes: the drain asks Slurm itself."""

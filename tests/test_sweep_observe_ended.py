@@ -27,7 +27,7 @@ def world(tmp_path: Path) -> SweptWorld:
 
 
 def test_ended_runs_are_looked_up_and_queried_by_id(world: SweptWorld) -> None:
-    """A window truncates the rows of resized jobs; a query by id returns all of them."""
+    """A query of a time window truncates the rows of resized jobs; one by job id has them all."""
     whole = over(world, 5)
     resized = over(world, 6)
     first = world.slurm.rows[-1]
@@ -53,7 +53,7 @@ def test_ended_runs_are_looked_up_and_queried_by_id(world: SweptWorld) -> None:
     ],
 )
 @pytest.mark.parametrize("running", [False, True])
-def test_a_plan_names_the_own_end_of_a_run_of_scrontab(
+def test_a_plan_names_the_end_state_of_a_scrontab_run(
     world: SweptWorld,
     flags: tuple[str, ...],
     failure: SlurmError | None,
@@ -80,7 +80,7 @@ def test_a_plan_names_the_own_end_of_a_run_of_scrontab(
 def test_a_plan_of_requeued_runs_needs_no_answer_about_their_records(
     world: SweptWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The records only change the wording of the plan."""
+    """Without slurmctld's records the plan says REQUEUED; they only change its wording."""
     over(world, 5, ago=900, exit_code="0:0", state="REQUEUED")
 
     def silent(*_: object, **__: object) -> NoReturn:
@@ -93,10 +93,10 @@ def test_a_plan_of_requeued_runs_needs_no_answer_about_their_records(
 
 
 @pytest.mark.parametrize(("ago", "found"), [(599, 0), (600, 1), (4200, 1), (7801, 1), (7802, 0)])
-def test_the_window_reaches_an_hour_and_the_grace_behind_the_mark(
+def test_ended_runs_are_read_from_an_hour_before_the_last_sweep(
     world: SweptWorld, ago: int, found: int
 ) -> None:
-    """The next sweep reads runs that ended in the grace; `backfill` reads older ones."""
+    """The grace is added to the hour; younger ends are left to the next sweep."""
     job = world.world.job(5, start_time=int(world.world.now) - 9000)
     end = int(world.world.now) - ago
     world.slurm.rows.append(replace(job, state="COMPLETED", end_time=end))
@@ -105,8 +105,8 @@ def test_the_window_reaches_an_hour_and_the_grace_behind_the_mark(
     assert found == len(world.plan().decision.plan.changes)
 
 
-def test_a_window_is_read_in_parts(world: SweptWorld) -> None:
-    """A part has four hours; the mark may be weeks old."""
+def test_a_long_window_of_ended_runs_is_read_in_parts(world: SweptWorld) -> None:
+    """Ten days since the last sweep are read by 60 queries of four hours each."""
     world.state = replace(world.state, mark=int(world.world.now) - 10 * DAY)
 
     result = world.plan()
@@ -115,8 +115,8 @@ def test_a_window_is_read_in_parts(world: SweptWorld) -> None:
     assert not result.observation.has_unread_ends
 
 
-def test_a_window_in_the_future_is_not_read(world: SweptWorld) -> None:
-    """The clock was set back to before the installation."""
+def test_a_stored_time_in_the_future_reads_no_ended_runs(world: SweptWorld) -> None:
+    """The clock was set back; the sweep replaces the stored time by the current one."""
     now = int(world.world.now)
     world.state = replace(world.state, mark=now + 9000, installed=now + 9000)
 
@@ -133,10 +133,10 @@ def delivered(world: SweptWorld, count: int, *, ago: int) -> None:
         world.world.backend.rows[key.job_id, world.state.mark or 0] = "completed"
 
 
-def test_a_gap_full_of_delivered_runs_is_read_sweep_by_sweep(
+def test_a_gap_with_many_ended_runs_is_read_sweep_by_sweep(
     world: SweptWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each sweep continues after the last one; the last of them finds the lost run."""
+    """After three days without a sweep each one reads a part; the last one finds the lost run."""
     monkeypatch.setattr(collector, "MAX_ENDED", 10)
     now = int(world.world.now)
     world.state = replace(world.state, mark=now - 3 * DAY)
@@ -157,7 +157,7 @@ def test_a_gap_full_of_delivered_runs_is_read_sweep_by_sweep(
 def test_a_part_with_too_many_runs_is_read_completely(
     world: SweptWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The mark moves by a part, although the overlap alone has more runs than the limit."""
+    """The stored time moves on by one part, although the part has more runs than MAX_ENDED."""
     monkeypatch.setattr(collector, "MAX_ENDED", 2)
     mark = int(world.world.now) - DAY
     world.state = replace(world.state, mark=mark)
@@ -171,7 +171,7 @@ def test_a_part_with_too_many_runs_is_read_completely(
 def test_the_newest_part_is_always_read_completely(
     world: SweptWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """More runs end between two sweeps of this site than one sweep reads after an outage."""
+    """The last sweep was 10 minutes ago: all ended runs are read, even more than MAX_ENDED."""
     monkeypatch.setattr(collector, "MAX_ENDED", 2)
     now = int(world.world.now)
     world.state = replace(world.state, mark=now - 600)
@@ -185,7 +185,7 @@ def test_the_newest_part_is_always_read_completely(
 def test_a_part_is_read_again_until_all_of_it_is_repaired(
     world: SweptWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Runs over the limit of a plan are in the next window again."""
+    """Three runs and a limit of one: the stored time moves on with the third sweep."""
     monkeypatch.setattr(collector, "MAX_ENDED", 2)
     mark = int(world.world.now) - DAY
     world.state = replace(world.state, mark=mark)
@@ -200,8 +200,8 @@ def test_a_part_is_read_again_until_all_of_it_is_repaired(
     assert marks == [mark, mark, mark + collector.PART_SECONDS]
 
 
-def test_without_accounting_there_is_no_window(world: SweptWorld) -> None:
-    """The controller's own record is the proof then."""
+def test_without_accounting_no_ended_runs_are_read(world: SweptWorld) -> None:
+    """With accounting_storage/none only slurmctld's own record proves an end."""
     world.slurm.settings = {"AccountingStorageType": ("accounting_storage/none",)}
     over(world, 5)
 

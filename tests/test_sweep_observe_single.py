@@ -20,8 +20,8 @@ def world(tmp_path: Path) -> SweptWorld:
     return world_in_order(tmp_path / "spool")
 
 
-def test_one_job_loads_only_what_it_needs(world: SweptWorld) -> None:
-    """No job list of either side is loaded."""
+def test_a_sweep_of_one_job_loads_no_job_list(world: SweptWorld) -> None:
+    """Neither squeue nor cc-backend is asked for all jobs."""
     orphan = over(world, 6)
     world.world.backend.rows[orphan] = "running"
     world.backend.listing = None
@@ -33,7 +33,7 @@ def test_one_job_loads_only_what_it_needs(world: SweptWorld) -> None:
 
 
 def test_a_single_job_is_judged_as_in_a_complete_sweep(world: SweptWorld) -> None:
-    """Running and missing, running on both sides, ended and missing, ended at slurmctld only."""
+    """Running and ended runs that cc-backend lacks are planned; a pending job is not."""
     start = int(world.world.now) - 7000
     world.slurm.records[5] = world.world.job(5, start_time=start)
     unseen = over(world, 6)
@@ -47,8 +47,8 @@ def test_a_single_job_is_judged_as_in_a_complete_sweep(world: SweptWorld) -> Non
     assert keys(plan.changes) == [RunId(5, start), unseen, RunId(7, start)]
 
 
-def test_a_record_that_cannot_be_read_voids_the_answer(world: SweptWorld) -> None:
-    """The same rule holds for a sweep of all jobs."""
+def test_an_unreadable_job_record_plans_nothing(world: SweptWorld) -> None:
+    """The check `slurm` fails, as in a sweep of all jobs."""
     world.slurm.odd = {5: SlurmError("not understood", reason=FailureReason.MALFORMED)}
     world.world.backend.rows[5, 1] = "running"
 
@@ -58,8 +58,8 @@ def test_a_record_that_cannot_be_read_voids_the_answer(world: SweptWorld) -> Non
 
 
 @pytest.mark.parametrize("what", ["backend", "config", "jobs"])
-def test_one_job_without_an_answer_is_not_judged(world: SweptWorld, what: str) -> None:
-    """Any of the three sources may be missing."""
+def test_a_job_without_an_answer_is_not_planned(world: SweptWorld, what: str) -> None:
+    """cc-backend, Slurm's configuration or the job's record is missing: the plan is refused."""
     world.backend.silent = what == "backend"
     world.slurm.silent = what == "jobs"
     world.slurm.failures = {"config": GONE} if what == "config" else {}
@@ -71,7 +71,7 @@ def test_one_job_without_an_answer_is_not_judged(world: SweptWorld, what: str) -
 
 
 def test_an_unknown_job_is_an_error(world: SweptWorld) -> None:
-    """It is no error if the spool has a file of the job."""
+    """A job id that only the spool knows is no error."""
     with pytest.raises(UsageError, match="job 99 is unknown"):
         world.plan(1, 99)
     world.world.hook("stop", 99)

@@ -19,8 +19,8 @@ CLOSE = Close(key=RunId(3, OLD), end_time=OLD + 1, why="unknown")
 CUT = GuardFinding(name="slurm", kind=GuardKind.ANSWER, text="cut")
 
 
-def test_an_ordinary_plan_is_in_the_order_of_starts() -> None:
-    """With equal start and job id the stop comes first."""
+def test_a_plan_is_sorted_by_start_time() -> None:
+    """Starts, stops and closes are sorted together, the reports on their own."""
     drift = Drift(
         starts=[start(2), start(1, OLD - 5)],
         stops=[stop(2, OLD - 9)],
@@ -39,8 +39,8 @@ def test_an_ordinary_plan_is_in_the_order_of_starts() -> None:
     assert plan_code(decision.plan) == DRIFT
 
 
-def test_no_drift_is_an_empty_plan() -> None:
-    """The exit code is 0."""
+def test_no_difference_is_an_empty_plan() -> None:
+    """The plan is not refused, and the exit code is 0."""
     plan = decided(Drift()).plan
 
     assert plan == Plan()
@@ -50,8 +50,8 @@ def test_no_drift_is_an_empty_plan() -> None:
 @pytest.mark.parametrize(
     ("direction", "expected"), [("start", [1]), ("stop", [2, 3]), ("both", [1, 2, 3])]
 )
-def test_one_direction_omits_the_other(direction: str, expected: list[int]) -> None:
-    """Closing a run counts as stopping it."""
+def test_a_plan_of_one_direction_omits_the_other(direction: str, expected: list[int]) -> None:
+    """`--direction stop` has stops and closes, `start` has only starts."""
     drift = Drift(starts=[start(1)], stops=[stop(2)], closes=[CLOSE])
 
     plan = decided(drift, options=SweepOptions(direction=direction)).plan
@@ -60,7 +60,7 @@ def test_one_direction_omits_the_other(direction: str, expected: list[int]) -> N
 
 
 def test_a_limit_counts_for_each_direction() -> None:
-    """As in the predecessor, a limit of two allows two starts and two stops."""
+    """A limit of two allows two starts, two stops or closes, and two first sightings."""
     drift = Drift(starts=[start(i) for i in (1, 2, 3)], stops=[stop(i) for i in (4, 5)])
     drift.closes.append(replace(CLOSE, key=RunId(6, OLD)))
     drift.first_sightings += [start(i) for i in (7, 8, 9)]
@@ -72,8 +72,8 @@ def test_a_limit_counts_for_each_direction() -> None:
 
 
 @pytest.mark.parametrize(("direction", "captured"), [("start", 1), ("stop", 0), ("both", 1)])
-def test_first_sightings_are_no_drift(direction: str, captured: int) -> None:
-    """They belong to the starts, and they need no repair."""
+def test_first_sightings_are_no_differences(direction: str, captured: int) -> None:
+    """Young runs to be stored belong to the starts, but need no repair: exit 0."""
     drift = Drift(first_sightings=[start(1)])
 
     plan = decided(drift, options=SweepOptions(direction=direction)).plan
@@ -90,8 +90,8 @@ def test_a_limit_leaves_the_rest_for_the_next_sweep() -> None:
     assert decided(many(20), sizes(stops=20)).plan.over_limit == 0
 
 
-def test_a_guard_on_the_answer_voids_all_stops() -> None:
-    """No option overrides the safety check; stops that were held stay held."""
+def test_a_failed_check_of_an_answer_removes_all_stops() -> None:
+    """`--force` does not override the check; stops that an earlier sweep held stay held."""
     drift = Drift(starts=[start(1)], stops=[stop(2)], closes=[CLOSE])
     held = HeldBackStops(time=1, guards=("stops",), stops=frozenset({RunId(2, OLD)}))
 
@@ -104,8 +104,8 @@ def test_a_guard_on_the_answer_voids_all_stops() -> None:
     assert (decision.held_stops, decision.running_baseline) == (held, 100)
 
 
-def test_answers_about_another_cluster_void_the_whole_plan() -> None:
-    """Another cluster's jobs are neither started nor stored nor listed."""
+def test_answers_about_another_cluster_empty_the_plan() -> None:
+    """Another cluster's jobs are neither started nor stored nor reported."""
     drift = Drift(
         starts=[start(1)],
         first_sightings=[start(2)],
@@ -123,7 +123,7 @@ def test_answers_about_another_cluster_void_the_whole_plan() -> None:
 
 
 def test_the_first_sweep_applies_nothing() -> None:
-    """It does not apply starts either; `--force` skips the wait."""
+    """Starts are not applied either, and stops are held; `--force --stops 1` applies both."""
     drift = Drift(starts=[start(1)], stops=[stop(2)])
     numbers = sizes(has_mark=False, stops=1)
 
@@ -137,7 +137,7 @@ def test_the_first_sweep_applies_nothing() -> None:
 
 
 def test_the_first_sweep_applies_nothing_after_a_failed_check() -> None:
-    """With --force or for single jobs its starts are sent as those of any other sweep."""
+    """With --force or for single jobs the starts are applied, as in any other sweep."""
     drift = Drift(starts=[start(1)], stops=[stop(2)])
     numbers = sizes(has_mark=False, stops=1)
     exempt = SweepOptions(force_stops=1), SweepOptions(only_single_jobs=True)
@@ -150,8 +150,8 @@ def test_the_first_sweep_applies_nothing_after_a_failed_check() -> None:
     assert [(each.may_apply, each.plan.guards) for each in others] == [(True, (CUT,))] * 2
 
 
-def test_single_jobs_are_not_counted_against_sizes() -> None:
-    """An administrator who names a job wants to repair it."""
+def test_single_jobs_skip_the_size_checks() -> None:
+    """An administrator who names 30 jobs with -j wants all 30 stops."""
     decision = decided(
         many(30), sizes(stops=30, has_mark=False), options=SweepOptions(only_single_jobs=True)
     )

@@ -20,7 +20,7 @@ CLOSE = Close(key=RunId(3, OLD), end_time=OLD + 1, why="unknown")
 
 
 def test_held_stops_are_released_when_the_next_sweep_proves_them() -> None:
-    """Starts are not held."""
+    """The first sweep holds 30 stops, the second one plans them; a start is not held."""
     drift = many(30)
     drift.starts.append(start(99))
 
@@ -71,10 +71,10 @@ def test_held_stops_are_released_in_linear_time() -> None:
         ({"running_in_slurm": 0, "stops": 30}, 0),
     ],
 )
-def test_with_an_empty_queue_a_second_sweep_is_enough(
+def test_an_empty_or_small_queue_holds_a_stop_for_one_sweep(
     end: Stop | Close, numbers: dict[str, int], released: int
 ) -> None:
-    """An empty queue seen twice is empty; only a large number needs proof from accounting."""
+    """If there are 30 stops, the second sweep needs proof from accounting."""
     drift = Drift(stops=[end]) if isinstance(end, Stop) else Drift(closes=[end])
     facts = sizes(candidates=1, **numbers)
 
@@ -86,8 +86,8 @@ def test_with_an_empty_queue_a_second_sweep_is_enough(
     assert second.plan.is_refused is not bool(released)
 
 
-def test_without_accounting_the_controllers_proof_is_enough() -> None:
-    """There is no other proof."""
+def test_without_accounting_slurmctlds_proof_releases_stops() -> None:
+    """No other proof exists, so the second sweep plans all 30 held stops."""
     drift = many(30, EndProof.CONTROLLER)
     held = HeldBackStops(time=1, guards=("stops",), stops=frozenset(keys(drift.stops)))
 
@@ -110,7 +110,7 @@ def test_at_most_500_held_stops_are_released_at_once() -> None:
 
 
 def test_require_force_waits_for_an_administrator() -> None:
-    """A number that is too small is refused; the message has the right one."""
+    """With sweep.require_force 30 stops stay held until `apply --force --stops 30`."""
     drift = many(30)
     options = SweepOptions(require_force=True)
     first = decided(drift, sizes(stops=30), options=options)
@@ -127,14 +127,14 @@ def test_require_force_waits_for_an_administrator() -> None:
 
 
 def test_require_force_does_not_change_the_first_sweeps_message() -> None:
-    """The message names --force already."""
+    """The message of a first sweep names `--force --stops N` already."""
     decision = decided(Drift(), sizes(has_mark=False), options=SweepOptions(require_force=True))
 
     assert "--force --stops N" in decision.plan.guards[0].text
 
 
-def test_an_empty_queue_needs_a_second_sweep_and_then_counts() -> None:
-    """The number that the next sweep compares with changes only then."""
+def test_the_second_sweep_accepts_an_empty_queue() -> None:
+    """Only then is 0 stored as the number of running jobs to compare with."""
     drift = Drift(reports=[Report(key=RunId(1, OLD), why="undecided")])
     numbers = sizes(running_in_slurm=0, candidates=1)
 

@@ -34,7 +34,7 @@ def story(
 
 
 def test_the_first_sweep_repairs_nothing(story: Story) -> None:
-    """It sets its mark; runs that only wait for a drain are no drift."""
+    """The exit code is 11; runs that only wait for a drain count as known, not as differences."""
     first = story.sweeps["first"]
 
     assert (first.code, [guard["name"] for guard in first.plan["guards"]]) == (11, ["first"])
@@ -42,7 +42,7 @@ def test_the_first_sweep_repairs_nothing(story: Story) -> None:
     assert "delivered" not in first.err
 
 
-def test_a_plan_names_every_drift_and_nothing_else(story: Story) -> None:
+def test_a_plan_has_exactly_the_lost_starts_and_stops(story: Story) -> None:
     """Array tasks and het components have their own ids; runs waiting in the spool are known.
 
     Runs that ended before the first sweep are history; only the spool knows them.
@@ -65,7 +65,7 @@ def test_a_plan_names_every_drift_and_nothing_else(story: Story) -> None:
 
 
 @pytest.mark.parametrize("what", ["lost hooks", "run again", "accounting again", "wrapped"])
-def test_one_sweep_and_one_drain_repair(story: Story, what: str) -> None:
+def test_one_sweep_and_one_drain_repair_all_differences(story: Story, what: str) -> None:
     """The next plan is empty, except for a row without a job in Slurm."""
     after = story.sweeps[f"{what}: after"]
 
@@ -77,8 +77,8 @@ def test_one_sweep_and_one_drain_repair(story: Story, what: str) -> None:
     assert after.code == (10 if what == "wrapped" else 0)
 
 
-def test_without_accounting_nothing_is_stopped(story: Story) -> None:
-    """The plan names the reason."""
+def test_without_accounting_no_job_is_stopped(story: Story) -> None:
+    """While slurmdbd is down, the exit code is 11; after its restart the stop is planned."""
     swept = story.sweeps["no accounting"]
 
     assert (swept.code, planned(swept)) == (11, {})
@@ -95,8 +95,8 @@ def test_a_job_between_two_states_is_not_planned(story: Story) -> None:
     assert slow.code == (75 if hides_the_end else 0)
 
 
-def test_a_reused_id_is_a_new_job(story: Story) -> None:
-    """Ids have wrapped; the row of the older job is reported."""
+def test_a_reused_job_id_is_a_new_job(story: Story) -> None:
+    """Job ids have wrapped: the new job is started, and the row of the older one is reported."""
     (report,) = story.sweeps["wrapped: apply"].plan["reports"]
 
     assert planned(story.sweeps["wrapped: apply"]) == {story.jobs["wrapped"]: ["start"]}
@@ -104,8 +104,8 @@ def test_a_reused_id_is_a_new_job(story: Story) -> None:
 
 
 @pytest.mark.parametrize("name", EXPLAINED)
-def test_a_job_is_explained_with_all_of_its_runs(story: Story, name: str) -> None:
-    """It is requeued, an array task, a het component, or has a reused id."""
+def test_explain_shows_all_runs_of_a_job(story: Story, name: str) -> None:
+    """The jobs: requeued, an array task, a het component, a reused id, and one that has ended."""
     page = story.sweeps[f"explain {name}"].plan
 
     assert EXPLAINED[name] == [run["state"] for run in page["slurm"]["accounting"]]
@@ -115,7 +115,7 @@ def test_a_job_is_explained_with_all_of_its_runs(story: Story, name: str) -> Non
     assert len(page["slurm"]["members"]) == (2 if name == "array" else 0)
 
 
-def test_history_is_delivered(story: Story) -> None:
+def test_past_jobs_are_delivered(story: Story) -> None:
     """One job is repaired by id, the others by backfill, which skips them when repeated."""
     one, dry, reported, again = (
         story.sweeps[name] for name in ("one job", "history, counted", "history", "history again")
@@ -146,7 +146,7 @@ STATES = {
 
 
 @pytest.mark.parametrize("name", STATES)
-def test_every_run_has_its_row_in_the_end(story: Story, name: str) -> None:
+def test_every_run_has_the_right_row_after_all_sweeps(story: Story, name: str) -> None:
     """The row has Slurm's own start and, if the run has ended, its end."""
     row = story.site.rows(story.jobs[name])[-1]
     mine = [

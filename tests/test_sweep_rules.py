@@ -18,8 +18,8 @@ HOUR = 3600
 FLAG = "disable_cc_submission"
 
 
-def test_a_plan_before_the_first_apply_shows_the_drift(tmp_path: Path) -> None:
-    """It exits with 10 and notes that the first apply only stores its time."""
+def test_a_plan_before_the_first_apply_shows_differences(tmp_path: Path) -> None:
+    """The exit code is 10; a note says that the first apply only stores its time."""
     with site(tmp_path, mark=False) as made:
         drifted(made)
 
@@ -31,16 +31,16 @@ def test_a_plan_before_the_first_apply_shows_the_drift(tmp_path: Path) -> None:
     assert "error" not in said.err
 
 
-def test_a_plan_before_the_first_apply_without_drift_exits_0(tmp_path: Path) -> None:
-    """It has the same note."""
+def test_a_plan_without_differences_before_the_first_apply_exits_0(tmp_path: Path) -> None:
+    """A note on stderr says that no sweep has been applied here yet."""
     with site(tmp_path, mark=False) as made:
         said = made.sweep("plan")
 
     assert (said.code, "no sweep has been applied here yet" in said.err) == (0, True)
 
 
-def test_history_before_the_first_apply_is_not_reported(tmp_path: Path) -> None:
-    """The first mark is the time of installation; earlier runs need a backfill."""
+def test_runs_before_the_first_apply_are_not_reported(tmp_path: Path) -> None:
+    """The first apply stores its time and exits with 11; earlier runs need a backfill."""
     with site(tmp_path, mark=False) as made:
         made.run(ListedRun(9, made.now - HOUR, "COMPLETED", made.now - HOUR // 2, in_squeue=False))
 
@@ -51,7 +51,7 @@ def test_history_before_the_first_apply_is_not_reported(tmp_path: Path) -> None:
 
 
 def test_a_young_job_is_captured_and_reported_later(tmp_path: Path) -> None:
-    """The first sweep that sees it stores its facts in the spool; this is no drift."""
+    """A run of 60 s is stored as an event with `not_before`; it is no difference: exit 0."""
     with site(tmp_path) as made:
         young = ListedRun(7, made.now - 60)
         made.run(young)
@@ -87,8 +87,8 @@ def test_a_named_job_is_reported_whatever_its_age(tmp_path: Path) -> None:
         }
 
 
-def test_held_stops_are_no_refusal_if_starts_were_applied(tmp_path: Path) -> None:
-    """The exit code shows what was applied; the held stops are in sweep.json."""
+def test_apply_exits_with_0_if_only_stops_are_held(tmp_path: Path) -> None:
+    """The start is applied; sweep.json has the refusal and the 22 held stops."""
     with site(tmp_path) as made:
         _, _, unseen = drifted(made)
         for job_id in range(100, 121):
@@ -107,7 +107,7 @@ def test_held_stops_are_no_refusal_if_starts_were_applied(tmp_path: Path) -> Non
 
 
 def test_a_recovering_controller_holds_stops_without_a_warning(tmp_path: Path) -> None:
-    """The reason passes without an administrator; `check` does not warn."""
+    """The exit code is 11, but sweep.json has no refusal, so that `check` does not warn."""
     with site(tmp_path) as made:
         drifted(made)
         made.truth.booted = made.now - 60
@@ -121,7 +121,7 @@ def test_a_recovering_controller_holds_stops_without_a_warning(tmp_path: Path) -
 
 
 def test_a_reconfigured_controller_holds_no_stops(tmp_path: Path) -> None:
-    """The nodes' slurmd were replaced together with slurmctld: it has all jobs."""
+    """A node's slurmd started with slurmctld: this is a reconfiguration, which loses no job."""
     with site(tmp_path) as made:
         _, ended, _ = drifted(made)
         made.truth.booted = made.now - 60
@@ -146,7 +146,7 @@ def test_a_reconfigured_controller_holds_no_stops(tmp_path: Path) -> None:
     ],
 )
 def test_filters_use_facts_of_accounting(tmp_path: Path, filters: dict[str, Any]) -> None:
-    """The facts are user, QOS and account."""
+    """An ended run is excluded by the user, QOS or account that sacct shows."""
     with site(tmp_path) as made:
         drifted(made)
         made.document["filters"] = filters
@@ -160,7 +160,7 @@ def test_filters_use_facts_of_accounting(tmp_path: Path, filters: dict[str, Any]
 
 @pytest.mark.parametrize("facts", [{"admin_comment": FLAG}, {"comment": f"mine,{FLAG}"}])
 def test_an_opt_out_is_known_from_accounting(tmp_path: Path, facts: dict[str, Any]) -> None:
-    """Neither a sweep nor a backfill reports such a job; nothing of it is sent."""
+    """A flag in comment or AdminComment: neither a sweep nor a backfill reports the job."""
     with site(tmp_path) as made:
         hidden = ListedRun(9, made.now - 2 * HOUR, "COMPLETED", made.now - HOUR, **facts)
         made.run(replace(hidden, in_squeue=False))
@@ -173,8 +173,8 @@ def test_an_opt_out_is_known_from_accounting(tmp_path: Path, facts: dict[str, An
         assert made.server.rows() == {}
 
 
-def test_facts_missing_in_the_listing_exclude_nothing(tmp_path: Path) -> None:
-    """The drain, which reads the whole record, decides."""
+def test_a_filter_on_a_value_missing_in_squeue_excludes_no_job(tmp_path: Path) -> None:
+    """The job list has no QOS; the drain, which reads the whole record, decides."""
     with site(tmp_path) as made:
         made.run(ListedRun(7, made.now - 2 * HOUR))
         made.document["filters"] = {"qos": {"allow": ["normal"]}}

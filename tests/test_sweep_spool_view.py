@@ -46,7 +46,7 @@ def stored(**fields: Any) -> bytes:
 
 
 def test_an_unknown_run_has_no_entry(layout: Layout) -> None:
-    """Other runs and odd names do not count."""
+    """Files of other runs and files with invalid names do not count."""
     put(layout, "open", f"7-{OLD + 9}.json", stored())
     put(layout, "open", f"77-{OLD}.json")
     put(layout, "open", "7-odd")
@@ -77,7 +77,7 @@ class MovingLayout(Layout):
 
 @pytest.mark.parametrize("way", [("todo", "open"), ("open", "todo"), ("todo", "dead")])
 def test_a_run_that_is_moved_meanwhile_is_found(layout: Layout, way: tuple[str, str]) -> None:
-    """Without it the sweep would send a needless start."""
+    """The drain moves the run file to another directory while a sweep lists the spool."""
     source, target = (Directory(word) for word in way)
     put(layout, source, f"7-{OLD}.json", stored())
 
@@ -111,14 +111,14 @@ def test_a_run_that_only_waits_for_the_grace_is_captured(
 
 
 def test_an_unreadable_run_is_not_captured(layout: Layout) -> None:
-    """One file is missing and one is damaged."""
+    """One run file in todo/ is missing, another one is damaged."""
     put(layout, "todo", f"8-{OLD}.json", b"{")
 
     assert captured_runs(layout, [KEY, RunId(8, OLD)], now=NOON) == frozenset()
 
 
-def test_names_only_runs_are_not_read(layout: Layout) -> None:
-    """A file in open/ then counts as started."""
+def test_runs_in_names_only_are_not_read(layout: Layout) -> None:
+    """The file in open/ is damaged, but counts as started by its name."""
     put(layout, "open", f"7-{OLD}.json", b"{")
 
     found = spool_entries_of(layout, [KEY], names_only=[KEY])
@@ -127,16 +127,16 @@ def test_names_only_runs_are_not_read(layout: Layout) -> None:
 
 
 @pytest.mark.parametrize("name", ["1-start-7-0-0-3", "1-stop-7-0-0-3", f"1-stop-7-{OLD + 5}-0-3"])
-def test_an_event_without_another_start_queues_a_run(layout: Layout, name: str) -> None:
-    """A file of the run in open/ does not matter then."""
+def test_a_run_with_an_event_in_new_is_queued(layout: Layout, name: str) -> None:
+    """The event has no start, or one 5 s apart; the run file in open/ does not matter."""
     put(layout, "new", name)
     put(layout, "open", f"7-{OLD}.json", stored())
 
     assert spool_entries_of(layout, [KEY]) == {KEY: SpoolEntry(status=SpoolStatus.QUEUED)}
 
 
-def test_the_directory_is_the_state(layout: Layout) -> None:
-    """Of two copies the first in the order of directories wins; starts may differ by seconds."""
+def test_the_directory_of_a_run_file_is_its_state(layout: Layout) -> None:
+    """Of several copies todo/ comes first, then open/, then dead/; starts may differ by seconds."""
     put(layout, "dead", f"7-{OLD + 3}.json")
     assert spool_entries_of(layout, [KEY]) == {KEY: SpoolEntry(status=SpoolStatus.DEAD)}
     put(layout, "open", f"7-{OLD}.json", stored(started=OLD + 9, seen=OLD + 10))
@@ -147,14 +147,14 @@ def test_the_directory_is_the_state(layout: Layout) -> None:
 
 
 def test_an_excluded_run_is_unreported(layout: Layout) -> None:
-    """Its file in open/ says so."""
+    """The run file in open/ says that the run is not reported."""
     put(layout, "open", f"7-{OLD}.json", stored(reported=False, reason="opted out"))
 
     assert spool_entries_of(layout, [KEY]) == {KEY: SpoolEntry(status=SpoolStatus.UNREPORTED)}
 
 
 def test_an_unreadable_run_is_left_to_the_drain(layout: Layout) -> None:
-    """It is neither planned nor lost."""
+    """The damaged file in open/ counts as queued, so a sweep plans no change for it."""
     put(layout, "open", f"7-{OLD}.json", b"odd")
 
     assert spool_entries_of(layout, [KEY]) == {KEY: SpoolEntry(status=SpoolStatus.QUEUED)}
@@ -165,7 +165,7 @@ def test_an_unreadable_run_is_left_to_the_drain(layout: Layout) -> None:
     [("new", "1-stop-7-0-0-1"), ("todo", "7-1.json"), ("open", "7-1.json"), ("dead", "7-1.json")],
 )
 def test_a_job_id_is_known_by_any_file_of_it(layout: Layout, directory: str, name: str) -> None:
-    """The file is an event or a run."""
+    """The file is an event in new/, or a run file in todo/, open/ or dead/."""
     assert not spool_has_job(layout, 7)
     put(layout, directory, name)
 
@@ -173,7 +173,7 @@ def test_a_job_id_is_known_by_any_file_of_it(layout: Layout, directory: str, nam
 
 
 def test_delivered_runs_are_found_by_id_and_start(tmp_path: Path) -> None:
-    """The archive has the runs that were delivered to cc-backend."""
+    """The archive of delivered runs has jobs 7 and 8; a wrong start finds neither of them."""
     end = End(time=NOON, state="FAILED", source=EndSource.ACCOUNTING)
     runs: list[Run] = [run_of(7, OLD, end=end), run_of(8, OLD + 1, end=end)]
     (tmp_path / "1.jsonl").write_bytes(b"".join(map(codec.encode, runs)))
@@ -185,7 +185,7 @@ def test_delivered_runs_are_found_by_id_and_start(tmp_path: Path) -> None:
 
 
 def test_a_delivered_run_with_a_moved_start_is_found(tmp_path: Path) -> None:
-    """Its line has the start that was delivered and Slurm's later one."""
+    """The archive has the start that was delivered and Slurm's later one; the first one counts."""
     run = run_of(7, OLD)
     moved = replace(run, job=replace(run.job, start_time=OLD + 90, name='"job_id":8,'))
     (tmp_path / "1.jsonl").write_bytes(b"\n" + codec.encode(moved))
@@ -196,7 +196,7 @@ def test_a_delivered_run_with_a_moved_start_is_found(tmp_path: Path) -> None:
 
 
 def test_delivered_runs_are_found_in_one_pass(tmp_path: Path) -> None:
-    """The number of runs to find does not matter."""
+    """The archive is read once, whether 1 run or 100 runs are wanted."""
     (tmp_path / "1.jsonl").write_bytes(b"".join(codec.encode(run_of(i)) for i in range(1, 101)))
     few, many = ([RunId(i, OLD) for i in range(900, 900 + count)] for count in (1, 100))
 

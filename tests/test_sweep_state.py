@@ -41,14 +41,14 @@ STATE = SweepState(
 
 @pytest.mark.parametrize("state", [SweepState(), STATE])
 def test_a_written_state_is_read_again(tmp_path: Path, state: SweepState) -> None:
-    """All fields are kept."""
+    """All fields of the state are kept in sweep.json."""
     write_sweep_state(tmp_path, state, SweepSummary(started=1.0, finished=2.5, pid=7))
 
     assert read_sweep_state(tmp_path) == state
 
 
-def test_the_file_has_the_result_of_the_sweep(tmp_path: Path) -> None:
-    """`status` and `check` read it."""
+def test_sweep_json_has_the_result_of_the_sweep(tmp_path: Path) -> None:
+    """`status` and `check` read the refusal, the failed checks and the differences."""
     summary = SweepSummary(
         started=1.0, finished=None, pid=7, refused=True, guards=("boot",), drift={"start": 1}
     )
@@ -65,7 +65,7 @@ def test_the_file_has_the_result_of_the_sweep(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("text", ["", "[]", "{", '{"mark": "soon"}', '{"held": {}}', '{"told": 1}',
                                   '{"young": ["x"]}'])  # fmt: skip
-def test_a_damaged_file_counts_as_missing(
+def test_a_damaged_state_file_counts_as_missing(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, text: str
 ) -> None:
     """The next sweep repairs nothing at first, and a warning names the reason."""
@@ -75,8 +75,8 @@ def test_a_damaged_file_counts_as_missing(
     assert ["WARNING"] == [record.levelname for record in caplog.records]
 
 
-def test_memory_keeps_the_facts_for_the_next_sweep() -> None:
-    """Queued changes are added; old entries are removed."""
+def test_the_state_remembers_queued_changes_and_young_stops() -> None:
+    """The next sweep needs them; entries that are too old are removed."""
     memory = SweepMemory(
         sweep=20,
         stops_queued={RunId(1, 1): 10, RunId(2, 2): 11},
@@ -105,8 +105,8 @@ LAST = SweepSummary(
 )
 
 
-def test_the_summary_is_read_without_the_state(tmp_path: Path) -> None:
-    """It has the stops that are held for the next sweep."""
+def test_the_summary_of_the_last_sweep_is_read(tmp_path: Path) -> None:
+    """The summary includes the number of stops that are held for the next sweep."""
     write_sweep_state(tmp_path, STATE, LAST)
 
     summary = read_sweep_summary(tmp_path)
@@ -116,7 +116,7 @@ def test_the_summary_is_read_without_the_state(tmp_path: Path) -> None:
 
 
 def test_without_a_sweep_there_is_no_summary(tmp_path: Path) -> None:
-    """The file is missing."""
+    """sweep.json is missing: the summary is None."""
     assert read_sweep_summary(tmp_path) is None
 
 
@@ -129,7 +129,7 @@ def test_without_a_sweep_there_is_no_summary(tmp_path: Path) -> None:
     ],
 )
 def test_a_damaged_summary_is_an_error(tmp_path: Path, text: str) -> None:
-    """The error names the file."""
+    """The error names sweep.json; examples are invalid JSON and an infinite time."""
     (tmp_path / "sweep.json").write_text(text)
 
     with pytest.raises(ValueError, match=r"sweep\.json is not valid"):
@@ -137,7 +137,7 @@ def test_a_damaged_summary_is_an_error(tmp_path: Path, text: str) -> None:
 
 
 def test_a_refusal_stays_visible_while_the_next_sweep_runs(tmp_path: Path) -> None:
-    """It also stays if that sweep crashes."""
+    """The summary keeps the refusal of the last sweep until the next one has finished."""
     write_sweep_state(tmp_path, SweepState(), LAST)
 
     assert begin_sweep_summary(tmp_path, started=3.0, pid=8) == replace(
@@ -146,7 +146,7 @@ def test_a_refusal_stays_visible_while_the_next_sweep_runs(tmp_path: Path) -> No
 
 
 def test_a_damaged_summary_is_started_anew(tmp_path: Path) -> None:
-    """A missing summary gives the same result."""
+    """A sweep that finds sweep.json damaged or missing begins with an empty summary."""
     fresh = SweepSummary(started=3.0, finished=None, pid=8)
     first = begin_sweep_summary(tmp_path, started=3.0, pid=8)
     (tmp_path / "sweep.json").write_text('{"drift": 3}')

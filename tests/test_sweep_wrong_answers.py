@@ -29,7 +29,7 @@ def truth() -> FaultySlurm:
 
 
 def test_correct_answers_plan_nothing(tmp_path: Path) -> None:
-    """The findings of the tests below therefore come from the wrong answers."""
+    """Forty jobs run in Slurm and at cc-backend: both sweeps exit with 0."""
     results = swept(tmp_path, truth())
 
     assert [plan_code(result.decision.plan) for result in results] == [OK, OK]
@@ -96,8 +96,8 @@ CLOCKS = {
 
 
 @pytest.mark.parametrize("wrong_answer", CLOCKS)
-def test_a_controller_that_fails_a_check_stops_nothing(tmp_path: Path, wrong_answer: str) -> None:
-    """Even a proven end is not stopped."""
+def test_no_job_is_stopped_if_slurmctld_fails_a_check(tmp_path: Path, wrong_answer: str) -> None:
+    """The controller is up for 60 s, or its clock differs by an hour: even a proven end waits."""
     facts, words = CLOCKS[wrong_answer]
     slurm = truth()
     slurm.booted, slurm.own_clock = facts.get("booted"), facts.get("own_clock")
@@ -141,8 +141,8 @@ def test_no_wrong_answer_of_accounting_stops_a_job(tmp_path: Path, wrong_answer:
     assert plan_code(results[0].decision.plan) == code
 
 
-def test_a_controller_started_clean_stops_nothing(tmp_path: Path) -> None:
-    """It has lost all jobs; accounting still has them as running."""
+def test_no_job_is_stopped_after_a_clean_start_of_slurmctld(tmp_path: Path) -> None:
+    """The controller has lost all jobs; accounting still has them as running."""
     slurm = truth()
     slurm.runs = [replace(run, in_squeue=False) for run in slurm.runs]
     slurm.booted = NOON - 300
@@ -153,8 +153,8 @@ def test_a_controller_started_clean_stops_nothing(tmp_path: Path) -> None:
     assert [plan_code(result.decision.plan) for result in results] == [REFUSED, DRIFT]
 
 
-def test_a_controller_with_an_old_state_stops_nothing(tmp_path: Path) -> None:
-    """It shows yesterday's jobs as running and does not know today's."""
+def test_no_job_is_stopped_if_slurmctld_has_an_old_state(tmp_path: Path) -> None:
+    """The controller shows yesterday's jobs as running and lacks some of today's."""
     slurm = truth()
     slurm.runs = [replace(run, in_squeue=run.job_id < 120) for run in slurm.runs]
     slurm.runs += [ListedRun(i, OLD - 86400, accounted="COMPLETED") for i in range(50, 75)]
@@ -198,8 +198,8 @@ def test_no_wrong_answer_of_cc_backend_stops_a_job(tmp_path: Path, wrong_answer:
     assert words in plan.guards[0].text
 
 
-def test_an_empty_listing_only_starts(tmp_path: Path) -> None:
-    """The starts are harmless if cc-backend has the runs."""
+def test_an_empty_job_list_stops_no_job(tmp_path: Path) -> None:
+    """cc-backend lists no job: each running job is planned as a start, which is harmless."""
     listing = ListedThere().listing
 
     results = swept(tmp_path, truth(), ListedThere(replace(listing, rows=())))

@@ -27,7 +27,7 @@ def heard(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
 def test_systemd_is_notified(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, abstract: bool
 ) -> None:
-    """One datagram goes to the socket that systemd named."""
+    """One datagram goes to the socket in NOTIFY_SOCKET, a path or an abstract name."""
     name = f"@cc-slurm-sync-{os.getpid()}" if abstract else str(tmp_path / "notify")
     monkeypatch.setenv("NOTIFY_SOCKET", name)
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
@@ -38,7 +38,7 @@ def test_systemd_is_notified(
 
 
 def test_without_systemd_no_message_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A drain in a terminal opens no socket."""
+    """A drain in a terminal has no NOTIFY_SOCKET and opens no socket."""
     opened: list[object] = []
     monkeypatch.setattr(socket, "socket", lambda *how: opened.append(how))
     monkeypatch.delenv("NOTIFY_SOCKET", raising=False)
@@ -51,7 +51,7 @@ def test_without_systemd_no_message_is_sent(monkeypatch: pytest.MonkeyPatch) -> 
 def test_a_missing_socket_is_no_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The log has a debug message."""
+    """No process listens on NOTIFY_SOCKET: the log has only a debug message."""
     monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "nobody"))
     caplog.set_level(logging.DEBUG)
 
@@ -63,7 +63,7 @@ def test_a_missing_socket_is_no_error(
 def test_the_watchdog_is_notified_once_per_half_period(
     heard: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The loop makes 25 passes a second."""
+    """WATCHDOG_USEC is 60 s: one message is sent each 30 s, however often the loop runs."""
     monkeypatch.setenv("WATCHDOG_USEC", "60000000")
     watchdog, counts = Watchdog(), []
     for now in (1000.0, 1000.04, 1029.9, 1030.0, 1059.9, 1060.1):
@@ -76,7 +76,7 @@ def test_the_watchdog_is_notified_once_per_half_period(
 def test_the_time_until_the_next_notification_is_known(
     heard: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The loop waits no longer than this."""
+    """20 s after a message 10 s remain; the loop waits no longer than this."""
     monkeypatch.setenv("WATCHDOG_USEC", "60000000")
     watchdog = Watchdog()
     before = watchdog.remaining(1000.0)

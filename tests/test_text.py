@@ -38,5 +38,5 @@ def test_no_text_gets_through_unescaped(text: str, limit: int) -> None:
     ("length", "end"), [(MAX_SHOWN_CHARACTERS, "x"), (MAX_SHOWN_CHARACTERS + 1, ".")]
 )
 def test_long_text_is_cut_with_three_dots(length: int, end: str) -> None:
-    """A text of exactly the limit is complete."""
+    """A text of exactly MAX_SHOWN_CHARACTERS is shown completely."""
     assert (MAX_SHOWN_CHARACTERS, end) == (len(escape("x" * length)), escape("x" * length)[-1])

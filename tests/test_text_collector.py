@@ -38,8 +38,8 @@ def collecting(world: World) -> TextCollectorWorld:
     return TextCollectorWorld(world)
 
 
-def test_a_start_waits_a_moment_for_its_texts(collecting: TextCollectorWorld) -> None:
-    """Slurm is asked for them at once."""
+def test_a_start_waits_5_s_for_script_and_description(collecting: TextCollectorWorld) -> None:
+    """Slurm is asked for the script and the description at once."""
     entry = collecting.stage()
 
     assert collecting.world.now + START_WAIT_SECONDS == entry.texts_until
@@ -47,8 +47,8 @@ def test_a_start_waits_a_moment_for_its_texts(collecting: TextCollectorWorld) ->
     assert 1 == len(collecting.collector)
 
 
-def test_a_start_is_sent_as_soon_as_its_texts_are_here(collecting: TextCollectorWorld) -> None:
-    """The run has all of them."""
+def test_a_start_is_sent_as_soon_as_its_texts_are_known(collecting: TextCollectorWorld) -> None:
+    """The start then has the script and the description of the job."""
     entry = collecting.stage()
     collecting.find(replace(FOUND, script_bytes_total=9999))
     run = collecting.run_of(entry)
@@ -60,7 +60,7 @@ def test_a_start_is_sent_as_soon_as_its_texts_are_here(collecting: TextCollector
 
 
 def test_a_job_without_texts_does_not_wait_longer(collecting: TextCollectorWorld) -> None:
-    """An interactive job has no script."""
+    """Slurm has neither script nor description, for example of an interactive job."""
     entry = collecting.stage()
     before = collecting.run_of(entry)
     collecting.answer(TextsReply())
@@ -69,8 +69,8 @@ def test_a_job_without_texts_does_not_wait_longer(collecting: TextCollectorWorld
     assert collecting.world.store.schedule.is_ready(collecting.world.now)
 
 
-def test_no_start_waits_longer_when_slurm_does_not_answer(collecting: TextCollectorWorld) -> None:
-    """A failed query took seconds: the next runs do not wait either."""
+def test_no_start_waits_if_queries_for_texts_are_slow(collecting: TextCollectorWorld) -> None:
+    """A query for script and description took 1.5 s and found nothing: later runs do not wait."""
     entries, waits, late = [collecting.stage(1)], [], Texts(is_final=False)
     collecting.world.now += SILENT_SECONDS
     entries += [collecting.stage(job_id, start_time=NOON) for job_id in (2, 3)]
@@ -82,7 +82,7 @@ def test_no_start_waits_longer_when_slurm_does_not_answer(collecting: TextCollec
 
 
 def test_starts_wait_again_when_slurm_has_answered(collecting: TextCollectorWorld) -> None:
-    """A quick failure is repeated while the start waits."""
+    """After an answer of Slurm new starts wait for texts again, even after a quick failure."""
     collecting.stage(1)
     collecting.world.now += SILENT_SECONDS
     collecting.find(FOUND)
@@ -93,8 +93,8 @@ def test_starts_wait_again_when_slurm_has_answered(collecting: TextCollectorWorl
     assert until == entry.texts_until > 0
 
 
-def test_texts_not_reached_in_time_are_asked_for_again(collecting: TextCollectorWorld) -> None:
-    """Texts that were found are kept, and the start still waits."""
+def test_missing_texts_are_queried_again_before_the_start(collecting: TextCollectorWorld) -> None:
+    """The description was found, the script was not: the first description is kept."""
     entry = collecting.stage()
     until = entry.texts_until
     collecting.find(Texts(description=DESCRIPTION, is_final=False))
@@ -106,8 +106,8 @@ def test_texts_not_reached_in_time_are_asked_for_again(collecting: TextCollector
     assert (SCRIPT, DESCRIPTION) == (run.script, run.description)
 
 
-def test_texts_that_are_never_reached_are_given_up(collecting: TextCollectorWorld) -> None:
-    """The collector asks for half an hour, at growing intervals."""
+def test_queries_for_missing_texts_end_after_half_an_hour(collecting: TextCollectorWorld) -> None:
+    """Script and description are queried MAX_QUESTIONS times, at growing intervals."""
     collecting.stage()
     for _ in range(MAX_QUESTIONS):
         collecting.find(Texts(is_final=False))
@@ -117,8 +117,8 @@ def test_texts_that_are_never_reached_are_given_up(collecting: TextCollectorWorl
     assert (MAX_QUESTIONS, 0) == (len(collecting.worker.asked), len(collecting.collector))
 
 
-def test_while_the_worker_is_busy_no_query_is_sent(collecting: TextCollectorWorld) -> None:
-    """Jobs that start meanwhile share one query."""
+def test_jobs_that_start_during_a_query_share_the_next_one(collecting: TextCollectorWorld) -> None:
+    """While Slurm is asked for the texts of one job, two others start."""
     collecting.stage(1)
     collecting.stage(2)
     collecting.stage(3)
@@ -129,7 +129,7 @@ def test_while_the_worker_is_busy_no_query_is_sent(collecting: TextCollectorWorl
 
 
 def test_many_jobs_are_queried_in_batches(collecting: TextCollectorWorld) -> None:
-    """One query must end in time."""
+    """A query for script and description has BATCH_SIZE jobs at most, so that it ends in time."""
     for job_id in range(1, BATCH_SIZE + 3):
         collecting.stage(job_id)
     collecting.find(FOUND)
@@ -138,8 +138,8 @@ def test_many_jobs_are_queried_in_batches(collecting: TextCollectorWorld) -> Non
     assert [1, BATCH_SIZE, 1] == [len(query.jobs) for query in collecting.worker.asked]
 
 
-def test_a_query_that_was_not_sent_changes_nothing(collecting: TextCollectorWorld) -> None:
-    """The worker was closed, because the drain stops."""
+def test_a_query_that_was_not_sent_changes_no_run(collecting: TextCollectorWorld) -> None:
+    """The worker was closed, because the drain stops; the collector has no query left."""
     entry = collecting.stage()
     before = collecting.run_of(entry)
     collecting.answer(None)
@@ -148,7 +148,7 @@ def test_a_query_that_was_not_sent_changes_nothing(collecting: TextCollectorWorl
 
 
 def test_texts_of_a_removed_run_are_dropped(collecting: TextCollectorWorld) -> None:
-    """The run was excluded and has ended, for example."""
+    """The run left the spool during the query, for example excluded and ended."""
     entry = collecting.stage()
     collecting.world.store.forget(entry, collecting.world.moment)
     collecting.find(FOUND)
@@ -157,7 +157,7 @@ def test_texts_of_a_removed_run_are_dropped(collecting: TextCollectorWorld) -> N
 
 
 def test_texts_of_a_run_without_a_file_are_dropped(collecting: TextCollectorWorld) -> None:
-    """An administrator has removed the file."""
+    """An administrator removed the run file in todo/ during the query; no file is written."""
     entry = collecting.stage()
     collecting.world.store.persist(entry, collecting.run_of(entry), collecting.world.moment)
     collecting.world.drain.flush()
@@ -168,10 +168,10 @@ def test_texts_of_a_run_without_a_file_are_dropped(collecting: TextCollectorWorl
 
 
 @pytest.mark.parametrize("is_gone", [True, False])
-def test_texts_of_a_run_that_cannot_be_read_now_are_asked_for_again(
+def test_texts_are_queried_again_if_the_run_file_cannot_be_read(
     collecting: TextCollectorWorld, monkeypatch: pytest.MonkeyPatch, *, is_gone: bool
 ) -> None:
-    """If the run still exists, its start waits for them once more."""
+    """After an I/O error the start waits for script and description again, if the run exists."""
     entry = collecting.stage()
     collecting.world.store.persist(entry, collecting.run_of(entry), collecting.world.moment)
     collecting.world.drain.flush()
@@ -197,8 +197,8 @@ def test_texts_of_a_run_that_cannot_be_read_now_are_asked_for_again(
     assert is_gone is (waits <= collecting.world.now)
 
 
-def test_texts_of_a_stored_run_are_stored(collecting: TextCollectorWorld) -> None:
-    """A power cut does not lose them."""
+def test_texts_of_a_run_in_todo_are_stored_in_its_file(collecting: TextCollectorWorld) -> None:
+    """A power cut then does not lose script and description."""
     entry = collecting.stage()
     collecting.world.store.persist(entry, collecting.run_of(entry), collecting.world.moment)
     collecting.world.drain.flush()
@@ -213,7 +213,7 @@ def test_texts_of_a_stored_run_are_stored(collecting: TextCollectorWorld) -> Non
 def test_texts_after_the_start_are_to_be_added_to_its_row(
     collecting: TextCollectorWorld, *, is_in_flight: bool
 ) -> None:
-    """The start is in flight or accepted; each text is added once."""
+    """Script and description that come during or after the start are added to the row once."""
     entry = collecting.stage()
     if is_in_flight:
         entry.in_flight = RequestKind.START
@@ -228,8 +228,8 @@ def test_texts_after_the_start_are_to_be_added_to_its_row(
     assert entry.new_texts == collecting.run_of(entry).late_texts
 
 
-def test_texts_of_an_unreported_run_are_not_sent(collecting: TextCollectorWorld) -> None:
-    """cc-backend must not get them."""
+def test_texts_of_an_excluded_run_are_not_sent(collecting: TextCollectorWorld) -> None:
+    """Script and description of a run that is not reported are not added to a row."""
     entry = collecting.stage()
     run = replace(collecting.run_of(entry), reported=False, started=NOON)
     collecting.world.store.persist(entry, run, collecting.world.moment)
@@ -238,8 +238,8 @@ def test_texts_of_an_unreported_run_are_not_sent(collecting: TextCollectorWorld)
     assert () == entry.new_texts
 
 
-def test_an_end_that_came_meanwhile_is_kept(collecting: TextCollectorWorld) -> None:
-    """The current run is changed, not the run at the time of the query."""
+def test_an_end_that_comes_during_a_query_is_kept(collecting: TextCollectorWorld) -> None:
+    """Script and description are added to the current run, not to that of before the query."""
     entry = collecting.stage()
     end = End(time=NOON + 60, state="COMPLETED", source=EndSource.CONTROLLER)
     collecting.world.store.stage(
@@ -251,7 +251,7 @@ def test_an_end_that_came_meanwhile_is_kept(collecting: TextCollectorWorld) -> N
 
 
 def test_without_wanted_texts_a_start_does_not_wait(world: World) -> None:
-    """No query is sent."""
+    """The site wants neither script nor description: Slurm is not asked for them."""
     collecting = TextCollectorWorld(world, wants_texts=False)
     entry = collecting.stage()
 

@@ -27,7 +27,7 @@ def world(tmp_path: Path) -> World:
 def test_a_start_is_sent_without_texts_that_take_long(
     world: World, version: Version, late: list[str]
 ) -> None:
-    """They are stored, and sent later if cc-backend can still add them."""
+    """A script that comes later is stored, and sent if cc-backend can add it (1.5.4, not 1.4.4)."""
     world.backend.version = version
     worker: Any = world.parts.texts._worker  # noqa: SLF001 - the drain's own, made to hang
     questions: list[TextsQuery] = []
@@ -52,8 +52,8 @@ def test_a_start_is_sent_without_texts_that_take_long(
     assert (late, SCRIPT) == (sent, world.stored("open", 1).script)
 
 
-def test_a_start_has_its_texts(world: World) -> None:
-    """Slurm returns them while the start waits."""
+def test_a_start_has_the_script_and_description_of_its_job(world: World) -> None:
+    """Slurm returns both while the start waits; cc-backend gets jobScript and slurmInfo."""
     world.texts[1] = (SCRIPT, DESCRIPTION)
     world.begin(1)
     world.run()
@@ -64,8 +64,8 @@ def test_a_start_has_its_texts(world: World) -> None:
     }
 
 
-def test_an_outage_does_not_lose_texts(world: World) -> None:
-    """They are stored with the run."""
+def test_an_outage_does_not_lose_the_script(world: World) -> None:
+    """cc-backend is unreachable: the script is stored with the run in todo/."""
     world.backend.everything = Reason.UNREACHABLE
     world.texts[1] = (SCRIPT, DESCRIPTION)
     world.begin(1)

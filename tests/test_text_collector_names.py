@@ -26,8 +26,8 @@ def collecting(world: World) -> TextCollectorWorld:
     return TextCollectorWorld(world)
 
 
-def test_a_missing_name_is_asked_for_with_the_texts(collecting: TextCollectorWorld) -> None:
-    """One query has both; it has each user once."""
+def test_a_missing_user_name_is_queried_with_the_texts(collecting: TextCollectorWorld) -> None:
+    """The query for script and description also has the uid, once for two jobs of the user."""
     collecting.stage(9)
     entry = collecting.stage(1, user=None, uid=4711)
     collecting.stage(2, user=None, uid=4711)
@@ -39,8 +39,8 @@ def test_a_missing_name_is_asked_for_with_the_texts(collecting: TextCollectorWor
     assert "bob" == collecting.run_of(entry).job.user
 
 
-def test_a_name_of_a_run_that_has_one_is_not_changed(collecting: TextCollectorWorld) -> None:
-    """The name from Slurm takes precedence."""
+def test_a_user_name_from_slurm_is_not_changed(collecting: TextCollectorWorld) -> None:
+    """The name that Slurm returns takes precedence over that of the name service."""
     collecting.stage(1, user=None, uid=1000)
     entry = collecting.stage(1)
     collecting.answer(TextsReply(users={1000: "bob"}))
@@ -48,8 +48,8 @@ def test_a_name_of_a_run_that_has_one_is_not_changed(collecting: TextCollectorWo
     assert "ada" == collecting.run_of(entry).job.user
 
 
-def test_a_name_is_asked_for_without_wanted_texts(world: World) -> None:
-    """The query is sent when the start is due, and has no texts."""
+def test_a_user_name_is_queried_without_wanted_texts(world: World) -> None:
+    """The site wants neither script nor description: the query has only the uid."""
     collecting = TextCollectorWorld(world, wants_texts=False)
     entry = collecting.stage(1, user=None, uid=4711)
     collecting.collector.want_user(collecting.run_of(entry), collecting.world.moment)
@@ -58,10 +58,10 @@ def test_a_name_is_asked_for_without_wanted_texts(world: World) -> None:
     assert [TextsQuery(uids=frozenset({4711}))] == collecting.worker.asked
 
 
-def test_a_name_that_is_being_asked_for_is_not_asked_for_again(
+def test_a_user_name_is_not_queried_twice_at_the_same_time(
     collecting: TextCollectorWorld,
 ) -> None:
-    """A query that waits for the worker counts, too."""
+    """A query that still waits for the worker counts, too."""
     entry = collecting.stage(1, user=None, uid=4711)
     other = collecting.stage(2, user=None, uid=4712)
     for each in (entry, other):
@@ -73,16 +73,16 @@ def test_a_name_that_is_being_asked_for_is_not_asked_for_again(
     assert 4 == len(collecting.collector)
 
 
-def test_a_user_without_a_uid_is_not_asked_for(collecting: TextCollectorWorld) -> None:
-    """The query needs a uid."""
+def test_a_user_without_a_uid_is_not_queried(collecting: TextCollectorWorld) -> None:
+    """The run has neither user name nor uid; the name service needs a uid."""
     run = Run(job=Job(job_id=1, start_time=NOON), start_time=NOON)
     collecting.collector.want_user(run, collecting.world.moment)
 
     assert 0 == len(collecting.collector)
 
 
-def test_an_unknown_name_is_asked_for_while_its_start_waits(world: World) -> None:
-    """It is asked for every five seconds; the start is sent when the name is known."""
+def test_a_start_waits_for_an_unknown_user_name(world: World) -> None:
+    """The name is queried every five seconds; the start is sent when the name is known."""
     world.begin(1, user=None, uid=4711)
     world.run(20)
     before = dict(world.backend.rows)
@@ -93,8 +93,8 @@ def test_an_unknown_name_is_asked_for_while_its_start_waits(world: World) -> Non
     assert {(1, NOON): "running"} == world.backend.rows
 
 
-def test_an_unknown_name_is_asked_for_by_the_next_drain(world: World) -> None:
-    """Otherwise its runs would wait for ever."""
+def test_the_next_drain_queries_an_unknown_user_name(world: World) -> None:
+    """The drain restarts while a start waits for the name; the start is sent then."""
     world.begin(1, user=None, uid=4711)
     world.run(20)
     world.boot()
@@ -104,8 +104,8 @@ def test_an_unknown_name_is_asked_for_by_the_next_drain(world: World) -> None:
     assert {(1, NOON): "running"} == world.backend.rows
 
 
-def test_a_name_that_is_needed_no_more_is_not_asked_for(world: World) -> None:
-    """The site accepts the uid as the name: the row cannot be changed afterwards."""
+def test_a_user_name_that_is_not_needed_is_not_queried_again(world: World) -> None:
+    """The site accepts the uid as the name, and the row cannot be changed afterwards."""
     site = SiteMap(cluster="alex", user_from_uid_after_seconds=0)
     world.composer.site_of = lambda _: site
     world.composer.update_clusters(())
@@ -116,8 +116,8 @@ def test_a_name_that_is_needed_no_more_is_not_asked_for(world: World) -> None:
     assert 0 == len(world.parts.texts)
 
 
-def test_a_name_that_stays_unknown_does_not_hold_up_a_short_run(world: World) -> None:
-    """A drain started by cron exits; the next one asks again."""
+def test_an_unknown_user_name_does_not_delay_the_end_of_a_drain(world: World) -> None:
+    """A drain started by cron exits without a query left; the next one asks again."""
     world.begin(1, user=None, uid=4711)
     world.run(2)
 

@@ -19,7 +19,7 @@ def site(tmp_path: Path) -> CommandSite:
 
 
 def test_a_token_is_masked_in_all_output(site: CommandSite) -> None:
-    """Both the old token and its replacement are masked."""
+    """A line of output has *** for the old token and for its replacement."""
     held = MaskedToken(config.load(site.config))
     held()
     site.token.write_text("made-up-new-one\n")
@@ -29,7 +29,7 @@ def test_a_token_is_masked_in_all_output(site: CommandSite) -> None:
 
 
 def test_a_replaced_token_has_another_fingerprint(site: CommandSite) -> None:
-    """Reading the token does not change its fingerprint."""
+    """A new token in the file changes the fingerprint; reading the token does not."""
     held = open_token(config.load(site.config))
     before = [held.fingerprint(), held.fingerprint()]
     site.token.write_text("made-up-new-one\n")
@@ -39,8 +39,8 @@ def test_a_replaced_token_has_another_fingerprint(site: CommandSite) -> None:
     assert ("made-up-new-one", after) == (held(), held.fingerprint())
 
 
-def test_a_token_in_the_configuration_never_changes(site: CommandSite) -> None:
-    """Only a new configuration changes it."""
+def test_a_token_in_the_configuration_has_no_fingerprint(site: CommandSite) -> None:
+    """No file is watched: only a new configuration changes the token `apikey`."""
     site.document["cc-backend"] = {"host": "http://127.0.0.1:9", "apikey": TOKEN}
     site.write()
     held = open_token(config.load(site.config))
@@ -48,8 +48,8 @@ def test_a_token_in_the_configuration_never_changes(site: CommandSite) -> None:
     assert (None, TOKEN, None) == (held.path, held(), held.fingerprint())
 
 
-def test_an_unreadable_token_is_an_error_at_its_use(site: CommandSite) -> None:
-    """Many commands need no token."""
+def test_an_unreadable_token_file_is_an_error_at_its_use(site: CommandSite) -> None:
+    """Opening it is no error, because many commands need no token."""
     site.token.unlink()
     held = open_token(config.load(site.config))
 
@@ -63,7 +63,7 @@ def test_an_expired_token_is_not_used(
     *,
     is_in_a_file: bool,
 ) -> None:
-    """It is valid until just before `exp`; `current` still returns it afterwards."""
+    """The token is valid until just before `exp`; `current` still returns it afterwards."""
     expires_at_5 = "e30.eyJleHAiOjV9.c2ln"  # {}, {"exp":5}
     if not is_in_a_file:
         site.document["cc-backend"] = {"host": "http://127.0.0.1:9", "apikey": expires_at_5}
@@ -79,10 +79,10 @@ def test_an_expired_token_is_not_used(
         held()
 
 
-def test_a_credential_of_systemd_comes_first(
+def test_a_systemd_credential_takes_precedence_over_the_token_file(
     site: CommandSite, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The token file is used if there is no credential."""
+    """The token file is used if CREDENTIALS_DIRECTORY has no file `token`."""
     directory = site.root / "credentials"
     directory.mkdir()
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(directory))
@@ -97,7 +97,7 @@ def test_a_credential_of_systemd_comes_first(
 
 
 def test_without_systemd_there_are_no_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Commands that are run by hand have none."""
+    """Commands that are run by hand have no CREDENTIALS_DIRECTORY."""
     monkeypatch.delenv("CREDENTIALS_DIRECTORY", raising=False)
     by_hand = credentials_directory()
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", "/run/credentials/x")

@@ -31,8 +31,8 @@ def fresh(place: Path, tmp_path: Path) -> Path:
     return copy_without_venv(place / "site", tmp_path / "site")
 
 
-def test_uninstalling_leaves_stubs_that_slurm_conf_names(fresh: Path, tmp_path: Path) -> None:
-    """The stubs stay and do nothing, their lines are printed; a second call removes them."""
+def test_uninstall_keeps_stubs_that_slurm_conf_names(fresh: Path, tmp_path: Path) -> None:
+    """The lines to delete in slurm.conf are printed; after that a second call removes the stubs."""
     conf = tmp_path / "etc" / "slurm.conf"
     conf.parent.mkdir()
     hooks = fresh / "etc/slurm/cc-slurm-sync"
@@ -52,8 +52,8 @@ def test_uninstalling_leaves_stubs_that_slurm_conf_names(fresh: Path, tmp_path: 
     assert not fresh.exists()
 
 
-def test_stubs_stay_while_a_script_of_the_site_calls_them(fresh: Path, tmp_path: Path) -> None:
-    """A PrologSlurmctld of the site that calls ours keeps the stubs."""
+def test_uninstall_keeps_stubs_that_a_script_of_the_site_calls(fresh: Path, tmp_path: Path) -> None:
+    """slurm.conf names only the site's own PrologSlurmctld, which calls our stub."""
     script = tmp_path / "site-prolog"
     script.write_text(f"#!/bin/sh\n{fresh}/etc/slurm/cc-slurm-sync/prolog_slurmctld\n")
     conf = tmp_path / "etc" / "slurm.conf"
@@ -65,16 +65,16 @@ def test_stubs_stay_while_a_script_of_the_site_calls_them(fresh: Path, tmp_path:
     assert (fresh / "etc/slurm/cc-slurm-sync/prolog_slurmctld").exists()
 
 
-def test_a_trial_without_slurm_conf_is_removed(fresh: Path) -> None:
-    """No file can name stubs below such a PREFIX; a slash at its end does not matter."""
+def test_uninstall_without_slurm_conf_removes_all_files(fresh: Path) -> None:
+    """No slurm.conf can name stubs of this PREFIX; a slash at its end does not matter."""
     done = make("uninstall", PREFIX=f"{fresh}/")
 
     assert (0, "", "") == (done.returncode, done.stdout, done.stderr)
     assert not fresh.exists()
 
 
-def test_uninstalling_keeps_files_of_the_site(fresh: Path, tmp_path: Path) -> None:
-    """A spool with a file in it, a configuration and a token are never removed."""
+def test_uninstall_keeps_files_of_the_site(fresh: Path, tmp_path: Path) -> None:
+    """Configuration, token and a dead letter stay without PURGE."""
     conf = tmp_path / "etc" / "slurm.conf"
     conf.parent.mkdir()
     conf.write_text("ClusterName=x\n")
@@ -92,8 +92,8 @@ def test_uninstalling_keeps_files_of_the_site(fresh: Path, tmp_path: Path) -> No
     assert f"{fresh}/var/spool/cc-slurm-sync/dead is not empty and was kept" in done.stdout
 
 
-def test_purging_removes_the_files_of_the_site(fresh: Path) -> None:
-    """It removes configuration, token, state, and a spool without undelivered runs."""
+def test_uninstall_with_purge_removes_files_of_the_site(fresh: Path) -> None:
+    """PURGE=1 removes configuration, token, state, and a spool without undelivered runs."""
     for name in ("etc/cc-slurm-sync/config.json", "etc/cc-slurm-sync/token"):
         (fresh / name).write_text("mine")
     (fresh / "var/spool/cc-slurm-sync/tmp/1").write_text("half")
@@ -106,8 +106,8 @@ def test_purging_removes_the_files_of_the_site(fresh: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["new/1-start-1-0-0-1", "todo/1-2.json", "dead/1-2.json"])
-def test_purging_keeps_a_spool_with_undelivered_runs(fresh: Path, name: str) -> None:
-    """The output names it and the command that deletes it; everything else is removed."""
+def test_uninstall_with_purge_keeps_undelivered_runs(fresh: Path, name: str) -> None:
+    """The output names the spool and the command that deletes it; everything else is removed."""
     (fresh / "etc/cc-slurm-sync/token").write_text("mine")
     spool = fresh / "var/spool/cc-slurm-sync"
     (spool / name).write_text("mine")
@@ -119,7 +119,7 @@ def test_purging_keeps_a_spool_with_undelivered_runs(fresh: Path, name: str) -> 
     assert f"To delete\nthem permanently: rm -r {spool}\n" in done.stdout
 
 
-def test_purging_keeps_stubs_that_slurm_conf_names(fresh: Path, tmp_path: Path) -> None:
+def test_uninstall_with_purge_keeps_stubs_named_in_slurm_conf(fresh: Path, tmp_path: Path) -> None:
     """Without the stubs slurmctld would not start; everything else is removed."""
     conf = tmp_path / "etc" / "slurm.conf"
     conf.parent.mkdir()
@@ -132,8 +132,8 @@ def test_purging_keeps_stubs_that_slurm_conf_names(fresh: Path, tmp_path: Path) 
     assert {stub, stub.replace("prolog", "epilog")} == tree(fresh)
 
 
-def test_purging_needs_a_known_value(fresh: Path) -> None:
-    """An unknown value of PURGE removes nothing."""
+def test_uninstall_with_an_unknown_value_of_purge_removes_no_file(fresh: Path) -> None:
+    """The message on stderr for `PURGE=maybe` names PURGE=1."""
     before = tree(fresh)
     done = make("uninstall", PREFIX=str(fresh), PURGE="maybe")
 

@@ -46,8 +46,8 @@ def settle(site: CommandSite, at: int = NOON) -> None:
     os.utime(site.spool / "open", (at, at))
 
 
-def test_only_runs_that_are_not_reported_count(layout: Layout) -> None:
-    """The other run waits for its end."""
+def test_only_excluded_runs_in_open_are_counted(layout: Layout) -> None:
+    """open/ has one excluded run and one that was started and waits for its end."""
     runs = UnreportedRuns(layout)
     before = runs.count
     runs.update(LATER)
@@ -55,8 +55,8 @@ def test_only_runs_that_are_not_reported_count(layout: Layout) -> None:
     assert (0, 1) == (before, runs.count)
 
 
-def test_a_removed_run_does_not_count(site: CommandSite, layout: Layout) -> None:
-    """Its job has ended."""
+def test_an_excluded_run_without_a_file_is_not_counted(site: CommandSite, layout: Layout) -> None:
+    """The file in open/ was removed, because the job has ended."""
     runs = UnreportedRuns(layout)
     runs.update(LATER)
     (site.spool / "open" / f"2-{NOON}.json").unlink()
@@ -66,8 +66,8 @@ def test_a_removed_run_does_not_count(site: CommandSite, layout: Layout) -> None
     assert 0 == runs.count
 
 
-def test_an_unreadable_run_does_not_count(site: CommandSite, layout: Layout) -> None:
-    """The state report has it in `unreadable`."""
+def test_an_unreadable_run_is_not_counted_as_excluded(site: CommandSite, layout: Layout) -> None:
+    """The state report counts a damaged file of open/ as `unreadable`."""
     site.put(Directory.OPEN, hidden(3))
     (site.spool / "open" / f"2-{NOON}.json").write_text("{")
     runs = UnreportedRuns(layout)
@@ -76,10 +76,10 @@ def test_an_unreadable_run_does_not_count(site: CommandSite, layout: Layout) -> 
     assert 1 == runs.count
 
 
-def test_an_unchanged_directory_is_not_listed_again(
+def test_open_is_not_listed_again_if_unchanged(
     layout: Layout, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It may have 100 000 files."""
+    """open/ may have 100 000 files; its modification time shows a change."""
     runs = UnreportedRuns(layout)
     runs.update(LATER)
     monkeypatch.setattr(layout, "names", None)
@@ -88,8 +88,8 @@ def test_an_unchanged_directory_is_not_listed_again(
     assert 1 == runs.count
 
 
-def test_a_directory_changed_just_now_is_listed_again(site: CommandSite, layout: Layout) -> None:
-    """Its modification time may be the same after the next change."""
+def test_open_is_listed_again_if_changed_just_now(site: CommandSite, layout: Layout) -> None:
+    """The modification time of open/ may be the same after the next change."""
     runs = UnreportedRuns(layout)
     runs.update(Moment(NOON + 0.5, 0.5))
     site.put(Directory.OPEN, hidden(3))
@@ -99,10 +99,10 @@ def test_a_directory_changed_just_now_is_listed_again(site: CommandSite, layout:
     assert 2 == runs.count
 
 
-def test_many_files_are_read_in_several_calls(
+def test_many_files_of_open_are_read_in_several_calls(
     site: CommandSite, layout: Layout, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The loop does not wait for all of them."""
+    """At most MAX_READ files are read in one call, so that the drain's loop does not wait."""
     for job_id in (3, 4, 5):
         site.put(Directory.OPEN, hidden(job_id))
     settle(site)

@@ -117,7 +117,7 @@ def read_spool(root: Path) -> dict[str, Any]:
 
 
 def test_every_run_event_and_dead_letter_is_read(written: Path) -> None:
-    """Each field has its value of version 0.1, and no file is omitted."""
+    """Each field has the value that version 0.1 wrote, and no file is omitted."""
     expected = json.loads((written / "expected.json").read_text())
     expected = {name: item for name, item in expected.items() if "/" in name}
     found = {name: plain(item) for name, item in read_spool(written / "spool").items()}
@@ -126,8 +126,8 @@ def test_every_run_event_and_dead_letter_is_read(written: Path) -> None:
     assert expected == known_then(found, expected)
 
 
-def test_the_delivered_runs_are_read(written: Path) -> None:
-    """They are in their order, with all fields."""
+def test_the_archive_of_delivered_runs_is_read(written: Path) -> None:
+    """The runs are in the order of version 0.1, with all fields."""
     expected = json.loads((written / "expected.json").read_text())["delivered"]
     lines = archive_lines(written / "state" / "delivered")
     found = [plain(codec.decode_line("a line", line)) for line in lines]
@@ -136,7 +136,7 @@ def test_the_delivered_runs_are_read(written: Path) -> None:
 
 
 def test_the_configuration_is_read(written: Path, tmp_path: Path) -> None:
-    """Each key has its value of version 0.1; the warnings may differ."""
+    """Each key has the value that version 0.1 read; the warnings may differ."""
     expected = json.loads((written / "expected.json").read_text())["config"]
     del expected["warnings"], expected["path"]
     path = tmp_path / "config.json"
@@ -145,8 +145,8 @@ def test_the_configuration_is_read(written: Path, tmp_path: Path) -> None:
     assert expected == known_then(plain(load(path)), expected)
 
 
-def test_the_state_of_the_drain_is_read(written: Path) -> None:
-    """The keys are those of version 0.1; values that it did not write are unknown."""
+def test_the_state_file_of_the_drain_is_read(written: Path) -> None:
+    """Values that version 0.1 did not write to drain.json are unknown."""
     found = read_drain_state(written / "state" / "drain.json")
 
     assert found is not None
@@ -170,8 +170,8 @@ def test_the_state_of_the_drain_is_read(written: Path) -> None:
     )
 
 
-def test_the_state_of_the_sweep_is_read(written: Path) -> None:
-    """It has the mark, the held stops, and the memory of runs."""
+def test_the_state_file_of_the_sweep_is_read(written: Path) -> None:
+    """sweep.json has the time of the last sweep, the held stops, and the memory of runs."""
     expected = SweepState(
         mark=NOON - 600,
         cluster="slurmlab",
@@ -194,7 +194,7 @@ def test_the_state_of_the_sweep_is_read(written: Path) -> None:
 
 
 def test_the_summary_of_the_sweep_is_read(written: Path) -> None:
-    """It has the time, the drift and the refusal."""
+    """The summary in sweep.json has the times, the differences and the refusal."""
     found = read_sweep_summary(written / "state")
 
     assert found is not None
@@ -205,7 +205,7 @@ def test_the_summary_of_the_sweep_is_read(written: Path) -> None:
 
 
 def test_the_crash_count_of_a_file_is_continued(site: SweepSite) -> None:
-    """Version 0.1 crashed twice on it; the third crash makes it poison."""
+    """Version 0.1 crashed twice while reading an event; a third crash is the last attempt."""
     path = site.state / "handling"
     markers = [CrashMarker(path)]
     before = markers[0].is_poison(SUSPECT)
@@ -218,8 +218,8 @@ def test_the_crash_count_of_a_file_is_continued(site: SweepSite) -> None:
     assert (False, True) == (before, after)
 
 
-def test_a_backfill_resumes_where_it_was(site: SweepSite) -> None:
-    """A call with the same window begins at the next page."""
+def test_a_backfill_that_0_1_began_is_resumed(site: SweepSite) -> None:
+    """A call with the same window continues where version 0.1 stopped."""
     site.truth.cluster = "slurmlab"  # that of the written state
     site.say()
     window = ("--since", NOON - 864000, "--until", NOON, "--monitoring-status", 0)
@@ -231,7 +231,7 @@ def test_a_backfill_resumes_where_it_was(site: SweepSite) -> None:
     assert NOON == state["at"]
 
 
-def test_all_entries_are_listed(site: SweepSite, written: Path) -> None:
+def test_cc_spool_list_has_all_files_of_0_1(site: SweepSite, written: Path) -> None:
     """Every run, event and dead letter is listed once."""
     files = {path for path in (written / "spool").rglob("*") if path.is_file()}
     expected = {path.name for path in files if path.suffix != WHY_SUFFIX}
@@ -241,21 +241,21 @@ def test_all_entries_are_listed(site: SweepSite, written: Path) -> None:
 
 
 @pytest.mark.parametrize("job", [8, 11, 13, 14, 15, 16])
-def test_each_job_is_shown(site: SweepSite, job: int) -> None:
-    """The jobs are in todo, open, dead and new; one that is only in the archive is not shown."""
+def test_cc_spool_show_finds_each_job_of_0_1(site: SweepSite, job: int) -> None:
+    """Jobs in todo, open, dead and new are shown; one that is only in the archive is not."""
     code = site.call("show", job).code
 
     assert (job == 8) == (code != 0)
 
 
 def test_a_dead_letter_is_shown_with_its_reason(site: SweepSite) -> None:
-    """One is a file that is no run, the other a run with the server's message."""
+    """Version 0.1 left a file that is no event, and a run that cc-backend rejected."""
     assert "the name is not that of an event" in site.call("show", STRANGE).out
     assert "no such subcluster" in site.call("show", 15).out
 
 
 def test_the_status_counts_the_files(site: SweepSite) -> None:
-    """It also has what drain and sweep stored about cc-backend and the sweep."""
+    """`status` also has cc-backend's state and the sweep's differences from version 0.1."""
     found = site.call("status", "--json").json
 
     assert {"new": 4, "todo": 7, "open": 2, "dead": 2, "tmp": 0} == found["counts"]
@@ -265,7 +265,7 @@ def test_the_status_counts_the_files(site: SweepSite) -> None:
 
 
 def test_the_check_reports_the_old_state(site: SweepSite) -> None:
-    """It reports pending files and the old states; no state file counts as damaged."""
+    """`check` reports pending files and old states of 0.1; no state file counts as damaged."""
     said = site.call("check")
 
     for words in (
@@ -281,7 +281,7 @@ def test_the_check_reports_the_old_state(site: SweepSite) -> None:
 
 
 def test_a_drain_delivers_the_old_runs(site: SweepSite) -> None:
-    """Runs and events of version 0.1 reach the server and end in the right directories."""
+    """Runs and events of 0.1 reach cc-backend; files that remain are in the right directories."""
     site.run(
         ListedRun(13, NOON, "COMPLETED", NOON + 50, in_squeue=False),
         ListedRun(16, NOON + 1, "FAILED", NOON + 50, in_squeue=False),

@@ -29,7 +29,7 @@ CHANGES = [
 def test_cc_backend_comes_back_from_an_outage_as_another_release(
     tmp_path: Path, before: str, after: str, dialect: str
 ) -> None:
-    """Starts, stops and a requeue are pending, and runs are in `open/`."""
+    """Starts, stops and a requeue are pending: all are delivered with the new release's states."""
     with UpgradeSite(tmp_path, version=before) as site:
         node, late, requeued, stays, over = (site.begin() for _ in range(5))
         site.end(over)
@@ -66,7 +66,7 @@ def test_cc_backend_comes_back_from_an_outage_as_another_release(
 def test_cc_backend_is_replaced_between_two_requests(
     tmp_path: Path, before: str, after: str, dialect: str, way: str
 ) -> None:
-    """There is no outage; behind a proxy no connection is lost, and only an answer shows it."""
+    """Behind a proxy no connection is lost, and only an answer shows the other release."""
     with UpgradeSite(tmp_path, version=before) as site:
         first, second = site.begin(), site.begin()
         site.wait_reported([first, second])
@@ -96,7 +96,7 @@ def test_cc_backend_is_replaced_between_two_requests(
 def test_a_cc_backend_without_a_version_is_known_by_its_generation(
     tmp_path: Path, before: str, old: str, after: str, new: str
 ) -> None:
-    """A site's own build may have no version; its generation is also found after an upgrade."""
+    """A build without a version is recognized by its API field for node sharing."""
     with UpgradeSite(tmp_path, version=before, server=NamelessModel) as site:
         first = site.begin()
         site.wait_reported([first])
@@ -116,7 +116,7 @@ def test_a_cc_backend_without_a_version_is_known_by_its_generation(
 
 
 def test_starts_lost_in_the_queue_are_delivered_to_the_next_release(tmp_path: Path) -> None:
-    """cc-backend 1.4.1 answers 201 before it stores; a restart loses its queue."""
+    """cc-backend 1.4.1 answers 201 before it stores a start; its restart loses the queue."""
     with UpgradeSite(tmp_path, version="1.4.1") as site:
         site.model.worker = Worker.MANUAL
         job = site.begin()
@@ -131,7 +131,7 @@ def test_starts_lost_in_the_queue_are_delivered_to_the_next_release(tmp_path: Pa
 
 
 @pytest.mark.parametrize("keeps_files", [False, True], ids=["package", "wrapper"])
-def test_slurm_is_upgraded_twice_under_a_drain(tmp_path: Path, *, keeps_files: bool) -> None:
+def test_slurm_is_upgraded_twice_while_a_drain_runs(tmp_path: Path, *, keeps_files: bool) -> None:
     """22.05, 24.11, 26.05: old facts stay, and new ones come in the new format.
 
     If squeue is a site's wrapper, whose file does not change, answers show the first upgrade;
@@ -189,8 +189,8 @@ RUN_1 = (
 )
 
 
-def test_a_spool_of_the_first_version_is_loaded(tmp_path: Path) -> None:
-    """It has an open run, and its end and another start as events."""
+def test_a_spool_of_format_version_1_is_loaded(tmp_path: Path) -> None:
+    """The spool has an open run, and its end and another start as events; all are delivered."""
     world = World(tmp_path)
     world.backend.rows[7, NOON] = "running"
     (tmp_path / "open" / f"7-{NOON}.json").write_text(RUN_1)

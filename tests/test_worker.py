@@ -52,8 +52,8 @@ def caller() -> Iterator[Caller]:
     assert made.worker.join(LIMIT_SECONDS)
 
 
-def test_questions_are_answered_in_order(caller: Caller) -> None:
-    """Each answer comes with its question."""
+def test_a_worker_answers_queries_in_order(caller: Caller) -> None:
+    """Each answer comes together with its query."""
     caller.gate.set()
     caller.ask(1, 2)
     caller.take()
@@ -62,8 +62,8 @@ def test_questions_are_answered_in_order(caller: Caller) -> None:
     assert [(1, "answer 1"), (2, "answer 2")] == caller.taken
 
 
-def test_an_answer_changes_nothing_until_it_is_taken(caller: Caller) -> None:
-    """Only the thread of the loop changes the spool."""
+def test_an_answer_is_passed_on_only_when_the_loop_takes_it(caller: Caller) -> None:
+    """Only the thread of the drain's loop changes the spool, never that of a worker."""
     caller.gate.set()
     caller.ask(1)
     answer = caller.answers.get(timeout=LIMIT_SECONDS)
@@ -74,7 +74,7 @@ def test_an_answer_changes_nothing_until_it_is_taken(caller: Caller) -> None:
 
 
 def test_an_answer_without_a_callback_is_dropped() -> None:
-    """A new worker has no callback."""
+    """Taking an answer of a new worker, which has no callback, raises no error."""
     answers: Queue[Answered] = Queue()
     worker: Worker[int, int] = Worker("idle", lambda question: question, answers, clock=lambda: 0.0)
     worker.put_answer(1, 1)
@@ -83,8 +83,8 @@ def test_an_answer_without_a_callback_is_dropped() -> None:
     assert -1 == worker.outstanding
 
 
-def test_no_thread_is_started_without_a_question() -> None:
-    """`join` therefore succeeds at once."""
+def test_a_worker_without_a_query_starts_no_thread() -> None:
+    """`join` after `close` therefore succeeds at once."""
     answers: Queue[Answered] = Queue()
     worker: Worker[int, int] = Worker("idle", lambda question: question, answers, clock=lambda: 0.0)
     worker.close()
@@ -92,8 +92,8 @@ def test_no_thread_is_started_without_a_question() -> None:
     assert worker.join(0.0)
 
 
-def test_questions_not_yet_started_are_recalled(caller: Caller) -> None:
-    """The question in progress is still answered."""
+def test_recall_removes_queries_that_have_not_begun(caller: Caller) -> None:
+    """The query in progress is still answered."""
     caller.ask(1, 2, 3)
 
     assert ([2, 3], 1) == (caller.worker.recall(), caller.worker.outstanding)
@@ -102,8 +102,8 @@ def test_questions_not_yet_started_are_recalled(caller: Caller) -> None:
     assert [(1, "answer 1")] == caller.taken
 
 
-def test_questions_left_at_the_end_come_back_unanswered(caller: Caller) -> None:
-    """The one in progress is answered."""
+def test_close_returns_waiting_queries_without_an_answer(caller: Caller) -> None:
+    """The query in progress is answered, the next one has the answer None."""
     caller.ask(1, 2)
     caller.worker.close()
     caller.gate.set()
@@ -115,7 +115,7 @@ def test_questions_left_at_the_end_come_back_unanswered(caller: Caller) -> None:
 
 
 def test_a_closed_worker_still_ends_after_a_recall(caller: Caller) -> None:
-    """The end marker in the queue is not recalled."""
+    """`recall` leaves the end marker in the queue of the worker."""
     caller.ask(1, 2)
     caller.worker.close()
 
@@ -124,16 +124,16 @@ def test_a_closed_worker_still_ends_after_a_recall(caller: Caller) -> None:
     assert caller.worker.join(LIMIT_SECONDS)
 
 
-def test_a_question_can_outlast_the_end(caller: Caller) -> None:
-    """`join` returns False for it."""
+def test_join_returns_false_while_a_query_runs(caller: Caller) -> None:
+    """A closed worker cannot interrupt a query in progress."""
     caller.ask(1)
     caller.worker.close()
 
     assert not caller.worker.join(0.0)
 
 
-def test_busy_time_counts_from_the_question_in_progress(caller: Caller) -> None:
-    """The clock starts again with each answer."""
+def test_busy_seconds_count_from_the_query_in_progress(caller: Caller) -> None:
+    """The count of a worker begins again with each answer, and is 0 without a query."""
     caller.ask(1)
     caller.now = 102.0
     caller.worker.ask(2)
@@ -150,7 +150,7 @@ def test_busy_time_counts_from_the_question_in_progress(caller: Caller) -> None:
 
 
 def test_an_answer_has_the_time_when_it_was_given(caller: Caller) -> None:
-    """The wait for the loop does not count."""
+    """`answered_at` is the time of the worker; the wait for the drain's loop does not count."""
     caller.gate.set()
     caller.ask(1)
     answer = caller.answers.get(timeout=LIMIT_SECONDS)
@@ -160,8 +160,8 @@ def test_an_answer_has_the_time_when_it_was_given(caller: Caller) -> None:
     assert caller.worker.answered_at == caller.now - 5
 
 
-def test_an_unexpected_exception_ends_the_loop() -> None:
-    """The process ends and is restarted, instead of waiting for ever."""
+def test_an_exception_in_a_worker_ends_the_loop() -> None:
+    """The process ends with a RuntimeError and is restarted, instead of waiting for ever."""
     answers: Queue[Answered] = Queue()
     worker: Worker[int, float] = Worker(
         "faulty", lambda question: 1 / question, answers, clock=lambda: 0.0
