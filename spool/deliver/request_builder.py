@@ -89,8 +89,6 @@ class RequestBuilder:
     ) -> SendRequest | None:
         try:
             return self._request_of(entry, now, is_trial=is_trial)
-        except OSError:
-            raise
         except Exception as error:  # noqa: BLE001 - a border: one run in a pass; the others go on
             _log.exception(
                 "no request can be made from %s: internal error of cc-slurm-sync (%r)",
