@@ -101,7 +101,7 @@ def test_a_start_without_sharing_is_not_resent_for_its_field() -> None:
 
 
 def test_too_large_bodies_lose_script_then_description() -> None:
-    """A 413 shrinks the body in two steps, the name stays; a proxy may always answer 413."""
+    """After each 413 less is sent: no script, then no description. A third 413 is retried later."""
     metadata = {"jobName": "n", "jobScript": "s", "slurmInfo": "i"}
     big = answer(413, "<html>too large</html>", "Content-Type: text/html\r\n")
     with backend(big, big, big) as (there, peer):

@@ -74,7 +74,7 @@ def test_the_reason_why_all_jobs_are_visible_is_shown(fields: dict[str, Any], wh
     assert found.text.endswith(f"of other users ({why})")
 
 
-def test_an_account_without_rights_is_critical() -> None:
+def test_a_user_without_rights_is_critical() -> None:
     """With PrivateData=jobs Slurm omits hidden jobs from its answers and reports no error."""
     found = check_job_visibility(rights(hidden=PRIVATE), [], [])
     assert CheckStatus.CRITICAL is found.status

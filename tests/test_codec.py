@@ -130,7 +130,7 @@ def test_a_run_file_omits_default_values() -> None:
 
 
 def test_null_is_the_same_as_a_missing_key() -> None:
-    """A run file with null for an optional value, list or object is read as without the key."""
+    """A run file with null for an optional value or object is read as if the key were missing."""
     document = {"version": 1, "job": {"job_id": 5, "user": None}, "start_time": 100, "end": None}
     plain = Run(job=Job(job_id=5), start_time=100)
 

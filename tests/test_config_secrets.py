@@ -11,8 +11,8 @@ from spool.config import load
 from spool.errors import ConfigError
 
 
-def test_a_readable_file_may_not_contain_the_token(tmp_path: Path) -> None:
-    """Other users must not read cc-backend.apikey, whether the token is used or not."""
+def test_a_token_readable_by_others_is_refused(tmp_path: Path) -> None:
+    """cc-backend.apikey in a file of mode 644 is refused, even if `token_file` is set, too."""
     section = {"host": "https://h", "apikey": TOKEN, "token_file": "/etc/t"}
     path = written(tmp_path, SMALL | {"cc-backend": section}, mode=0o644)
 

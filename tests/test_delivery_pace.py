@@ -18,8 +18,8 @@ def world(tmp_path: Path) -> World:
     return World(tmp_path)
 
 
-def test_starts_of_ended_runs_wait_for_their_stops(world: World) -> None:
-    """While 8 stops (MANY_STOPS) are due, further starts wait for the next group of writes."""
+def test_starts_of_ended_runs_wait_for_due_stops(world: World) -> None:
+    """Of 30 ended runs 8 (MANY_STOPS) are started at once, more after GROUP_SECONDS (0.2 s)."""
     for job_id in range(1, 31):
         world.begin(job_id)
         world.end(job_id)

@@ -266,7 +266,7 @@ def test_a_missing_ca_file_is_reported(tmp_path: Path, made: list[Broker]) -> No
 
 
 def test_the_last_used_broker_is_tried_first(made: list[Broker]) -> None:
-    """Brokers earlier in the list may not answer for seconds."""
+    """The first broker is up again, but the next message does not go to it."""
     port = free_port()
     with closing(LineRecorder(is_mute=True)) as second:
         broker = connect(made, f"nats://127.0.0.1:{port}", second.url, answer_seconds=0.01)

@@ -125,7 +125,7 @@ def test_node_states_wait_while_a_job_is_due(world: NodesWorld) -> None:
 
 
 def test_node_states_wait_while_cc_backend_is_down(world: NodesWorld) -> None:
-    """No node states are sent before cc-backend answers again, as no jobs are."""
+    """Like jobs, node states are not sent until cc-backend answers again."""
     world.backend.everything = Reason.UNREACHABLE
     world.begin(1)
     world.pass_time(400)

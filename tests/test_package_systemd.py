@@ -102,8 +102,8 @@ def test_a_service_with_a_wrong_configuration_is_not_restarted(site: Site) -> No
     assert "clustername" in site.journal(SERVICE)
 
 
-def test_a_reload_applies_the_new_configuration(site: Site) -> None:
-    """`systemctl reload` does not restart the process."""
+def test_a_reload_keeps_the_process(site: Site) -> None:
+    """`systemctl reload` logs that the configuration was reloaded; the main PID stays the same."""
     process = start(site)
     site.configure(ignoreHosts="^login")
 
@@ -183,7 +183,7 @@ def test_metrics_are_written_where_the_units_allow_it(site: Site) -> None:
     assert "\ncc_slurm_sync_build_info{" in site.file(path).read_text()
 
 
-def test_systemd_rates_the_service_as_safe(site: Site) -> None:
+def test_the_service_has_low_exposure(site: Site) -> None:
     """`systemd-analyze security` gives an exposure level below 2 of 10."""
     line = site.run(f"systemd-analyze security --no-pager {SERVICE}").splitlines()[-1]
 

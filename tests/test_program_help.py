@@ -28,7 +28,7 @@ def test_every_subcommand_has_a_help() -> None:
     assert "ID|ALL" in helps["retry"].out
 
 
-def test_a_help_is_wrapped_at_spaces(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_help_is_wrapped_at_spaces(monkeypatch: pytest.MonkeyPatch) -> None:
     """No path, no option and no example is broken; other lines fit into the terminal."""
     monkeypatch.setenv("COLUMNS", "50")
     lines = call("replay", "--help").out.splitlines()

@@ -95,7 +95,7 @@ def test_without_an_answer_of_accounting_no_attempt_is_counted() -> None:
 
 
 def test_a_conflict_with_an_unproven_row_names_the_commands() -> None:
-    """The hint of the last error has `cc-spool discard ID` and `cc-spool retry ID`."""
+    """The row may be of another job: the hint names `cc-spool discard` and `cc-spool retry`."""
     refused = react(RUN, ReplyVerdict(Reason.DUPLICATE), asked(RequestKind.START)).run
 
     reaction = settle_conflict(refused, [BEGAN - 9], [], replace_earlier=True, now=NOW)

@@ -72,10 +72,10 @@ def test_a_revoked_job_needs_no_start_event() -> None:
 
 
 @pytest.mark.parametrize(("events", "runs"), [((START, STOP), ()), ((), (OPEN,))])
-def test_a_revoked_job_may_have_an_earlier_run_here(
+def test_a_revoked_job_gets_its_end_from_accounting(
     events: tuple[Event, ...], runs: tuple[TrackedRun, ...]
 ) -> None:
-    """The requeued job now runs on another cluster of the federation; accounting has the end."""
+    """The job now runs on another cluster of the federation; accounting has the end here."""
     asked = concluded(*events, runs=runs, record=REVOKED)
     result = concluded(*events, runs=runs, record=REVOKED, rows=(OVER,))
     ends = [end for _, end in result.new_runs] if events else [*result.ends.values()]

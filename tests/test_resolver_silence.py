@@ -109,7 +109,7 @@ def test_events_stay_while_accounting_does_not_answer(
 
 
 def test_silent_accounting_delays_no_job_that_the_controller_shows(asker: Asker) -> None:
-    """Job 5 is found 20 times in 20 s; other jobs wait for accounting, asked every 2 s at last."""
+    """Job 5 is found 20 times in 20 s; for others accounting is asked each 1 to 2 s."""
     asker.accounting_silent = True
     settled = []
     for number in range(20):

@@ -187,8 +187,8 @@ def test_without_a_held_stop_no_job_list_is_queried() -> None:
     assert ("alex", (1,)) == stop_release.next_query(made, NOW)
 
 
-def test_a_held_stop_that_was_not_queried_can_be_queried_at_once() -> None:
-    """A drain that is about to end cannot wait; a second query would show nothing new."""
+def test_an_unqueried_held_stop_allows_an_early_query() -> None:
+    """For a drain that is about to end: one query at once, no second one about the same stop."""
     made = schedule(held(1), hold=180.0)
     stop_release = StopRelease()
     is_early = stop_release.query_early(made, NOW)

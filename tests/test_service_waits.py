@@ -79,7 +79,7 @@ def a_silent_slurm(world: World) -> None:
 def test_a_drain_with_unfinished_work_makes_a_pass_each_second(
     waits: Waits, cause: Callable[[World], None]
 ) -> None:
-    """An unknown host, an empty event or a Slurm that does not answer; some have no known time."""
+    """The spool has a run with an unknown host, an empty event, or a job while Slurm is silent."""
     waits.boot()
     cause(waits.world)
 

@@ -98,8 +98,8 @@ def test_a_job_name_of_one_line_is_kept_unchanged(series: str) -> None:
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-def test_forged_names_in_json_stay_names(name: str) -> None:
-    """JSON escapes what users write: only the name differs, whatever bytes it has."""
+def test_forged_json_names_change_no_field(name: str) -> None:
+    """A hostile job name or comment in squeue's JSON changes no other field of the job."""
     document = Situation("24.11", "gpu-two-nodes").files["squeue.json"]
     honest = json_jobs(document)
     changed = json.loads(document)

@@ -83,7 +83,7 @@ def test_text_and_json_give_the_same_facts(situation: Situation) -> None:
 
 @pytest.mark.parametrize("situation", RECORDED, ids=str)
 def test_controller_and_accounting_agree(situation: Situation) -> None:
-    """The controller's record and accounting's row of one run have the same facts."""
+    """Controller and accounting give the same values of a run, but for EXPLAINED differences."""
     for moment in situation.moments():
         for record, row in shared_runs(situation, moment):
             assert [] == unexplained(situation, moment, "both", differences(record, row))

@@ -88,8 +88,8 @@ def test_after_a_delivery_runs_are_due_since_then(reporter: Reporter) -> None:
 @pytest.mark.parametrize(
     "reason", [Reason.UNKNOWN_HOST, Reason.BAD_REQUEST, Reason.UNKNOWN_CLUSTER_ALONE]
 )
-def test_a_run_that_waits_for_a_known_cause_is_not_due(reporter: Reporter, reason: Reason) -> None:
-    """The state report shows the cause, such as an unknown host, instead of a time."""
+def test_a_run_delayed_by_a_known_cause_is_not_due(reporter: Reporter, reason: Reason) -> None:
+    """`due_since` stays None while a run waits after a known error, such as an unknown host."""
     world = reporter.world
     world.backend.answers[1] = reason
     world.begin(1)

@@ -94,7 +94,7 @@ def test_a_second_sweep_names_the_process_that_holds_the_lock(tmp_path: Path) ->
 
 
 def test_changes_over_the_limit_are_left_and_reported(tmp_path: Path) -> None:
-    """The exit code is 75; the stored time of the last sweep stays for the other changes."""
+    """The exit code is 75; sweep.json keeps the old time, so the next sweep finds the rest."""
     with site(tmp_path) as made:
         drifted(made)
         made.run(ListedRun(10, made.now - HOUR, "FAILED", made.now - HOUR // 2, in_squeue=False))

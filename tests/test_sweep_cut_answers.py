@@ -72,9 +72,7 @@ PLACES = 20
 
 @pytest.mark.parametrize("command", ["squeue", "sacct", "config"])
 @pytest.mark.parametrize("series", SERIES)
-def test_no_truncated_answer_of_slurm_stops_a_job(
-    tmp_path: Path, series: str, command: str
-) -> None:
+def test_no_truncated_slurm_answer_plans_a_stop(tmp_path: Path, series: str, command: str) -> None:
     """Each answer of nine releases is cut at 20 random places; a cut inside a line is refused."""
     truth = recorded(series)
     hidden = sorted(truth.runs)[:3]  # so that accounting is asked

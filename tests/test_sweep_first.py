@@ -85,8 +85,8 @@ def test_without_the_controllers_clock_no_time_is_stored(world: SweptWorld) -> N
     assert (guards(result), world.state) == (["listing", "first"], before)
 
 
-def test_at_another_cluster_no_time_is_stored(world: SweptWorld) -> None:
-    """The stored state is of cluster fritz: the time would be that of another slurmctld."""
+def test_another_clusters_state_is_unchanged(world: SweptWorld) -> None:
+    """The stored state is of cluster fritz: the check `cluster` fails and no time is stored."""
     world.state = before = replace(world.state, cluster="fritz")
 
     result = world.sweep()

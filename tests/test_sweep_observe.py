@@ -106,7 +106,7 @@ def test_jobs_of_another_slurm_are_not_reported(world: SweptWorld, ids: tuple[in
     assert (world.state, {key.job_id for key in world.rows()}) == (before, {1})
 
 
-def test_a_restricted_account_plans_no_stops(world: SweptWorld) -> None:
+def test_a_restricted_user_plans_no_stops(world: SweptWorld) -> None:
     """A user who may not see all jobs in Slurm gets shorter job lists, without an error."""
     world.sees_all_jobs = False
     orphan = over(world, 6)

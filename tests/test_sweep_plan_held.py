@@ -52,7 +52,7 @@ def test_the_next_sweep_releases_only_held_and_proven_stops() -> None:
 
 
 def test_held_stops_are_released_in_linear_time() -> None:
-    """Twice as many stops need twice as many calls."""
+    """Twice as many held stops need less than three times as many calls of Python functions."""
 
     def release(count: int) -> None:
         drift = many(count)

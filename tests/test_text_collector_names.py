@@ -48,7 +48,7 @@ def test_a_user_name_from_slurm_is_not_changed(collecting: TextCollectorWorld) -
     assert "ada" == collecting.run_of(entry).job.user
 
 
-def test_a_user_name_is_queried_without_wanted_texts(world: World) -> None:
+def test_a_user_name_is_queried_if_no_text_is_wanted(world: World) -> None:
     """The site wants neither script nor description: the query has only the uid."""
     collecting = TextCollectorWorld(world, wants_texts=False)
     entry = collecting.stage(1, user=None, uid=4711)
