@@ -36,7 +36,7 @@ def event(start: int | None = None, **extras: str) -> Event:
 
 
 def test_a_complete_record_becomes_a_run() -> None:
-    """Slurm's record of the job is unchanged; the run also has the time at which it was seen."""
+    """The run has Slurm's record of the job unchanged and the time at which the job was seen."""
     expected = Run(job=JOB, start_time=BEGAN, seen=NOW)
 
     assert expected == admit(JOB, **facts())
@@ -57,7 +57,7 @@ def test_a_missing_user_is_taken_from_the_hook() -> None:
 
 
 def test_missing_nodes_are_taken_from_the_hook() -> None:
-    """Slurm's record of a completing job lists only the nodes that are still cleaning up."""
+    """Slurm's record of the job has no nodes; the hook's event has `n[1-2]`."""
     job = replace(JOB, nodes=())
 
     assert ("n1", "n2") == admit(job, **facts(event(nodes="n[1-2]"))).job.nodes
@@ -101,7 +101,7 @@ def test_an_invalid_node_list_of_a_hook_counts_as_missing() -> None:
 def test_node_sharing_is_taken_from_the_hook(
     extras: dict[str, str], sharing: Sharing | None
 ) -> None:
-    """Slurm's record has no value; of the hook's values, Exclusive decides if there is one."""
+    """Slurm's record has no value: the hook's Exclusive counts first, then its OverSubscribe."""
     job = replace(JOB, sharing=None)
 
     assert sharing is admit(job, **facts(event(None, **extras))).job.sharing
@@ -169,7 +169,7 @@ def test_an_ended_run_that_a_sweep_saw_running_needs_no_job_data() -> None:
     ],
     ids=["a hook's stop", "missing there", "another row", "not ended"],
 )
-def test_a_run_without_a_running_row_is_started_first(written: Event, end: End | None) -> None:
+def test_a_run_without_a_running_row_needs_a_start(written: Event, end: End | None) -> None:
     """A start is sent, unless a sweep saw the running row at cc-backend and the run has ended."""
     assert None is admit(JOB, **facts(written, end=end)).started
 
@@ -195,5 +195,5 @@ LATER = str(NOW + 500)
 def test_a_run_that_a_sweep_saw_first_is_reported_later(
     events: tuple[Event, ...], not_before: int
 ) -> None:
-    """A sweep's event has `not_before`; another event of the run may allow an earlier report."""
+    """A sweep's event sets `not_before`; a hook's event or an earlier `not_before` replaces it."""
     assert admit(JOB, **facts(*events)).not_before == not_before

@@ -132,7 +132,7 @@ def firing(case: Case, minute: int, *, is_firing: bool) -> dict[str, Any]:
 @needs_prometheus
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.alert)
 def test_an_alert_fires_and_clears(case: Case, tmp_path: Path) -> None:
-    """Each alert fires at its minute, and not before its time or after the repair."""
+    """Each alert fires at the expected minute, and neither earlier nor after the repair."""
     expected = [firing(case, case.fires, is_firing=True)]
     expected += [firing(case, minute, is_firing=False) for minute in case.silent]
     series = [{"series": PREFIX + name, "values": values} for name, values in case.series.items()]

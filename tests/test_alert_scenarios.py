@@ -218,7 +218,7 @@ SCENARIOS = (
 def test_an_alert_fires_on_its_fault_and_clears_after_the_repair(
     lab: PrometheusLab, scenario: Scenario
 ) -> None:
-    """At a running site no alert fires that the scenario does not list."""
+    """During the fault only the alerts listed in the scenario fire; after the repair none fires."""
     scenario.fault(lab)
     lab.wait(lambda firing: scenario.alert in firing, f"{scenario.alert} does not fire")
     others = (lab.firing() or set()) - {scenario.alert} - scenario.also

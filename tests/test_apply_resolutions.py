@@ -23,7 +23,7 @@ def world(tmp_path: Path) -> World:
 
 
 def test_a_job_that_a_sweep_found_is_stored_and_not_reported_yet(world: World) -> None:
-    """The run is in todo/ because Slurm will purge the job; the event of its hook may be late."""
+    """The run is in todo/ because Slurm will purge the job; the hook's event can arrive late."""
     assert ({}, {"todo": [f"1-{NOON}.json"]}) == (world.backend.rows, world.files())
     assert NOON + GRACE_SECONDS == world.stored("todo", 1).not_before
 
@@ -60,7 +60,7 @@ def test_the_next_sweep_does_not_report_the_job_earlier(world: World) -> None:
     assert {} == world.backend.rows
 
 
-def test_a_dead_letter_leaves_the_event_of_the_next_run(tmp_path: Path) -> None:
+def test_the_event_of_the_next_run_stays_after_a_dead_letter(tmp_path: Path) -> None:
     """A run without a user becomes a dead letter; the event of the job's next run stays in new/."""
     world = World(tmp_path)
     world.slurm.records[1] = replace(world.job(1), user=None, uid=None)

@@ -143,7 +143,7 @@ def test_removing_old_files_of_a_missing_archive_is_no_error(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("obstacle", [Path.mkdir, lambda path: path.symlink_to("nowhere")])
-def test_other_files_are_removed_if_one_cannot_be(
+def test_old_files_are_removed_although_one_cannot_be_removed(
     tmp_path: Path, obstacle: Callable[[Path], None]
 ) -> None:
     """A directory or a dangling link in the archive does not stop the removal of old files."""

@@ -102,8 +102,8 @@ def test_gres_kinds_other_than_gpu_count_if_configured() -> None:
     assert found == NodeAccelerators(("A0",), 1)
 
 
-def test_missing_addresses_are_warned_about_per_type_of_host() -> None:
-    """The warning names hosts as `g` or `nN`, so that equal causes are logged once."""
+def test_missing_addresses_give_the_same_text_for_similar_hosts() -> None:
+    """The problem names host `n12` as `nN`, so that hosts with the same problem share one text."""
     node = Gres(name="gpu", count=2, indices=(1, 7))
 
     assert held(node).problems == ("gpuPciAddrs has no address for device 7 of hosts g",)

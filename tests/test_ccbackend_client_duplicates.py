@@ -25,7 +25,7 @@ DUPLICATE = error(422, "a job with that jobId, cluster and startTime already exi
 def test_a_start_refused_as_duplicate_is_looked_up(
     rows: tuple[tuple[int, int], ...], outcome: Outcome
 ) -> None:
-    """A row of this run: stored. Only another run of the job id: conflict. No row: later."""
+    """This run's row means stored; only another run's row means conflict; no row means retry."""
     with backend(DUPLICATE, EMPTY, graphql(*rows)) as (there, _):
         reply = there.start(START)
 
@@ -35,10 +35,10 @@ def test_a_start_refused_as_duplicate_is_looked_up(
 
 
 @pytest.mark.parametrize(("server", "outcome"), [(NEW, Outcome.LATER), (OLD, Outcome.CONFLICT)])
-def test_a_start_sent_before_may_be_cached_on_new_servers(
+def test_a_start_sent_before_is_a_conflict_on_old_servers_only(
     server: ServerInfo, outcome: Outcome
 ) -> None:
-    """cc-backend 1.5 caches starts: the row of another run does not prove a conflict there."""
+    """cc-backend 1.5 can have the first start in its cache, so the start is retried later."""
     with backend(DUPLICATE, EMPTY, graphql((7, 1)), server=server) as (there, _):
         reply = there.start(START, maybe_sent=True)
 
@@ -48,8 +48,8 @@ def test_a_start_sent_before_may_be_cached_on_new_servers(
 QUEUEING_VERSIONS = server_info(Version(1, 4, 1))
 
 
-def test_a_start_sent_before_is_looked_up_first_where_starts_are_queued() -> None:
-    """A second start would block cc-backend 1.4.0 and 1.4.1 for 5 s."""
+def test_a_start_sent_before_is_looked_up_if_the_server_queues_starts() -> None:
+    """cc-backend 1.4.0 and 1.4.1 queue starts, and a second start would block them for 5 s."""
     with backend(EMPTY, graphql((7, 0)), server=QUEUEING_VERSIONS) as (there, peer):
         reply = there.start(START, maybe_sent=True)
 
@@ -74,8 +74,8 @@ def test_a_queued_start_that_cannot_be_looked_up_is_not_sent() -> None:
     assert (Outcome.RETRY, START) == (reply.outcome, reply.document)
 
 
-def test_a_duplicate_is_looked_up_by_rest_where_graphql_fails() -> None:
-    """The client finds this run by its start time; other runs remain unknown."""
+def test_a_duplicate_is_looked_up_by_rest_if_graphql_fails() -> None:
+    """The REST job list is filtered by the start time, so only the row of this run is found."""
     failed = answer(200, '{"errors":[{"message":"x"}],"data":null}')
     with backend(DUPLICATE, EMPTY, failed, failed, rest((9, 0), (7, 0))) as (there, peer):
         reply = there.start(START)

@@ -35,7 +35,7 @@ PLAIN = answer(200, "<html>login</html>")
 def test_the_server_release_is_detected_without_token(
     actions: tuple[Action, ...], server: ServerInfo
 ) -> None:
-    """The login page or a 404 shows version or API dialect; otherwise the known ones stay."""
+    """The login page or a 404 shows version or dialect; otherwise the last known values stay."""
     with backend(*actions) as (there, peer):
         found = there.detect_server()
 
@@ -113,7 +113,7 @@ def test_a_probe_after_a_failed_probe_requests_the_job_list(
 
 
 def test_a_probe_goes_on_after_a_broken_connection() -> None:
-    """A proxy may close the connection for the login page only."""
+    """The probe succeeds although the connection breaks during the request for the login page."""
     with backend(hang_up, EMPTY) as (there, _):
         found = there.probe()
 
@@ -140,8 +140,8 @@ def test_an_old_server_is_not_asked_for_its_job_api() -> None:
     assert (Reason.JOB_API_ON, False, []) == (found.verdict.reason, found.sent, peer.requests)
 
 
-def test_the_answer_about_the_job_api_does_not_prove_the_token() -> None:
-    """cc-backend answers 405 without a token, so REST is asked before the GraphQL job list."""
+def test_a_job_api_answer_does_not_show_that_the_token_is_valid() -> None:
+    """cc-backend sends 405 also without a token, so a REST request precedes the GraphQL list."""
     with backend(answer(405, ""), error(401, "unauthorized")) as (there, _):
         there.check_job_api()
         found = there.running_jobs("lab")

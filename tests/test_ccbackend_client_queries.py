@@ -91,8 +91,8 @@ def test_no_rest_job_list_after_a_graphql_outage() -> None:
     assert (found.rows, found.reply.outcome, len(peer.requests)) == (None, Outcome.RETRY, 2)
 
 
-def test_the_cluster_list_is_read_or_unknown() -> None:
-    """A 404 (before 1.3.0) and an answer of another shape give no list."""
+def test_a_missing_or_malformed_cluster_list_is_unknown() -> None:
+    """A valid list has the names; a 404 (before 1.3.0) or a malformed answer gives no list."""
     good = answer(200, '{"clusters":[{"name":"lab","subClusters":[]}]}')
     with backend(good, ABSENT, answer(200, '{"clusters":[{}]}')) as (there, _):
         found = [there.clusters() for _ in range(3)]
@@ -124,7 +124,7 @@ def test_a_404_means_no_clusters_only_on_old_servers(
 
 @pytest.mark.parametrize("failure", [answer(503, ""), answer(401, ""), hang_up])
 def test_clusters_that_cannot_be_read_now_are_unknown(failure: Action) -> None:
-    """After 503, 401 or a broken connection the client asks again later, even with 1.2.2."""
+    """Even for 1.2.2, a 503, a 401 or a broken connection does not mean an empty list."""
     with backend(failure, failure, server=server_info(Version(1, 2, 2))) as (there, _):
         found = there.clusters()
 

@@ -149,7 +149,7 @@ def test_an_end_equal_to_the_start_is_moved_only_where_it_is_refused(
 
 
 def test_a_stop_refused_for_its_end_time_is_corrected_once() -> None:
-    """The end becomes start + 1 s; a stop whose end is later already is rejected."""
+    """The end becomes start + 1 s; a stop with an end after its start is rejected instead."""
     refusal = error(400, "stopTime 5 must be larger/equal than startTime 9")
     with backend(refusal, STOPPED, refusal) as (there, peer):
         fixed = there.stop({**STOP, "stopTime": T - 5})
@@ -204,8 +204,8 @@ def test_the_version_shows_whether_metadata_can_be_edited(version: str, *, edits
     assert edits is server_info(parse_version(version)).edits_metadata
 
 
-def test_an_unreachable_server_gives_a_reply() -> None:
-    """The reply says that nothing was sent, so the server cannot have stored anything."""
+def test_a_start_to_an_unreachable_server_is_reported_as_not_sent() -> None:
+    """The reply has no status; the server cannot have stored anything."""
     with ScriptedServer([]) as peer:
         url = peer.url
     with requests.Session() as session:

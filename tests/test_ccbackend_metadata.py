@@ -48,7 +48,7 @@ def test_name_script_and_description_are_sent_by_default() -> None:
 
 
 def test_submit_time_qos_and_array_task_are_sent_as_text() -> None:
-    """Zero restarts, an empty reservation and an ordinary job's het offset are not sent."""
+    """Numbers become text; empty values such as zero restarts are not sent."""
     job = Job(
         job_id=1,
         submit_time=1767225000,

@@ -33,7 +33,7 @@ def test_busy_statuses_are_retried_for_every_call(call: ApiCall, status: int) ->
     "call", [call for call in ApiCall if call not in (ApiCall.EDIT_META, ApiCall.JOB_API)]
 )
 def test_configuration_errors_halt_deliveries(call: ApiCall, status: int) -> None:
-    """Redirects, refused tokens and wrong methods; every call but EDIT_META and JOB_API."""
+    """A redirect, 401, 403 or 405 is a halt for every call except EDIT_META and JOB_API."""
     assert classify(call, status, "").outcome is Outcome.HALT
 
 
@@ -103,7 +103,7 @@ def test_connection_faults_are_retried_except_tls_faults(fault: Fault, outcome: 
          Reason.API_OFF),
     ],
 )  # fmt: skip
-def test_answers_that_no_recording_has_get_their_reason(
+def test_answers_without_a_recording_get_the_expected_reason(
     call: ApiCall, status: int, text: str, reason: Reason
 ) -> None:
     """The answers are known only from cc-backend's source code or from proxies."""
@@ -142,10 +142,10 @@ def test_a_halt_says_what_an_administrator_must_do(status: int, words: str, reas
         (Version(1, 4, 2), Reason.UNKNOWN_RUN),
     ],
 )
-def test_a_server_that_queues_starts_may_not_know_the_run_yet(
+def test_a_stop_can_be_too_early_for_a_server_that_queues_starts(
     version: Version | None, reason: Reason
 ) -> None:
-    """cc-backend 1.4.0 and 1.4.1 refuse a stop while the start is still queued."""
+    """cc-backend 1.4.0 and 1.4.1 refuse a stop while the start is queued: UNKNOWN_RUN_YET."""
     assert classify(ApiCall.STOP, 422, UNKNOWN, version).reason is reason
 
 
@@ -157,8 +157,8 @@ def test_a_server_that_queues_starts_may_not_know_the_run_yet(
         (Version(1, 5, 0), Reason.AFTER_FLUSH),
     ],
 )
-def test_a_row_to_delete_may_be_cached(version: Version | None, reason: Reason) -> None:
-    """From 1.5.0 on an unknown row may still be in the server's cache."""
+def test_a_row_to_delete_can_be_cached(version: Version | None, reason: Reason) -> None:
+    """A delete that finds no row gives AFTER_FLUSH from 1.5.0 on, and NOTHING_TO_DELETE before."""
     assert classify(ApiCall.DELETE, 422, UNKNOWN, version).reason is reason
 
 
@@ -172,7 +172,7 @@ def test_a_row_to_delete_may_be_cached(version: Version | None, reason: Reason) 
     ],
 )
 def test_the_listed_starts_decide_what_a_duplicate_means(starts: list[int], reason: Reason) -> None:
-    """The same start: stored before. Another start: conflict. No start: perhaps cached."""
+    """The reason is STORED_BEFORE for this start, DUPLICATE for another, AFTER_FLUSH for none."""
     verdict = ReplyVerdict(Reason.DUPLICATE, "words")
 
     assert check_duplicate(verdict, starts, 100) == ReplyVerdict(reason, "words")
@@ -199,8 +199,8 @@ def test_the_servers_message_is_found_in_malformed_answers(text: str, words: str
     ("starts", "reason"),
     [([100], Reason.STORED_BEFORE), ([50], Reason.AFTER_FLUSH), ([], Reason.AFTER_FLUSH)],
 )
-def test_a_run_that_may_be_cached_is_not_yet_a_conflict(starts: list[int], reason: Reason) -> None:
-    """A server's cache may have this start; replacing another run would delete it without need."""
+def test_a_start_that_can_be_cached_is_no_conflict(starts: list[int], reason: Reason) -> None:
+    """While the server's cache can have this start, another run in the list proves no conflict."""
     verdict = ReplyVerdict(Reason.DUPLICATE)
 
     assert check_duplicate(verdict, starts, 100, maybe_cached=True).reason is reason
@@ -222,8 +222,8 @@ def test_every_reason_has_an_outcome_and_a_hint() -> None:
         (404, '{"error":"the requested endpoint does not exist","status":"x"}'),
     ],
 )
-def test_an_answer_that_a_proxy_may_send_is_recognised(status: int, text: str) -> None:
-    """A 404 or an HTML page counts for the whole server only if a second run gets it too."""
+def test_an_answer_that_a_proxy_can_send_is_recognised(status: int, text: str) -> None:
+    """An empty 404, an HTML page or an unknown path can come from a proxy."""
     assert classify(ApiCall.START, status, text).may_be_in_front
 
 

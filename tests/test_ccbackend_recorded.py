@@ -37,7 +37,7 @@ def found(each: Recorded, call: ApiCall, version: Version | None) -> Outcome:
 
 @EVERY
 def test_every_recorded_answer_gets_the_expected_outcome(release: str) -> None:
-    """Only call, status, text and version of the answer decide."""
+    """The outcome follows from call, status, text and version of the answer alone."""
     wrong = [
         (str(each), each.answer.status, each.answer.body[:120], expected(each, call))
         for each, call in asked(release)

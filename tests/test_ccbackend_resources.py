@@ -58,7 +58,7 @@ UNREAD = SiteMap(cluster="lab", accelerators=ADDRESSES)
 def test_a_start_waits_for_a_topology_that_adds_threads_or_addresses(
     held: NodeAllocation, *, needs: bool
 ) -> None:
-    """A start waits if the job has known cores or a GPU with a configured address."""
+    """The job must have core numbers, or a GPU with an index and a configured address."""
     assert needs is needs_topology(job_on(held), UNREAD)
 
 
@@ -73,8 +73,8 @@ def test_a_start_waits_for_a_topology_that_adds_threads_or_addresses(
     ],
     ids=["server has none", "from a file", "file without the host", "read", "assumed"],
 )
-def test_a_start_does_not_wait_for_a_known_topology(mapping: SiteMap, *, needs: bool) -> None:
-    """A configured topology file is enough; a server without topology will not get one."""
+def test_a_start_does_not_wait_if_the_topology_was_read(mapping: SiteMap, *, needs: bool) -> None:
+    """A topology file that has the host is enough, or cc-backend's answer without a topology."""
     assert needs is needs_topology(job_on(node(cores=(0,))), mapping)
 
 
@@ -120,7 +120,7 @@ def test_an_address_that_the_server_does_not_know_is_sent_in_the_usual_form() ->
     ],
 )
 def test_an_old_address_map_counts_other_kinds(prefix: str, kind: str, *, counts: bool) -> None:
-    """The predecessor's file has no key for kinds: FPGAs count, others if hosts are named so."""
+    """The predecessor's file has no kinds: `fpga` counts, and a kind named in the host prefix."""
     site = accelerator_map({prefix: {"1": "0000:01:00.0"}}, {})
     held = node(f"{prefix}7", gres=(Gres(name=kind, type="x", count=1, indices=(1,)),))
 

@@ -53,7 +53,7 @@ def test_the_end_is_not_before_the_start_and_within_32_bits(
     assert clamp_end_time(end, T) == sent
 
 
-def test_a_new_end_state_is_sent_as_failed_with_a_warning() -> None:
+def test_an_unknown_end_state_is_sent_as_failed_with_a_warning() -> None:
     """The warning contains the state's name."""
     reported: list[str] = []
     document = stop_payload(
@@ -91,8 +91,8 @@ def test_a_delete_has_the_full_key_of_the_run() -> None:
         ({}, Reason.METADATA_TOO_LARGE, None),
     ],
 )  # fmt: skip
-def test_a_refused_request_is_not_sent_again_unchanged(
+def test_a_refused_request_is_changed_before_it_is_sent_again(
     document: dict[str, Any], reason: Reason, changed: dict[str, Any] | None
 ) -> None:
-    """A later end, the state failed or less metadata is tried; None if nothing would change."""
+    """The end, the state or the metadata changes; the result is None if no change is possible."""
     assert amend(document, reason) == changed

@@ -59,7 +59,7 @@ def test_a_request_to_a_slow_tls_server_ends_at_the_deadline(pair: tuple[Path, P
         assert there.exchange("GET", "/").fault is Fault.TIMED_OUT
 
 
-def test_a_tls_handshake_that_never_ends_is_unreachable(pair: tuple[Path, Path]) -> None:
+def test_a_server_that_never_ends_the_handshake_is_unreachable(pair: tuple[Path, Path]) -> None:
     """The connect timeout limits the TLS handshake, even if the deadline is shorter."""
     limits = ExchangeLimits(connect_seconds=0.3, deadline_seconds=0.1)
     with ScriptedServer([]) as peer, requests.Session() as session:

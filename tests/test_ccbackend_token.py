@@ -136,7 +136,7 @@ def test_a_token_file_that_is_a_link_is_reported_with_its_target(tmp_path: Path)
 def test_only_a_missing_permission_is_reported_as_denied(
     error: OSError, monkeypatch: pytest.MonkeyPatch, *, is_denied: bool
 ) -> None:
-    """A command has another exit code if it may not read the token file."""
+    """`is_denied` is true for EACCES only, not for a missing file or a link."""
 
     def refuse(*_: object) -> int:
         raise error

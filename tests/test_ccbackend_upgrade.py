@@ -71,7 +71,7 @@ def test_the_first_connection_of_a_sender_needs_no_probe() -> None:
     assert ["/api/jobs/start_job/"] == [exchange.path for exchange in server.log]
 
 
-def test_nats_mode_halts_deliveries_and_is_named() -> None:
+def test_nats_mode_halts_deliveries_and_is_named_in_the_hint() -> None:
     """Job lists are answered in NATS mode, so the probe also requests the job API itself."""
     with StubServer(Model(version="1.5.4", nats=True)) as server, backend(server.url) as there:
         probe = there.probe()

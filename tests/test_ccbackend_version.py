@@ -13,8 +13,8 @@ from ccbackend.version import (
 )
 
 
-def test_versions_compare_by_number_and_print_as_released() -> None:
-    """1.10 is newer than 1.9."""
+def test_versions_are_compared_by_number_and_printed_with_dots() -> None:
+    """1.10.0 is newer than 1.9.9, and version 1.4.4 is printed as `1.4.4`."""
     assert Version(1, 10, 0) > Version(1, 9, 9)
     assert str(Version(1, 4, 4)) == "1.4.4"
 
@@ -29,14 +29,14 @@ def test_versions_compare_by_number_and_print_as_released() -> None:
         (Version(1, 5, 0), Dialect.SHARED, True, False),
     ],
 )
-def test_the_api_dialect_follows_from_the_version(
+def test_dialect_cache_and_queue_of_starts_follow_from_the_version(
     version: Version | None,
     dialect: Dialect,
     *,
     caches: bool,
     queues: bool,
 ) -> None:
-    """cc-backend has `exclusive` before 1.5.0, `shared` from then on, also if unknown."""
+    """1.5.0 and an unknown version have `shared` and a cache; older ones have `exclusive`."""
     server = server_info(version)
 
     assert (server.dialect, server.caches_starts, server.queues_starts) == (

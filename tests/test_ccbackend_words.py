@@ -172,7 +172,7 @@ def test_a_request_is_translated_into_the_other_dialect(
     ],
 )
 def test_an_excluded_job_has_a_reason(facts: dict[str, Any], reason: str | None) -> None:
-    """The reason names the filter or the opt-out flag; one host that is not ignored is enough."""
+    """The reason names the filter or flag; `ignoreHosts` applies only if all hosts match it."""
     filters = JobFilters(
         partitions=NameFilter(deny=frozenset({"debug"})),
         accounts=NameFilter(allow=frozenset({"p1"})),
@@ -186,7 +186,7 @@ def test_an_excluded_job_has_a_reason(facts: dict[str, Any], reason: str | None)
 
 
 def test_no_filter_excludes_jobs_by_default() -> None:
-    """`filters.clusters` can exclude all jobs of a cluster by its name at cc-backend."""
+    """Without filters the job is reported; `filters.clusters` can exclude all jobs of a cluster."""
     job = Job(job_id=1, nodes=("t1",))
     denied = JobFilters(clusters=NameFilter(deny=frozenset({"lab"})))
 

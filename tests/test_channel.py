@@ -129,8 +129,8 @@ def test_requests_behind_an_unanswered_one_are_taken_back(lines: Lines) -> None:
     assert [] == lines.channel.recall()
 
 
-def test_the_time_when_a_connection_becomes_silent_is_known_before(lines: Lines) -> None:
-    """The delivery loop wakes up at that time, and never for a time that is past."""
+def test_next_time_is_when_a_connection_becomes_silent(lines: Lines) -> None:
+    """The delivery loop wakes up at that time; a time in the past is never returned."""
     assert None is lines.channel.next_time()
     lines.send(1)
     assert 100.0 + SILENT_SECONDS == lines.channel.next_time()

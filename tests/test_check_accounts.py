@@ -51,14 +51,14 @@ def test_file_modes_grant_access_by_owner_group_and_others(
     *,
     may: bool,
 ) -> None:
-    """The first class that matches the account decides, as in the kernel."""
+    """The first class that matches the user decides, as in the kernel."""
     (place / "x").touch()
     os.chown(place / "x", -1, os.getegid())
     (place / "x").chmod(mode)
     assert may is account.has_permission((place / "x").stat(), bits)
 
 
-def test_the_owners_bits_decide_for_the_owner(place: Path) -> None:
+def test_the_owner_bits_of_a_file_mode_apply_to_the_owner(place: Path) -> None:
     """The owner of a file with mode 0077 cannot read it, although other users can."""
     (place / "x").touch()
     status = (place / "x").stat()
@@ -85,8 +85,8 @@ def test_the_problem_names_the_path_without_access(place: Path) -> None:
     assert "No such file" in (access_problem(place / "none", STRANGER, READ) or "")
 
 
-def test_accounts_come_from_the_name_service() -> None:
-    """Our own account is always found, another one only if it is known."""
+def test_users_come_from_the_name_service() -> None:
+    """The program's own user is always found, another user only if the name service has it."""
     assert os.geteuid() == current_user().uid
     root = system_user("root")
     assert root is not None
@@ -94,10 +94,10 @@ def test_accounts_come_from_the_name_service() -> None:
     assert system_user("no-such-account-here") is None
 
 
-def test_an_account_without_name_is_shown_as_a_number(
+def test_a_user_without_name_is_shown_as_a_number(
     monkeypatch: pytest.MonkeyPatch, place: Path
 ) -> None:
-    """Containers can have a UID that no account of the name service has."""
+    """Containers can have a UID that the name service does not know."""
     monkeypatch.setattr(os, "geteuid", lambda: 2**31 - 9)
     assert str(2**31 - 9) == current_user().name
     fields = list(place.stat())

@@ -40,8 +40,8 @@ def test_a_token_that_expires_soon_is_reported(exp: Any, verdict: CheckStatus, t
     assert (verdict, text) == (found.status, found.text)
 
 
-def test_problems_are_critical_unless_our_account_has_no_access() -> None:
-    """A monitoring account that may not read the token gets UNKNOWN, not CRITICAL."""
+def test_problems_are_critical_unless_our_user_has_no_access() -> None:
+    """A monitoring user that cannot read the token gets UNKNOWN, the service user CRITICAL."""
     problems = [
         ConfigProblem(path="clustername", problem="missing", hint="write it"),
         ConfigProblem(

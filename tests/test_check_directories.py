@@ -58,7 +58,7 @@ def directories(
 
 
 def test_directories_as_installed_are_in_order(place: Path) -> None:
-    """The check gives one OK result if our account is both service user and SlurmUser."""
+    """The check gives one OK result if our user is both service user and SlurmUser."""
     make_spool(place)
     (found,) = directories(place)
     assert CheckStatus.OK is found.status
@@ -90,8 +90,8 @@ def test_slurm_user_must_be_able_to_write_events(place: Path) -> None:
     assert "" == texts(found, CheckStatus.CRITICAL)
 
 
-def test_new_files_must_inherit_the_group_if_two_accounts_are_used(place: Path) -> None:
-    """The drain could not read a hook's file that has SlurmUser's own group."""
+def test_new_files_must_inherit_the_group_if_slurm_has_another_user(place: Path) -> None:
+    """Without a setgid bit on new/ the drain could not read the files that the hooks write."""
     make_spool(place)
     (place / "spool" / "new").chmod(0o777)
     found = check_directories(place / "spool", place / "state", service=ME, slurm_user=STRANGER)
@@ -99,7 +99,7 @@ def test_new_files_must_inherit_the_group_if_two_accounts_are_used(place: Path) 
 
 
 def test_an_unknown_slurm_user_is_a_warning(place: Path) -> None:
-    """The hooks may run on another host, which knows the account."""
+    """SlurmUser does not exist on this host; the hooks can run on another host that has it."""
     make_spool(place)
     found = check_directories(
         place / "spool", place / "state", service=current_user(), slurm_user=None

@@ -70,7 +70,7 @@ def test_a_healthy_drain_has_no_problem() -> None:
         (None, "exclusive", "version unknown (API field for node sharing: 'exclusive')"),
     ],
 )
-def test_server_version_may_be_unknown(version: str | None, dialect: str | None, text: str) -> None:
+def test_server_version_can_be_unknown(version: str | None, dialect: str | None, text: str) -> None:
     """The drain has just started, or the server's build has no version."""
     state = healthy(server_version=version, server_dialect=dialect)
     assert text == worker(state)["cc-backend"].text
@@ -100,7 +100,7 @@ AGES = [(99, CheckStatus.OK), (100, CheckStatus.WARNING), (200, CheckStatus.CRIT
 
 
 @pytest.mark.parametrize(("age", "verdict"), AGES)
-def test_a_drain_started_by_cron_may_be_stopped_for_a_while(age: int, verdict: CheckStatus) -> None:
+def test_a_drain_started_by_cron_can_be_stopped_for_a_while(age: int, verdict: CheckStatus) -> None:
     """A drain with `--once` exits when it is done, and its last state is still valid."""
     halted = HealthReport(state=HealthState.HALTED, since=NOON - age, reason="the token is old")
     state = healthy(once=True, updated=NOON - age, health=halted)
@@ -134,8 +134,8 @@ def test_halted_deliveries_are_critical_at_once_with_the_reason() -> None:
 
 
 @pytest.mark.parametrize(("age", "verdict"), AGES)
-def test_an_outage_of_slurm_or_cc_backend_alarms_by_its_age(age: int, verdict: CheckStatus) -> None:
-    """Short outages are normal: OK before 100 s, critical from 200 s on (this test's limits)."""
+def test_the_status_of_an_outage_depends_on_its_age(age: int, verdict: CheckStatus) -> None:
+    """An outage of Slurm or cc-backend is OK before 100 s, critical from 200 s on (test limits)."""
     down = HealthReport(state=HealthState.DOWN, since=NOON - age, reason="no connection")
     found = worker(healthy(health=down, slurm_silent_since=NOON - age, slurm_reason="no route"))
     assert (verdict, verdict) == (found["cc-backend"].status, found["slurm"].status)
@@ -144,8 +144,8 @@ def test_an_outage_of_slurm_or_cc_backend_alarms_by_its_age(age: int, verdict: C
 
 
 @pytest.mark.parametrize(("age", "verdict"), AGES)
-def test_silent_accounting_alarms_by_its_age(age: int, verdict: CheckStatus) -> None:
-    """Accounting may be silent while the controller still answers."""
+def test_accounting_status_depends_on_the_age_of_the_outage(age: int, verdict: CheckStatus) -> None:
+    """Accounting (slurmdbd) does not answer, while slurmctld still does."""
     found = worker(healthy(accounting_silent_since=NOON - age))["slurm"]
     assert verdict is found.status
     assert found.text.startswith("accounting has not answered for ")
@@ -161,7 +161,7 @@ def test_an_outage_of_one_connection_is_critical(channel: str) -> None:
 
 
 def test_an_outage_of_unknown_age_is_not_a_problem_yet() -> None:
-    """An older version of the drain does not write since when."""
+    """An older drain does not write since when cc-backend has been down."""
     found = worker(healthy(health=HealthReport(state=HealthState.DOWN)))["cc-backend"]
     assert (CheckStatus.OK, "has been down for -: ") == (found.status, found.text)
 

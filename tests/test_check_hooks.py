@@ -85,15 +85,15 @@ def test_swapped_hook_lines_are_critical(place: Path) -> None:
     )
 
 
-def test_one_of_several_prologs_may_be_our_stub(place: Path) -> None:
+def test_the_stub_beside_another_prolog_passes_the_check(place: Path) -> None:
     """Slurm 24.05 and later accept several PrologSlurmctld lines."""
     (place / "site").write_text("#!/bin/sh\n")
     hooks = install(place)
     assert CheckStatus.OK is prolog([place / "site", hooks / "prolog_slurmctld"]).status
 
 
-def test_site_script_may_call_the_stub(place: Path) -> None:
-    """The result is a warning; it is critical if SlurmUser cannot execute the stub."""
+def test_a_site_script_that_calls_the_stub_gives_a_warning(place: Path) -> None:
+    """The result is critical if SlurmUser cannot execute the stub that the script calls."""
     stub = install(place) / "prolog_slurmctld"
     site = place / "site"
     site.write_text(f"#!/bin/sh\n# {stub}.old\n/usr/bin/logger x; {stub} || true\n")
@@ -116,7 +116,7 @@ def test_a_script_that_does_not_call_the_hook_is_critical(place: Path) -> None:
 
 
 def test_a_hook_script_that_cannot_be_read_is_unknown(place: Path) -> None:
-    """The script may be on another host, or the account of the check may not read it."""
+    """The script can be on another host, or the user that runs the check cannot read it."""
     assert CheckStatus.UNKNOWN is prolog([place / "none"]).status
 
 
@@ -129,8 +129,8 @@ def test_slurm_user_must_have_access_to_the_stub_and_its_library(place: Path, na
     assert (CheckStatus.CRITICAL, True) == (found.status, name in found.text)
 
 
-def test_the_stub_may_source_a_file_of_another_directory(place: Path) -> None:
-    """The path of spool_event in the stub takes precedence over the stub's own directory."""
+def test_the_path_of_spool_event_in_the_stub_is_checked(place: Path) -> None:
+    """This path takes precedence over the stub's own directory."""
     stub = install(place) / "prolog_slurmctld"
     stub.write_text(f"cc_slurm_sync_kind=start\ncc_slurm_sync_event={place}/none/spool_event\n")
     assert "none" in prolog([stub]).text
@@ -169,8 +169,8 @@ def test_a_script_that_calls_both_stubs_works_for_both_instances(place: Path) ->
     assert f"{second} writes events to {spool}, called by {site}" == prolog([site], spool).text
 
 
-def test_the_stub_of_another_instance_need_not_be_changed(place: Path) -> None:
-    """The result is critical; the hint proposes a second stub for this instance."""
+def test_a_hook_line_with_the_stub_of_another_instance_is_critical(place: Path) -> None:
+    """The hint says to let slurmctld call a second stub, of this instance, too."""
     found = prolog([install(place) / "prolog_slurmctld"], place / "test-spool")
 
     assert CheckStatus.CRITICAL is found.status

@@ -90,7 +90,7 @@ def test_a_missing_state_directory_is_critical(site: CommandSite) -> None:
     assert "spool.state_directory" in said.out
 
 
-def test_a_token_that_another_account_may_not_read_is_unknown(
+def test_a_token_that_the_user_of_the_check_cannot_read_is_unknown(
     site: CommandSite, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The same error is critical if the check runs as the service user."""
@@ -110,7 +110,7 @@ def test_a_token_that_another_account_may_not_read_is_unknown(
 
 
 def test_a_log_file_that_cannot_be_opened_is_unknown(site: CommandSite, tmp_path: Path) -> None:
-    """The exit code is 3, because the exit codes of a monitoring plugin hold for every error."""
+    """The exit code is 3 (UNKNOWN of a monitoring plugin), and a line `log` has the error."""
     said = site.call("check", "--log-file", tmp_path / "none" / "log")
     assert (3, True) == (said.code, "[UNKNOWN] log: " in said.out)
 
@@ -146,7 +146,7 @@ def test_an_ordinary_user_gets_one_line_from_the_full_check(site: CommandSite) -
 
 
 @pytest.mark.usefixtures("ada")
-def test_without_spool_and_state_every_user_may_run_the_full_check(site: CommandSite) -> None:
+def test_without_spool_and_state_every_user_can_run_the_full_check(site: CommandSite) -> None:
     """A user who sets up a trial gets a message that names what is missing."""
     shutil.rmtree(site.state)
     shutil.rmtree(site.spool)

@@ -106,7 +106,7 @@ def test_missing_rights_are_reported_and_an_operator_has_all(site: Site) -> None
 
 @pytest.mark.slurm
 def test_a_real_drain_is_checked_before_and_during_a_halt(lab: Lab, tmp_path: Path) -> None:
-    """First only checks that the test setup explains are not OK; a halt is shown within 10 s."""
+    """Before the halt only five checks are not OK (test setup); the halt is shown within 10 s."""
     for name in ("todo", "open", "dead", "tmp"):
         os.chown(lab.spool / name, 0, 0)
     real = RealSite(lab, "1.5.4", tmp_path)

@@ -51,8 +51,8 @@ def test_a_refused_token_is_the_only_result() -> None:
     assert found.hint.endswith("roles of the token: none")
 
 
-def test_a_server_of_unknown_version_may_be_healthy() -> None:
-    """The result shows the API field for node sharing instead of the version; the check passes."""
+def test_a_server_of_unknown_version_passes_the_check() -> None:
+    """The result shows the API field for node sharing instead of the version."""
     server = Scripted()
     server.server = ServerInfo(None, Dialect.EXCLUSIVE)
     found = asked(server)
@@ -107,7 +107,7 @@ def test_an_empty_list_of_clusters_is_shown() -> None:
     ("reason", "verdict"),
     [(Reason.FEATURE_ABSENT, CheckStatus.WARNING), (Reason.BUSY, CheckStatus.UNKNOWN)],
 )
-def test_a_server_may_not_list_its_clusters(reason: Reason, verdict: CheckStatus) -> None:
+def test_a_missing_list_of_clusters_is_a_problem(reason: Reason, verdict: CheckStatus) -> None:
     """Releases up to 1.2 cannot list clusters, which is a warning; a busy server is UNKNOWN."""
     server = Scripted(clusters=reason)
     server.known = None
@@ -117,8 +117,8 @@ def test_a_server_may_not_list_its_clusters(reason: Reason, verdict: CheckStatus
     assert verdict is results[-1].status
 
 
-def test_an_answer_without_status_or_message_shows_its_hint() -> None:
-    """If the connection fails, the text says to check cc-backend.host."""
+def test_a_failed_connection_says_what_to_check() -> None:
+    """Without an HTTP status the text names cc-backend.host and a stopped cc-backend as causes."""
     server = Scripted()
     lost = ApiReply(call=ApiCall.LISTING, verdict=ReplyVerdict(Reason.UNREACHABLE), sent=False)
     server.probe = lambda: Probe(server.server, lost)  # type: ignore[method-assign]
@@ -202,8 +202,8 @@ def test_ignored_hosts_are_not_checked(config: Config) -> None:
     assert "cc-backend has all nodes (1)" == compared(ignoring, node("login1"), node("n1"))[0].text
 
 
-def test_a_partition_may_be_a_separate_cluster(config: Config) -> None:
-    """With partition_clusters a node is looked up in the clusters of its partitions."""
+def test_a_node_is_looked_up_in_the_clusters_of_its_partitions(config: Config) -> None:
+    """partition_clusters names the cluster of a partition; one cluster with the node is enough."""
     other = dataclasses.replace(config, partition_clusters={"p": "other"})
     assert CheckStatus.CRITICAL is compared(other, node("n1"))[0].status
     assert CheckStatus.OK is compared(other, node("n1", partitions=("p", "q")))[0].status

@@ -93,10 +93,10 @@ def test_missing_json_is_a_warning(*, json: bool | str, verdict: CheckStatus) ->
         ((), "login", CheckStatus.WARNING),
     ],
 )
-def test_the_spool_belongs_on_a_controller(
+def test_a_spool_that_is_not_on_a_controller_gives_a_warning(
     hosts: tuple[str, ...], host: str, verdict: CheckStatus
 ) -> None:
-    """The hooks run on its host; a host that is not in SlurmctldHost gives a warning."""
+    """The hooks run on slurmctld's host; the check looks for its own host in SlurmctldHost."""
     assert verdict is check_controller_host({"SlurmctldHost": hosts}, host).status
 
 
@@ -158,7 +158,7 @@ def test_missing_accounting_is_a_warning() -> None:
     ],
 )
 def test_accelerators_must_be_in_accounting(tracked: str, verdict: CheckStatus) -> None:
-    """AccountingStorageTRES lacks gres/gpu: a warning if nodes have GPUs that are configured."""
+    """Kinds of configured accelerators that nodes have must be in AccountingStorageTRES."""
     found = check_gres({"AccountingStorageTRES": (tracked,)}, [GPU_NODE], ("gpu",))
     assert verdict is found.status
     assert CheckStatus.OK is check_gres({}, [GPU_NODE], ("fpga",)).status

@@ -66,7 +66,7 @@ PRIVATE = frozenset({"jobs"})
     ],
 )
 def test_the_reason_why_all_jobs_are_visible_is_shown(fields: dict[str, Any], why: str) -> None:
-    """Root, SlurmUser and an operator see all jobs, and every user if none are hidden."""
+    """Root, SlurmUser and an operator see all jobs; without PrivateData=jobs every user does."""
     found = check_job_visibility(
         rights(**fields), [node("n1", 2)], [job(), job(8, user="bob", nodes="")]
     )
@@ -127,7 +127,7 @@ def test_access_to_accounting_is_tested_by_rights_and_by_a_job() -> None:
 def test_access_to_scripts_is_tested_or_derived_from_rights(
     fields: dict[str, Any], how: dict[str, Any], verdict: CheckStatus, words: str
 ) -> None:
-    """If reading a script was tried, that result counts; otherwise the account's rights count."""
+    """If reading a script was tried, that result counts; otherwise the rights of the user count."""
     (found,) = check_script_access(
         rights(**fields), **{"wanted": True, "state_save": Path("/ctld"), **how}
     )
@@ -137,7 +137,7 @@ def test_access_to_scripts_is_tested_or_derived_from_rights(
 
 
 def test_the_oldest_job_of_another_user_is_looked_up() -> None:
-    """The check asks sacct for this job: accounting has known it for the longest time."""
+    """The check asks sacct for the job with the earliest start, as sacct can lack a newer one."""
     jobs = [job(1, user="bob"), job(2, state="PENDING", start_time=None), job(3, start_time=9)]
     assert job(3, start_time=9) == other_users_job(rights(), [*jobs, job(4)])
     assert other_users_job(rights(), jobs[:2]) is None

@@ -53,7 +53,7 @@ SWEEP = SweepSummary(started=NOON - 9, finished=NOON - 5, pid=1)
 def test_the_last_sweep_is_checked(
     changes: dict[str, Any], verdict: CheckStatus, text: str
 ) -> None:
-    """An old, hanging or refused sweep is a problem; a slurmctld restart or a first one is not."""
+    """An old, hanging or refused sweep is a problem; a slurmctld restart or first sweep is not."""
     found = check_sweep(replace(SWEEP, **changes), NOON, 1800, is_needed=True)
     assert (verdict, text) == (found.status, found.text)
 

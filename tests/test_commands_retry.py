@@ -38,7 +38,7 @@ def test_a_job_id_selects_all_its_runs(site: CommandSite) -> None:
 
 
 @pytest.mark.parametrize(("wanted", "left"), [(DEAD[1], 4), (EVENT, 3), ("7", 3)])
-def test_an_id_may_select_one_dead_letter(site: CommandSite, wanted: str, left: int) -> None:
+def test_an_id_can_select_one_dead_letter(site: CommandSite, wanted: str, left: int) -> None:
     """The ID is the name of a run, the name of an event or the job id of an event."""
     said = site.call("discard", wanted, "--yes")
 

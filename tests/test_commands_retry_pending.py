@@ -46,7 +46,7 @@ def test_all_selects_dead_letters_and_pending_runs(site: CommandSite) -> None:
 
 
 def test_the_message_says_that_a_running_drain_delivers_now(site: CommandSite) -> None:
-    """The JSON output of `retry` has the words, too."""
+    """`retry --json` says `is delivered now: the drain is running` in `words`."""
     site.put(Directory.TODO, run_of(20))
     lock = take_lock(site.state / "drain.lock", site.state / "drain.json")
     (found,) = site.call("retry", "20", "--json").json

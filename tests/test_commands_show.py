@@ -161,8 +161,8 @@ def test_show_says_what_to_do_about_a_pending_run(
     assert drained.call("show", "5", "--json").json[0]["to_do"].startswith(to_do)
 
 
-def test_a_hint_that_names_the_command_is_shown_without_more_text(drained: CommandSite) -> None:
-    """The hint is the same for a pending run and for a dead letter."""
+def test_a_hint_that_contains_the_next_command_is_shown_unchanged(drained: CommandSite) -> None:
+    """If the hint of a run names `cc-spool retry`, `show` does not add this command again."""
     run = run_of(5, not_before=NOON * 2, last_error=replace(REFUSED, hint=UNPROVEN))
     drained.put(Directory.TODO, run)
 
@@ -187,7 +187,7 @@ def test_show_says_that_an_event_is_retried_automatically(drained: CommandSite) 
 
 
 def test_show_says_what_to_do_about_other_files(site: CommandSite) -> None:
-    """The answers are: start the drain, nothing, look at the file, repair the file."""
+    """Files: a pending run without a drain, a running job, dead files with and without .why."""
     filled(site)
     site.add_dead_letter("1-start-3-0-0-1")
     (site.spool / "dead" / "1-start-4-0-0-1").touch()

@@ -65,8 +65,8 @@ def test_status_of_an_empty_spool_has_no_ages(site: CommandSite) -> None:
 @pytest.mark.parametrize(
     ("age_minutes", "bound"), [(0, "5"), (4.99, "5"), (5, "10"), (1279, "1280"), (1280, "older")]
 )
-def test_an_age_counts_below_the_next_bound(age_minutes: float, bound: str) -> None:
-    """Bounds are 5, 10, 20 ... 1280 minutes; an age of exactly 5 minutes counts for 10."""
+def test_an_age_is_counted_under_the_next_higher_bound(age_minutes: float, bound: str) -> None:
+    """Bounds are 5, 10, 20 ... 1280 minutes; an age of exactly 5 minutes is counted under 10."""
     found = histogram([age_minutes * 60])
 
     assert [*map(str, BOUNDS_MINUTES), "older"] == list(found)
@@ -84,7 +84,7 @@ def test_status_names_the_holder_of_the_lock(drained: CommandSite) -> None:
 
 
 def test_reading_the_lock_does_not_take_it(site: CommandSite) -> None:
-    """A drain may start while `status` runs."""
+    """After `status` a drain can take the lock; `status` shows the released lock as free."""
     site.call("status")
     take_lock(site.state / "drain.lock", site.state / "drain.json").release()
 
@@ -110,7 +110,7 @@ def test_status_begins_with_cc_backend_slurm_and_the_last_delivery(drained: Comm
 
 
 def test_status_without_a_state_file_says_what_is_unknown(site: CommandSite) -> None:
-    """No drain has run yet; after one has stopped, its count of the last hour is not shown."""
+    """With drain.json but no drain, the last delivery is shown and the count of an hour is not."""
     server, cluster, delivery = site.call("status").out.splitlines()[:3]
     site.write_drain_state(last_delivery=NOON, deliveries_last_hour=7)
     old = site.call("status").out

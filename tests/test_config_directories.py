@@ -96,8 +96,8 @@ def test_a_trial_in_a_temporary_directory_gives_a_warning(tmp_path: Path) -> Non
     ] == list(config.warnings)
 
 
-def test_slurmctlds_directory_is_refused_through_a_link(tmp_path: Path) -> None:
-    """slurm.state_save_location is a link to the spool: the two paths differ only as text."""
+def test_a_spool_that_is_slurmctlds_directory_is_refused(tmp_path: Path) -> None:
+    """slurm.state_save_location is a link to the spool, so the two paths are one directory."""
     (tmp_path / "saved").symlink_to(tmp_path / "spool")
     config = config_of(tmp_path, slurm={"state_save_location": f"{tmp_path}/saved"})
 

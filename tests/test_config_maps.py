@@ -83,8 +83,8 @@ def test_missing_maps_and_filters_mean_the_defaults(tmp_path: Path) -> None:
     assert type(site_map(config))(cluster="lab") == site_map(config)
 
 
-def test_real_hosts_show_overlaps_that_samples_miss(tmp_path: Path) -> None:
-    """Two patterns of gpuPciAddrs match g07, which is no name derived from a pattern."""
+def test_overlaps_that_samples_miss_are_found_with_real_hosts(tmp_path: Path) -> None:
+    """Two patterns of gpuPciAddrs match host g07, which is not one of the derived sample names."""
     config = config_of(tmp_path, gpuPciAddrs={"^g(?=.*7)": ["a"], "^g0[0-9]$": ["b"]})
 
     assert not any("as does" in warning for warning in config.warnings)
@@ -139,7 +139,7 @@ def test_overlaps_name_the_first_pattern_and_a_host() -> None:
 @pytest.mark.parametrize(
     ("pattern", "anchored"), [("^a$", True), (r"\Aa\Z", True), ("^a", False), ("a$", False)]
 )
-def test_a_pattern_is_anchored_at_both_ends_or_not(pattern: str, *, anchored: bool) -> None:
+def test_an_anchored_pattern_has_anchors_at_both_ends(pattern: str, *, anchored: bool) -> None:
     """An anchor at only one end is not enough."""
     assert anchored == is_anchored(pattern)
 

@@ -112,7 +112,7 @@ def test_a_nats_password_without_tls_gives_a_warning(
 
 @pytest.mark.parametrize("key", ["creds_file", "key_file"])
 def test_a_nats_secret_that_others_can_read_is_refused(site: CommandSite, key: str) -> None:
-    """creds_file and key_file have the rule of the token file; no message shows their contents."""
+    """creds_file and key_file with mode 644 are refused; no message shows their contents."""
     nats = BASE | {key: secret(site, 0o644), "cert_file": secret(site, 0o644)}
     loaded(site, **nats)
     with pytest.raises(ConfigError) as caught:

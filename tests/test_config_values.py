@@ -54,7 +54,7 @@ def test_the_predecessors_file_works_unchanged(tmp_path: Path) -> None:
 
 
 def test_values_are_loaded(tmp_path: Path) -> None:
-    """Most keys with a value that is not the default; maps and patterns become Python values."""
+    """Many keys have values other than the defaults; maps and patterns become Python values."""
     config = loaded(
         tmp_path,
         cc_backend={

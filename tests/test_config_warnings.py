@@ -65,8 +65,8 @@ def test_a_doubtful_setting_gives_a_warning(
     assert warning.startswith(words)
 
 
-def test_a_filter_may_leave_only_the_cluster_of_a_partition(tmp_path: Path) -> None:
-    """Only `alex`, to which partition_clusters maps a partition, is allowed: no warning."""
+def test_a_filter_for_the_cluster_of_a_partition_gives_no_warning(tmp_path: Path) -> None:
+    """filters.clusters allows only `alex`, to which partition_clusters maps the partition a100."""
     config = loaded(
         tmp_path,
         partition_clusters={"a100": "alex"},

@@ -75,7 +75,7 @@ def test_every_error_has_a_message_and_an_exit_code(
 
 
 def test_a_permission_error_as_the_cause_sets_the_exit_code() -> None:
-    """A spool that our account may not open exits with 77, not with 78 (configuration error)."""
+    """Without permission to open the spool a command exits with 77, not 78 (configuration)."""
     error = SpoolError("/s", "Permission denied", "become the service user")
     error.__cause__ = PermissionError(13, "Permission denied")
 

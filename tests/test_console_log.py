@@ -113,7 +113,7 @@ class Journal(io.StringIO):
 def test_lines_for_the_journal_begin_with_their_priority(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, inode: int, expected: list[str]
 ) -> None:
-    """Only if stderr is systemd's stream; the journal itself adds the program's name."""
+    """If stderr is not the journal's stream, lines begin with the program's name instead."""
     with (tmp_path / "stream").open("w") as file:
         status = os.fstat(file.fileno())
         monkeypatch.setenv("JOURNAL_STREAM", f"{status.st_dev}:{status.st_ino + inode}")
@@ -272,8 +272,8 @@ def _lines_without_file(directory: Path) -> list[str]:
     return ended(work, log_file=directory / "log").err.splitlines()
 
 
-def test_a_log_file_that_cannot_be_reopened_ends_no_command(tmp_path: Path) -> None:
-    """After logrotate the service may not be allowed to create the file."""
+def test_a_command_continues_if_its_log_file_cannot_be_reopened(tmp_path: Path) -> None:
+    """While the log directory is missing, stderr has one error and the messages are lost."""
     path = tmp_path / "logs" / "log"
     expected = f"cc-test: error: cannot write the log file {path}: No such file or directory"
 

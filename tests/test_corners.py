@@ -93,8 +93,8 @@ def test_the_second_run_of_a_requeued_job_is_reported_after_any_gap(world: World
     assert {"open": [f"5-{second.start_time}.json"]} == world.files()
 
 
-def test_a_scrontab_job_has_its_latest_run(world: World) -> None:
-    """Slurm requeues a scrontab job after each run, under the same id; the last row remains."""
+def test_a_scrontab_job_has_only_the_row_of_its_latest_run(world: World) -> None:
+    """Slurm requeues a scrontab job after each run; each new run replaces the row at cc-backend."""
     for _ in range(4):
         again(world, 5) if 5 in world.slurm.records else world.begin(5)
         world.run(20)
@@ -120,7 +120,7 @@ def test_a_job_cancelled_while_configuring_is_reported(world: World) -> None:
 
 
 def test_a_start_is_reported_when_the_nodes_have_powered_up(world: World) -> None:
-    """The prolog ran at allocation; the row has the start of 300 s later."""
+    """The prolog ran 300 s before; no start is reported while the job is CONFIGURING."""
     world.begin(5, flags=("CONFIGURING",))
     world.run(300)
     before = reported(world)
@@ -133,8 +133,8 @@ def test_a_start_is_reported_when_the_nodes_have_powered_up(world: World) -> Non
     assert {} == world.files()
 
 
-def test_a_reported_start_stays_if_slurm_moves_it(world: World) -> None:
-    """The controller lost its state; accounting has only the later start."""
+def test_a_reported_start_stays_if_slurm_records_a_later_start(world: World) -> None:
+    """The controller lost its state; squeue and sacct have only the later start of the same run."""
     world.begin(5)
     world.run(10)
     moved = world.begin(5)
@@ -167,8 +167,8 @@ def test_a_resized_run_ends_once_with_its_last_row(world: World) -> None:
     assert {} == world.files()
 
 
-def test_an_id_used_again_closes_the_old_job_at_its_true_end(world: World) -> None:
-    """The old job's epilog was lost days ago; the new job is another user's."""
+def test_the_old_job_gets_its_true_end_when_its_id_is_used_again(world: World) -> None:
+    """The old job's epilog event was lost; three days later another user's job has the same id."""
     world.begin(5)
     world.run(60)
     old = replace(world.slurm.records.pop(5), state="TIMEOUT", end_time=int(world.now))
@@ -212,8 +212,8 @@ def test_two_prologs_without_an_epilog_are_two_runs(world: World) -> None:
     assert (NOON + 100) == world.backend.ends[5, NOON]
 
 
-def test_without_accounting_a_requeued_job_is_shown_within_minutes(world: World) -> None:
-    """The next run and the epilog prove the first run's end; there is no other source."""
+def test_without_accounting_a_requeued_job_is_reported_within_minutes(world: World) -> None:
+    """The epilog and the next prolog prove the first run's end; Slurm has no other record of it."""
     world.begin(5)
     world.run(100)
     world.requeue(5)

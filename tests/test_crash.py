@@ -231,7 +231,7 @@ BROKEN = [
 def test_a_deliberately_broken_drain_is_caught(
     crashes: Crashes, broken: str, *, power_cut: bool
 ) -> None:
-    """The crash tests fail for it; some faults depend on timing, so there are several tries."""
+    """The crash tests fail in at least one of three tries, as some faults depend on timing."""
     how: dict[str, Any] = {"power_cut": power_cut, "broken": broken}
     tries = (True, False, True)
 

@@ -94,7 +94,7 @@ def test_the_end_of_a_discarded_job_removes_its_run_file(
 
 
 def test_a_start_event_does_not_restore_a_discarded_job(refused: Refused) -> None:
-    """No start is sent, for example after a restarted controller or a sweep wrote such an event."""
+    """A start event, for example after a controller restart, causes no start at cc-backend."""
     asked = refused.asked()
     refused.discard()
     refused.world.run(3)

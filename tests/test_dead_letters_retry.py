@@ -98,7 +98,7 @@ def test_a_run_that_cannot_be_read_is_not_retried(
 
 
 def test_a_repaired_run_is_retried(site: CommandSite, layout: Layout) -> None:
-    """The run goes to `todo/`, even from `open/`; the `.why` file of the dead letter is removed."""
+    """The run goes to `todo/`, also if it was in `open/`; its `.why` file is removed."""
     site.add_dead_letter(DEAD.name, b"{", origin="open")
     (site.spool / "dead" / DEAD.name).write_bytes(codec.encode(DEAD))
     retry(layout, DEAD.name)
@@ -138,7 +138,7 @@ def test_a_file_of_unknown_origin_is_not_retried(site: CommandSite, layout: Layo
 def test_a_why_file_about_another_file_is_refused(
     site: CommandSite, layout: Layout, origin: str
 ) -> None:
-    """A dead letter is never renamed to a path outside its directory."""
+    """The `.why` file has another path or name than the dead letter; the retry raises an error."""
     site.add_dead_letter("odd")
     why = site.spool / "dead" / "odd.why"
     why.write_text(json.dumps(json.loads(why.read_text()) | {"name": origin}))

@@ -133,7 +133,7 @@ def test_no_text_of_a_user_is_in_the_log(world: World, caplog: pytest.LogCapture
 
 
 def test_unknown_jobs_are_logged(caplog: pytest.LogCaptureFixture, world: World) -> None:
-    """The log names slurmctld or accounting; a job whose query failed is not called unknown."""
+    """The line says whether slurmctld or accounting lacks the job; a failed query logs no line."""
     broken = SlurmError("cannot be read", reason=FailureReason.FAILED)
     row = replace(world.job(7), state="REQUEUED", restart_count=2, flags=("REQUEUE",))
     log_records([7, 8], {8: broken})

@@ -60,7 +60,7 @@ def test_a_run_that_always_fails_alone_becomes_a_dead_letter(world: World) -> No
 
 
 def test_starts_that_all_fail_are_tried_one_by_one(world: World) -> None:
-    """Single starts detect that starts are accepted again; stops continue meanwhile."""
+    """10 failing starts get 6 tries at most in 10 s; a stop and later all runs are delivered."""
     world.begin(1)
     world.run(6)
     world.backend.answers = dict.fromkeys(range(2, 12), Reason.DATABASE)

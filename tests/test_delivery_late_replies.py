@@ -51,8 +51,8 @@ def test_a_run_unreadable_at_its_reply_is_sent_again(world: World) -> None:
 
 
 @pytest.mark.parametrize("topic", list(Topic))
-def test_a_query_that_was_not_sent_does_not_change_the_health(world: World, topic: Topic) -> None:
-    """At the end of a drain a sender returns its query unsent; this is no failure of the server."""
+def test_an_unsent_query_does_not_change_the_server_health(world: World, topic: Topic) -> None:
+    """At the end of a drain a sender returns an unsent query; this is no failure of the server."""
     before = world.health.state
     world.delivery.questions.take(ServerQuery(topic=topic), None, world.moment)
 

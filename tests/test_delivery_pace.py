@@ -19,7 +19,7 @@ def world(tmp_path: Path) -> World:
 
 
 def test_starts_of_ended_runs_wait_for_due_stops(world: World) -> None:
-    """Of 30 ended runs 8 (MANY_STOPS) are started at once, more after GROUP_SECONDS (0.2 s)."""
+    """While stops hang, 8 (MANY_STOPS) of 30 starts are sent at once, more after GROUP_SECONDS."""
     for job_id in range(1, 31):
         world.begin(job_id)
         world.end(job_id)

@@ -38,7 +38,7 @@ def test_a_repeated_start_is_marked_as_maybe_sent(world: World, reason: Reason) 
 def test_a_start_waits_only_once_for_a_flush(
     world: World, version: Version, maybe_sent: list[bool]
 ) -> None:
-    """From 1.5.0 on a flush of cc-backend's job cache makes the row visible: no second wait."""
+    """From 1.5.0 on a start after the flush has no `maybe_sent`, so it does not wait again."""
     world.backend.version = version
     world.run(60)
     world.begin(1)
@@ -94,10 +94,10 @@ def test_an_answer_of_another_server_version_is_recorded(
     assert probes == len(calls(world, "probe")) - before
 
 
-def test_a_start_that_stays_in_the_future_is_logged_once(
+def test_a_start_time_far_in_the_future_is_logged_once(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A start time 1000 s ahead is checked every few seconds, and sent after a minute."""
+    """The start time is 1000 s ahead; the start waits for a minute, and is sent then."""
     world.begin(1, start_time=NOON + 1000)
     world.run(40)
     assert {} == world.backend.rows
@@ -108,7 +108,7 @@ def test_a_start_that_stays_in_the_future_is_logged_once(
 
 
 def test_the_drain_wakes_up_for_a_due_probe(world: World) -> None:
-    """The probe of the server may become due after a pass has checked what is due."""
+    """The wake-up time is that of the probe, although this time has already passed."""
     stored(world, 1)
     retry_at = world.health.state.server.retry_at
     world.now = retry_at + 1.0
@@ -126,7 +126,7 @@ def test_the_drain_sets_no_wakeup_time_for_an_outstanding_probe(world: World) ->
 
 
 def test_the_drain_wakes_up_for_the_next_retry(world: World) -> None:
-    """The time is that of the server's or the starts' retry; without a retry there is none."""
+    """The wake-up time is the next retry of the server or of starts, or None without a retry."""
     assert None is world.delivery.next_time(world.moment)
     stored(world, 1)
     assert world.health.state.server.retry_at == world.delivery.next_time(world.moment)

@@ -45,7 +45,7 @@ def lose_first_answer(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_row_whose_deletion_was_not_answered_does_not_block_the_second_run(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """cc-backend 1.5 answers the repeated deletion as if the row were in its job cache."""
+    """cc-backend 1.5 answers the repetition as for a cached row; the second run still starts."""
     world.backend.version = NEW
     lose_first_answer(world, monkeypatch)
     world.run()
@@ -177,8 +177,8 @@ def test_an_ended_run_that_is_unreported_by_policy_is_removed(tmp_path: Path) ->
     assert ({(1, NOON - 600): "completed"}, {}) == (world.backend.rows, world.files())
 
 
-def test_a_run_older_than_another_job_of_its_id_becomes_a_dead_letter(world: World) -> None:
-    """cc-backend accepts runs of one job id only in order; the dead letter has the request."""
+def test_a_run_older_than_a_row_of_its_job_id_becomes_a_dead_letter(world: World) -> None:
+    """This is the 24th rejected attempt; the dead letter has the request without the job script."""
     stored(world, 1)
     entry = entry_of(world, 1)
     run = replace(world.stored("todo", 1), attempts=23)

@@ -59,8 +59,8 @@ def test_a_start_does_not_wait_for_the_topology_for_ever(world: World) -> None:
     assert {(1, NOON): "running"} == world.backend.rows
 
 
-def test_a_topology_that_was_read_is_never_missing(world: World) -> None:
-    """The drain keeps the last topology while no newer one can be read."""
+def test_a_topology_that_was_read_is_not_missing(world: World) -> None:
+    """`is_missing` is true before the first read, and false after it, even without clusters."""
     topology = ServerTopology()
     before = topology.is_missing(world.moment)
     topology.clusters = ()
@@ -125,7 +125,7 @@ def test_each_try_on_a_new_host_reads_the_topology_again(
 def test_a_start_on_a_new_host_is_not_repeated_without_its_topology(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The connection may break because the server restarts to add the host."""
+    """The connection breaks, for example at a restart of the server: no start follows at once."""
     world.backend.answers[1] = Reason.BROKEN
     lacks_host(world, monkeypatch)
     while 1 not in calls(world, "start"):

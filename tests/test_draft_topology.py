@@ -74,7 +74,7 @@ def node(name: str, **fields: Any) -> Node:
 
 
 def test_a_note_names_hosts_that_no_host_list_can_contain() -> None:
-    """Names with an underscore or a leading dash; the note has the first one and their count."""
+    """Names have an underscore or a leading dash; the note shows the first one and the count 2."""
     notes = drafted(*map(node, ("n1", "n_1", "-n2", "N-2"))).notes
 
     assert 1 == sum(
@@ -117,7 +117,7 @@ def test_a_draft_passes_the_full_check(tmp_path: Path) -> None:
 
 
 def test_only_the_nodes_of_the_cluster_are_in_its_draft() -> None:
-    """Nodes of a partition with its own cluster are omitted; names are those at cc-backend."""
+    """A node in a partition of another cluster is omitted; a node has its cc-backend name."""
     found = drafted(
         node("x1"), node("g1", partitions=("gpu",)),
         partition_clusters={"gpu": "fat"}, hosts=((re.compile("^x"), "n"),),
@@ -176,7 +176,7 @@ def site(tmp_path: Path) -> Iterator[SweepSite]:
 
 
 def test_a_draft_is_written_to_stdout(site: SweepSite) -> None:
-    """`draft-cluster` prints JSON with short lists; the notes go to stderr."""
+    """`draft-cluster` prints JSON with several numbers on a line; the notes go to stderr."""
     said = site.call("draft-cluster")
 
     document = json.loads(said.out)

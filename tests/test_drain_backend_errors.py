@@ -97,7 +97,7 @@ def test_of_several_clusters_only_the_unknown_one_is_halted(world: World) -> Non
     assert 2 == [job_id for _, job_id in world.backend.asked].count(1)
 
 
-def test_an_unknown_only_cluster_halts_all_starts(world: World) -> None:
+def test_an_unknown_cluster_halts_all_starts_if_it_is_the_only_one(world: World) -> None:
     """cc-backend does not know the site's only cluster: its name in the configuration is wrong."""
     world.backend.answers[1] = Reason.UNKNOWN_CLUSTER
     world.begin(1)
@@ -168,7 +168,7 @@ def test_an_idle_halted_drain_probes_the_server(world: World) -> None:
 
 
 def test_a_start_waits_for_the_name_of_its_user(world: World) -> None:
-    """The name service may not know a uid for a moment, and a row cannot be corrected."""
+    """The name service does not know the uid at first; a row cannot be corrected later."""
     world.begin(1, user=None, uid=4711)
     world.run(20)
     before = dict(world.backend.rows)

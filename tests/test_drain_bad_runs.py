@@ -24,8 +24,8 @@ def world(tmp_path: Path) -> Iterator[World]:
 
 
 @pytest.mark.parametrize("reason", [Reason.TOKEN_REFUSED, Reason.PANIC, Reason.UNEXPECTED])
-def test_an_answer_to_a_single_run_halts_no_other_run(world: World, reason: Reason) -> None:
-    """A firewall rejects one script: the other runs are delivered within seconds."""
+def test_a_failed_start_of_one_run_halts_no_other_run(world: World, reason: Reason) -> None:
+    """One start is rejected, for example by a firewall; 20 later runs are delivered within 5 s."""
     world.backend.answers[1] = reason
     world.begin(1)
     world.run(2)
@@ -39,8 +39,8 @@ def test_an_answer_to_a_single_run_halts_no_other_run(world: World, reason: Reas
 
 
 @pytest.mark.parametrize("reason", [Reason.UNEXPECTED, Reason.PANIC, Reason.NOT_THE_API])
-def test_an_outage_with_an_odd_answer_makes_no_dead_letter(world: World, reason: Reason) -> None:
-    """All 40 runs get the odd answer for 6 hours; after the repair they are delivered in 70 s."""
+def test_unexpected_answers_in_an_outage_make_no_dead_letter(world: World, reason: Reason) -> None:
+    """All 40 runs get such an answer for 6 hours; after the repair they are delivered in 70 s."""
     world.backend.everything = reason
     for job_id in range(1, 41):
         world.begin(job_id)
@@ -75,8 +75,8 @@ def test_starts_that_all_fail_make_no_dead_letter(world: World) -> None:
 
 
 @pytest.mark.parametrize("step", [-3600, 3600])
-def test_a_wall_clock_that_is_set_changes_no_deadline(world: World, step: int) -> None:
-    """The clock is set by an hour during an outage; the run is delivered 75 s after its end."""
+def test_a_clock_set_during_an_outage_does_not_delay_the_delivery(world: World, step: int) -> None:
+    """The clock is set by an hour; the run is delivered within 75 s after the outage."""
     world.backend.everything = Reason.UNREACHABLE
     world.begin(1)
     world.run(5)

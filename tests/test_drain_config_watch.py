@@ -106,7 +106,7 @@ def replace_token(site: CommandSite, text: str | None) -> None:
 def test_each_change_of_the_token_is_reported_once(
     site: CommandSite, texts: tuple[str | None, ...], *, is_read: bool
 ) -> None:
-    """A removed, empty or invalid token file is a change, too, whether or not it is read."""
+    """A removed, empty or invalid token file counts, too, even if the token was read before."""
     watch, news = watch_of(site), []
     for text in texts:
         replace_token(site, text)

@@ -148,7 +148,7 @@ def test_systemd_is_notified_only_of_the_final_stop(
 
 
 def test_a_signal_to_end_has_priority_over_a_reload(site: CommandSite, server: StubServer) -> None:
-    """SIGHUP and SIGTERM may arrive within one pass; the drain exits with 0."""
+    """SIGTERM arrives just after SIGHUP; the drain exits with 0."""
 
     def act() -> None:
         site.document["allow_plain_http"] = True

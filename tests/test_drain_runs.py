@@ -53,7 +53,7 @@ def test_an_end_just_after_its_start_is_sent_once(world: World, milliseconds: in
 
 
 def test_a_requeued_run_found_by_the_query_of_an_end_has_its_cores(world: World) -> None:
-    """An end is queried without cores; the new run that this shows is queried again with them."""
+    """The query of an end omits cores; a new run that it shows is queried again with cores."""
     cores = (NodeAllocation(name="n1", cores=(0, 1), core_count=8),)
     world.begin(2, allocations=cores)
     world.run()
@@ -84,7 +84,7 @@ def test_a_requeued_job_replaces_its_first_run(world: World) -> None:
 
 
 def test_a_run_delivered_before_a_restart_is_not_sent_again(world: World) -> None:
-    """Accounting shows the first run of the requeued job, too, but only the second has to end."""
+    """Accounting has two ended runs of the job; after the restart only the second is stopped."""
     world.begin(2)
     world.run()
     world.requeue(2)

@@ -150,8 +150,10 @@ ANSWERS = {
 
 
 @pytest.mark.parametrize("what", sorted(ANSWERS))
-def test_no_answer_loses_or_duplicates_a_run(tmp_path: Path, server: StubServer, what: str) -> None:
-    """One of five starts gets an odd answer; when the server works again, each run is sent once."""
+def test_an_odd_answer_loses_or_duplicates_no_run(
+    tmp_path: Path, server: StubServer, what: str
+) -> None:
+    """One of five starts gets an odd answer; in the end each start and stop was accepted once."""
     assert isinstance(server.model, OddServer)
     backlog = Backlog(tmp_path, server)
     server.model.odd = ANSWERS[what]
@@ -194,7 +196,7 @@ FAULTS = {
 def test_no_network_fault_loses_or_duplicates_a_run(
     tmp_path: Path, server: StubServer, what: str
 ) -> None:
-    """Some requests took effect and lost only their answer; each is accepted once."""
+    """Some requests take effect but lose their answer; each request is accepted exactly once."""
     backlog = Backlog(tmp_path, server)
     server.fail(FAULTS[what])
     backlog.drain()

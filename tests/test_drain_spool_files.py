@@ -131,7 +131,7 @@ def test_a_run_file_damaged_in_open_is_replaced_from_slurm(world: World) -> None
 
 
 def test_a_run_put_into_todo_is_delivered(world: World) -> None:
-    """`cc-spool retry` and `cc-spool replay` write their run files like this."""
+    """The test writes the run file as `cc-spool retry` and `cc-spool replay` do."""
     world.backend.answers[1] = Reason.BAD_REQUEST
     world.begin(1)
     world.run()
@@ -235,7 +235,7 @@ def test_little_free_space_drops_scripts(world: World) -> None:
 
 
 def test_a_flush_writes_the_changes_in_memory_to_the_spool(world: World) -> None:
-    """A drain that ends in order leaves its pending run in `todo/`, not only in memory."""
+    """After `flush` the pending run is in `todo/`, not only in memory."""
     world.backend.everything = Reason.UNREACHABLE
     world.begin(1)
     world.run(0.05)

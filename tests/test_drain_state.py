@@ -135,10 +135,10 @@ def test_a_state_file_without_the_newest_figure_is_outdated(
 @pytest.mark.parametrize(
     ("later", "may_write"), [(0.0, False), (0.9, False), (1.0, True), (-9, True)]
 )
-def test_figures_may_be_written_once_a_second(
+def test_may_write_is_true_a_second_after_the_last_write(
     tmp_path: Path, later: float, *, may_write: bool
 ) -> None:
-    """A drain with a backlog collects no figures in between; the clock may be set back."""
+    """`may_write` is false for a second after a write, but true if the clock was set back."""
     file = DrainStateFile(tmp_path / "drain.json")
     file.write(DrainState(last_delivery=0.0), 5.0)
 

@@ -63,8 +63,8 @@ def test_runs_are_sent_within_a_minute_after_their_host_is_known(world: World) -
     assert (set(), {1, 2, 3, 4}) == (waiting, running(world))
 
 
-def test_a_duplicate_shows_that_its_host_is_known(world: World) -> None:
-    """cc-backend checks the host first, so the other runs of the host need not wait."""
+def test_a_duplicate_at_cc_backend_shows_that_its_host_is_known(world: World) -> None:
+    """cc-backend checks the host before it finds a duplicate, so the host's other run is sent."""
     for job_id in (1, 2):
         world.backend.answers[job_id] = Reason.UNKNOWN_HOST
         world.begin(job_id)

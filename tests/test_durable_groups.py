@@ -74,7 +74,7 @@ def test_a_commit_writes_the_whole_group(layout: Layout) -> None:
 def test_a_write_without_space_leaves_the_group_unchanged(
     layout: Layout, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Earlier writes of the group are committed."""
+    """A write fails with `No space left`; the earlier write of the group is still committed."""
     batch = WriteBatch(layout)
     batch.put_run(NEW)
 
@@ -158,8 +158,8 @@ def test_a_group_counts_its_changes(layout: Layout) -> None:
     assert 3 == len(batch)
 
 
-def test_one_run_may_be_written_into_two_directories(layout: Layout) -> None:
-    """A run was moved to `dead/`, and the same run arrives again in the same batch."""
+def test_one_run_is_written_into_two_directories(layout: Layout) -> None:
+    """A run that was moved to `dead/` arrives again in the same batch; both files are written."""
     batch = WriteBatch(layout)
     batch.put(Directory.DEAD, "a", b"dead")
     batch.put(Directory.TODO, "a", b"live")

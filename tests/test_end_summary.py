@@ -118,7 +118,7 @@ def test_the_final_description_is_sent_before_the_stop(tmp_path: Path) -> None:
     assert {"endSummary": "FAILED", "slurmInfo": LAST} == edits(world)
 
 
-def test_the_first_description_gets_the_end_if_slurm_does_not_answer(tmp_path: Path) -> None:
+def test_the_first_description_is_updated_if_slurm_does_not_answer(tmp_path: Path) -> None:
     """State, exit code, run time and end time of the stop replace those of the start."""
     world = described(tmp_path)
     finish(world, "TIMEOUT", extras="exit_code=0:15\n")

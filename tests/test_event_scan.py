@@ -52,7 +52,7 @@ def test_an_event_waits_for_a_hook_whose_write_is_delayed(reader: Reader) -> Non
 
 
 def test_a_scan_is_due_while_a_hook_writes(reader: Reader) -> None:
-    """The write does not change the mtime of `new/`, and the drain's clock may differ from it."""
+    """The event file is still incomplete: a scan is due 0.01 s later; `new/` keeps its mtime."""
     reader.event(extras="")
     reader.scan()
 

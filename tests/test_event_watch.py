@@ -102,7 +102,7 @@ def test_a_signal_wakes_the_loop(queue: Queue[Any], watch: EventWatch, handled: 
 
 
 def test_a_closed_watch_unregisters_its_signal_pipe(watch: EventWatch) -> None:
-    """The number of the closed pipe may belong to another file, into which Python would write."""
+    """The descriptor of the closed pipe can be reused for a file, into which Python would write."""
     watch.close()
 
     assert -1 == signal.set_wakeup_fd(-1)
@@ -159,7 +159,7 @@ def test_a_renamed_directory_of_events_is_still_watched(
 def test_a_closed_watch_does_not_wake_the_loop(
     layout: Layout, queue: Queue[Any], watch: EventWatch
 ) -> None:
-    """`close` may be called twice; an event afterwards puts no wake-up into the queue."""
+    """After two calls of `close` an event puts no wake-up into the queue."""
     watch.close()
     watch.close()
     (layout.root / "new" / "1-start-5-0-0-1").write_text("end\n")
@@ -181,7 +181,7 @@ def test_a_failure_of_inotify_is_reported(layout: Layout, queue: Queue[Any]) -> 
 
 
 def test_a_failed_watch_leaves_no_descriptor_open(tmp_path: Path) -> None:
-    """The directory to watch does not exist, as where /proc is not mounted."""
+    """The directory to watch does not exist, for example because /proc is not mounted."""
     before = descriptors()
     with pytest.raises(FileNotFoundError):
         new_descriptor([(bytes(tmp_path / "missing"), 0x80)])

@@ -167,10 +167,10 @@ def in_turn(*factories: NewDescriptor) -> NewDescriptor:
 
 
 @pytest.mark.usefixtures("quickly_settled")
-def test_constant_changes_beside_the_token_wake_the_loop(
+def test_the_loop_is_woken_while_files_beside_the_token_change(
     layout: Layout, queue: Queue[Any], inputs: Path
 ) -> None:
-    """Another program keeps writing in the token's directory; this does not prevent the wake-up."""
+    """Another program writes in the token's directory all the time; the wake-up still comes."""
     watch = EventWatch(layout, queue, inputs=[inputs / "token"])
     deadline = time.monotonic() + PATIENCE_SECONDS
     while queue.empty():
@@ -179,10 +179,10 @@ def test_constant_changes_beside_the_token_wake_the_loop(
     watch.close()
 
 
-def test_an_event_does_not_wait_for_the_pause_after_a_change(
+def test_an_event_wakes_the_loop_in_the_pause_after_a_token_change(
     layout: Layout, queue: Queue[Any], pipe: tuple[int, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An event in the pause after a token change wakes the loop: Slurm may purge the job soon."""
+    """The event does not wait until the pause ends: Slurm can purge the job soon."""
     monkeypatch.setattr(event_watch, "INPUTS_SETTLE_SECONDS", 10 * PATIENCE_SECONDS)
     make = in_turn(new_descriptor, lambda _watched: pipe[0])
     watch = EventWatch(layout, queue, new_descriptor=make)

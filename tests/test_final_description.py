@@ -77,8 +77,8 @@ def test_a_run_without_a_start_time_gets_no_final_description() -> None:
     assert {} == reader(Commands()).ask((Job(job_id=815),))
 
 
-def test_many_ended_jobs_start_no_scontrol_process() -> None:
-    """For more than 8 ended jobs `scontrol show job` is not run, as for many started jobs."""
+def test_no_scontrol_process_is_started_for_many_ended_jobs() -> None:
+    """If more than 8 jobs have ended, `scontrol show job` is run for none of them."""
     commands = Commands()
     reader(commands).ask((JOB,) * (MAX_DESCRIBED_JOBS + 1))
 
@@ -86,7 +86,7 @@ def test_many_ended_jobs_start_no_scontrol_process() -> None:
 
 
 def test_queries_of_final_descriptions_have_a_time_limit() -> None:
-    """A query ends after 1 s, here after two of its jobs: the stops of its runs wait for it."""
+    """All jobs of a call share 1 s, here enough for two jobs: stops wait for the descriptions."""
     commands = Commands(seconds=FINAL_BUDGET_SECONDS / 2)
     reader(commands).ask((JOB,) * MAX_DESCRIBED_JOBS)
 
@@ -166,8 +166,8 @@ def test_a_description_with_an_end_state_is_not_changed() -> None:
 
 
 @pytest.mark.parametrize("text", [None, "", "JobId=815"])
-def test_a_description_without_a_job_state_has_no_final_one(text: str | None) -> None:
-    """The stored description is missing, empty or has no JobState: the end cannot be added."""
+def test_without_a_job_state_there_is_no_final_description(text: str | None) -> None:
+    """The stored description is missing, empty or has no JobState, so the end cannot be added."""
     assert final_description(ended(text)) is None
 
 

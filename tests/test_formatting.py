@@ -45,7 +45,7 @@ def test_a_time_is_local_with_its_offset() -> None:
 
 @pytest.mark.parametrize(("seconds", "words"), [(None, "-"), (1e300, "an invalid time")])
 def test_a_missing_or_invalid_time_is_shown(seconds: float | None, words: str) -> None:
-    """A missing time is a dash; a number out of range, from a damaged file, an invalid time."""
+    """Users see a dash for a missing time, `an invalid time` for a number out of range."""
     assert words == format_time(seconds)
 
 
@@ -53,8 +53,8 @@ def test_a_missing_or_invalid_time_is_shown(seconds: float | None, words: str) -
     ("text", "seconds"),
     [("90", 90), ("45s", 45), ("2h 05m", 7500), ("3d", 259_200), (" 1w1s ", 604_801)],
 )
-def test_durations_are_read_as_they_are_written(text: str, seconds: float) -> None:
-    """Valid are 45s, 2h 05m, 3d and 1w1s; a number without a unit is seconds."""
+def test_durations_with_and_without_units_are_read(text: str, seconds: float) -> None:
+    """Examples are 45s, 2h 05m, 3d and 1w1s; a number without a unit is in seconds."""
     assert seconds == parse_duration(text)
 
 
@@ -90,8 +90,8 @@ def test_a_count_has_the_right_plural(number: int, words: str) -> None:
         ({}, False, "differences unknown"),
     ],
 )
-def test_only_known_differences_are_shown(
+def test_differences_of_a_sweep_are_shown_or_called_unknown(
     drift: dict[str, int], words: str, *, is_refused: bool
 ) -> None:
-    """A refused sweep that shows no difference may not have compared: `differences unknown`."""
+    """`differences unknown`: the sweep has no counts, or was refused and all its counts are 0."""
     assert words == format_drift(drift, is_refused=is_refused)

@@ -101,14 +101,14 @@ def test_the_reason_of_the_last_failed_probe_is_shown() -> None:
 
 
 def test_retry_after_delays_the_next_probe() -> None:
-    """`Retry-After: 100` means 100 s; of a longer time than 15 minutes only 15 are waited."""
+    """`Retry-After: 100` delays the probe by 100 s; more than 15 minutes count as 15 minutes."""
     asked = ProbeAnswered(sign=Sign.FAILED, retry_after_seconds=100.0)
     greedy = ProbeAnswered(sign=Sign.FAILED, retry_after_seconds=1e6)
 
     assert [NOW + 100, NOW + 900] == [after(each).server.retry_at for each in (asked, greedy)]
 
 
-def test_a_probe_may_have_its_own_delay() -> None:
+def test_a_probe_can_have_its_own_delay() -> None:
     """A check of the local token file is repeated after 5 s: it adds no load to the server."""
     local = ProbeAnswered(sign=Sign.HALTED, delay_seconds=5.0)
 
@@ -116,7 +116,7 @@ def test_a_probe_may_have_its_own_delay() -> None:
 
 
 def test_a_second_failing_run_marks_the_channel_down() -> None:
-    """The probe succeeds, but two different runs fail, so all requests of this kind may fail."""
+    """The probe succeeds, but two different runs fail: starts are down, stops and server are up."""
     state = after(
         answered(1, Sign.FAILED), ProbeAnswered(sign=Sign.ANSWERED), answered(2, Sign.FAILED)
     )
@@ -132,7 +132,7 @@ def test_a_single_failing_run_does_not_mark_the_channel_down() -> None:
 
 
 def test_a_run_to_blame_does_not_mark_the_channel_down() -> None:
-    """Two runs fail, but one of them is known to fail while other runs are accepted."""
+    """Two runs fail, but the second one has failed before while other runs were accepted."""
     known = answered(2, Sign.FAILED, is_blamed=True)
 
     assert starts(after(answered(1, Sign.FAILED), known)).is_up
@@ -184,7 +184,7 @@ def test_a_successful_probe_of_a_healthy_server_changes_nothing() -> None:
     assert BackendState() == after(ProbeAnswered(sign=Sign.ANSWERED))
 
 
-def test_a_repair_makes_the_next_probe_due_at_once() -> None:
+def test_a_change_by_an_administrator_makes_the_next_probe_due_at_once() -> None:
     """The token or the configuration has changed, or an administrator typed `retry`."""
     halted = after(ProbeAnswered(sign=Sign.HALTED))
 
@@ -206,7 +206,7 @@ def test_a_run_is_to_blame_if_it_fails_after_an_accepted_run(
 
 
 def test_a_run_to_blame_does_not_count_against_the_server() -> None:
-    """Another run was accepted since its last failure, so its next failure needs no probe."""
+    """A run fails again after another run was accepted: this requests no probe."""
     state = after(answered(2, Sign.ANSWERED), answered(1, Sign.FAILED, accepted_before=0))
 
     assert (False, frozenset()) == (state.probe_wanted, state.channels[Channel.STARTS].suspects)

@@ -44,8 +44,8 @@ def test_epilog_creates_stop_event_with_both_times(shell: list[str], spool: Path
     assert events(spool) == ["1-stop-4711-1767225600-1767229200"]
 
 
-def test_an_event_has_one_value_a_line_and_a_last_line_end(shell: list[str], spool: Path) -> None:
-    """The values are nodes, cluster, user and partition; without `end` the file is incomplete."""
+def test_an_event_has_one_value_per_line_and_ends_with_end(shell: list[str], spool: Path) -> None:
+    """The values are nodes, cluster, user and partition; a file without `end` is incomplete."""
     run_hook(shell, spool)
 
     [event] = (spool / "new").iterdir()
@@ -96,10 +96,10 @@ def test_a_value_with_a_newline_is_omitted(shell: list[str], spool: Path, variab
     assert "all" not in event.read_text()
 
 
-def test_an_event_that_exists_already_stays_as_it_is(
+def test_a_hook_does_not_overwrite_an_existing_event(
     shell: list[str], spool: Path, tmp_path: Path
 ) -> None:
-    """The hook overwrites no file, not even through a link: the event has the same meaning."""
+    """A file or a symlink has the name of the event already: file and link target do not change."""
     stub = tmp_path / "prolog_slurmctld"
     shutil.copy(HOOKS / "prolog_slurmctld", stub)
     same_pid = (HOOKS / "spool_event").read_text().replace("-$$", "-77")

@@ -108,7 +108,7 @@ def test_stub_exits_with_0_whatever_it_sources(
 def test_stub_exits_with_0_if_the_sourced_file_is_truncated(
     shell: list[str], spool: Path, tmp_path: Path
 ) -> None:
-    """`spool_event` is cut at every 97th byte in turn; none of these files fails a job."""
+    """`spool_event` is cut at each multiple of 97 bytes; none of these files fails a job."""
     stub = tmp_path / "prolog_slurmctld"
     shutil.copy(HOOKS / "prolog_slurmctld", stub)
     whole = (HOOKS / "spool_event").read_bytes()

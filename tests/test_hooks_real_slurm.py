@@ -91,7 +91,7 @@ def test_jobs_complete_despite_a_fault_in_hooks_or_spool(lab: Lab, fault: str) -
 
 @pytest.mark.slurm
 def test_a_failing_prolog_fails_the_job(lab: Lab) -> None:
-    """A prolog that exits with 1 shows that the test above would notice a failing hook."""
+    """The prolog exits with 1, so `srun` fails: tests with this Slurm can notice a failing hook."""
     prolog = lab.root / "hooks" / "prolog_slurmctld"
     ours = prolog.read_text()
     prolog.write_text("#!/bin/sh\nexit 1\n")

@@ -48,7 +48,7 @@ def test_groups_are_set_before_the_user(calls: list[tuple[str, Any]]) -> None:
     assert [("setgroups", groups), ("setgid", user.pw_gid), ("setuid", user.pw_uid)] == calls
 
 
-def test_an_owner_without_a_user_name_gets_the_directorys_group(
+def test_the_directorys_group_is_used_for_an_owner_without_a_user_name(
     calls: list[tuple[str, Any]],
 ) -> None:
     """The name service does not know the owner of the state directory, or does not answer."""

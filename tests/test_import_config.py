@@ -49,7 +49,7 @@ def imported(
 
 
 def test_the_adapters_file_is_imported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """The keys of cc-slurm-adapter (URL, GPUs, ignored hosts, NATS) become ours."""
+    """The keys of cc-slurm-adapter (URL, GPUs, ignored hosts, NATS) become keys of this program."""
     document, _ = imported(tmp_path, ADAPTER, capsys)
 
     assert document == {
@@ -110,7 +110,7 @@ def test_secrets_go_to_files_and_never_to_the_terminal(
     assert "very secret" not in printed
 
 
-def test_an_import_may_be_repeated(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_import_can_be_repeated(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The second import finds the secrets in their files and prints the same output."""
     first = imported(tmp_path, PREDECESSOR, capsys)
 
@@ -168,7 +168,7 @@ def test_the_note_says_what_happened_to_a_key(
 def test_missing_required_keys_are_named(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """An old file may rely on defaults that this program does not have."""
+    """The old file has no keys: the notes name `clustername` and `cc-backend.host`."""
     document, notes = imported(tmp_path, {}, capsys)
 
     assert document == {}
@@ -250,7 +250,7 @@ def test_a_token_in_the_url_of_a_broker_is_named_as_not_supported(
 def test_a_secret_that_is_not_utf_8_is_refused(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """JSON can contain half of a character, which cannot be written to a file; exit code 78."""
+    """JSON can contain half of a surrogate pair, which UTF-8 cannot encode; the exit code is 78."""
     (tmp_path / "old.json").write_text(json.dumps({"ccRestJwt": "abc\ud800"}))
 
     code = main(["import-config", str(tmp_path / "old.json"), "--secrets", str(tmp_path)])

@@ -161,7 +161,7 @@ def test_the_default_paths_require_root(open_place: Path) -> None:
 
 
 def test_the_installed_command_reads_the_installed_spool(place: Path) -> None:
-    """`bin/cc-spool` works from any directory, with two keys in its configuration."""
+    """`bin/cc-spool` counts the event of a hook; its configuration has the two required keys."""
     site = place / "site"
     config = configure(site)
     config.write_text('{"clustername": "lab", "cc-backend": {"host": "http://127.0.0.1:1"}}')
@@ -247,7 +247,7 @@ def in_temporary_root(base: Path, *command: str) -> subprocess.CompletedProcess[
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="installs where the system looks, which needs root")
 def test_a_plain_install_uses_the_paths_of_the_system(wheels: Path, tmp_path: Path) -> None:
-    """As root: account, owners, modes, links, units and hooks; then uninstall and PURGE=1."""
+    """As root: service user, owners, modes, links, units and hooks; then uninstall and PURGE=1."""
     if in_temporary_root(tmp_path).returncode != 0:
         pytest.skip("no overlay of the root file system can be mounted here")
 

@@ -62,7 +62,7 @@ def test_a_missing_python_is_named(tmp_path: Path, wanted: tuple[str, ...]) -> N
     assert all(name in done.stderr for name in wanted)
 
 
-def test_no_other_distribution_has_modules_of_our_names() -> None:
+def test_no_other_distribution_has_a_module_with_a_name_of_this_project() -> None:
     """Two packages with modules of the same name would overwrite each other."""
     others = {
         (found.metadata["Name"], file.parts[0].removesuffix(".py"))

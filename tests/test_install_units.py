@@ -45,7 +45,7 @@ def place(wheels: Path) -> Iterator[Path]:
 
 @pytest.mark.parametrize("unit", ["cc-spool.service", "cc-sweep.service"])
 def test_units_have_all_hardening_directives(unit: str) -> None:
-    """Both services have every directive of our reference exactly once."""
+    """Each expected directive is set exactly once in both services."""
     lines = [line for line in (DEPLOY / unit).read_text().splitlines() if "=" in line]
     settings = [line for line in lines if not line.startswith("#")]
     expected = [*HARDENING.split()]
@@ -91,7 +91,7 @@ def test_no_directive_causes_a_systemd_warning(unit: str, version: int, expected
     ],
 )
 def test_a_unit_below_a_prefix_reaches_its_files(prefix: str, expected: set[str]) -> None:
-    """ProtectHome is omitted for a PREFIX in /home, PrivateTmp in /tmp, StateDirectory always."""
+    """StateDirectory is always omitted, ProtectHome for a PREFIX in /home, PrivateTmp in /tmp."""
     state = {"StateDirectory=cc-slurm-sync", "StateDirectoryMode=0750"}
 
     assert state | expected == fit_unit("cc-spool.service", 257, prefix)

@@ -144,10 +144,10 @@ def version_of(site: Path) -> str:
     return subprocess.run(argv, capture_output=True, text=True, check=True).stdout
 
 
-def test_a_failed_upgrade_keeps_the_program_of_another_python(
+def test_an_upgrade_without_wheels_keeps_the_installed_program(
     of_another_python: Path, tmp_path: Path
 ) -> None:
-    """No wheel is found, so `make install` fails before it removes the old environment."""
+    """The environment has another Python; `make install` fails before removing it."""
     before = version_of(of_another_python)
 
     done = make("install", PREFIX=str(of_another_python), WHEELS=str(tmp_path))

@@ -52,7 +52,7 @@ def two(place: Path, wheels: Path) -> Path:
 
 
 @needs_root
-def test_hooks_and_drain_may_run_as_two_users(two: Path) -> None:
+def test_hooks_and_drain_can_run_as_two_users(two: Path) -> None:
     """The service user can read and unlink the events of SlurmUser's hook; other users cannot."""
     spool = two / "var/spool/cc-slurm-sync"
     service = pwd.getpwnam(SERVICE_USER)
@@ -184,8 +184,8 @@ def test_files_and_units_get_the_new_service_user(change: Change) -> None:
 
 
 @needs_root
-def test_files_of_instances_get_the_new_service_user(change: Change) -> None:
-    """Files of an instance with a user of its own keep their owner."""
+def test_only_instances_of_the_old_service_user_get_the_new_one(change: Change) -> None:
+    """The files of an instance that runs as a third user keep their owner."""
     users = INSTANCES | {"test": OTHER_USER}
     expected = {
         file: owner(file, users[name]) for name in INSTANCES for file in instance_files(name)

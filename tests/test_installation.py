@@ -21,18 +21,18 @@ from spool.installation import ROOT_FILE, installation_root
         (None, "/"),
     ],
 )
-def test_the_root_is_read_from_the_virtual_environment(
+def test_the_installation_root_is_read_from_the_virtual_environment(
     tmp_path: Path, text: bytes | None, root: str
 ) -> None:
-    """A missing, empty, relative or undecodable root file means `/`."""
+    """The root is `/` if its file is missing, empty or undecodable, or has a relative path."""
     if text is not None:
         (tmp_path / ROOT_FILE).write_bytes(text)
 
     assert Path(root) == installation_root(tmp_path)
 
 
-def test_this_environment_uses_the_system_paths() -> None:
-    """Without `make install` the paths are those in the README, such as /etc/cc-slurm-sync."""
+def test_without_make_install_the_system_paths_are_used() -> None:
+    """The paths are those in the README, such as /etc/cc-slurm-sync."""
     found = (installation.SETTINGS, installation.HOOKS, installation.SPOOL, installation.STATE)
 
     assert (

@@ -152,7 +152,7 @@ def test_a_run_that_moves_is_found_in_its_new_directory(
     assert target == found.directory
 
 
-def test_a_delivered_run_is_no_error_of_the_reader(site: CommandSite) -> None:
+def test_a_run_delivered_during_the_read_causes_no_error(site: CommandSite) -> None:
     """The drain removes the run file from `todo/` while a command reads it."""
     run = site.put(Directory.TODO, run_of())
     with Moving(site.spool) as layout:
@@ -169,7 +169,7 @@ def test_event_names_are_listed_with_their_mtimes(site: CommandSite, layout: Lay
     assert [(NOON, EVENT), (NOON + 1, "1-stop-4-0-0-9")] == list_names(layout, Directory.NEW)
 
 
-def test_a_processed_event_is_no_error_of_the_reader(site: CommandSite) -> None:
+def test_an_event_processed_during_the_read_causes_no_error(site: CommandSite) -> None:
     """The drain removes the event from `new/` while a command reads it."""
     site.put_event(EVENT)
     with Moving(site.spool) as layout:
@@ -199,7 +199,7 @@ def test_a_removed_dead_letter_is_no_error(layout: Layout) -> None:
     assert read_file(layout, Directory.DEAD, EVENT) is None
 
 
-def test_a_retried_dead_letter_is_no_error_of_the_reader(site: CommandSite) -> None:
+def test_a_dead_letter_retried_during_the_read_causes_no_error(site: CommandSite) -> None:
     """An administrator retries the dead letter while another command reads `dead/`."""
     run = site.put(Directory.DEAD, run_of())
     with Moving(site.spool) as layout:

@@ -13,7 +13,7 @@ from spool.resolve.render_description import render_description
 
 
 def test_the_script_of_an_array_is_requested_once() -> None:
-    """The command names a known task; a task with the array's own id may not exist."""
+    """The command has the job id of a task; a job with the array's own id need not exist."""
     commands = Commands()
     found = read(texts(commands), commands, *ARRAY)
 
@@ -71,7 +71,7 @@ def test_a_configuration_query_that_hangs_leaves_time_for_the_rest() -> None:
     assert (render_description(JOB), False) == (found.description, found.is_final)
 
 
-def test_a_failure_affects_one_job(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_failed_script_request_affects_one_job(caplog: pytest.LogCaptureFixture) -> None:
     """If Slurm cannot print one script, the other scripts are still requested."""
     commands = Commands(problem=FailureReason.FAILED)
     found = read(texts(commands, with_description=False), commands, *CROWD)

@@ -48,8 +48,8 @@ def test_a_spool_that_cannot_be_opened_leaves_no_descriptor_open(tmp_path: Path)
     assert {} == open_files(tmp_path)
 
 
-def test_a_spool_may_be_closed_twice(layout: Layout) -> None:
-    """No descriptor of its directories stays open."""
+def test_closing_a_spool_twice_is_no_error(layout: Layout) -> None:
+    """After both calls no descriptor of the spool's directories is open."""
     assert len(Directory) == len(open_files(layout.root))
     layout.close()
     layout.close()
@@ -73,8 +73,8 @@ def test_a_renamed_directory_is_still_used(layout: Layout) -> None:
     assert b"x" == layout.read(Directory.NEW, "a", 10).contents
 
 
-def test_a_new_name_changes_the_time_of_its_directory(layout: Layout) -> None:
-    """The drain compares this time to notice new events."""
+def test_a_new_name_changes_the_mtime_of_its_directory(layout: Layout) -> None:
+    """The drain compares this mtime to notice new events."""
     os.utime(layout.root / "new", ns=(5, 5))
     before = layout.directory_mtime_ns(Directory.NEW)
     (layout.root / "new" / "a").touch()
@@ -82,7 +82,7 @@ def test_a_new_name_changes_the_time_of_its_directory(layout: Layout) -> None:
     assert (5, True) == (before, layout.directory_mtime_ns(Directory.NEW) > before)
 
 
-def test_a_file_is_read_with_its_size_and_time(layout: Layout) -> None:
+def test_a_file_is_read_with_its_size_and_mtime(layout: Layout) -> None:
     """The mtime of the file of an event is the time of the event."""
     path = layout.root / "new" / "a"
     path.write_bytes(b"extras")
@@ -204,7 +204,7 @@ def test_the_mtime_of_a_link_is_its_own(layout: Layout) -> None:
     assert 100.0 == layout.mtime(Directory.NEW, "a")
 
 
-def test_free_space_is_what_an_unprivileged_writer_may_use(layout: Layout) -> None:
+def test_free_space_is_what_an_unprivileged_writer_can_use(layout: Layout) -> None:
     """Blocks kept for root do not count."""
     status = os.statvfs(layout.root)
 
@@ -212,7 +212,7 @@ def test_free_space_is_what_an_unprivileged_writer_may_use(layout: Layout) -> No
 
 
 @pytest.mark.parametrize(("counted", "free"), [(1000, 7), (0, None)])
-def test_free_inodes_are_known_where_the_file_system_counts_them(
+def test_free_inodes_are_none_if_the_file_system_does_not_count_them(
     tmp_path: Path, counted: int, free: int | None
 ) -> None:
     """On btrfs, which has no limit on inodes, the number is None."""
@@ -232,7 +232,7 @@ def test_free_inodes_are_known_where_the_file_system_counts_them(
         assert free == layout.free_inodes()
 
 
-def test_a_file_may_be_removed_twice(layout: Layout) -> None:
+def test_removing_a_file_twice_is_no_error(layout: Layout) -> None:
     """`unlink` of a missing file is no error."""
     (layout.root / "open" / "a").touch()
     layout.unlink(Directory.OPEN, "a")

@@ -23,7 +23,7 @@ from spool.files.lock import LockState, lock_state, take_lock
     ids=["alive", "gone", "missing"],
 )
 def test_a_second_drain_names_the_lock_holder(tmp_path: Path, state: str, holder: str) -> None:
-    """The error has the process id in drain.json; if it is outdated, `another process`."""
+    """The error has the process id in drain.json; if that file is outdated, `another process`."""
     (tmp_path / "drain.json").write_text(state)
     first = take_lock(tmp_path / "drain.lock", tmp_path / "drain.json")
 

@@ -199,10 +199,10 @@ def expected_rows(version: str, jobs: dict[str, int]) -> dict[int, dict[str, Any
 @pytest.mark.usefixtures("quiet_signals")
 @pytest.mark.parametrize("version", SERVERS)
 @pytest.mark.parametrize("series", SERIES)
-def test_jobs_of_every_slurm_reach_every_cc_backend(
+def test_jobs_of_every_slurm_release_reach_every_cc_backend_release(
     series: str, version: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """From hook events to rows: resources, GPUs, sharing, times and states of nine jobs."""
+    """Events of nine jobs become rows with resources, GPUs, sharing, times and states."""
     monkeypatch.setattr(reaction, "QUEUE_SECONDS", 0)  # the stub processes its queue at once
     model = Model(version=version, clusters=CLUSTERS)
     with StubServer(model) as server:
@@ -235,7 +235,7 @@ def test_jobs_of_every_slurm_reach_every_cc_backend(
 @pytest.mark.usefixtures("quiet_signals")
 @pytest.mark.parametrize("version", SERVERS)
 @pytest.mark.parametrize("series", SERIES)
-def test_a_sweep_repairs_differences_of_every_slurm_and_cc_backend(
+def test_a_sweep_repairs_differences_for_every_slurm_and_cc_backend_release(
     series: str, version: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A lost row, a lost stop and a job without events are repaired; then nothing differs."""

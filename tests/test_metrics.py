@@ -134,7 +134,7 @@ def test_the_state_of_a_drain_that_cron_starts_is_shown() -> None:
     assert 1 == value('backend_up{connection="stops"}', found)
 
 
-def test_before_the_first_drain_only_known_values_are_shown() -> None:
+def test_before_the_first_drain_no_state_of_a_drain_is_shown() -> None:
     """No drain was ever started: the metrics are the current time and `drain_up`."""
     found = samples_of(metric_families(MetricsSnapshot(time=NOON)))
     gauges = {name for name in found if "{" not in name}
@@ -206,7 +206,7 @@ def test_an_unwritable_metrics_file_is_logged_once(
 def test_an_internal_error_of_the_metrics_is_logged_once(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The metrics cannot be computed twice; the second error adds nothing to the log."""
+    """The metrics are computed two times, each with an error; only the first error is logged."""
     path = tmp_path / "x.prom"
 
     def read() -> MetricsSnapshot:

@@ -194,7 +194,7 @@ def test_values_that_cannot_be_read_are_missing(site: CommandSite) -> None:
 
 
 def test_the_last_sweep_is_shown(tmp_path: Path) -> None:
-    """`cc-sweep apply` writes to the metrics file what differed and that it was not refused."""
+    """The metrics file has the differences, `sweep_refused 0` and the time of the last success."""
     with sweep_site(tmp_path) as made:
         path = made.root / "x.prom"
         made.document["metrics"] = {"textfile": str(path)}

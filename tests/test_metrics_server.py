@@ -75,7 +75,7 @@ def ends(connection: socket.socket) -> bool:
 
 
 def test_the_fifth_connection_is_closed() -> None:
-    """Four may be open: each takes a thread, and the service may have only a few threads."""
+    """At most four connections can be open, because each takes a thread of the service."""
     port = free_port()
     with (
         published(MetricsPublisher(lambda: FULL, textfile=None, listen=("127.0.0.1", port))),
@@ -145,7 +145,7 @@ def test_an_address_that_stays_in_use_is_logged_once(
     assert 1 == caplog.text.count("metrics.listen")
 
 
-def test_no_name_server_is_queried_for_the_host_name(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_name_server_is_queried_for_an_ip_address(monkeypatch: pytest.MonkeyPatch) -> None:
     """A name server that does not answer would delay the start of the drain by many seconds."""
     monkeypatch.setattr(socket, "getfqdn", lambda _name: pytest.fail("asked"))
     port = free_port()
@@ -158,7 +158,7 @@ def test_no_name_server_is_queried_for_the_host_name(monkeypatch: pytest.MonkeyP
 
 
 def test_a_silent_name_server_delays_neither_start_nor_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    """`metrics.listen` has a host name, and the name server does not answer for its address."""
+    """`metrics.listen` has a host name, and the name server does not answer."""
     monkeypatch.setattr(output, "PATIENCE_SECONDS", 0.01)
     is_over, has_answered = threading.Event(), threading.Event()
 
@@ -185,7 +185,7 @@ def test_a_host_name_that_is_too_long_is_a_warning() -> None:
     assert f"metrics.listen: cannot listen on {'a' * 70}:9399: " in warning
 
 
-def test_a_publisher_may_be_closed_twice() -> None:
+def test_closing_a_publisher_twice_is_no_error() -> None:
     """The socket of `metrics.listen` is closed already at the second call."""
     publisher = MetricsPublisher(lambda: FULL, textfile=None, listen=("127.0.0.1", free_port()))
     with published(publisher):

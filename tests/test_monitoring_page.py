@@ -70,7 +70,7 @@ def test_every_alert_has_its_section() -> None:
 
 
 @pytest.mark.parametrize("reason", [each for each in Reason if each.outcome is Outcome.HALT])
-def test_every_reason_of_a_halt_is_documented(reason: Reason) -> None:
+def test_every_reason_for_halted_deliveries_is_documented(reason: Reason) -> None:
     """docs/troubleshooting.md has each reason that the label of the alert can have."""
     assert f"`{reason.name.lower()}`" in TROUBLESHOOTING
 

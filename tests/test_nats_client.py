@@ -76,8 +76,10 @@ def test_a_message_keeps_special_characters(text: str) -> None:
     assert text == row["metaData"]["jobScript"]
 
 
-def test_a_listed_start_is_delivered(client: NatsClient, bus: Bus, server: StubServer) -> None:
-    """A start in the server's job cache is published again, which leaves one row."""
+def test_a_start_with_a_listed_row_is_delivered(
+    client: NatsClient, bus: Bus, server: StubServer
+) -> None:
+    """A repeated start is published until the server lists its row; the server stores one row."""
     first = client.start(start())
     cached = client.start(start(), maybe_sent=True)
     server.model.commit()
@@ -122,7 +124,7 @@ def test_a_start_is_published_if_its_cluster_is_unknown(
     assert Reason.PUBLISHED is reason(client.start(start(resources=[{"hostname": "n9"}])))
 
 
-def test_another_run_within_a_day_is_a_conflict(client: NatsClient, server: StubServer) -> None:
+def test_a_second_run_within_a_day_is_a_conflict(client: NatsClient, server: StubServer) -> None:
     """The server drops the second start without an error; a run a day apart is no conflict."""
     client.start(start(start_time=NOON - 60))
     server.model.commit()

@@ -95,7 +95,7 @@ class LateLoop(asyncio.SelectorEventLoop):
         return handle
 
 
-def test_closing_may_come_just_before_a_message_is_published(
+def test_a_connection_can_be_closed_just_before_a_message_is_published(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The event loop has no task yet that `close` could cancel; no connection is opened."""

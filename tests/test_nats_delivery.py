@@ -91,8 +91,8 @@ def test_no_job_is_lost_while_the_broker_is_killed(
     )
 
 
-def test_plain_publishing_loses_stops(server: StubServer, broker: NatsServer) -> None:
-    """Without confirmation a stop that overtakes its start is lost for good."""
+def test_unconfirmed_publishing_loses_stops(server: StubServer, broker: NatsServer) -> None:
+    """A stop that overtakes its start has no effect, so the row stays running at the server."""
     connection = Broker(BrokerSettings(servers=(broker.url,), subject=SUBJECT))
     with Subscriber(broker.url, server, slowest_seconds=0.05) as subscriber:
         for job_id in range(1, 101):
@@ -125,10 +125,10 @@ def test_a_run_that_the_server_drops_silently_is_reported(
     assert dict.fromkeys((1, 2, 3), "completed") == drain.states()
 
 
-def test_an_outage_of_the_subscription_counts_no_attempt(
+def test_no_attempt_is_counted_while_cc_backend_is_not_subscribed(
     drain: DrainProcess, server: StubServer, broker: NatsServer
 ) -> None:
-    """cc-backend is not subscribed: `status` says so; runs are delivered when it subscribes."""
+    """`status` shows the missing subscription; runs are delivered when it is restored."""
     put_ended(drain, range(1, 4))
     with drain:
         until(lambda: "is not subscribed" in drain.site.call("status").out, 30)
@@ -140,7 +140,7 @@ def test_an_outage_of_the_subscription_counts_no_attempt(
     assert dict.fromkeys((1, 2, 3), "completed") == drain.states()
 
 
-def test_a_requeued_job_replaces_its_first_run(
+def test_the_second_run_of_a_job_replaces_the_row_of_the_first_run(
     drain: DrainProcess, server: StubServer, broker: NatsServer
 ) -> None:
     """The server drops the second start silently until the first row is deleted."""

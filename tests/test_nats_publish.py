@@ -76,7 +76,7 @@ def test_a_message_arrives_if_a_program_subscribes(
     assert [Reason.NO_SUBSCRIBER, Reason.PUBLISHED, Reason.NO_SUBSCRIBER] == reasons
 
 
-def test_the_last_ping_follows_the_message(made: list[Broker]) -> None:
+def test_a_message_is_confirmed_by_a_ping_that_follows_it(made: list[Broker]) -> None:
     """The answer to an earlier PING does not confirm the message."""
     with closing(LineRecorder()) as broker:
         verdict = connect(made, broker.url).publish(PROBE)
@@ -132,10 +132,10 @@ def test_another_broker_of_the_list_takes_over(
 
 
 @needs_broker
-def test_a_broker_that_dies_or_hangs_leaves_the_outcome_unknown(
+def test_the_outcome_is_unknown_if_a_broker_dies_or_hangs(
     tmp_path: Path, made: list[Broker]
 ) -> None:
-    """The message may have arrived; the next one reconnects."""
+    """It is unknown whether the message arrived; the next message opens a new connection."""
     with NatsServer(tmp_path) as nats:
         broker = connect(made, nats.url, answer_seconds=0.2)
         broker.publish(PROBE)
@@ -162,10 +162,10 @@ def test_a_broker_that_dies_or_hangs_leaves_the_outcome_unknown(
         ("deaf", "x", Reason.PUBLISH_REFUSED),
     ],
 )
-def test_a_user_needs_password_and_permissions(
+def test_a_nats_user_needs_a_password_and_permissions(
     tmp_path: Path, made: list[Broker], user: str, password: str, reason: Reason
 ) -> None:
-    """The NATS library reports a missing permission only to its error callback."""
+    """A wrong password is BROKER_REFUSED, a missing permission PUBLISH_REFUSED."""
     with NatsServer(tmp_path, USERS) as nats:
         path = secret(tmp_path, password)
         verdict = connect(made, nats.url, user=user, password_file=path).publish(PROBE)
@@ -197,8 +197,8 @@ def test_a_creds_file_logs_in(tmp_path: Path, made: list[Broker]) -> None:
     assert (Reason.NO_SUBSCRIBER, Reason.BROKER_REFUSED) == (known, unknown)
 
 
-def test_signatures_are_those_of_the_standard() -> None:
-    """Test 2 of RFC 8032, section 7.1."""
+def test_ed25519_signatures_are_those_of_rfc_8032() -> None:
+    """Public key and signature are those of test 2 in section 7.1 of the RFC."""
     seed = bytes.fromhex("4ccd089b28ff96da9db6c346ec114e0f5b8a319f35aba624da8cf6ed4fb8a6fb")
     public = "3d4017c3e843895a92b70aa74d1b7ebc9c982ccf2ec4968cc0cd55f12af4660c"
     signature = (

@@ -43,8 +43,8 @@ def reason(run: Run) -> str | None:
 
 
 @pytest.mark.parametrize(("commit", "wait"), [(180.0, 180), (0.0, 5)])
-def test_a_published_start_waits_for_a_commit(commit: float, wait: int) -> None:
-    """A start sent by NATS gets no answer: the next attempt comes after a commit, at least 5 s."""
+def test_a_published_start_waits_for_the_commit_interval(commit: float, wait: int) -> None:
+    """A start sent by NATS gets no answer: its retry waits one commit interval, at least 5 s."""
     run = published(RUN, RequestKind.START, commit=commit)
 
     assert (None, NOW + wait, "published") == (run.started, run.not_before, reason(run))
@@ -52,7 +52,7 @@ def test_a_published_start_waits_for_a_commit(commit: float, wait: int) -> None:
 
 
 def test_a_start_published_twice_without_a_row_waits_an_hour() -> None:
-    """Every second attempt counts as silently rejected; its hint names the log of cc-backend."""
+    """Attempts 2 and 4 count as silently rejected; the error's hint names the log of cc-backend."""
     runs = [published(RUN, RequestKind.START, times) for times in (2, 3, 4, 5)]
 
     assert ["published", "swallowed", "published", "swallowed"] == [reason(run) for run in runs]
@@ -96,8 +96,8 @@ def test_a_start_in_the_job_list_counts_as_accepted() -> None:
     assert (NOW, 0, None, 0) == (run.started, run.attempts, run.last_error, run.not_before)
 
 
-def test_a_job_list_with_its_row_ends_the_wait_of_a_published_start() -> None:
-    """The drain asks cc-backend for the row of a published start as it does for held stops."""
+def test_a_listed_row_ends_the_wait_of_a_published_start() -> None:
+    """The drain queries the row of a published start; when it is listed, the run is due at once."""
     now = Moment(wall=float(NOW), steady=1000.0)
     made, hold = Schedule(180.0), StopRelease()
     entry = pending_run(published(RUN, RequestKind.START), Directory.TODO, now)
@@ -123,6 +123,6 @@ def test_a_listed_start_that_fails_is_not_queried_again() -> None:
     assert ([], None) == (list(made.held_stops(now.steady)), made.take_next(1001.0, stops=False))
 
 
-def test_a_silent_rejection_has_the_outcome_later() -> None:
-    """A published message has the outcome CONFIRM; one without a row is retried LATER."""
+def test_published_and_silently_rejected_messages_have_different_outcomes() -> None:
+    """Reason PUBLISHED has the outcome CONFIRM; SWALLOWED (silently rejected) has LATER."""
     assert (Outcome.CONFIRM, Outcome.LATER) == (Reason.PUBLISHED.outcome, Reason.SWALLOWED.outcome)

@@ -89,7 +89,7 @@ def test_a_new_event_refuses_invalid_extras() -> None:
 def test_an_invalid_event_name_is_refused(
     layout: Layout, name: str, error: type[Exception]
 ) -> None:
-    """A name that is not that of an event, or of a later format: new/ stays empty."""
+    """`put_event` raises for `odd`, and for `2-x` (a later format); new/ stays empty."""
     with pytest.raises(error):
         put_event(layout, name, {}, None)
 

@@ -102,8 +102,8 @@ def test_a_node_plan_in_json_has_one_object_per_node(site: SweepSite) -> None:
     assert ({}, 0) == (found["left_out"], found["unreadable"])
 
 
-def test_an_apply_stores_the_jobs_of_each_node(site: SweepSite) -> None:
-    """A later report of node states uses the counts; if node states are off, none are stored."""
+def test_apply_stores_the_number_of_jobs_of_each_node(site: SweepSite) -> None:
+    """`cc-sweep apply` stores the counts for later node reports, unless node states are off."""
     (site.root / "squeue.txt").write_bytes(node_situations()["24.11/busy"]["squeue.txt"])
     site.sweep("apply", "--wait", 0)
     assert {"n2cn001": 2, "n2cn002": 1} == {
@@ -233,7 +233,7 @@ def accepted(age: float, count: int = 2, **fields: Any) -> NodeRound:
 
 
 def test_a_recent_report_of_node_states_is_ok() -> None:
-    """`check` accepts an age of five intervals (25 min); ignored hosts are excluded on purpose."""
+    """A report is OK for five intervals (25 min); ignored and FUTURE nodes cause no warning."""
     last = accepted(1500, left_out={"ignored": 3, "future": 1})
 
     assert [(CheckStatus.OK, "2 nodes, reported 25m 00s ago")] == checked(last)
@@ -257,7 +257,7 @@ def test_unknown_nodes_are_a_warning() -> None:
 
 
 def test_more_than_50000_nodes_are_a_warning() -> None:
-    """cc-backend may not answer a report of so many nodes in time."""
+    """cc-backend can fail to answer a report of so many nodes in time."""
     last = accepted(10, 50_001)
 
     assert CheckStatus.WARNING is checked(last)[0][0]

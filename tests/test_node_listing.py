@@ -36,8 +36,8 @@ def failure(text: bytes) -> FailureReason:
 
 
 @pytest.mark.parametrize("situation", sorted(node_situations()))
-def test_every_recorded_node_has_its_state_and_its_numbers(situation: str) -> None:
-    """Expected values were written by hand; only a node with a forged record may be missing."""
+def test_every_recorded_node_has_the_expected_state_and_counts(situation: str) -> None:
+    """Expected values were written by hand; only a node with a forged record can be missing."""
     files, expected = node_situations()[situation], expected_nodes(situation)
     jobs = parse_queue_snapshot(files["squeue.txt"]).jobs_by_node()
     found = {}
@@ -87,7 +87,7 @@ def test_text_in_the_operating_system_or_reason_is_not_parsed() -> None:
     )
 
 
-def test_a_node_may_be_in_no_partition() -> None:
+def test_a_node_without_a_partition_is_read() -> None:
     """A node that was made with `scontrol create` has no partition."""
     assert () == read_listing(line(partitions="")).nodes[0].partitions
 
@@ -137,7 +137,7 @@ def test_a_node_that_occurs_twice_is_left_out() -> None:
 
 
 def test_lines_without_a_node_name_are_ignored() -> None:
-    """Line feeds in a comment cause such lines, in any encoding; they do not count as bad."""
+    """Such lines come from line feeds in comments, in any encoding; they are no bad lines."""
     text = line("n1", end=" Comment=caf\xe9").decode().encode("latin-1")
     listing = read_listing(text + b"second line \xff State=DOWN\n\n")
 
@@ -180,7 +180,7 @@ def test_up_to_one_percent_of_the_records_may_be_bad() -> None:
     assert 3 == read_listing(text).bad_lines
 
 
-def test_a_node_list_may_arrive_in_pieces() -> None:
+def test_a_node_list_can_arrive_in_pieces() -> None:
     """The result is the same if each line of scontrol's output arrives in parts."""
     text = line("n1") + line("n2", "DOWN")
 

@@ -97,7 +97,7 @@ def test_two_nodes_with_one_host_name_are_both_excluded() -> None:
 
 
 def test_hosts_that_cc_backend_does_not_list_are_excluded() -> None:
-    """cc-backend logs an error for an unknown host, and never stores hosts of a node list `*`."""
+    """A host in no node list is left out as unknown, a host of a node list `*` as wildcard."""
     lists = (cluster("lab", "n1", "m[1-2]"), cluster("wild", "*"))
     site = {"partition_clusters": {"w": "wild"}}
     nodes = (node("m2"), node("m3"), node("x", partitions="w"))
@@ -112,8 +112,8 @@ def test_no_host_of_an_unknown_cluster_is_reported() -> None:
     assert {"unknown": 1} == report(node("n1"), clusters=()).left_out_counts()
 
 
-def test_a_node_goes_to_every_cluster_of_its_partitions() -> None:
-    """A node without a partition goes to the main cluster; cc-backend must list it there."""
+def test_a_node_is_reported_to_every_cluster_of_its_partitions() -> None:
+    """A node without a partition is reported to the main cluster. Each cluster must list it."""
     site = {"partition_clusters": {"gpu": "fat", "big": "huge"}}
     lists = (cluster("lab", "n[1-4]"), cluster("fat", "n[2-3]", "n5"))
     nodes = (

@@ -138,7 +138,7 @@ def test_all_nodes_are_sent_in_one_request(site: Site) -> None:
 
 
 def test_each_cluster_gets_a_request_of_its_own(site: Site) -> None:
-    """The configuration gives the partition of a node to one of cc-backend's clusters."""
+    """`partition_clusters` assigns the nodes of a partition to one of cc-backend's clusters."""
     site.partitions = {"gpu": "fat"}
     site.put("n1")
     site.put("g1", partition="gpu")
@@ -149,7 +149,7 @@ def test_each_cluster_gets_a_request_of_its_own(site: Site) -> None:
 
 
 def test_cc_backends_clusters_are_requested_once_an_hour(site: Site) -> None:
-    """Slurm's nodes are queried in every round of node states, by one process."""
+    """Slurm's nodes are queried once in every round of node states."""
     site.put("n1")
     for site.steady in (0.0, 300.0, CLUSTERS_SECONDS - 1, CLUSTERS_SECONDS):
         site.reporter.run(NodeRound())
@@ -219,7 +219,7 @@ def test_a_refused_report_is_a_problem_of_the_round(
 
 @pytest.mark.parametrize("site", ["1.4.4"], indirect=True)
 def test_no_report_is_sent_to_a_server_without_node_states(site: Site) -> None:
-    """cc-backend 1.4.4 is no failure; Slurm is not queried either."""
+    """With cc-backend 1.4.4 the result counts no failure, and Slurm is not queried."""
     found = site.reporter.run(NodeRound(failures=3))
 
     assert ("1.4.4", 0, [], 0) == (found.unsupported, found.failures, site.sent(), site.slurm.asked)
@@ -233,8 +233,8 @@ def test_a_404_means_that_the_server_accepts_no_node_states(site: Site) -> None:
     assert "does not accept node states" in site.reporter.run(NodeRound()).problem
 
 
-def test_an_unreadable_cluster_list_is_a_problem_of_the_round(site: Site) -> None:
-    """Without cc-backend's cluster list the hosts that it knows are unknown."""
+def test_a_missing_cluster_list_is_a_problem_of_the_round(site: Site) -> None:
+    """If cc-backend does not answer, the problem says that it cannot list its clusters."""
     site.put("n1")
     site.server.close()
 

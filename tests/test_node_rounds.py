@@ -95,7 +95,7 @@ def test_a_drain_without_node_states_makes_no_rounds(tmp_path: Path) -> None:
     assert None is read_node_round(world.state)
 
 
-def test_each_round_gets_the_result_of_the_last_one(world: NodesWorld) -> None:
+def test_each_round_gets_the_result_of_the_previous_round(world: NodesWorld) -> None:
     """The result of a report is stored in the state directory, also for `status`."""
     world.reporter.result = good(hosts={"lab": ("n1",)}, left_out={"unknown": 1}, seconds=0.5)
     world.pass_time(320)
@@ -137,7 +137,7 @@ def test_node_states_wait_while_cc_backend_is_down(world: NodesWorld) -> None:
 
 
 def test_a_hanging_round_delays_no_job_and_no_other_round_begins(tmp_path: Path) -> None:
-    """Node states have a worker of their own; the next round waits for its answer."""
+    """Node states have a worker of their own; no other round begins while a round hangs."""
     world = NodesWorld(tmp_path)
     answers: Any = world.parts.answers
     worker = HangingWorker("nodes", world.reporter.run, answers, clock=lambda: 0.0)
@@ -161,7 +161,7 @@ def test_a_rejected_report_pauses_node_states_for_an_hour(world: NodesWorld) -> 
     assert [15.0, 3620.0] == world.reporter.times
 
 
-def test_failed_reports_are_logged_when_they_begin_and_end(
+def test_the_first_failed_report_and_the_next_success_are_logged(
     world: NodesWorld, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Two failed reports in sequence give one warning, and the next success one INFO line."""
@@ -189,7 +189,7 @@ def test_a_result_that_cannot_be_written_is_a_warning(
 
 
 def test_a_round_without_an_answer_stores_no_result(world: NodesWorld) -> None:
-    """The drain ends before the round was made: no state file of node states is written."""
+    """The drain ends during a round: no state file of node states is written."""
     world.parts.nodes.take(None, world.moment)
 
     assert None is read_node_round(world.state)

@@ -118,7 +118,7 @@ def test_any_set_of_flags_is_mapped_as_in_the_table(
 
 
 def test_the_order_of_state_words_does_not_matter() -> None:
-    """Slurm's text begins with the base state, its JSON is a list: each order gives one state."""
+    """Slurm gives the words as a text or a JSON list: every order gives the same node state."""
     words = ("IDLE", "RESERVED", "MAINTENANCE", "COMPLETING")
 
     assert {"allocated"} == {

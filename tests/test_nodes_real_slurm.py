@@ -67,7 +67,7 @@ def test_every_node_of_a_new_cluster_is_idle(site: Site) -> None:
 
 
 def test_a_job_allocates_cpus_memory_and_gpus(site: Site) -> None:
-    """A partly used node is mixed, also while it is draining; without the job it is down."""
+    """The node of the job is mixed, also while it drains; after the job it is down (drained)."""
     job = site.lab.jobs.sbatch(
         *("-p", "gpu", "-w", "n2gpu01", "--gres=gpu:a100:3", "-n2", "--mem=1500"),
         script="sleep 300",

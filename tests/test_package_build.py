@@ -107,7 +107,7 @@ def test_the_package_is_self_contained(kit: Kit, kind: str) -> None:
 @pytest.mark.packages
 @pytest.mark.parametrize("kind", ["deb", "rpm"])
 def test_both_packages_have_the_files_of_an_installation(kit: Kit, kind: str) -> None:
-    """Commands, hooks, units, account, directories, log rotation, example and documentation."""
+    """Each has commands, hooks, units, sysusers.d, tmpfiles.d, logrotate, example and manuals."""
     share, doc = "/usr/share/cc-slurm-sync", "/usr/share/doc/cc-slurm-sync"
     expected = {
         "/etc/logrotate.d/cc-slurm-sync",
@@ -168,7 +168,7 @@ def test_links_in_the_documentation_of_a_package_work(kit: Kit, kind: str) -> No
 
 @pytest.mark.packages
 def test_the_rpm_can_be_installed_upgraded_and_removed(kit: Kit) -> None:
-    """The RPM's scripts create account and directories; a removal keeps configuration and spool."""
+    """The RPM's scripts create user and directories; a removal keeps configuration and spool."""
     with Site([require_tree("bookworm")]) as site:
         site.write("/etc/slurm/slurm.conf", "SlurmUser=daemon\n")
         said = site.rpm("-i", "--nodeps", str(kit.rpm(OLD)))

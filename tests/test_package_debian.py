@@ -54,7 +54,7 @@ def install(machine: Machine, kit: Kit, version: str) -> str:
 
 
 def test_an_installation_starts_no_service(kit: Kit, suite: str) -> None:
-    """The package creates the account, the directories and the hooks, and prints the next steps."""
+    """The package creates the user, the directories and the hooks, and prints the next steps."""
     with Machine(*kit.layers(suite)) as machine:
         units = "cc-spool.service cc-sweep.service cc-sweep.timer"
         state = machine.run(
@@ -186,7 +186,7 @@ def test_a_purge_keeps_a_spool_with_undelivered_runs(site: Site) -> None:
 
 
 def test_a_purge_of_an_empty_spool_removes_all_files(site: Site) -> None:
-    """`dpkg -P` removes all files of the package, its directories and the account."""
+    """`dpkg -P` removes all files of the package, its directories, its user and its group."""
     site.start_service()
     site.run("cc-spool status")
     site.run("dpkg -P cc-slurm-sync")

@@ -55,8 +55,8 @@ def test_the_commands_of_the_install_guide_report_a_job(guided: Site) -> None:
     assert "enabled\n" == guided.run("systemctl is-enabled cc-sweep.timer")
 
 
-def test_the_service_may_run_as_slurm_user(guided: Site) -> None:
-    """docs/install.md has the commands that change the owner of all files; a boot keeps it."""
+def test_the_service_can_run_as_slurm_user(guided: Site) -> None:
+    """The commands of docs/install.md change the owner of all files; systemd-tmpfiles keeps it."""
     guided.run(AS_SLURM_USER)
     guided.run("systemd-tmpfiles --create cc-slurm-sync.conf; systemctl start cc-spool.service")
     report(guided)

@@ -125,7 +125,7 @@ def test_a_purge_keeps_only_a_spool_with_undelivered_runs(site: Site) -> None:
 
 @pytest.mark.usefixtures("second")
 def test_a_purge_of_empty_spools_removes_all_files(site: Site) -> None:
-    """`dpkg -P` removes the directories of all instances and the account."""
+    """`dpkg -P` removes the directories of all instances and the user."""
     site.run("dpkg -P cc-slurm-sync")
 
     assert "" == site.run("find / -xdev -path '*cc-slurm-sync*'")

@@ -25,10 +25,10 @@ def site(tmp_path: Path) -> CommandSite:
 
 @pytest.mark.parametrize("long", [False, True])
 @pytest.mark.parametrize("position", [0, 1])
-def test_options_may_be_before_or_after_the_subcommand(
+def test_options_before_or_after_the_subcommand_are_accepted(
     site: CommandSite, position: int, *, long: bool
 ) -> None:
-    """The options are configuration, debugging and log file."""
+    """-c (--config), -d (--debug) and --log-file have the same effect in both places."""
     options = [
         *("--config" if long else "-c", str(site.config)),
         "--debug" if long else "-d",

@@ -63,7 +63,7 @@ def test_spool_commands_load_no_heavy_library(site: CommandSite, words: list[str
 
 @pytest.mark.parametrize("words", [["status"], ["list"], ["show", "5"], ["check"]])
 def test_frequent_subcommands_load_few_modules(site: CommandSite, words: list[str]) -> None:
-    """Most of their time is spent on imports: `status` and `check` need no module of runs."""
+    """Imports take most of the time; `status` and `check` load no module that reads runs."""
     site.put(Directory.TODO, run_of(5))
     _, modules = loaded_modules(site, words)
     of_runs = {"slurm.job", "spool.files.run", "spool.files.inventory", "spool.files.event"}

@@ -115,7 +115,7 @@ def test_a_time_with_its_zone_is_read() -> None:
 
 @pytest.mark.parametrize("word", ["COMPLETININVALID", "COMPLETIN", "RUNNING+", "CANCELLED+"])
 def test_a_truncated_or_merged_state_is_not_recognized(word: str) -> None:
-    """Columns without a gap (ufs-community/ufs-weather-model#2379, NVIDIA/cloudai#461)."""
+    """`COMPLETININVALID` is no state (ufs-community/ufs-weather-model#2379, NVIDIA/cloudai#461)."""
     assert split_state(word)[0] is None
 
 
@@ -163,7 +163,10 @@ def test_a_state_in_json_is_a_word_or_a_list(words: object, state: str, flags: o
     ],
 )
 def test_node_lists_of_other_sites_are_expanded(text: str, hosts: str) -> None:
-    """CraneSched#979, ignite#2204, cloudai#1023, Megatron-Bridge#3830, pavilion2#524, scoop#81."""
+    """The node lists are from issues of other projects.
+
+    CraneSched#979, ignite#2204, cloudai#1023, Megatron-Bridge#3830, pavilion2#524, scoop#81.
+    """
     assert tuple(hosts.split()) == expand_hosts(text)
 
 

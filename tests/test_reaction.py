@@ -37,8 +37,8 @@ def test_a_queued_start_is_sent_again_after_5_s() -> None:
     assert (None, NOW + 5) == (reaction.run.started, reaction.run.not_before)
 
 
-def test_a_start_that_is_queued_too_often_becomes_a_dead_letter() -> None:
-    """The fourth answer is the last: cc-backend 1.4.0 queues starts that its database rejects."""
+def test_a_start_that_is_queued_four_times_becomes_a_dead_letter() -> None:
+    """cc-backend 1.4.0 also queues starts that its database rejects: no row is stored."""
     run, actions = RUN, []
     for _ in range(4):
         reaction = react(run, ReplyVerdict(Reason.QUEUED), asked(RequestKind.START))
@@ -49,7 +49,7 @@ def test_a_start_that_is_queued_too_often_becomes_a_dead_letter() -> None:
 
 
 def test_attempts_before_a_queued_start_do_not_count_as_queued() -> None:
-    """Attempts with another cause do not count: the first start that is queued may be stored."""
+    """20 attempts failed with another cause: the first queued start counts as attempt 1."""
     refused = ReplyVerdict(Reason.SWALLOWED)
     run = replace(react(RUN, refused, asked(RequestKind.START)).run, attempts=20)
 
@@ -197,10 +197,10 @@ def test_an_added_script_or_description_does_not_change_the_run() -> None:
 
 
 @pytest.mark.parametrize(("attempts", "started"), [(0, BEGAN), (1, BEGAN), (2, None)])
-def test_a_stop_of_a_queued_start_is_repeated_twice_before_the_start(
+def test_a_start_is_repeated_after_three_stops_without_a_row(
     attempts: int, started: int | None
 ) -> None:
-    """The start may still be in the queue of cc-backend 1.4.0 and 1.4.1."""
+    """The first start can still be in the queue of cc-backend 1.4.0 or 1.4.1."""
     run = replace(STARTED, end=OVER, started=BEGAN, attempts=attempts)
 
     reaction = react(run, ReplyVerdict(Reason.UNKNOWN_RUN_YET), asked(RequestKind.STOP))

@@ -64,7 +64,7 @@ def test_an_earlier_run_is_kept_by_policy() -> None:
 def test_a_row_that_may_belong_to_another_job_is_never_deleted(
     attempts: int, action: RunAction
 ) -> None:
-    """Accounting does not prove the same job: retries each hour, a dead letter after a day."""
+    """Without proof of the same job the run is retried hourly; after a day it is a dead letter."""
     run = replace(RUN, attempts=attempts)
 
     reaction = settle_conflict(run, [BEGAN - 9], [], replace_earlier=True, now=NOW)
@@ -94,8 +94,8 @@ def test_without_an_answer_of_accounting_no_attempt_is_counted() -> None:
     assert NOW + 300 == reaction.run.not_before
 
 
-def test_a_conflict_with_an_unproven_row_names_the_commands() -> None:
-    """The row may be of another job: the hint names `cc-spool discard` and `cc-spool retry`."""
+def test_a_conflict_without_proof_of_the_same_job_names_the_commands() -> None:
+    """The row can be of another job: the hint names `cc-spool discard` and `cc-spool retry`."""
     refused = react(RUN, ReplyVerdict(Reason.DUPLICATE), asked(RequestKind.START)).run
 
     reaction = settle_conflict(refused, [BEGAN - 9], [], replace_earlier=True, now=NOW)
@@ -115,10 +115,10 @@ def test_a_run_older_than_a_stored_one_is_not_reported() -> None:
     ("attempts", "action"), [(22, RunAction.KEEP), (23, RunAction.DEAD_LETTER)]
 )
 @pytest.mark.parametrize("distance", [50, 90 * 24 * 3600])
-def test_a_run_older_than_an_unproven_row_waits_for_an_administrator(
+def test_a_run_older_than_a_row_of_perhaps_another_job_becomes_a_dead_letter(
     attempts: int, action: RunAction, distance: int
 ) -> None:
-    """However much later the row began, the run is retried hourly for a day and never dropped."""
+    """However much later the row began, the run is retried hourly for a day and never excluded."""
     run = replace(RUN, attempts=attempts)
 
     reaction = settle_conflict(run, [BEGAN + distance], [], replace_earlier=True, now=NOW)

@@ -38,8 +38,10 @@ def test_a_failure_while_no_other_run_is_accepted_counts_no_attempt(reason: Reas
 @pytest.mark.parametrize(
     ("failures", "seconds"), [(1, 1.0), (2, 2.0), (5, 16.0), (6, 30.0), (99, 30.0)]
 )
-def test_a_run_that_may_not_be_the_cause_is_retried_soon(failures: int, seconds: float) -> None:
-    """While no other run is accepted, the wait doubles from 1 s up to 30 s."""
+def test_a_run_that_fails_while_no_other_run_is_accepted_is_retried_soon(
+    failures: int, seconds: float
+) -> None:
+    """The cause can be the server: the wait doubles from 1 s up to 30 s."""
     reaction = react(RUN, ReplyVerdict(Reason.BROKEN), asked(RequestKind.START, failures=failures))
 
     assert seconds == reaction.wait_seconds
@@ -55,10 +57,10 @@ def test_a_run_that_may_not_be_the_cause_is_retried_soon(failures: int, seconds:
         (Reason.BROKEN, 6, False),
     ],
 )
-def test_a_start_refused_six_times_is_sent_without_its_script(
+def test_after_every_sixth_refusal_a_start_is_sent_without_its_script(
     reason: Reason, failures: int, *, is_slim: bool
 ) -> None:
-    """A firewall may reject script or description; on a quiet site no other run shows that."""
+    """A firewall can reject the script or the description, although cc-backend works."""
     context = asked(RequestKind.START, failures=failures, can_be_slim=True)
 
     reaction = react(RUN, ReplyVerdict(reason), context)
@@ -79,7 +81,7 @@ def test_a_run_that_fails_alone_counts_its_attempts(reason: Reason) -> None:
 
 
 def test_a_run_that_fails_alone_has_a_hint_of_its_own() -> None:
-    """The hint of the failure would send an administrator to a server that works."""
+    """The hint says that cc-backend accepts other runs: the server itself works."""
     context = asked(RequestKind.STOP, is_to_blame=True, status=403)
 
     error = react(STARTED, ReplyVerdict(Reason.TOKEN_REFUSED, "no"), context).run.last_error

@@ -134,7 +134,9 @@ def end_of_job(site: BackendSite, description: str) -> dict[str, str | None]:
     return {"endSummary": "FAILED", "slurmInfo": description}
 
 
-def test_a_job_that_ended_before_its_delivery_is_complete(site: BackendSite, job_id: int) -> None:
+def test_a_job_that_ended_before_its_delivery_has_a_completed_row(
+    site: BackendSite, job_id: int
+) -> None:
     """Start and stop are sent one directly after the other."""
     start = int(time.time()) - HOUR - job_id
     site.begin(job_id, start)
@@ -267,7 +269,7 @@ def upgraded(
 def test_an_upgrade_of_cc_backend_loses_and_duplicates_no_run(
     upgraded: tuple[BackendSite, Callable[[], None]],
 ) -> None:
-    """Starts and stops wait in the spool, and are sent in the dialect of the new release."""
+    """Starts and stops wait in the spool, and are sent in the format of the new release."""
     site, upgrade = upgraded
     start = int(time.time()) - HOUR
     site.begin(1, start)

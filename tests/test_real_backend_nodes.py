@@ -85,7 +85,7 @@ def drafted_server(
 
 @pytest.mark.parametrize("accelerators", [AcceleratorMap(), ADDRESSES], ids=["null", "addresses"])
 def test_a_drafted_cluster_json_is_accepted(tmp_path: Path, accelerators: AcceleratorMap) -> None:
-    """cc-backend starts with the file, and has the nodes, cores and accelerators of Slurm."""
+    """cc-backend starts with the drafted file, and has Slurm's nodes, cores and accelerators."""
     with drafted_server(tmp_path, accelerators) as server:
         transport = Transport(requests.Session(), server.url, token=lambda: server.token)
         found = BackendClient(transport, SharedServerInfo()).clusters().clusters or ()

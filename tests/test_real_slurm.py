@@ -235,7 +235,7 @@ def _has_summary(row: dict[str, Any]) -> bool:
 
 @pytest.mark.parametrize("number", range(len(FORGERIES)))
 def test_a_forged_text_changes_no_other_value(site: RealSite, story: Story, number: int) -> None:
-    """Names, comments and directories that look like Slurm's own output are only texts."""
+    """A name, comment or directory that looks like Slurm's output changes no value of the row."""
     job = story.jobs["forged"][number]
 
     (row,) = site.wait_closed(job)

@@ -78,6 +78,6 @@ def test_bodies_in_other_charsets_keep_their_bytes() -> None:
 
 
 @EVERY
-def test_clusters_of_the_recorded_servers_are_known(release: str) -> None:
+def test_the_recordings_name_the_clusters_of_each_server(release: str) -> None:
     """Each recorded server had the clusters `lab` and `other`."""
     assert {"lab", "other"} == set(clusters(release))

@@ -141,7 +141,7 @@ def test_a_run_file_that_crashes_the_drain_too_often_is_not_read(
 def test_a_file_that_is_no_run_is_moved_to_dead(
     layout: Layout, crash_marker: CrashMarker, directory: Directory
 ) -> None:
-    """The name of a file in todo/ or open/ decides, for example notes.txt."""
+    """A file in todo/ or open/ with a name that no run file has, such as notes.txt, is moved."""
     (layout.root / directory / "notes.txt").write_text("mine")
     taken = Loaded(layout, crash_marker)
 

@@ -11,8 +11,8 @@ from spool.files.event import EventKind
 from spool.resolve.run_match import TrackedRun
 
 
-def test_an_event_with_a_start_time_matches_only_that_run() -> None:
-    """Another run of the job id does not explain the event, which stays pending."""
+def test_an_event_does_not_match_a_run_with_another_start_time() -> None:
+    """The stop event stays pending, although a run of the same job id has ended."""
     stop = event(EventKind.STOP, T + 60, start=T - 500)
     result = concluded(stop, record=OVER, rows=())
 

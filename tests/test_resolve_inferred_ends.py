@@ -61,8 +61,8 @@ def test_the_end_time_in_an_epilogs_event_is_used() -> None:
     assert T + 60 == result.ends[T].time
 
 
-def test_a_run_stays_open_within_a_day() -> None:
-    """The epilog has run, but accounting may receive the row late: no end is inferred yet."""
+def test_a_run_missing_in_accounting_stays_open_within_a_day() -> None:
+    """The epilog has run, but accounting can receive the row late: no end is inferred yet."""
     result = concluded(STOP, runs=(OPEN,), rows=(), now=T + 59 + DAY)
 
     assert ({}, (T,)) == (result.ends, result.missing_starts)

@@ -16,8 +16,8 @@ from spool.resolve.slurm_runs import RunStage
 REVOKED = replace(PENDING, flags=("REVOKED",))
 
 
-def test_a_query_reaches_back_to_the_oldest_event_or_open_run() -> None:
-    """The query begins 60 s before that time, because an epilog follows the end of its run."""
+def test_a_query_begins_60_s_before_the_oldest_event_or_open_run() -> None:
+    """An epilog writes its event after the end of its run, so that the query must begin earlier."""
     named = event(EventKind.START, T + 500, start=T + 400)
 
     assert T - 60 == JobQuery(job_id=5, events=(STOP,), runs=(OPEN,)).since()
@@ -64,8 +64,8 @@ def test_no_start_is_resent_for_a_pending_or_excluded_run(run: TrackedRun) -> No
     assert () == concluded(START, runs=(run,), record=RUNNING).starts_to_resend
 
 
-def test_a_revoked_job_needs_no_start_event() -> None:
-    """A job with the flag REVOKED runs on another cluster of the federation: the event is done."""
+def test_the_start_event_of_a_revoked_job_can_be_removed() -> None:
+    """A job with the flag REVOKED runs on another cluster of the federation."""
     result = concluded(START, record=REVOKED)
 
     assert ((START,), RunStage.OTHER_CLUSTER) == (result.settled_events, result.stage)
@@ -112,7 +112,7 @@ def test_a_running_row_in_accounting_proves_no_end() -> None:
     assert ({}, (T,)) == (result.ends, result.missing_starts)
 
 
-def test_accounting_rows_before_the_query_create_no_runs() -> None:
+def test_an_accounting_row_older_than_the_events_creates_no_run() -> None:
     """The run in such a row ended long before the oldest event of the job id."""
     old = replace(OVER, start_time=T - 5000, end_time=T - 4000)
 

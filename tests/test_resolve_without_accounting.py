@@ -66,7 +66,7 @@ def test_no_event_ends_a_run_before_accounting_was_asked() -> None:
 
 
 def test_the_controllers_record_takes_precedence_over_an_epilog() -> None:
-    """The controller has the true state (TIMEOUT) and end time; the event of the epilog has not."""
+    """The state (TIMEOUT) and the end time are those of the record, and not of the event."""
     over = replace(OVER, state="TIMEOUT", end_time=T + 59)
     result = without_accounting(START, STOP, record=over)
 
@@ -114,7 +114,7 @@ def test_with_accounting_events_create_no_run() -> None:
 
 
 def test_an_epilog_without_a_start_time_creates_no_run() -> None:
-    """The start of the run is unknown; the event waits for a day, and then counts as unknown."""
+    """The event waits for a day, and then counts as an event of a job that Slurm does not know."""
     soon = without_accounting(STOP)
     late = without_accounting(STOP, now=T + 61 + DAY)
 
@@ -122,7 +122,7 @@ def test_an_epilog_without_a_start_time_creates_no_run() -> None:
     assert ((), (STOP,)) == (late.new_runs, late.unknown_events)
 
 
-def test_events_of_a_known_run_create_no_second_run() -> None:
+def test_events_of_an_existing_run_create_no_second_run() -> None:
     """The run is open, was delivered, or is created from another event of the same run."""
     named = event(EventKind.STOP, T + 60, start=T, end=T + 60)
     late = event(EventKind.STOP, T + 61, start=T + 1, end=T + 60)

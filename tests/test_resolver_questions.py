@@ -44,7 +44,7 @@ def test_the_controllers_record_is_returned_with_the_accounting_rows(asker: Aske
     assert pending == record
 
 
-def test_the_end_of_a_known_run_is_queried_without_cores(asker: Asker) -> None:
+def test_the_end_of_a_started_run_is_queried_without_cores(asker: Asker) -> None:
     """The facts of a started run are stored already; its end needs only state and times."""
     asker.tracked = lambda _: (TrackedRun(start_time=int(T), started=True),)
     asker.records[5] = OVER

@@ -21,7 +21,7 @@ def asker() -> Asker:
 def test_no_answer_from_slurm_drops_no_event(
     asker: Asker, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The query is repeated, at last every 2 s; only first failure and recovery are logged."""
+    """The waits between queries grow to 2 s; only the first failure and the recovery are logged."""
     caplog.set_level(logging.INFO)
     asker.silent = True
     asker.resolver.add_events([event()], at(0))
@@ -109,7 +109,7 @@ def test_events_stay_while_accounting_does_not_answer(
 
 
 def test_silent_accounting_delays_no_job_that_the_controller_shows(asker: Asker) -> None:
-    """Job 5 is found 20 times in 20 s; for others accounting is asked each 1 to 2 s."""
+    """Job 5 is found 20 times; accounting, asked each 1 to 2 s about other jobs, is silent."""
     asker.accounting_silent = True
     settled = []
     for number in range(20):

@@ -39,7 +39,7 @@ def test_slurm_is_asked_40_ms_after_the_hook(asker: Asker) -> None:
 
 
 def test_an_event_from_the_future_counts_as_new(asker: Asker) -> None:
-    """The clock was set back after the hook wrote the event: Slurm is asked 40 ms after now."""
+    """The clock was set back after the hook wrote the event: Slurm is asked 40 ms from now."""
     asker.resolver.add_events([event(5, 9000)], at(0))
 
     assert 0.04 == asker.resolver.next_time()
@@ -62,7 +62,7 @@ def test_all_due_jobs_are_in_one_query(asker: Asker) -> None:
 
 
 def test_a_query_has_a_limited_number_of_job_ids(asker: Asker) -> None:
-    """One query has at most 1000 job ids; the next query has the other two."""
+    """Of 1002 jobs the first query has 1000 job ids, and the next query the other two."""
     asker.resolver.add_events([event(n) for n in range(1, BATCH_SIZE + 3)], at(0))
     asker.ask(1)
     asker.ask(1)
@@ -253,7 +253,7 @@ def test_a_new_event_before_accountings_query_drops_that_query(asker: Asker) -> 
 
 
 def test_an_answer_without_a_record_does_not_delay_a_newer_event(asker: Asker) -> None:
-    """The newer event waits neither for accounting, which may hang, nor for minutes."""
+    """The controller is asked 40 ms after the newer event, even while accounting is busy."""
     asker.records = {}
     asker.resolver.add_events([event()], at(0))
     asker.waits(11)

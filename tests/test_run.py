@@ -49,8 +49,11 @@ def test_a_run_is_in_todo_while_a_request_is_pending(
         ({"seen": 150, "reported": False}, 150),
     ],
 )
-def test_a_run_waits_since_its_next_request_became_due(facts: dict[str, Any], since: float) -> None:
-    """A request is due since the run was seen, started or ended, but not before it was seen."""
+def test_a_run_waits_since_its_next_step_became_due(facts: dict[str, Any], since: float) -> None:
+    """The start is due when the run is seen, the end after the start, the stop after the end.
+
+    A run does not wait before it is seen.
+    """
     assert since == waiting_since(run(**facts))
 
 

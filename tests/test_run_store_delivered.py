@@ -206,7 +206,7 @@ def test_runs_delivered_before_a_restart_are_remembered(
 
 
 def test_a_delivered_run_that_is_added_again_counts_once(layout: Layout, store: RunStore) -> None:
-    """An administrator has the run delivered again: the store has it once, as not started."""
+    """The delivery was requested again: the store has one run, not started and not ended."""
     done = run(started=START, end=OVER)
     store.complete(store.stage(done, [], NOW), done, NOW)
     store.flush(NOW)

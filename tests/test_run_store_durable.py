@@ -97,7 +97,7 @@ def test_an_event_stays_until_all_its_runs_are_durable(layout: Layout, store: Ru
     assert {"new": ["e"], "todo": [f"1-{START}.json"]} == files(layout)
 
 
-def test_an_event_without_a_change_stays_until_its_jobs_run_is_durable(
+def test_an_event_that_needs_no_action_stays_until_its_jobs_run_is_durable(
     layout: Layout, store: RunStore
 ) -> None:
     """Accounting showed the run before its event came; a crash must not lose the run."""

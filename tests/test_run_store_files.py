@@ -89,8 +89,8 @@ def test_an_ended_run_in_open_is_still_delivered(layout: Layout, store: RunStore
     assert {"todo": [over.name]} == files(layout)
 
 
-def test_an_unreadable_run_is_still_known(layout: Layout, store: RunStore) -> None:
-    """The run in `open/` counts as started, so that it is not taken for a new run."""
+def test_an_unreadable_run_in_open_counts_as_started(layout: Layout, store: RunStore) -> None:
+    """The run must not be taken for a new run, whose start would be sent again."""
     noted(layout, store, run(1))
     with pytest.MonkeyPatch.context() as patched:
         break_reading(layout, patched)
@@ -151,8 +151,10 @@ def test_a_run_whose_file_was_removed_is_not_written_again(layout: Layout, store
     assert ({}, [], 0) == (files(layout), loaded(store), len(store))
 
 
-def test_the_store_knows_the_names_in_todo(layout: Layout, store: RunStore) -> None:
-    """A file with an unknown name in `todo/` was added by an administrator."""
+def test_the_store_recognizes_the_files_of_its_runs_in_todo(
+    layout: Layout, store: RunStore
+) -> None:
+    """Any other file in `todo/` was added by an administrator; the name `odd` is refused."""
     noted(layout, store, run(1), run(2), run(3, started=START))
     store.lane(2, NOW)
     store.lane(3, NOW)

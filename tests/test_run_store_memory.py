@@ -40,10 +40,10 @@ def store(layout: Layout, loader: RunLoader) -> Iterator[RunStore]:
         yield made
 
 
-def test_a_persisted_run_without_facts_in_memory_is_not_written(
+def test_no_file_is_written_for_a_run_without_facts_in_memory(
     layout: Layout, store: RunStore
 ) -> None:
-    """The entry of the run no longer has the facts, so that no file is created."""
+    """The entry has lost the facts after the write was requested, and before it was done."""
     store.persist(store.stage(run(), [], NOW), run(), NOW)
     (entry,) = store.schedule
     entry.run = None

@@ -96,10 +96,10 @@ def test_a_run_without_restarts_has_no_earlier_runs(proof: SameJobProof, store: 
 
 
 @pytest.mark.parametrize("restarts", [1, None])
-def test_an_earlier_run_in_the_spool_is_proven(
+def test_an_earlier_run_in_the_spool_is_of_the_same_job(
     proof: SameJobProof, store: RunStore, restarts: int | None
 ) -> None:
-    """Accounting is not asked whether the row belongs to the same job."""
+    """The spool has the run of the row at cc-backend, so that accounting is not asked."""
     remember(store, FIRST)
 
     assert [{FIRST}] == ask(proof, job(SECOND, restarts=restarts), {FIRST})
@@ -109,14 +109,16 @@ def test_an_earlier_run_in_the_spool_is_proven(
 def test_a_later_run_in_the_spool_is_proven_to_be_a_restart(
     proof: SameJobProof, store: RunStore
 ) -> None:
-    """The drain died after it had replaced the first run's row, and before it had stored that."""
+    """The drain died after it replaced the first run's row, and before it stored this change."""
     remember(store, SECOND)
 
     assert [{SECOND}] == ask(proof, job(FIRST), {SECOND})
 
 
-def test_an_accounting_row_without_a_start_proves_a_run_2_s_earlier(proof: SameJobProof) -> None:
-    """Accounting has lost the start of the earlier run, and has only that of the run itself."""
+def test_a_run_2_s_earlier_is_proven_by_an_accounting_row_without_a_start(
+    proof: SameJobProof,
+) -> None:
+    """Accounting has lost the start of the earlier run, and has only the start of the later run."""
     second = job(FIRST + 2, restarts=1)
     row = Job(
         job_id=5,
@@ -145,10 +147,10 @@ def test_accounting_proves_an_earlier_run_of_the_same_user(proof: SameJobProof) 
     assert {FIRST} == proven(proof, job(SECOND, restarts=1), {FIRST}, *rows)
 
 
-def test_runs_in_the_spool_and_in_accounting_are_proven_together(
+def test_rows_are_proven_by_the_spool_and_accounting_together(
     proof: SameJobProof, store: RunStore
 ) -> None:
-    """A row at cc-backend that is in neither is not proven to be of the same job."""
+    """A row that neither the spool nor accounting has is not proven to be of the same job."""
     remember(store, FIRST)
     others = {FIRST, FIRST + 500, FIRST + 900}
 
@@ -173,15 +175,17 @@ def test_silent_accounting_proves_no_run(proof: SameJobProof, reply: RowsReply |
     assert [None] == settled
 
 
-def test_a_row_without_a_start_proves_a_run_within_its_times(proof: SameJobProof) -> None:
-    """The controller stopped before it sent the start to accounting (seen with 22.05.8)."""
+def test_an_accounting_row_proves_a_run_between_its_submission_and_its_end(
+    proof: SameJobProof,
+) -> None:
+    """The row has no start: the controller stopped before it sent the start (seen with 22.05.8)."""
     lost = Job(job_id=5, user="ada", submit_time=FIRST - 9, end_time=FIRST + 60, state="REQUEUED")
 
     assert {FIRST} == proven(proof, job(SECOND, restarts=1), {FIRST}, lost)
     assert set() == proven(proof, job(SECOND, restarts=1), {FIRST - 10}, lost)
 
 
-def test_accounting_is_asked_from_before_the_first_missing_start(proof: SameJobProof) -> None:
+def test_the_query_to_accounting_begins_before_the_oldest_unproven_row(proof: SameJobProof) -> None:
     """The query begins 60 s before the oldest row that blocks the start, and ends now."""
     settled = ask(proof, job(SECOND, restarts=1), {FIRST, FIRST + 500})
 

@@ -43,8 +43,8 @@ def test_a_run_that_waits_for_an_earlier_run_is_not_due() -> None:
     assert made.due_since() is None
 
 
-def test_a_run_that_is_known_to_fail_by_itself_is_not_due() -> None:
-    """The run can be sent, but its delay has a known cause."""
+def test_a_run_that_fails_while_others_succeed_is_not_due() -> None:
+    """The run can be sent, but cc-backend is not the cause of its delay."""
     made = schedule(entry(1, 100, is_blamed=True))
 
     assert (True, None) == (made.is_ready(NOW), made.due_since())

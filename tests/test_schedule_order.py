@@ -103,8 +103,8 @@ def test_starts_of_running_jobs_are_sent_first() -> None:
     assert [(4, 200), (3, 300), (2, 100), (1, 100)] == taken(made, stops=False)
 
 
-def test_a_schedule_is_ready_until_its_run_is_in_flight() -> None:
-    """A request in flight is not sent again."""
+def test_a_schedule_has_nothing_to_send_while_its_run_is_in_flight() -> None:
+    """The request is not sent again before cc-backend has answered it."""
     made = schedule(entry(1, 100))
 
     assert made.is_ready(NOW)
@@ -225,10 +225,10 @@ def test_a_stored_retry_time_is_converted_to_the_steady_clock() -> None:
         (1, "needs_start", False),
     ],
 )
-def test_a_run_file_shows_that_the_run_fails_by_itself(
+def test_a_failed_run_is_recognized_by_its_file_after_a_restart(
     attempts: int, outcome: str, *, expected: bool
 ) -> None:
-    """The number of attempts and the outcome of the last error are known after a restart, too."""
+    """The file has the number of failed attempts, and the outcome of the last error."""
     error = LastError(time=1, call="start", outcome=outcome, reason="r", message="m")
     run = replace(RUN, attempts=attempts, last_error=error)
 

@@ -188,7 +188,7 @@ def test_without_a_held_stop_no_job_list_is_queried() -> None:
 
 
 def test_an_unqueried_held_stop_allows_an_early_query() -> None:
-    """For a drain that is about to end: one query at once, no second one about the same stop."""
+    """A drain that is about to end queries the stop at once, and does not repeat the query."""
     made = schedule(held(1), hold=180.0)
     stop_release = StopRelease()
     is_early = stop_release.query_early(made, NOW)

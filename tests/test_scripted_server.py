@@ -11,7 +11,7 @@ from scripted_server import ScriptedServer, hang_up
 
 @pytest.mark.parametrize("sent", [b"\x16\x03\x01\n", b"\x16\n\n", b"a b\nc\n\n"])
 def test_bytes_that_are_no_request_get_no_answer(sent: bytes) -> None:
-    """A TLS handshake may hold line ends anywhere; the server takes no part of it for a request."""
+    """A TLS handshake can contain line ends; the server takes no part of it as a request."""
     with ScriptedServer([hang_up]) as server:
         address = urlsplit(server.url)
         with socket.create_connection((address.hostname, address.port or 0)) as peer:

@@ -155,8 +155,8 @@ def test_an_ordinary_requeued_run_stays_requeued() -> None:
     assert "REQUEUED" == reported("exit 0", None, flags=(), restarts=0)
 
 
-def test_a_run_known_only_to_accounting_has_the_count_of_its_prolog() -> None:
-    """The drain was down; the restart count in the event of the start equals that of the epilog."""
+def test_a_run_from_accounting_uses_the_restart_count_of_its_prolog() -> None:
+    """The drain was down; prolog and epilog have the same count: the run was not interrupted."""
     _, start, end, *_ = RUNS["exit 0, second run"]
     name = event_name(EventKind.START, 1000, start=start, end=end, pid=587)
     prolog = Event(

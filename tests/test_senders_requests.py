@@ -58,8 +58,10 @@ def test_a_stop_has_the_state_of_slurm(naps: list[float]) -> None:
 
 
 @pytest.mark.parametrize("maybe_sent", [False, True])
-def test_a_start_shows_whether_it_may_have_arrived(naps: list[float], *, maybe_sent: bool) -> None:
-    """If an earlier try may have arrived, a duplicate at cc-backend can be the start itself."""
+def test_a_start_shows_the_client_if_an_earlier_try_can_have_arrived(
+    naps: list[float], *, maybe_sent: bool
+) -> None:
+    """If an earlier try can have arrived, a duplicate at cc-backend can be the start itself."""
     backend = Scripted()
     send(backend, naps, maybe_sent=maybe_sent)
 

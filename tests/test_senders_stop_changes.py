@@ -36,8 +36,8 @@ def test_a_trial_of_a_stop_omits_the_edit() -> None:
     assert [] == stop(Scripted(), Scripted(), is_trial=True)
 
 
-def test_after_an_unanswered_edit_none_is_sent_for_60_s() -> None:
-    """A stop would have to wait seconds for each edit of its row."""
+def test_after_an_unanswered_edit_no_edit_is_sent_for_60_s() -> None:
+    """Otherwise each stop would have to wait seconds for the edit of its row."""
     now, made = [0.0], list[Scripted]()
 
     def new_editor() -> Scripted:
@@ -55,7 +55,7 @@ def test_after_an_unanswered_edit_none_is_sent_for_60_s() -> None:
     assert [[EDIT, EDIT]] == [editor.bodies for editor in made]
 
 
-def test_without_an_editor_the_client_of_the_stop_sends_the_edit() -> None:
+def test_without_a_client_for_edits_the_client_of_the_stop_sends_the_edit() -> None:
     """The edit of the row's metadata is sent before the stop."""
     backend = Scripted()
     BackendSender(backend).send(request(RequestKind.STOP, document={"stop": 1}, edits=(EDIT,)))

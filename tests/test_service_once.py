@@ -121,7 +121,7 @@ def test_drain_once_can_be_stopped(site: Site) -> None:
 
 
 def test_drain_once_writes_its_state_file_at_its_end(site: Site) -> None:
-    """A drain of cron ends within a second; its last event and delivery must not be lost."""
+    """A drain of a cron job ends within a second: its last event and delivery must not be lost."""
     site.world.tick = 0.001
     site.world.begin(1)
     site.world.service.run_once()

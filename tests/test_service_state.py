@@ -25,7 +25,7 @@ def site(tmp_path: Path) -> Site:
     return Site(World(tmp_path))
 
 
-def test_the_state_file_has_what_the_drain_knows(site: Site) -> None:
+def test_the_state_file_shows_the_servers_version_and_health(site: Site) -> None:
     """The state file is written before the first request, and later with the server's version."""
     site.world.begin(1)
     shown = []
@@ -121,7 +121,7 @@ def test_the_last_event_is_remembered_by_the_next_drain(site: Site) -> None:
     [("{", None), ("{}", None), (f'{{"last_event": {NOON + DAY}}}', float(NOON))],
 )
 def test_an_invalid_last_event_is_not_used(site: Site, content: str, seen: float | None) -> None:
-    """The state file is damaged, has no such time, or has a future time, which counts as now."""
+    """A damaged state file or one without the time gives no event; a future time counts as now."""
     site.world.tick = 0.0
     (site.world.state / "drain.json").write_text(content)
     site.boot()

@@ -149,15 +149,15 @@ def test_no_excluded_job_is_reported(story: Story, when: str, name: str) -> None
 
 
 @pytest.mark.parametrize("when", ["seen", "unseen"])
-def test_gpus_are_counted_by_their_type_only(story: Story, when: str) -> None:
-    """The GPU type has dots and a plus sign; accounting has no count without a type."""
+def test_gpus_are_counted_where_accounting_has_only_counts_by_type(story: Story, when: str) -> None:
+    """The GPU type has dots and a plus sign."""
     (row,) = story.rows[f"{when} gpus"]
 
     assert 2 == row["numAcc"]
 
 
-def test_gpu_addresses_do_not_need_the_type(story: Story) -> None:
-    """A job queried while it ran has both addresses; its GPU type has dots and a plus sign."""
+def test_the_addresses_of_both_gpus_are_reported(story: Story) -> None:
+    """The job was queried while it ran; its GPU type has dots and a plus sign."""
     (row,) = story.rows["seen gpus"]
 
     assert 2 == len(row["resources"][0]["accelerators"])

@@ -100,7 +100,7 @@ def test_without_an_answer_of_scontrol_cores_come_from_json(answer: CommandResul
     assert expected(recorded) == facts(recorded, recorded.slurm())
 
 
-def test_a_job_without_known_cores_is_an_error_for_now() -> None:
+def test_a_job_whose_cores_no_source_shows_is_an_error() -> None:
     """A job that was reported without cores would never get them at cc-backend."""
     recorded = commands("21.08")
     recorded.answers |= {"show job": DOWN, "--json": KILLED}

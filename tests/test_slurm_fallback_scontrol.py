@@ -199,16 +199,16 @@ def test_a_missing_job_stays_missing_where_scontrol_fails() -> None:
     assert {} == recorded.slurm().jobs([7, 8])
 
 
-def test_many_missing_jobs_need_no_process_each() -> None:
-    """For nine missing jobs scontrol is not called: after an outage many are usual."""
+def test_many_missing_jobs_are_not_confirmed_by_scontrol() -> None:
+    """Nine jobs are missing: scontrol, which needs a process for each, is not called."""
     recorded = commands("24.11")
     recorded.slurm().jobs(range(1, 10))
 
     assert [] == lines(recorded, "show job")
 
 
-def test_without_calls_left_missing_jobs_are_not_confirmed() -> None:
-    """If Slurm limits the rate of calls, a missing job must not cause a blocked account."""
+def test_under_a_rate_limit_not_all_missing_jobs_are_confirmed() -> None:
+    """With `rl_enable` Slurm limits the calls; scontrol is called only while calls are left."""
     recorded = commands("24.11")
     limited = CommandResult((), 0, CONFIG.replace(b"(null)", b"rl_enable"), b"")
     recorded.answers["show config"] = limited

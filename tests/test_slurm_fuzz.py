@@ -190,7 +190,7 @@ def test_json_job_records_are_read_or_refused(series: str) -> None:
 
 @pytest.mark.parametrize("situation", [SOURCE, NEWER], ids=str)
 def test_changed_scontrol_text_keeps_the_facts_of_squeue(situation: Situation) -> None:
-    """A changed `scontrol show job -d` is refused, or nodes, state, user and start stay."""
+    """A changed `scontrol show job -d` is refused, or keeps nodes, state, user and start time."""
     series = tuple(map(int, situation.series.split(".")))
     columns = columns_for(features_of(Release(*series)))
     jobs = parse_job_columns(lookup_lines(situation, ""), columns, cluster="lab").rows
@@ -216,7 +216,7 @@ def test_changed_scontrol_text_keeps_the_facts_of_squeue(situation: Situation) -
 @fuzzed
 @given(st.dictionaries(st.sampled_from(["nodes", "cpus_per_node", "user", "array_job_id"]), WORDS))
 def test_any_extra_lines_of_an_event_are_accepted(words: dict[str, str]) -> None:
-    """Any text in an event's extra lines gives facts without an error; invalid ones are missing."""
+    """Any text in an event's extra lines gives HookFacts and no error."""
     assert isinstance(parse_hook_facts(words), HookFacts)
 
 
@@ -236,8 +236,8 @@ ITEM = st.builds(
 
 @fuzzed
 @given(st.lists(ITEM, min_size=1, max_size=3).map(",".join))
-def test_two_other_libraries_expand_host_lists_alike(expression: str) -> None:
-    """python-hostlist gives the same hosts in the same order, ClusterShell the same set."""
+def test_two_other_libraries_expand_host_lists_to_the_same_hosts(expression: str) -> None:
+    """python-hostlist gives the hosts in the order of `expand_hosts`, ClusterShell as a set."""
     found = expand_hosts(expression)
 
     assert oracle.expand_hostlist(expression, allow_duplicates=True, sort=False) == list(found)
@@ -246,7 +246,7 @@ def test_two_other_libraries_expand_host_lists_alike(expression: str) -> None:
 
 @fuzzed
 @given(st.binary(max_size=60), st.integers(1, 9))
-def test_the_json_stream_reads_or_refuses_any_bytes(raw: bytes, size: int) -> None:
+def test_any_bytes_of_a_json_stream_are_read_or_refused(raw: bytes, size: int) -> None:
     """Random bytes in small pieces give an expected error, or by chance a valid answer."""
 
     def read(document: bytes) -> object:

@@ -71,7 +71,7 @@ def expected_lines(situation: Situation, moment: str) -> dict[str, str]:
 
 @pytest.mark.parametrize("situation", RECORDED, ids=str)
 def test_text_and_json_give_the_same_facts(situation: Situation) -> None:
-    """Recorded answers of squeue and scontrol agree on each job, those of sacct on each run."""
+    """Text and JSON agree on each job (squeue and scontrol) and on each run (sacct)."""
     for moment in situation.moments():
         for kind, sights in (
             ("controller", controller(situation, moment)),
@@ -134,7 +134,7 @@ def strange(job: Job, field: str, known: list[tuple[str, str]]) -> list[str]:
 
 
 def test_no_recorded_situation_is_omitted(capsys: pytest.CaptureFixture[str]) -> None:
-    """All 413 situations are there; each but three special kinds has expected facts."""
+    """The recording has all 413 situations; all but three special kinds have expected facts."""
     sights = [sight for situation in situations() for sight in sights_of(situation)]
     compared = sum(sight.compared() for sight in sights)
     pairs = [pair for s in RECORDED for moment in s.moments() for pair in shared_runs(s, moment)]

@@ -57,7 +57,7 @@ def runs_by_id(document: bytes) -> dict[int, Job]:
 
 @pytest.mark.parametrize("series", SERIES)
 def test_text_with_a_line_break_in_the_job_name_is_refused(series: str) -> None:
-    """The text of a recorded job whose name has a line break may be forged, so it is not read."""
+    """A job name with a line break could forge fields: the text gives UntrustedTextError."""
     (found,) = text_jobs(Situation(series, "special-chars"), "").values()
 
     assert isinstance(found, UntrustedTextError)

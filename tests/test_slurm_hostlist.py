@@ -59,7 +59,7 @@ def test_host_lists_expand_in_slurms_order(text: str, hosts: tuple[str, ...]) ->
     ],
 )
 def test_a_host_list_error_has_its_position(text: str, position: int, reason: str) -> None:
-    """The error of an invalid host list has the reason and the character; no host is invented."""
+    """The error of an invalid host list names the reason and the position; no host is returned."""
     with pytest.raises(HostlistError) as caught:
         expand_hosts(text)
 

@@ -112,7 +112,7 @@ def test_job_cancelled_before_its_start_leaves_no_event(lab: Lab) -> None:
 
 @pytest.mark.slurm
 def test_suspended_job_leaves_no_further_event(lab: Lab) -> None:
-    """To suspend and resume a job leaves neither a start nor a stop event."""
+    """Suspending and resuming a job leaves neither a start nor a stop event."""
     job = lab.jobs.sbatch(script=FOR_EVER)
     lab.jobs.wait_state(job, "RUNNING")
     lab.jobs.control("suspend", job)
@@ -126,7 +126,7 @@ def test_suspended_job_leaves_no_further_event(lab: Lab) -> None:
 
 @pytest.mark.slurm
 def test_simulated_gpus_have_indices(lab: Lab) -> None:
-    """`scontrol show job -d` shows the indices of allocated simulated GPUs, as of real ones."""
+    """`scontrol show job -d` shows the indices of simulated GPUs as it does for real GPUs."""
     job = lab.jobs.sbatch("-pgpu", "--gres=gpu:a100:2", "-c2", script=FOR_EVER)
     lab.jobs.wait_state(job, "RUNNING")
     shown = lab.run("scontrol", "show", "job", "-d", str(job)).stdout
@@ -199,7 +199,7 @@ def test_slurm_commands_work_outside_the_namespaces(lab: Lab) -> None:
 
 @pytest.mark.slurm
 def test_slurm_conf_can_be_changed(lab: Lab) -> None:
-    """A line of slurm.conf can be added while the cluster runs."""
+    """A line can be added to slurm.conf while the cluster runs."""
     lab.configure({"KillWait": "7"})
 
     assert "KillWait                = 7 sec" in lab.run("scontrol", "show", "config").stdout

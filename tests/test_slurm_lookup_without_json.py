@@ -93,7 +93,7 @@ def test_suspect_job_without_json_has_only_its_hosts(
 
 
 def test_the_comment_is_read_even_from_suspect_text() -> None:
-    """The comment may exclude the job, and only its own user could have forged it."""
+    """The comment can exclude the job, and only the job's own user could have forged it."""
     recorded = commands("22.05", "special-chars")
     recorded.answers["--json"] = NO_JSON
     (job_id,) = ids_of(recorded)
@@ -103,7 +103,7 @@ def test_the_comment_is_read_even_from_suspect_text() -> None:
     assert comment.startswith("c1|c2")
 
 
-def test_suspect_text_with_another_job_id_has_no_comment() -> None:
+def test_suspect_text_with_another_job_id_gives_no_comment() -> None:
     """A wrapper, or the id of an array, can make scontrol print the record of another job."""
     recorded = commands("22.05", "special-chars")
     recorded.answers["--json"] = NO_JSON
@@ -141,7 +141,7 @@ def test_json_with_errors_is_replaced_by_text() -> None:
 
 
 def test_a_job_that_cannot_be_read_does_not_affect_others() -> None:
-    """A job that neither JSON nor text can give is an error; the other jobs are read."""
+    """A job readable neither as JSON nor as text gives a SlurmError; the other job is read."""
     recorded = commands("24.11")
     good, odd = ids_of(recorded)
     document = recorded.situation.files["squeue.json"].replace(b'"job_state"', b'"job_stat_"', 1)

@@ -17,7 +17,7 @@ LINES = (
 
 
 def test_a_snapshot_has_running_configuring_and_pending_jobs() -> None:
-    """Running jobs have a start time, configuring jobs a list of ids; each job is found by id."""
+    """`running` has start times, `unsettled` the configuring job id; jobs are found by id."""
     snapshot = parse_queue_snapshot(LINES)
     found = snapshot.job(10)
 
@@ -70,7 +70,7 @@ CONFIG = "{}\nClusterName = lab\nX[0] = a\nX[1] = b\nY = (null)\n\nSlurmctld(pri
     ],
 )
 def test_the_time_of_slurms_configuration_is_read(first: str, expected: int | None) -> None:
-    """`scontrol show config` prints its time as epoch seconds or as ISO 8601 in UTC."""
+    """`Configuration data as of` has epoch seconds or ISO 8601 in UTC; otherwise it is None."""
     settings = parse_config(CONFIG.format(first).encode())
 
     assert expected == config_time(settings, AS_OF)

@@ -64,7 +64,7 @@ def parsed(record: str) -> Job:
 
 
 def test_a_scontrol_record_has_all_facts_but_cores() -> None:
-    """User, account, state, times, nodes, CPUs, GPUs and sharing are outside the resources."""
+    """A record gives user, account, state, times, nodes, CPUs, GPUs and sharing, but no cores."""
     assert parsed(RECORD) == Job(
         job_id=815,
         cluster="lab",
@@ -87,7 +87,7 @@ def test_a_scontrol_record_has_all_facts_but_cores() -> None:
 
 
 @pytest.mark.parametrize("forgery", FORGED)
-def test_a_record_that_may_be_forged_is_refused(forgery: str) -> None:
+def test_a_possibly_forged_record_is_refused(forgery: str) -> None:
     """A second user, state or node list, for example in a job name, makes the record invalid."""
     old, new = FORGED[forgery]
     assert old in RECORD
@@ -137,7 +137,7 @@ def test_cpus_are_counted_without_tres() -> None:
 
 
 def test_sharing_is_read_only_directly_after_the_resources() -> None:
-    """A user may have forged a later OverSubscribe line, so sharing is unknown then."""
+    """A user can forge a later OverSubscribe line, so such a line leaves the sharing unknown."""
     moved = RECORD.replace(
         "   OverSubscribe=NO Exclusive=USER", "   A=1\n   B=1\n   OverSubscribe=NO"
     )

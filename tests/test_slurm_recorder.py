@@ -134,8 +134,8 @@ def test_an_answer_with_the_same_records_is_not_stored_twice(tmp_path: Path) -> 
     assert "b.json (not kept: the same job records as a.json)" in story(tmp_path)
 
 
-def test_every_command_is_recorded_at_a_moment(tmp_path: Path) -> None:
-    """Answers of squeue, scontrol and sacct are stored in files with the moment's name."""
+def test_every_command_is_recorded_in_a_file_of_its_moment(tmp_path: Path) -> None:
+    """Answers of squeue, scontrol and sacct are stored in files named after the moment."""
     writer = RecordingWriter(tmp_path, Scripted({"--json": Said(1, b"", b"no plugin")}))
     jobs_at(writer, "2-running", [7, 8])
 

@@ -74,7 +74,7 @@ def test_an_admin_comment_of_several_lines_affects_no_row(comment: str) -> None:
     ],
 )
 def test_a_separator_in_a_name_makes_only_its_row_doubtful(fields: dict[str, str]) -> None:
-    """`|` in an account shifts the columns: the row is not read, but its job id and others are."""
+    """`|` in an account shifts the columns: only the job id of its row is used, others are read."""
     found = parsed(row(999) + row(1000, **fields) + row(1001))
 
     assert [999, 1001] == list(found.rows)
@@ -109,8 +109,8 @@ def test_header_and_carriage_returns_are_ignored() -> None:
     assert () == found.problems
 
 
-def test_rows_after_a_banner_are_read_but_absence_proves_nothing() -> None:
-    """The line of a wrapper is shown as a problem; a job that is not listed may still exist."""
+def test_rows_after_a_banner_are_read_but_can_be_incomplete() -> None:
+    """The wrapper's line is shown as a problem; a job that is not listed can still exist."""
     found = parsed("site wrapper 12.34\n" + row(1000))
 
     assert [1000] == list(found.rows)

@@ -50,8 +50,8 @@ def test_script_of_another_user_is_denied(words: bytes, status: int) -> None:
 
 
 @pytest.mark.parametrize("words", [b"Job script not specified", b"Invalid job id specified"])
-def test_job_without_script_has_none(words: bytes) -> None:
-    """An interactive job, or one that the controller has forgotten, has no script."""
+def test_the_script_of_a_job_without_a_script_is_none(words: bytes) -> None:
+    """For an interactive job, or one that the controller has forgotten, the script is None."""
     assert slurm(0, b"", b"job script retrieval failed: " + words + b"\n").script(1) is None
 
 

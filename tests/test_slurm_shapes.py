@@ -122,7 +122,7 @@ def test_a_job_id_in_json_is_read_plain_and_wrapped(value: object) -> None:
 
 @pytest.mark.parametrize("value", [None, [], {}, "x", True, -1, [[7]], {"a": 1}])
 def test_a_json_record_without_a_job_id_is_refused(value: object) -> None:
-    """A job_id of another type proves nothing: the record may be of any requested job."""
+    """If `job_id` is not a valid id, the record could be of any requested job."""
     with pytest.raises(SlurmError, match="expected a job id such as 4711 from squeue, got"):
         record_job_id({"job_id": value})
 

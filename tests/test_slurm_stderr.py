@@ -153,7 +153,7 @@ def test_an_empty_job_list_beside_an_error_of_every_command_is_valid() -> None:
 
 
 def test_an_empty_job_list_beside_an_earlier_error_is_valid() -> None:
-    """The error line came with a complete answer before: it is harmless, without a query."""
+    """The error line came with a complete answer before: it is harmless, no version query runs."""
     recorded = complain(commands("24.11"), CPUS)
     slurm = recorded.slurm()
     slurm.listing()
@@ -185,7 +185,7 @@ def test_an_empty_job_list_is_refused_if_the_version_query_fails() -> None:
 
 
 def test_a_failed_connection_is_never_harmless() -> None:
-    """`Connection refused` may have come with an answer of the backup controller before."""
+    """An empty list with `Connection refused` is refused, even if a full list had the same line."""
     recorded = complain(commands("24.11"), b"error: slurm_x: Connection refused")
     slurm = recorded.slurm()
     assert slurm.listing()
@@ -255,7 +255,7 @@ def test_the_signal_that_ended_a_command_is_named(status: int, words: str) -> No
 
 
 def test_an_unknown_job_is_recognized_beside_a_harmless_error() -> None:
-    """The controller's answer that it does not know the job id is more than a harmless line."""
+    """An unknown job id gives no job and no SlurmError although stderr also has a harmless line."""
     recorded = complain(commands("24.11"), CPUS)
 
     assert {} == recorded.slurm().jobs([7])

@@ -82,7 +82,7 @@ def test_node_without_partition_or_with_odd_gres_is_read() -> None:
     assert (("",), ()) == (node.partitions, node.devices)
 
 
-def test_a_cluster_may_have_no_nodes() -> None:
+def test_a_cluster_without_nodes_has_an_empty_node_list() -> None:
     """Slurm prints `No nodes in the system` instead of records."""
     assert () == parse_nodes(b"No nodes in the system\n")
 
@@ -97,7 +97,7 @@ def test_node_without_its_size_is_omitted(caplog: pytest.LogCaptureFixture) -> N
 
 
 def test_a_node_with_an_odd_gres_keeps_its_other_gres() -> None:
-    """The CPUs of the node are those that jobs can use (CPUEfctv)."""
+    """The unreadable GRES `@` is skipped; the CPUs of the node are those of CPUEfctv."""
     gres = b"gpu:1g.10gb+me:4(S:0-1),bandwidth:lustre:4G,scratch:ssd/raid:1,@"
     text = NODE_26.replace(b"gpu:a100:4(S:0-1)", gres).replace(b"CPUEfctv=16", b"CPUEfctv=14")
     (node,) = parse_nodes(text)
@@ -257,7 +257,7 @@ def test_json_support_is_unknown_without_an_answer(
 
 
 def test_a_reconfiguration_is_detected_from_the_nodes() -> None:
-    """The slurmd of the only node started with slurmctld, and the node did not boot then."""
+    """The only slurmd started at the same time as slurmctld; its node had booted long before."""
     times = b"NodeName=n1 Arch=x\n   BootTime=1795000000 SlurmdStartTime=1795832000\n"
     answers = Answers(scontrol=(0, times, b""))
 

@@ -38,7 +38,7 @@ def cores_2108(
 
 
 def test_shrinking_node_list_of_a_completing_job_is_not_used() -> None:
-    """While COMPLETING, `nodes` has only a part; text and JSON decode to all nodes."""
+    """While COMPLETING, `nodes` has only a part of the nodes; text and JSON decode to all nodes."""
     for series in ("22.05", "26.05"):
         document = record(series, "completing-partial")
         (by_text,) = text_jobs(Situation(series, "completing-partial"), "").values()
@@ -64,7 +64,7 @@ def test_shrinking_node_list_of_a_completing_job_is_not_used() -> None:
 def test_cores_of_21_08_are_decoded_or_unknown(
     sockets: str, cores: str, cpus: int, expected: tuple[int, ...] | None
 ) -> None:
-    """21.08 counts cores within the socket, patched within the node; ambiguous ones are unknown."""
+    """21.08 numbers cores within the socket, a patched 21.08 within the node; if unclear, None."""
     assert expected == cores_2108(sockets, cores, cpus)
 
 
@@ -115,7 +115,7 @@ def test_cores_of_22_05_need_the_size_of_a_socket() -> None:
 def test_an_empty_shared_field_of_26_05_is_ignored(
     shared: object, whole: object, expected: Sharing | None
 ) -> None:
-    """The default JSON of 26.05 always prints `shared: []`; only `whole` shows sharing then."""
+    """The default JSON of 26.05 always has `shared: []`: sharing follows from `whole` alone."""
     document = record("26.05", "gpu-two-nodes")
     document["shared"] = shared
     document["job_resources"]["nodes"]["whole"] = whole
@@ -145,10 +145,10 @@ def test_json_v0_0_44_of_26_05_shows_sharing() -> None:
         ("", "", None),
     ],
 )
-def test_oversubscribe_no_changed_its_meaning(
+def test_exclusive_has_precedence_over_oversubscribe(
     exclusive: str | None, oversubscribe: str | None, expected: Sharing | None
 ) -> None:
-    """OverSubscribe=NO of 26.05 no longer means whole nodes: Exclusive decides if it is there."""
+    """26.05 prints Exclusive, and OverSubscribe=NO there no longer means whole nodes."""
     assert expected == sharing_from_text(exclusive=exclusive, oversubscribe=oversubscribe)
 
 

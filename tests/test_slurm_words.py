@@ -86,7 +86,7 @@ def test_words_for_a_missing_text_are_none() -> None:
 def test_state_words_give_state_and_flags(
     value: object, expected: tuple[str | None, tuple[str, ...]]
 ) -> None:
-    """One word shows a flag without the base state, except for a held job; a list has both."""
+    """One word is a state or a flag (SPECIAL_EXIT means PENDING, too); a list can have both."""
     assert expected == split_state(value)
 
 
@@ -159,7 +159,7 @@ def test_cpus_and_gpus_are_counted_in_tres_text(
 def test_sharing_is_derived_from_cpu_counts(
     cpus: int | None, node_cpus: list[int | None], expected: Sharing | None
 ) -> None:
-    """A job with fewer CPUs than its nodes have shares them; unknown nodes give no answer."""
+    """If a job has fewer CPUs than its nodes, they are shared; a missing CPU count gives None."""
     assert expected == sharing_from_cpus(cpus, node_cpus)
 
 
@@ -219,7 +219,7 @@ def test_sharing_of_another_shape_is_an_error() -> None:
         sharing_from_json({"none": True})
 
 
-def test_an_unreadable_node_list_of_a_hook_is_missing() -> None:
+def test_an_unreadable_node_list_of_a_hook_gives_no_nodes() -> None:
     """A truncated node list in an event, such as `n[1-`, gives no nodes."""
     assert () == parse_hook_facts({"nodes": "n[1-"}).nodes
 

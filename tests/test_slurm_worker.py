@@ -88,7 +88,7 @@ def test_a_job_list_has_the_running_jobs() -> None:
 def test_a_reply_with_rows_says_whether_there_is_accounting(
     *, has_accounting: bool | None, said: bool
 ) -> None:
-    """If that is unknown it counts as yes, so that no event is given up too early."""
+    """A client that does not know it gives True, so that no event is given up too early."""
     slurm = Slurm(has_accounting=has_accounting)
 
     expected = RowsReply(rows=(JOB,), has_accounting=said)

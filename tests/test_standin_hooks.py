@@ -51,8 +51,8 @@ def test_hooks_get_the_variables_of_the_release(series: str, name: str) -> None:
     assert [] == differences
 
 
-def test_the_hook_works_without_open_files_as_in_21_08(tmp_path: Path) -> None:
-    """A file that the hook opens could get fd 0, 1 or 2; it still writes a complete event."""
+def test_the_hook_works_with_closed_standard_streams_as_in_21_08(tmp_path: Path) -> None:
+    """A file that the hook opens can get fd 0, 1 or 2; the hook still writes a complete event."""
     spool = tmp_path / "spool"
     (spool / "new").mkdir(parents=True)
     controller = Controller(tmp_path / "slurm", "21.08", spool=spool)

@@ -71,7 +71,7 @@ def json_pairs(
 def test_json_has_the_keys_and_values_of_the_release(
     printer: Printer, series: str, moments: tuple[tuple[str, str], ...]
 ) -> None:
-    """Every key in its order, and every value that the stand-in knows of, is as recorded."""
+    """The keys, their order and each value that the stand-in has for the job are as recorded."""
     differences = []
     pairs = [*json_pairs(printer, series, moments)]
     for where, theirs, own in pairs:

@@ -111,7 +111,7 @@ def test_the_scontrol_text_of_the_standin_is_as_recorded(
     moments: tuple[tuple[str, str], ...],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """`scontrol show job -d` has the known lines of the release, in its order."""
+    """`scontrol show job -d` is as recorded, except for what the stand-in does not know."""
     monkeypatch.delenv("SLURM_TIME_FORMAT")
     differences = []
     for situation, moment, job_id, text in recorded_jobs(printer, series, moments):

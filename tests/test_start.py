@@ -54,7 +54,7 @@ def test_a_deferred_module_is_loaded_once(rare: DeferredModule) -> None:
 
 
 def test_when_loaded_waits_for_a_deferred_module(rare: DeferredModule) -> None:
-    """The function runs after the module is loaded, or at once if that is so already."""
+    """The function runs after the module is loaded, or at once if the module is already loaded."""
     done: list[str] = []
     when_loaded(rare, lambda: done.append(f"first, loads: {loads()}"))
     when_loaded(sys, lambda: done.append(f"at once, loads: {loads()}"))
@@ -105,7 +105,7 @@ def test_only_quick_commands_disable_garbage_collection(
 
 
 def test_dataclasses_do_not_load_inspect(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Since Python 3.12 each dataclass asks `inspect` for its annotations."""
+    """Since Python 3.12 dataclasses use `inspect.get_annotations`; `status` provides its own."""
     inspect = ModuleType("inspect")
     found: list[object] = []
 

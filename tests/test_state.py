@@ -167,7 +167,7 @@ def test_a_file_is_poison_after_three_crashes(
 
 @pytest.mark.parametrize("name", ["\udcff\udcfe", "a b\n\x1b ", " ", "x" * 255, "ü" * 127])
 def test_the_crash_marker_accepts_any_file_name(process: Process, name: str) -> None:
-    """File names in `new/` may be any bytes."""
+    """A file name in `new/` can consist of any bytes."""
     process.die_in(name, times=3)
 
     assert process.crash_marker.is_poison(name)
@@ -198,8 +198,8 @@ def test_a_successful_step_does_not_hide_a_later_crash(process: Process) -> None
     assert process.crash_marker.is_poison("5-100.json")
 
 
-def test_a_nested_block_keeps_the_name(process: Process) -> None:
-    """The crash marker has the name until the outer block ends; a block that ends is no crash."""
+def test_a_nested_block_for_the_same_file_keeps_its_name(process: Process) -> None:
+    """The crash marker has the file name until the outer block ends; a normal end is no crash."""
     with process.crash_marker("5-100.json"):
         process.handle("5-100.json")
         named = process.path.read_bytes().rstrip(b"\0")
@@ -220,14 +220,14 @@ def test_handling_a_file_before_a_restart_resets_its_crashes(process: Process) -
 
 
 def test_a_file_is_reported_as_poison_once(process: Process) -> None:
-    """The poison file is set aside then; after a repair it may be tried again."""
+    """`is_poison` is True once: the drain moves the file to dead/, and it can be retried later."""
     process.die_in("5-100.json", times=3)
 
     assert [True, False] == [process.crash_marker.is_poison("5-100.json") for _ in range(2)]
 
 
 def test_a_file_is_still_poison_after_a_fourth_crash(process: Process) -> None:
-    """The drain may have handled the file although it is poison."""
+    """The crash marker counts only to three, and a further crash keeps that count."""
     process.die_in("5-100.json", times=4)
 
     assert process.crash_marker.is_poison("5-100.json")

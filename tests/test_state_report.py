@@ -42,8 +42,8 @@ def test_the_state_report_names_the_process_and_its_start(reporter: Reporter) ->
 
 
 @pytest.mark.parametrize("once", [True, False])
-def test_a_drain_that_ends_by_itself_says_so(reporter: Reporter, *, once: bool) -> None:
-    """With `once` in the state file, monitoring raises no alarm when the drain has ended."""
+def test_a_drain_that_ends_by_itself_is_marked_as_once(reporter: Reporter, *, once: bool) -> None:
+    """`once` is true in the state file, so monitoring raises no alarm when the drain has ended."""
     world = reporter.world
     report = StateReport(world.drain, world.parts, once=once)
 
@@ -79,7 +79,7 @@ def test_an_outage_is_reported_in_times_of_the_wall_clock(
     assert "made up" in found.reason
 
 
-def test_starts_and_stops_have_a_health_of_their_own(reporter: Reporter) -> None:
+def test_starts_and_stops_have_separate_health_states(reporter: Reporter) -> None:
     """If cc-backend refuses starts for an unknown cluster, only starts are halted."""
     for job_id in (1, 2):
         reporter.world.backend.answers[job_id] = Reason.UNKNOWN_CLUSTER
@@ -105,7 +105,7 @@ def test_an_outage_of_the_controller_is_reported(reporter: Reporter) -> None:
 
 
 def test_an_outage_of_accounting_alone_is_reported(reporter: Reporter) -> None:
-    """The controller answers, so only accounting has a time since which it is silent."""
+    """The state report has the start of the outage of accounting, and none for the controller."""
     reporter.world.slurm.accounting_silent = True
     reporter.world.hook("start", 1)
     reporter.world.run()

@@ -19,7 +19,7 @@ def reporter(tmp_path: Path) -> Reporter:
 
 
 def test_a_single_run_that_fails_stays_due(reporter: Reporter) -> None:
-    """The run is due since its first try, also between two tries; a clock reset moves the time."""
+    """`due_since` stays at the first attempt; if the clock is set back 1 h, it is 1 h earlier."""
     world = reporter.world
     world.run()
     idle = reporter.state().due_since
@@ -39,8 +39,8 @@ def test_a_single_run_that_fails_stays_due(reporter: Reporter) -> None:
     assert began - HOUR == set_back
 
 
-def test_a_microsecond_between_clocks_keeps_the_due_time(reporter: Reporter) -> None:
-    """With another time each pass of the drain would have to write its state file again."""
+def test_a_clock_shift_of_two_microseconds_keeps_due_since(reporter: Reporter) -> None:
+    """If `due_since` followed such small shifts, each pass would write the state file again."""
     world = reporter.world
     world.backend.answers[1] = Reason.TIMED_OUT
     world.begin(1)
@@ -65,8 +65,8 @@ def test_a_run_in_flight_is_due(reporter: Reporter) -> None:
     assert began == reporter.state().due_since
 
 
-def test_after_a_delivery_runs_are_due_since_then(reporter: Reporter) -> None:
-    """A run that still fails is due since the last delivery of any run."""
+def test_a_delivery_of_another_run_moves_due_since_of_a_failing_run(reporter: Reporter) -> None:
+    """While a run fails, `due_since` is the last delivery; if no run fails, it is None."""
     world = reporter.world
     world.backend.answers[1] = Reason.TIMED_OUT
     world.begin(1)
@@ -116,8 +116,8 @@ def test_a_run_that_is_known_to_fail_alone_is_not_due(reporter: Reporter) -> Non
     assert {None} == causes
 
 
-def test_a_run_is_not_due_since_before_the_end_of_an_outage(reporter: Reporter) -> None:
-    """No run could be delivered while cc-backend was unreachable."""
+def test_due_since_is_later_than_the_end_of_an_outage(reporter: Reporter) -> None:
+    """A run still fails after the outage, in which no run could be delivered."""
     world = reporter.world
     world.backend.everything = Reason.UNREACHABLE
     world.begin(1)

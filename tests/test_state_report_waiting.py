@@ -79,7 +79,7 @@ def test_at_most_twenty_causes_are_named(reporter: Reporter) -> None:
 
 
 def test_held_stops_are_counted(reporter: Reporter) -> None:
-    """A stop that waits for cc-backend's job cache is counted; a run that goes on is not."""
+    """A stop that waits for cc-backend's job cache is counted; the run of a running job is not."""
     world = reporter.world
     world.backend.version = Version(1, 5, 4)
     world.backend.is_cached = True

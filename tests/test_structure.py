@@ -170,8 +170,8 @@ def test_a_second_class_of_a_name_is_found(tmp_path: Path, second: str) -> None:
         check_class_names(modules)
 
 
-def test_private_classes_may_share_a_name(tmp_path: Path) -> None:
-    """Classes that begin with `_` are not used by other modules."""
+def test_private_classes_of_the_same_name_are_accepted(tmp_path: Path) -> None:
+    """Two modules each have a class `_Job`; no other module uses a private class."""
     source = "class _Job:\n    pass\n"
 
     check_class_names(made_up(tmp_path, one__a=source, two__b=source))

@@ -194,7 +194,7 @@ def test_one_query_lists_fifty_thousand_running_jobs() -> None:
 
 
 def test_silence_lasts_until_the_fault_is_removed() -> None:
-    """A request times out during the fault SILENCE; after its removal one is answered."""
+    """A request times out during the fault SILENCE; a request after its removal is answered."""
     with StubServer() as server, connection(server) as peer:
         server.fail(Fault(Kind.SILENCE))
         with pytest.raises(TimeoutError):
@@ -245,8 +245,8 @@ def test_the_fault_drip_sends_an_answer_in_small_pieces() -> None:
     assert len(pieces) > 20
 
 
-def test_a_handled_request_may_get_no_answer() -> None:
-    """The start is stored without an answer; the next request is answered."""
+def test_a_start_is_stored_although_its_answer_is_not_sent() -> None:
+    """With the fault CLOSE and `handled` the start gets no answer; the next request is answered."""
     with StubServer() as server, connection(server) as peer:
         server.fail(Fault(Kind.CLOSE, times=1, path="/api/jobs/start_job/", handled=True))
         statuses = [asked(peer)]

@@ -31,7 +31,7 @@ def delivered_run(world: World) -> tuple[int, int]:
 
 
 def test_a_run_missing_at_cc_backend_is_delivered_again(tmp_path: Path) -> None:
-    """A sweep asks for it, for example after the server's database was restored from a backup."""
+    """A sweep requests the delivery, for example after cc-backend's database was restored."""
     world = World(tmp_path)
     start, end = delivered_run(world)
     world.backend.rows.clear()
@@ -44,7 +44,7 @@ def test_a_run_missing_at_cc_backend_is_delivered_again(tmp_path: Path) -> None:
 
 
 def test_a_stop_without_effect_is_delivered_again(tmp_path: Path) -> None:
-    """cc-backend answered the stop with 200, but its row still runs: a sweep asks again."""
+    """cc-backend answered the stop with 200, but its row still runs: a sweep requests it again."""
     world = World(tmp_path)
     start, end = delivered_run(world)
     world.backend.rows[7, start] = "running"

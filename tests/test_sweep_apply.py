@@ -55,8 +55,8 @@ def test_each_change_is_written_as_one_event(layout: Layout) -> None:
         assert parse_event_name(each.event, time=0).job_id == each.key.job_id
 
 
-def test_a_first_sighting_has_not_before_instead_of_again(layout: Layout) -> None:
-    """The event of a run younger than sweep.grace_seconds has the time when it may be reported."""
+def test_the_event_of_a_captured_run_has_not_before_instead_of_again(layout: Layout) -> None:
+    """`not_before` is the time from which a run younger than sweep.grace_seconds is reported."""
     (written,) = write_events(layout, [replace(start(1), not_before=NOON)])
 
     contents = (layout.root / "new" / written.event).read_bytes()
@@ -142,7 +142,7 @@ def emptied(layout: Layout) -> Callable[[], None]:
 
 
 def test_the_sweep_runs_a_drain_if_none_is_running(layout: Layout, tmp_path: Path) -> None:
-    """A sweep without changes does so only if new/ has events of hooks."""
+    """A sweep without changes runs a drain only if new/ has events of hooks."""
     assert (
         wait_for_drain(layout, write_events(layout, [stop(4)]), waiting(tmp_path, emptied(layout)))
         == 0
@@ -232,7 +232,7 @@ def test_nodes_that_do_not_answer_prove_no_reconfiguration() -> None:
 def test_the_first_controller_that_is_up_is_the_active_one(
     controllers: list[tuple[str, str, bool]], host: str, active: str | None
 ) -> None:
-    """`active_elsewhere` names its host if that is another one; a single controller is ignored."""
+    """`active_elsewhere` returns its host, or None on that host or with only one controller."""
     assert active == active_elsewhere(tuple(controllers), host)
 
 

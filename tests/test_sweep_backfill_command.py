@@ -57,7 +57,7 @@ def test_past_runs_of_another_cluster_are_not_reported(
 
 
 def test_the_backfill_waits_for_room_in_new(tmp_path: Path) -> None:
-    """A running drain is waited for, else one is run; a wait without progress ends."""
+    """The command waits for a running drain or runs one itself; without progress it gives up."""
     drained: list[int] = []
     counts = [1000, 900, 800, 400]
     assert has_room(lambda: counts[0], waiting(tmp_path, drained=drained, counts=counts))

@@ -42,7 +42,7 @@ def _berlin(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         ("2026-03-28T12:00", NOON - DAY - HOUR),
     ],
 )
-def test_a_time_may_be_written_in_several_ways(text: str, instant: int) -> None:
+def test_a_time_is_accepted_in_several_formats(text: str, instant: int) -> None:
     """A time without an offset is in this machine's zone, with the offset of that day."""
     assert instant == parse_instant(text, now=NOON + 0.7)
 

@@ -193,7 +193,7 @@ def test_runs_on_ignored_hosts_are_not_started(tmp_path: Path) -> None:
 def test_a_user_id_without_a_name_is_accepted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """`cc-sweep` may have such a user in a container; Slurm does not hide jobs here."""
+    """In a container the process can have such a user id; this Slurm hides no jobs from it."""
     monkeypatch.setattr(os, "geteuid", lambda: 54_321)
     with site(tmp_path) as made:
         said = made.sweep("plan")

@@ -57,7 +57,7 @@ def test_a_short_run_that_has_just_ended_is_captured_too() -> None:
 
 @pytest.mark.parametrize("status", [status for status in SpoolStatus if status != "nothing"])
 def test_a_young_run_that_the_spool_has_is_not_captured(status: SpoolStatus) -> None:
-    """A queued, started, excluded or dead run is in the spool; a captured one is planned anew."""
+    """The exception is a run that an earlier sweep captured: it is planned as captured again."""
     jobs = run(7, NOON - 60), over(8, NOON - 90, NOON - 30)
     entry = SpoolEntry(status=status)
     entries = dict.fromkeys([job.key for job in jobs], entry)
@@ -79,7 +79,7 @@ def test_an_excluded_young_run_is_not_captured() -> None:
 
 @pytest.mark.parametrize("status", [SpoolStatus.QUEUED, SpoolStatus.UNREPORTED, SpoolStatus.DEAD])
 def test_runs_in_the_spool_are_counted_and_never_planned(status: SpoolStatus) -> None:
-    """Three runs, queued, excluded or dead: one to start, one to deliver, one to stop."""
+    """Without their files in the spool the three runs would need a start or a stop."""
     spool_entries = {
         RunId(7, OLD): SpoolEntry(status=status),
         RunId(8, OLD): SpoolEntry(status=status),

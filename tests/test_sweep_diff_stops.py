@@ -23,7 +23,7 @@ GRACE = 600
 
 
 @pytest.mark.parametrize("state", sorted(END_STATES))
-def test_an_end_in_accounting_is_a_stop(state: str) -> None:
+def test_a_stop_is_planned_for_an_end_in_accounting(state: str) -> None:
     """Accounting has the same job id and start time, an end state and an end time."""
     drift = found(Differences(orphans=(row(7),), accounting_runs={7: (over(7, state=state),)}))
 
@@ -31,7 +31,7 @@ def test_an_end_in_accounting_is_a_stop(state: str) -> None:
     assert drift.stops == [Stop(job=over(7, state=state), proof=EndProof.ACCOUNTING, why=why)]
 
 
-def test_an_end_in_slurmctld_is_a_stop() -> None:
+def test_a_stop_is_planned_for_an_end_in_slurmctld() -> None:
     """The record in slurmctld has an end; accounting still shows the run as running."""
     differences = Differences(
         orphans=(row(7),), controller_runs={7: over(7)}, accounting_runs={7: (run(7),)}
@@ -89,7 +89,7 @@ def test_a_stop_has_the_start_time_of_the_row() -> None:
 
 @pytest.mark.parametrize(("age", "stops"), [(GRACE - 1, 0), (GRACE, 1)])
 def test_a_fresh_end_waits_for_the_next_sweep(age: int, stops: int) -> None:
-    """An end younger than 600 s is stopped only if the sweep before has already seen it."""
+    """A run that ended less than 600 s ago is stopped only if the previous sweep saw its end."""
     differences = Differences(orphans=(row(7),), accounting_runs={7: (over(7, end=NOON - age),)})
 
     drift = found(differences)

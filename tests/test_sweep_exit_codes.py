@@ -79,5 +79,5 @@ def test_plan_exits_with_0_10_or_11(plan: Plan, code: int) -> None:
     ],
 )
 def test_apply_exits_with_0_75_or_11(plan: Plan, applied: int, pending: int, code: int) -> None:
-    """11: a failed check let nothing be applied; 75: changes are left, not counting held stops."""
+    """11: a check prevented each change; 75: a query failed or changes except held stops remain."""
     assert apply_code(plan, applied=applied, pending=pending) == code

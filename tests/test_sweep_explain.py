@@ -48,7 +48,7 @@ def spooled(made: SweepSite, directory: Directory, job_id: int = 7, **fields: An
     return made.put(directory, held)
 
 
-def test_explain_shows_a_job_in_agreement(tmp_path: Path) -> None:
+def test_explain_says_that_cc_backend_shows_the_same_as_slurm(tmp_path: Path) -> None:
     """slurmctld, accounting, the spool and cc-backend have a line each."""
     with site(tmp_path) as made:
         made.run(ListedRun(7, made.now - 2 * HOUR, "FAILED", made.now - HOUR, in_squeue=False))
@@ -223,7 +223,7 @@ def test_explain_has_a_verdict_and_a_command(
 
 
 def test_explain_prints_a_line_for_unusual_records() -> None:
-    """A het component that is COMPLETING, and a run without start and end."""
+    """The records are a het component that is COMPLETING, and a run without start and end."""
     het = Job(job_id=7, het_job_id=6, het_job_offset=1, flags=("COMPLETING",), end_time=NOON)
     page = replace(
         EMPTY,

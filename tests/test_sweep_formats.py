@@ -47,8 +47,8 @@ def test_a_plan_as_text_is_short_and_as_json_complete() -> None:
     assert data["guards"] == [{"name": "stops", "kind": "size", "text": "many"}]
 
 
-def test_a_plan_says_that_not_all_ends_were_read() -> None:
-    """The text and the JSON have the time up to which ends were read."""
+def test_a_plan_says_that_not_all_ended_runs_were_read() -> None:
+    """The text and the JSON have the time up to which ended runs were read."""
     plan = Plan(ends_read_until=OLD)
 
     (line,) = plan_lines(plan)

@@ -95,7 +95,7 @@ def test_another_cluster_is_detected() -> None:
 
 
 def test_only_answers_about_another_cluster_forbid_starts() -> None:
-    """Other failed checks forbid only stops; each message says which of both it is."""
+    """Other failed checks forbid only stops; the messages distinguish `nothing` and `no stops`."""
     facts = AnswerCheckInput(
         sees_all_jobs=False, boot_time=NOON - 30, controller_clock=NOON, clock=NOON - 99,
         cluster="fritz", known_cluster="lab", foreign_cluster="fritz",
@@ -115,8 +115,8 @@ def test_only_answers_about_another_cluster_forbid_starts() -> None:
     assert {guard.voids_starts for guard in quiet} == {False}
 
 
-def test_a_restricted_account_is_detected() -> None:
-    """A user who may not see all jobs in Slurm gets shorter job lists, without an error."""
+def test_a_restricted_user_is_detected() -> None:
+    """A user who cannot see all jobs in Slurm gets shorter job lists, without an error."""
     assert spoken(sees_all_jobs=False) == ["rights"]
 
 

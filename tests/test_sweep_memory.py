@@ -75,8 +75,8 @@ def test_a_start_lost_in_the_cache_interval_is_delivered_again(world: SweptWorld
     assert world.rows()[key] == "running"
 
 
-def test_a_recent_end_is_stopped_when_seen_twice(world: SweptWorld) -> None:
-    """Until the second sweep the drain has time to deliver the stop itself."""
+def test_a_run_that_has_just_ended_is_stopped_by_the_second_sweep(world: SweptWorld) -> None:
+    """The first sweep leaves the drain time to deliver the stop of the hook."""
     key = ended(world, 7, ago=0)
 
     result = world.plan()

@@ -107,7 +107,7 @@ def test_jobs_of_another_slurm_are_not_reported(world: SweptWorld, ids: tuple[in
 
 
 def test_a_restricted_user_plans_no_stops(world: SweptWorld) -> None:
-    """A user who may not see all jobs in Slurm gets shorter job lists, without an error."""
+    """A user who cannot see all jobs in Slurm gets shorter job lists, without an error."""
     world.sees_all_jobs = False
     orphan = over(world, 6)
     world.world.backend.rows[orphan] = "running"

@@ -61,7 +61,7 @@ def test_a_plan_names_the_end_state_of_a_scrontab_run(
     *,
     running: bool,
 ) -> None:
-    """Accounting says REQUEUED; the job's record says who requeued it, if it can be read.
+    """Accounting says REQUEUED; the plan says COMPLETED if the job's record has the scrontab flag.
 
     The run is missing at cc-backend, or still running there.
     """
@@ -77,10 +77,10 @@ def test_a_plan_names_the_end_state_of_a_scrontab_run(
     assert change.why.startswith(f"{state} according to accounting")
 
 
-def test_a_plan_of_requeued_runs_needs_no_answer_about_their_records(
+def test_requeued_runs_are_planned_without_their_records(
     world: SweptWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Without slurmctld's records the plan says REQUEUED; they only change its wording."""
+    """While slurmctld does not answer, the reason in the plan says REQUEUED, as accounting does."""
     over(world, 5, ago=900, exit_code="0:0", state="REQUEUED")
 
     def silent(*_: object, **__: object) -> NoReturn:
@@ -115,7 +115,7 @@ def test_a_long_window_of_ended_runs_is_read_in_parts(world: SweptWorld) -> None
     assert not result.observation.has_unread_ends
 
 
-def test_a_stored_time_in_the_future_reads_no_ended_runs(world: SweptWorld) -> None:
+def test_no_ended_runs_are_read_if_the_stored_time_is_in_the_future(world: SweptWorld) -> None:
     """The clock was set back; the sweep replaces the stored time by the current one."""
     now = int(world.world.now)
     world.state = replace(world.state, mark=now + 9000, installed=now + 9000)
@@ -133,10 +133,10 @@ def delivered(world: SweptWorld, count: int, *, ago: int) -> None:
         world.world.backend.rows[key.job_id, world.state.mark or 0] = "completed"
 
 
-def test_a_gap_with_many_ended_runs_is_read_sweep_by_sweep(
+def test_after_a_gap_each_sweep_reads_a_part_of_the_ended_runs(
     world: SweptWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """After three days without a sweep each one reads a part; the last one finds the lost run."""
+    """No sweep ran for three days; the lost run is in the last part, so the last sweep finds it."""
     monkeypatch.setattr(collector, "MAX_ENDED", 10)
     now = int(world.world.now)
     world.state = replace(world.state, mark=now - 3 * DAY)
@@ -154,10 +154,10 @@ def test_a_gap_with_many_ended_runs_is_read_sweep_by_sweep(
     assert 2 < len(sweeps) <= 3 * DAY // collector.PART_SECONDS
 
 
-def test_a_part_with_too_many_runs_is_read_completely(
+def test_a_part_of_the_window_with_too_many_runs_is_read_completely(
     world: SweptWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The stored time moves on by one part, although the part has more runs than MAX_ENDED."""
+    """The part has more ended runs than MAX_ENDED; the stored time still moves on by one part."""
     monkeypatch.setattr(collector, "MAX_ENDED", 2)
     mark = int(world.world.now) - DAY
     world.state = replace(world.state, mark=mark)
@@ -182,10 +182,10 @@ def test_the_newest_part_is_always_read_completely(
     assert (world.state.mark, result.decision.plan.ends_read_until) == (now, None)
 
 
-def test_a_part_is_read_again_until_all_of_it_is_repaired(
+def test_a_part_of_the_window_is_read_again_until_its_runs_are_repaired(
     world: SweptWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Three runs and a limit of one: the stored time moves on with the third sweep."""
+    """Each of three sweeps repairs one run; only the third sweep moves the stored time on."""
     monkeypatch.setattr(collector, "MAX_ENDED", 2)
     mark = int(world.world.now) - DAY
     world.state = replace(world.state, mark=mark)

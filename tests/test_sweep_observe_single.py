@@ -58,8 +58,8 @@ def test_an_unreadable_job_record_plans_nothing(world: SweptWorld) -> None:
 
 
 @pytest.mark.parametrize("what", ["backend", "config", "jobs"])
-def test_a_job_without_an_answer_is_not_planned(world: SweptWorld, what: str) -> None:
-    """cc-backend, Slurm's configuration or the job's record is missing: the plan is refused."""
+def test_a_plan_of_a_single_job_is_refused_if_a_query_fails(world: SweptWorld, what: str) -> None:
+    """The failed query is that of cc-backend, of Slurm's configuration or of the job's record."""
     world.backend.silent = what == "backend"
     world.slurm.silent = what == "jobs"
     world.slurm.failures = {"config": GONE} if what == "config" else {}
@@ -70,8 +70,8 @@ def test_a_job_without_an_answer_is_not_planned(world: SweptWorld, what: str) ->
     assert plan.changes == ()
 
 
-def test_an_unknown_job_is_an_error(world: SweptWorld) -> None:
-    """A job id that only the spool knows is no error."""
+def test_a_job_that_no_source_knows_is_an_error(world: SweptWorld) -> None:
+    """A job id that only the spool has is no error."""
     with pytest.raises(UsageError, match="job 99 is unknown"):
         world.plan(1, 99)
     world.world.hook("stop", 99)

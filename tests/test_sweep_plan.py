@@ -20,7 +20,7 @@ CUT = GuardFinding(name="slurm", kind=GuardKind.ANSWER, text="cut")
 
 
 def test_a_plan_is_sorted_by_start_time() -> None:
-    """Starts, stops and closes are sorted together, the reports on their own."""
+    """Starts, stops and closes are sorted together; the reports are sorted separately."""
     drift = Drift(
         starts=[start(2), start(1, OLD - 5)],
         stops=[stop(2, OLD - 9)],
@@ -60,7 +60,7 @@ def test_a_plan_of_one_direction_omits_the_other(direction: str, expected: list[
 
 
 def test_a_limit_counts_for_each_direction() -> None:
-    """A limit of two allows two starts, two stops or closes, and two first sightings."""
+    """A limit of two allows two starts, two stops or closes, and two young runs to be captured."""
     drift = Drift(starts=[start(i) for i in (1, 2, 3)], stops=[stop(i) for i in (4, 5)])
     drift.closes.append(replace(CLOSE, key=RunId(6, OLD)))
     drift.first_sightings += [start(i) for i in (7, 8, 9)]
@@ -72,8 +72,8 @@ def test_a_limit_counts_for_each_direction() -> None:
 
 
 @pytest.mark.parametrize(("direction", "captured"), [("start", 1), ("stop", 0), ("both", 1)])
-def test_first_sightings_are_no_differences(direction: str, captured: int) -> None:
-    """Young runs to be stored belong to the starts, but need no repair: exit 0."""
+def test_young_runs_to_be_captured_are_no_differences(direction: str, captured: int) -> None:
+    """`--direction stop` omits such runs; with and without them the exit code is 0."""
     drift = Drift(first_sightings=[start(1)])
 
     plan = decided(drift, options=SweepOptions(direction=direction)).plan

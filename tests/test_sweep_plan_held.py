@@ -134,7 +134,7 @@ def test_require_force_does_not_change_the_first_sweeps_message() -> None:
 
 
 def test_the_second_sweep_accepts_an_empty_queue() -> None:
-    """Only then is 0 stored as the number of running jobs to compare with."""
+    """The first sweep is refused; the second one stores 0 as the number of running jobs."""
     drift = Drift(reports=[Report(key=RunId(1, OLD), why="undecided")])
     numbers = sizes(running_in_slurm=0, candidates=1)
 

@@ -34,7 +34,7 @@ def story(
 
 
 def test_the_first_sweep_repairs_nothing(story: Story) -> None:
-    """The exit code is 11; runs that only wait for a drain count as known, not as differences."""
+    """The exit code is 11; runs that wait for a drain count as `known`, not as differences."""
     first = story.sweeps["first"]
 
     assert (first.code, [guard["name"] for guard in first.plan["guards"]]) == (11, ["first"])
@@ -43,9 +43,9 @@ def test_the_first_sweep_repairs_nothing(story: Story) -> None:
 
 
 def test_a_plan_has_exactly_the_lost_starts_and_stops(story: Story) -> None:
-    """Array tasks and het components have their own ids; runs waiting in the spool are known.
+    """Array tasks and het components have their own ids; a run waiting in the spool is no change.
 
-    Runs that ended before the first sweep are history; only the spool knows them.
+    Runs that ended before the first sweep are not planned; only the spool has them.
     """
     jobs = story.jobs
     wanted = {
@@ -105,7 +105,7 @@ def test_a_reused_job_id_is_a_new_job(story: Story) -> None:
 
 @pytest.mark.parametrize("name", EXPLAINED)
 def test_explain_shows_all_runs_of_a_job(story: Story, name: str) -> None:
-    """The jobs: requeued, an array task, a het component, a reused id, and one that has ended."""
+    """The job is requeued, an array task, a het component, has a reused id, or has ended."""
     page = story.sweeps[f"explain {name}"].plan
 
     assert EXPLAINED[name] == [run["state"] for run in page["slurm"]["accounting"]]

@@ -106,7 +106,7 @@ def test_apply_exits_with_0_if_only_stops_are_held(tmp_path: Path) -> None:
     assert (state["refused"], len(state["held"]["stops"])) == (True, 22)
 
 
-def test_a_recovering_controller_holds_stops_without_a_warning(tmp_path: Path) -> None:
+def test_stops_wait_for_a_recovering_controller_without_a_warning(tmp_path: Path) -> None:
     """The exit code is 11, but sweep.json has no refusal, so that `check` does not warn."""
     with site(tmp_path) as made:
         drifted(made)
@@ -120,7 +120,7 @@ def test_a_recovering_controller_holds_stops_without_a_warning(tmp_path: Path) -
     assert (state["refused"], state["guards"]) == (False, ["boot"])
 
 
-def test_a_reconfigured_controller_holds_no_stops(tmp_path: Path) -> None:
+def test_stops_are_applied_after_a_reconfiguration_of_slurmctld(tmp_path: Path) -> None:
     """A node's slurmd started with slurmctld: this is a reconfiguration, which loses no job."""
     with site(tmp_path) as made:
         _, ended, _ = drifted(made)
@@ -159,7 +159,7 @@ def test_filters_use_facts_of_accounting(tmp_path: Path, filters: dict[str, Any]
 
 
 @pytest.mark.parametrize("facts", [{"admin_comment": FLAG}, {"comment": f"mine,{FLAG}"}])
-def test_an_opt_out_is_known_from_accounting(tmp_path: Path, facts: dict[str, Any]) -> None:
+def test_an_opt_out_is_read_from_accounting(tmp_path: Path, facts: dict[str, Any]) -> None:
     """A flag in comment or AdminComment: neither a sweep nor a backfill reports the job."""
     with site(tmp_path) as made:
         hidden = ListedRun(9, made.now - 2 * HOUR, "COMPLETED", made.now - HOUR, **facts)

@@ -45,7 +45,7 @@ def stored(**fields: Any) -> bytes:
     return codec.encode(replace(run_of(7, OLD), **fields))
 
 
-def test_an_unknown_run_has_no_entry(layout: Layout) -> None:
+def test_a_run_without_a_file_in_the_spool_has_no_entry(layout: Layout) -> None:
     """Files of other runs and files with invalid names do not count."""
     put(layout, "open", f"7-{OLD + 9}.json", stored())
     put(layout, "open", f"77-{OLD}.json")
@@ -117,8 +117,8 @@ def test_an_unreadable_run_is_not_captured(layout: Layout) -> None:
     assert captured_runs(layout, [KEY, RunId(8, OLD)], now=NOON) == frozenset()
 
 
-def test_runs_in_names_only_are_not_read(layout: Layout) -> None:
-    """The file in open/ is damaged, but counts as started by its name."""
+def test_files_of_runs_in_names_only_are_not_read(layout: Layout) -> None:
+    """The file in open/ is damaged, but its name is enough to count the run as started."""
     put(layout, "open", f"7-{OLD}.json", b"{")
 
     found = spool_entries_of(layout, [KEY], names_only=[KEY])
@@ -128,7 +128,7 @@ def test_runs_in_names_only_are_not_read(layout: Layout) -> None:
 
 @pytest.mark.parametrize("name", ["1-start-7-0-0-3", "1-stop-7-0-0-3", f"1-stop-7-{OLD + 5}-0-3"])
 def test_a_run_with_an_event_in_new_is_queued(layout: Layout, name: str) -> None:
-    """The event has no start, or one 5 s apart; the run file in open/ does not matter."""
+    """The event has no start or one that differs by 5 s; the run file in open/ does not matter."""
     put(layout, "new", name)
     put(layout, "open", f"7-{OLD}.json", stored())
 
@@ -164,7 +164,7 @@ def test_an_unreadable_run_is_left_to_the_drain(layout: Layout) -> None:
     ("directory", "name"),
     [("new", "1-stop-7-0-0-1"), ("todo", "7-1.json"), ("open", "7-1.json"), ("dead", "7-1.json")],
 )
-def test_a_job_id_is_known_by_any_file_of_it(layout: Layout, directory: str, name: str) -> None:
+def test_a_job_id_is_found_by_any_of_its_files(layout: Layout, directory: str, name: str) -> None:
     """The file is an event in new/, or a run file in todo/, open/ or dead/."""
     assert not spool_has_job(layout, 7)
     put(layout, directory, name)
@@ -185,7 +185,7 @@ def test_delivered_runs_are_found_by_id_and_start(tmp_path: Path) -> None:
 
 
 def test_a_delivered_run_with_a_moved_start_is_found(tmp_path: Path) -> None:
-    """The archive has the start that was delivered and Slurm's later one; the first one counts."""
+    """The archive also has Slurm's later start; the run is found by its delivered start."""
     run = run_of(7, OLD)
     moved = replace(run, job=replace(run.job, start_time=OLD + 90, name='"job_id":8,'))
     (tmp_path / "1.jsonl").write_bytes(b"\n" + codec.encode(moved))

@@ -68,7 +68,7 @@ def test_sweep_json_has_the_result_of_the_sweep(tmp_path: Path) -> None:
 def test_a_damaged_state_file_counts_as_missing(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, text: str
 ) -> None:
-    """The next sweep repairs nothing at first, and a warning names the reason."""
+    """The state is then the same as before the first sweep, and a warning is logged."""
     (tmp_path / "sweep.json").write_text(text)
 
     assert read_sweep_state(tmp_path) == SweepState()

@@ -73,7 +73,7 @@ def test_the_watchdog_is_notified_once_per_half_period(
     assert [1, 1, 1, 2, 2, 3] == counts
 
 
-def test_the_time_until_the_next_notification_is_known(
+def test_the_time_until_the_next_watchdog_message_is_returned(
     heard: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """20 s after a message 10 s remain; the loop waits no longer than this."""
@@ -89,7 +89,7 @@ def test_the_time_until_the_next_notification_is_known(
 def test_without_a_watchdog_period_one_message_is_sent(
     heard: list[str], monkeypatch: pytest.MonkeyPatch, period: str | None
 ) -> None:
-    """Without a valid period systemd expects none (sd_watchdog_enabled(3))."""
+    """WATCHDOG_USEC is unset or invalid: systemd expects no others (sd_watchdog_enabled(3))."""
     monkeypatch.delenv("WATCHDOG_USEC", raising=False)
     if period is not None:
         monkeypatch.setenv("WATCHDOG_USEC", period)

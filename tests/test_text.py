@@ -27,8 +27,8 @@ def test_only_printable_ascii_is_shown_as_it_is(text: str, shown: str) -> None:
 
 
 @given(st.text(st.characters(exclude_categories=())), st.integers(3, 300))
-def test_no_text_gets_through_unescaped(text: str, limit: int) -> None:
-    """The escaped text is always short printable ASCII."""
+def test_any_text_becomes_printable_ascii_within_the_limit(text: str, limit: int) -> None:
+    """The texts are random; the limits are 3 to 300 characters."""
     shown = escape(text, limit)
 
     assert (True, True) == (len(shown) <= limit, all(" " <= letter <= "~" for letter in shown))

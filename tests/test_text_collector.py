@@ -39,7 +39,7 @@ def collecting(world: World) -> TextCollectorWorld:
 
 
 def test_a_start_waits_5_s_for_script_and_description(collecting: TextCollectorWorld) -> None:
-    """Slurm is asked for the script and the description at once."""
+    """A query for script and description is sent immediately."""
     entry = collecting.stage()
 
     assert collecting.world.now + START_WAIT_SECONDS == entry.texts_until
@@ -47,7 +47,7 @@ def test_a_start_waits_5_s_for_script_and_description(collecting: TextCollectorW
     assert 1 == len(collecting.collector)
 
 
-def test_a_start_is_sent_as_soon_as_its_texts_are_known(collecting: TextCollectorWorld) -> None:
+def test_a_start_is_sent_as_soon_as_its_texts_are_found(collecting: TextCollectorWorld) -> None:
     """The start then has the script and the description of the job."""
     entry = collecting.stage()
     collecting.find(replace(FOUND, script_bytes_total=9999))
@@ -82,7 +82,7 @@ def test_no_start_waits_if_queries_for_texts_are_slow(collecting: TextCollectorW
 
 
 def test_starts_wait_again_when_slurm_has_answered(collecting: TextCollectorWorld) -> None:
-    """After an answer of Slurm new starts wait for texts again, even after a quick failure."""
+    """New starts wait for script and description, even after a quick reply without them."""
     collecting.stage(1)
     collecting.world.now += SILENT_SECONDS
     collecting.find(FOUND)
@@ -118,7 +118,7 @@ def test_queries_for_missing_texts_end_after_half_an_hour(collecting: TextCollec
 
 
 def test_jobs_that_start_during_a_query_share_the_next_one(collecting: TextCollectorWorld) -> None:
-    """While Slurm is asked for the texts of one job, two others start."""
+    """While Slurm is asked for script and description of one job, two others start."""
     collecting.stage(1)
     collecting.stage(2)
     collecting.stage(3)
@@ -148,7 +148,7 @@ def test_a_query_that_was_not_sent_changes_no_run(collecting: TextCollectorWorld
 
 
 def test_texts_of_a_removed_run_are_dropped(collecting: TextCollectorWorld) -> None:
-    """The run left the spool during the query, for example excluded and ended."""
+    """The run left the spool while Slurm was asked for its script and description."""
     entry = collecting.stage()
     collecting.world.store.forget(entry, collecting.world.moment)
     collecting.find(FOUND)
@@ -210,10 +210,10 @@ def test_texts_of_a_run_in_todo_are_stored_in_its_file(collecting: TextCollector
 
 
 @pytest.mark.parametrize("is_in_flight", [True, False])
-def test_texts_after_the_start_are_to_be_added_to_its_row(
+def test_texts_that_come_after_the_start_are_marked_for_its_row(
     collecting: TextCollectorWorld, *, is_in_flight: bool
 ) -> None:
-    """Script and description that come during or after the start are added to the row once."""
+    """Script and description that come during or after the start are listed once in `new_texts`."""
     entry = collecting.stage()
     if is_in_flight:
         entry.in_flight = RequestKind.START
@@ -239,7 +239,7 @@ def test_texts_of_an_excluded_run_are_not_sent(collecting: TextCollectorWorld) -
 
 
 def test_an_end_that_comes_during_a_query_is_kept(collecting: TextCollectorWorld) -> None:
-    """Script and description are added to the current run, not to that of before the query."""
+    """Script and description are added to the run as it is now, not as it was before the query."""
     entry = collecting.stage()
     end = End(time=NOON + 60, state="COMPLETED", source=EndSource.CONTROLLER)
     collecting.world.store.stage(

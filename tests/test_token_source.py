@@ -49,7 +49,7 @@ def test_a_token_in_the_configuration_has_no_fingerprint(site: CommandSite) -> N
 
 
 def test_an_unreadable_token_file_is_an_error_at_its_use(site: CommandSite) -> None:
-    """Opening it is no error, because many commands need no token."""
+    """`open_token` itself raises no error, because many commands need no token."""
     site.token.unlink()
     held = open_token(config.load(site.config))
 

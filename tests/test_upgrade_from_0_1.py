@@ -171,7 +171,7 @@ def test_the_state_file_of_the_drain_is_read(written: Path) -> None:
 
 
 def test_the_state_file_of_the_sweep_is_read(written: Path) -> None:
-    """sweep.json has the time of the last sweep, the held stops, and the memory of runs."""
+    """sweep.json has the time of the last sweep, the held stops, and the runs of earlier sweeps."""
     expected = SweepState(
         mark=NOON - 600,
         cluster="slurmlab",
@@ -265,7 +265,7 @@ def test_the_status_counts_the_files(site: SweepSite) -> None:
 
 
 def test_the_check_reports_the_old_state(site: SweepSite) -> None:
-    """`check` reports pending files and old states of 0.1; no state file counts as damaged."""
+    """`check` reports pending files and old states of 0.1, and calls no state file damaged."""
     said = site.call("check")
 
     for words in (

@@ -93,7 +93,7 @@ def test_cc_backend_is_replaced_between_two_requests(
     ("before", "old", "after", "new"),
     [("1.4.4", "exclusive", "1.5.4", "shared"), ("1.5.4", "shared", "1.4.4", "exclusive")],
 )
-def test_a_cc_backend_without_a_version_is_known_by_its_generation(
+def test_a_cc_backend_without_a_version_is_recognized_by_its_api_field(
     tmp_path: Path, before: str, old: str, after: str, new: str
 ) -> None:
     """A build without a version is recognized by its API field for node sharing."""
@@ -132,7 +132,7 @@ def test_starts_lost_in_the_queue_are_delivered_to_the_next_release(tmp_path: Pa
 
 @pytest.mark.parametrize("keeps_files", [False, True], ids=["package", "wrapper"])
 def test_slurm_is_upgraded_twice_while_a_drain_runs(tmp_path: Path, *, keeps_files: bool) -> None:
-    """22.05, 24.11, 26.05: old facts stay, and new ones come in the new format.
+    """From 22.05 to 24.11 and 26.05: old run files stay; new jobs are read in the new format.
 
     If squeue is a site's wrapper, whose file does not change, answers show the first upgrade;
     the second is noticed because 26.05 refuses the JSON that 24.11 was asked for.
