@@ -24,7 +24,7 @@ def test_graphql_is_not_asked_before_rest_has_answered() -> None:
 
 
 def test_running_jobs_are_listed_by_graphql_after_a_rest_answer() -> None:
-    """Each row has five fields; times with the server's UTC offset become Unix seconds."""
+    """A REST answer proves first that the token is accepted; times become Unix seconds."""
     with backend(EMPTY, graphql((7, 0), (8, 1))) as (there, peer):
         found = there.running_jobs("lab")
 

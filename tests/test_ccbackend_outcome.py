@@ -229,7 +229,7 @@ def test_an_answer_that_a_proxy_can_send_is_recognised(status: int, text: str) -
 
 @pytest.mark.parametrize("fault", [Fault.UNREACHABLE, Fault.TIMED_OUT, Fault.BROKEN])
 def test_a_connection_fault_is_not_taken_for_a_proxys_answer(fault: Fault) -> None:
-    """Without a connection every request fails in the same way."""
+    """`may_be_in_front` is false if cc-backend is unreachable, times out or hangs up."""
     assert not classify_fault(fault).may_be_in_front
 
 

@@ -248,7 +248,7 @@ def test_full_check_reads_the_hosts_from_topology_files(site: CommandSite) -> No
 
 
 def test_full_check_continues_with_an_unusable_token(site: CommandSite) -> None:
-    """Another check reports the token file's mode; the roles of the token are unknown."""
+    """The file has mode 0644; `server token` is OK, because the server accepts the probe."""
     site.token.chmod(0o644)
     assert CheckStatus.OK is full(site)["server token"].status
 

@@ -216,7 +216,7 @@ def test_a_file_of_a_later_version_has_its_own_error() -> None:
 
 @settings(max_examples=200)
 @given(st.binary(max_size=60))
-def test_any_contents_give_one_of_two_errors(contents: bytes) -> None:
+def test_random_bytes_give_one_of_two_errors(contents: bytes) -> None:
     """Random bytes in a run file raise BadFileError or NewerFormatError and nothing else."""
     with pytest.raises((BadFileError, NewerFormatError)):
         codec.decode(RUN.name, contents)

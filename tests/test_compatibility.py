@@ -42,10 +42,10 @@ def test_a_page_without_the_table_markers_is_refused() -> None:
     assert f"a{BEGIN}{table([])}{END}b" == put(f"a{BEGIN}old\n{END}b", [])
 
 
-def test_results_are_written_to_the_file_of_the_variable(
+def test_a_result_is_added_to_the_file_of_the_variable(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """If no environment variable names a file, results are not written."""
+    """A pair that passed is appended if COMPATIBILITY_RESULTS names a file, else not."""
     path = tmp_path / "results"
     monkeypatch.delenv(VARIABLE, raising=False)
     note(Run("22.05", "1.4.4", "real", 3))

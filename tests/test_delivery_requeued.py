@@ -59,7 +59,7 @@ def test_a_row_whose_deletion_was_not_answered_does_not_block_the_second_run(
 def test_a_retry_command_does_not_wait_for_the_flush(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """After an unanswered deletion `cc-spool retry` has the start sent within 5 s."""
+    """`cc-spool retry` after a deletion without an answer: the start is sent within 5 s."""
     world.backend.version = NEW
     lose_first_answer(world, monkeypatch)
     world.run()

@@ -173,7 +173,7 @@ def test_texts_that_the_site_withholds_are_not_added(
 
 
 def test_a_text_that_cannot_be_added_is_dropped_after_some_tries(world: World) -> None:
-    """A failing script delays the stop only by seconds, and counts no attempt for the run."""
+    """A script that is always BUSY is skipped after six requests; the run counts no attempt."""
     world.backend.version = NEW
     entry = with_text(world, "script")
     world.backend.answers = {1: Reason.BUSY}

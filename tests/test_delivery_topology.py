@@ -122,10 +122,10 @@ def test_each_try_on_a_new_host_reads_the_topology_again(
     assert ({2}, {1, 2}) == (early, {job_id for job_id, _ in world.backend.rows})
 
 
-def test_a_start_on_a_new_host_is_not_repeated_without_its_topology(
+def test_a_broken_start_on_a_new_host_is_not_repeated_at_once(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The connection breaks, for example at a restart of the server: no start follows at once."""
+    """The connection breaks during the start, for example because the server is restarted."""
     world.backend.answers[1] = Reason.BROKEN
     lacks_host(world, monkeypatch)
     while 1 not in calls(world, "start"):

@@ -74,10 +74,10 @@ def test_each_subcommand_and_exit_code_is_in_the_man_page(
     assert all(f".SH {section}\n" in page for section in SECTIONS)
 
 
-def test_the_man_pages_have_the_date_of_the_build(
+def test_source_date_epoch_dates_the_man_pages(
     pages: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Without SOURCE_DATE_EPOCH the date is that of the newest release in CHANGELOG.md."""
+    """Without SOURCE_DATE_EPOCH a page has the date of the newest release in CHANGELOG.md."""
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "86400")
 
     assert ".TH CC-SPOOL 8 1970-01-02 " in manpages.pages()["man8/cc-spool.8"]

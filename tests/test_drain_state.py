@@ -94,7 +94,7 @@ def test_a_missing_state_file_is_none(tmp_path: Path) -> None:
 def test_a_state_is_written_when_it_changed_or_the_file_is_old(
     tmp_path: Path, change: dict[str, Any], later: float, updated: float
 ) -> None:
-    """Health is written at once, figures each second, an unchanged state every five seconds."""
+    """Health and disk_full are written at once, counts after 1 s, the same state after 5 s."""
     first = DrainState(last_delivery=0.0)
     found = written(tmp_path, (first, 0.0), (replace(first, **change), later))
 

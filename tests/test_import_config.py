@@ -275,7 +275,7 @@ def test_configtest_accepts_a_valid_file(
 
 
 def test_configtest_prints_warnings(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """The drain logs the same warnings when it starts; the exit code is 0."""
+    """`configtest` exits with 0; the drain logs the same warnings when it starts."""
     path = tmp_path / "config.json"
     path.write_text(json.dumps(PREDECESSOR))
     path.chmod(0o600)

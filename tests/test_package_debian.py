@@ -185,7 +185,7 @@ def test_a_purge_keeps_a_spool_with_undelivered_runs(site: Site) -> None:
     }
 
 
-def test_a_purge_of_an_empty_spool_removes_all_files(site: Site) -> None:
+def test_a_purge_with_an_empty_spool_removes_all_files(site: Site) -> None:
     """`dpkg -P` removes all files of the package, its directories, its user and its group."""
     site.start_service()
     site.run("cc-spool status")

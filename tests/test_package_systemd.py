@@ -114,7 +114,7 @@ def test_a_reload_keeps_the_process(site: Site) -> None:
 
 
 def test_the_token_can_be_a_systemd_credential(site: Site) -> None:
-    """With the unit's LoadCredential line only root must be able to read the token file."""
+    """With the unit's LoadCredential line it is enough that root can read the token file."""
     site.run(f"chown root:root {TOKEN}; chmod 600 {TOKEN}")
     (line,) = (
         each.lstrip("#")

@@ -40,10 +40,8 @@ def store(layout: Layout, loader: RunLoader) -> Iterator[RunStore]:
         yield made
 
 
-def test_no_file_is_written_for_a_run_without_facts_in_memory(
-    layout: Layout, store: RunStore
-) -> None:
-    """The entry has lost the facts after the write was requested, and before it was done."""
+def test_no_file_is_written_for_a_run_removed_from_memory(layout: Layout, store: RunStore) -> None:
+    """`entry.run` is None when the requested write is done: there is no file in the spool."""
     store.persist(store.stage(run(), [], NOW), run(), NOW)
     (entry,) = store.schedule
     entry.run = None

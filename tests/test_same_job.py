@@ -140,8 +140,8 @@ def test_a_run_a_day_later_in_the_spool_is_no_restart(proof: SameJobProof, store
     assert set() == proven(proof, job(SECOND), {MUCH_LATER})
 
 
-def test_accounting_proves_an_earlier_run_of_the_same_user(proof: SameJobProof) -> None:
-    """The start times at cc-backend and in accounting may differ by seconds (here 2 s)."""
+def test_accounting_proves_an_earlier_run_of_the_same_job(proof: SameJobProof) -> None:
+    """Job id and user match; the start times at cc-backend and in accounting differ by 2 s."""
     rows = (job(FIRST + 2), Job(job_id=6, user="ada", start_time=FIRST))
 
     assert {FIRST} == proven(proof, job(SECOND, restarts=1), {FIRST}, *rows)

@@ -129,8 +129,8 @@ def test_an_epilog_of_22_05_is_found_by_the_time_of_the_end(run: str) -> None:
     assert ENDS[run] == reported(run, event, flags=(), restarts=RUNS[run][4])
 
 
-def test_a_late_epilog_without_a_start_is_ignored() -> None:
-    """The event was written 300 s after the end of the run, so that it belongs to another run."""
+def test_a_late_epilog_without_start_time_is_ignored() -> None:
+    """The event has no start time and came 300 s after the end, so it does not match the run."""
     event = replace(epilog("exit 0", with_start=False), time=RUNS["exit 0"][2] + 300.0)
 
     assert "REQUEUED" == reported("exit 0", event, flags=(), restarts=0)

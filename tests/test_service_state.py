@@ -106,7 +106,7 @@ def test_only_events_of_hooks_count_as_the_last_event(
 
 
 def test_the_last_event_is_remembered_by_the_next_drain(site: Site) -> None:
-    """The time is read from the state file: a drain that cron starts must be able to warn."""
+    """A drain started by cron keeps the time from drain.json; the check of the hooks needs it."""
     site.world.begin(1)
     site.run(passes=5)
     site.world.now += DAY

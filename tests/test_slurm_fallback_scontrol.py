@@ -171,7 +171,7 @@ def test_a_job_that_squeue_omits_is_found(series: str, caplog: pytest.LogCapture
 
 @pytest.mark.parametrize("series", SERIES)
 def test_a_job_unknown_to_squeue_is_found(series: str) -> None:
-    """Scontrol may still have the cores of the job, which accounting does not have."""
+    """A job that squeue does not know is read with `scontrol show job`, with the same nodes."""
     recorded = commands(series)
     job_id = ids_of(recorded)[0]
     wanted = recorded.slurm().jobs([job_id])

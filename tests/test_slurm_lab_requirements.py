@@ -57,7 +57,7 @@ def test_the_debian_mirror_is_read_from_apt(tmp_path: Path, name: str, text: str
 def test_a_missing_slurm_release_skips_with_a_reason(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The reason has release, Debian suite and `make test-all`; an installed suite is used."""
+    """The reason has release, Debian suite and `make test-all`; a tree in the cache is used."""
     monkeypatch.setenv("SLURM_LAB_CACHE", str(tmp_path))
     monkeypatch.delenv("SLURM_LAB_BUILD", raising=False)
 

@@ -63,8 +63,8 @@ def parsed(record: str) -> Job:
     return parse_job_record(record, 815, cluster="lab")
 
 
-def test_a_scontrol_record_has_all_facts_but_cores() -> None:
-    """A record gives user, account, state, times, nodes, CPUs, GPUs and sharing, but no cores."""
+def test_a_scontrol_record_is_read_without_cores() -> None:
+    """User, state, times, nodes, CPU and GPU counts are read; `add_job_detail` adds cores."""
     assert parsed(RECORD) == Job(
         job_id=815,
         cluster="lab",
@@ -193,8 +193,8 @@ def recorded_text(recorded: RecordedCommands, job_id: int) -> str:
 
 
 @pytest.mark.parametrize("words", ["Nodes=n2gpu", "JOB_GRES="])
-def test_a_running_job_with_forged_resources_is_refused(words: str) -> None:
-    """A job reported with its hosts only would never get its cores and GPUs at cc-backend."""
+def test_a_running_job_with_broken_resources_is_refused(words: str) -> None:
+    """If `Nodes=` or `JOB_GRES=` is unreadable, only the hosts would reach cc-backend."""
     recorded = commands("24.11")
     job_id = ids_of(recorded)[1]
     text = recorded_text(recorded, job_id).replace(words, f"x{words}", 1)

@@ -245,7 +245,7 @@ def looked_up_row(**fields: str) -> Job:
 
 
 def test_a_uid_is_no_user_name() -> None:
-    """Squeue prints the uid if the user has no name; CPUs are counted without TRES, too."""
+    """UserName is the uid: the job has no user; without tres-alloc NumCPUs gives the CPUs."""
     found = looked_up_row()
     assert (None, 5001, 2) == (found.user, found.uid, found.cpus)
 

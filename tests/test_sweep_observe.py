@@ -44,8 +44,8 @@ def test_a_failed_slurm_query_changes_no_stored_state(world: SweptWorld, what: s
     assert world.state == before
 
 
-def test_failed_look_ups_at_cc_backend_plan_nothing(world: SweptWorld) -> None:
-    """cc-backend may have the missing runs in another state, so no start is planned."""
+def test_without_backend_look_ups_no_run_is_started(world: SweptWorld) -> None:
+    """Two runs are not in cc-backend's job list; without an answer about them none is started."""
     over(world, 5)
     world.slurm.records[6] = world.world.job(6, start_time=int(world.world.now) - 7000)
     world.backend.silent = True
