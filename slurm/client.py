@@ -1,4 +1,4 @@
-"""The client of Slurm: one class over its commands; each answer is complete or an error.
+"""The client of Slurm: one class that runs its commands; each answer is complete or an error.
 
 An answer that failed, is empty or truncated, or carries errors, is *unknown* and raises. A job
 counts as missing only if the controller says "Invalid job id specified" or a complete listing lacks
@@ -61,7 +61,7 @@ def _script(stdout: bytes) -> str:
 
 
 class Slurm:
-    """One Slurm cluster by its commands; for one thread.
+    """Client of one Slurm cluster; it runs Slurm's commands. Use it in one thread only.
 
     `cluster` is Slurm's own name (None: read from the configuration on first use). An upgrade of
     Slurm while we run is detected by a changed `squeue` file, by the first answer that fails or
@@ -97,7 +97,7 @@ class Slurm:
         return self._cluster or ""
 
     def version(self) -> Release:
-        """Return the release of the commands; read again when their file has changed.
+        """Return Slurm's release; read it again if `squeue` was replaced or the answer is old.
 
         Raises:
             SlurmError: `squeue --version` does not print it.
@@ -106,11 +106,11 @@ class Slurm:
 
     @property
     def known_release(self) -> Release | None:
-        """Return the release as it was last read, without asking; for any thread."""
+        """Return Slurm's release as last read, without running a command; for any thread."""
         return self._release.known
 
     def warnings(self) -> tuple[str, ...]:
-        """Return what is unusual about Slurm's answers that were accepted; for any thread.
+        """Return warnings about answers of Slurm that were accepted; for any thread.
 
         These are error lines on stderr next to complete answers, and sources that were replaced.
         """
@@ -133,11 +133,11 @@ class Slurm:
 
     @property
     def has_accounting(self) -> bool | None:
-        """Return whether the site has accounting; None until its configuration was asked."""
+        """Return whether the site has accounting; None until slurm.conf has been read."""
         return self._has_accounting
 
     def ping(self) -> tuple[tuple[str, str, bool], ...]:
-        """Return role (`primary`, `backup`...), host and whether it is up of each controller.
+        """Return role (`primary`, `backup`...), host and up state (a bool) of each controller.
 
         Raises:
             SlurmError: scontrol cannot be run.
@@ -147,7 +147,7 @@ class Slurm:
         )
 
     def listing(self) -> tuple[SqueueRow, ...]:
-        """Return all jobs in the controller's memory, as light text.
+        """Return all jobs in the controller's memory, one row each, from squeue's text output.
 
         Raises:
             SlurmError: the answer is incomplete.
@@ -271,9 +271,9 @@ class Slurm:
         return self._commands.read(argv, parse, limit_bytes=MAX_LISTING_BYTES)
 
     def _accounting(self) -> AccountingLookup | None:
-        """Return the access to accounting; None on a site without accounting.
+        """Return the look-up in accounting; None on a site without accounting.
 
-        The release says whether sacct prints node sharing; it is not queried for that alone.
+        Whether sacct prints node sharing depends on the release; no command is run to learn it.
         """
         cluster = self.cluster
         if self._has_accounting is None:

@@ -20,7 +20,7 @@ _JSON_BEGINS = re.compile(rb"^\s*\{", re.MULTILINE)
 
 
 class ClusterSurvey:
-    """The queries, made with Slurm's commands; they change nothing."""
+    """Read-only queries about a Slurm cluster, made with Slurm's commands."""
 
     def __init__(self, paths: CommandPaths, sacctmgr: Path, runner: Runner) -> None:
         self._commands = SlurmCommands(paths, runner)
@@ -32,7 +32,7 @@ class ClusterSurvey:
         }
 
     def warnings(self, others: tuple[str, ...]) -> tuple[str, ...]:
-        """Return the error lines next to answers that were accepted, and others; each once."""
+        """Return `others` and the error lines printed with accepted answers, without duplicates."""
         return distinct_lines((*others, *self._commands.error_lines.current()))
 
     def version(self, command: str) -> Release:
@@ -53,7 +53,7 @@ class ClusterSurvey:
         return parse_nodes(self._commands.run(argv, limit_bytes=MAX_LISTING_BYTES).stdout)
 
     def was_reconfigured(self, controller_boot: int) -> bool:
-        """Return whether slurmctld started at a time because of `scontrol reconfigure`.
+        """Return whether slurmctld started at `controller_boot` due to `scontrol reconfigure`.
 
         Raises:
             SlurmError: the answer is unknown.
@@ -89,7 +89,7 @@ class ClusterSurvey:
         return parse_admin_level(self._commands.run([self._paths["sacctmgr"], *argv]).stdout, user)
 
     def private_accounting(self) -> frozenset[str] | None:
-        """Return what slurmdbd hides from ordinary users; None where it does not say so.
+        """Return slurmdbd's `PrivateData`: what ordinary users cannot see; None: not printed.
 
         Raises:
             SlurmError: the answer is unknown.

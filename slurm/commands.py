@@ -45,7 +45,7 @@ class CommandPaths:
 
 
 class SlurmCommands:
-    """Slurm's commands; nothing of this process's environment reaches them.
+    """The runner of Slurm's commands; they get a fixed environment, not that of this process.
 
     Times are epoch seconds. Only the text of `scontrol show job` that is shown to people has local
     times in the format of this host's users.
@@ -132,7 +132,7 @@ class SlurmCommands:
         statuses: tuple[int, ...] = (0,),
         sink: Callable[[bytes], object] | None = None,
     ) -> CommandResult:
-        """Run a command, return a good answer; with a sink the caller checks that it is complete.
+        """Run a command and return its accepted answer; a sink's caller checks that it is complete.
 
         Raises:
             UnknownJob: the controller says that it does not know the id.
@@ -167,7 +167,7 @@ class SlurmCommands:
         """Run a command and return its answer, good or not; `for_display`: with local times.
 
         Raises:
-            SlurmError: there is none.
+            SlurmError: the command could not be started, took too long or printed too much.
         """
         began = self._clock()
         answer = self._runner(
@@ -182,7 +182,7 @@ class SlurmCommands:
         return answer
 
     def _check(self, answer: CommandResult, statuses: tuple[int, ...], *, is_empty: bool) -> None:
-        """Raise for an answer that must not be used."""
+        """Raise `SlurmError` or `UnknownJob` for an answer that must not be used."""
         has_failed = answer.status not in statuses
         if _UNKNOWN_JOB_ID in answer.stderr and (has_failed or is_empty):
             raise UnknownJob
@@ -200,7 +200,7 @@ class SlurmCommands:
             raise command_failure(answer, self.error_lines.unknown(answer.stderr))
 
     def _is_harmless(self, answer: CommandResult) -> bool:
-        """Return whether every command prints these error lines, even `--version`."""
+        """Return whether all error lines are known as harmless, or `--version` prints them, too."""
         if not self.error_lines.unknown(answer.stderr):
             return True
         plain = self.run_unchecked([answer.argv[0], "--version"])
@@ -221,7 +221,7 @@ def is_unreachable(answer: CommandResult) -> bool:
 
 
 def command_failure(answer: CommandResult, unknown: Sequence[str] = ()) -> SlurmError:
-    """Return the error of a refused answer; `unknown`: its error lines not known as harmless."""
+    """Return the error for a refused answer; `unknown`: error lines not known to be harmless."""
     reason = FailureReason.UNREACHABLE if is_unreachable(answer) else FailureReason.FAILED
     wants_json = any(word.startswith("--json") for word in answer.argv)
     if wants_json and reason is FailureReason.FAILED and _NO_JSON.search(answer.stderr):

@@ -32,7 +32,7 @@ _log = logging.getLogger(__name__)
 
 
 def error_lines(stderr: bytes) -> tuple[str, ...]:
-    """Return the lines that hold the word error."""
+    """Return the lines of stderr that contain the word error, at most `MAX_LINES`."""
     lines = stderr.decode("utf-8", "replace").splitlines()
     return tuple(line.strip() for line in lines if "error" in line.lower())[:MAX_LINES]
 
@@ -43,7 +43,7 @@ def says_query_failed(stderr: bytes) -> bool:
 
 
 class ErrorLines:
-    """The error lines that Slurm prints next to complete answers.
+    """The error lines on stderr of Slurm commands that gave a complete answer.
 
     `current` may be read by another thread.
     """
@@ -55,7 +55,7 @@ class ErrorLines:
         self._logged_at: dict[str, float] = {}
 
     def record(self, command: str, stderr: bytes) -> None:
-        """Record what a command printed next to a complete answer; log a new line."""
+        """Record the error lines of a command whose answer was complete; log each new line."""
         lines = error_lines(stderr)
         name = PurePath(command).name
         if not lines:
@@ -67,14 +67,14 @@ class ErrorLines:
             self._log(line)
 
     def learn(self, stderr: bytes) -> None:
-        """Treat the error lines as harmless from now on, except those about the connection."""
+        """Remember the error lines in `stderr` as harmless, except those about the connection."""
         if len(self._known) > _MAX_KNOWN:
             self._known.clear()
         harmless = (line for line in error_lines(stderr) if not _UNREACHABLE.search(line))
         self._known.update(_pattern(line) for line in harmless)
 
     def unknown(self, stderr: bytes) -> tuple[str, ...]:
-        """Return the error lines that were never seen next to a complete answer."""
+        """Return the error lines in `stderr` that are not remembered as harmless."""
         return tuple(line for line in error_lines(stderr) if _pattern(line) not in self._known)
 
     def current(self) -> tuple[str, ...]:
@@ -93,14 +93,14 @@ class ErrorLines:
 
 
 def distinct_lines(lines: Iterable[str]) -> tuple[str, ...]:
-    """Return lines, equal ones once: program name and numbers do not distinguish them."""
+    """Return the lines without duplicates; program names and numbers are not compared."""
     return tuple({_pattern(line): line for line in reversed([*lines])}.values())[::-1]
 
 
 def decisive_lines(stderr: bytes, unknown: Sequence[str]) -> bytes:
-    """Return the lines that say why an answer is refused; harmless lines last or not at all.
+    """Return the lines of `stderr` that say why an answer is refused, joined by `; `.
 
-    `unknown` are its error lines that are not known to be harmless.
+    These are failed queries, else `unknown` (error lines not known to be harmless), else all lines.
     """
     lines = [line.strip() for line in stderr.decode("utf-8", "replace").splitlines()]
     failed = [line for line in lines if _QUERY_FAILED.search(line)]

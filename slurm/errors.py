@@ -12,7 +12,7 @@ EXCERPT_LENGTH = 200
 
 
 class FailureReason(StrEnum):
-    """Why an answer is unknown, in words a caller may act upon."""
+    """The reason why an answer of Slurm is unknown; callers choose their reaction by it."""
 
     NOT_STARTED = "not_started"  # the command could not be executed
     CANCELLED = "cancelled"  # we stopped it ourselves

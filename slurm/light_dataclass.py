@@ -19,9 +19,9 @@ T = TypeVar("T")
 
 @dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(field,))
 def light_dataclass(record: type[T]) -> type[T]:
-    """Make a class what `@dataclass(frozen=True, kw_only=True)` would.
+    """Turn a class into a dataclass, as `@dataclass(frozen=True, kw_only=True)` does.
 
-    For values of which a process makes only few: they have a dict.
+    For classes of which a process makes only few instances: each of them has a `__dict__`.
     """
     made = _define(record, slots=False)
     made.__init__ = _dict_initializer(fields(made))
@@ -31,9 +31,9 @@ def light_dataclass(record: type[T]) -> type[T]:
 
 @dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(field,))
 def slotted_dataclass(record: type[T]) -> type[T]:
-    """Make a class what `@dataclass(frozen=True, slots=True, kw_only=True)` would.
+    """Turn a class into a dataclass, as `@dataclass(frozen=True, slots=True, kw_only=True)` does.
 
-    For values of which there may be many; neither `copy` nor `pickle` can copy them.
+    For classes with many instances; neither `copy` nor `pickle` can copy these.
     """
     made = _define(record, slots=True)
     made.__init__ = _slots_initializer(made)
@@ -43,7 +43,7 @@ def slotted_dataclass(record: type[T]) -> type[T]:
 
 @cache
 def getter(record: Any) -> Callable[[Any], Any]:
-    """Return what reads all fields of a dataclass at once: as a tuple unless there is one field."""
+    """Return a function that reads all fields of a value as a tuple; a single field: its value."""
     names = [each.name for each in fields(record)]
     return attrgetter(*names) if names else lambda _value: ()  # attrgetter wants a name
 
@@ -95,7 +95,7 @@ def _slots_initializer(made: Any) -> Callable[..., None]:
 def _complete(
     value: Any, state: dict[str, Any], defaults: dict[str, Any], others: list[tuple[str, Any]]
 ) -> None:
-    """Add the defaults that are made anew for each value; refuse unknown and missing fields."""
+    """Add the defaults of default factories; raise `TypeError` for unknown and missing fields."""
     if len(state) > len(defaults):
         unknown = ", ".join(name for name in state if name not in defaults)
         raise TypeError(f"{type(value).__name__} has no {unknown}")
@@ -107,7 +107,7 @@ def _complete(
 
 
 class _Methods:
-    """The methods that all these classes share."""
+    """The methods that all light and slotted dataclasses share."""
 
     def __repr__(self: Any) -> str:
         shown = (f"{each.name}={getattr(self, each.name)!r}" for each in fields(self) if each.repr)

@@ -41,7 +41,7 @@ Sink = Callable[[bytes], object]
 
 
 class Runner(Protocol):
-    """Runs a command to its end."""
+    """A function that runs a command to its end."""
 
     def __call__(
         self,
@@ -52,7 +52,7 @@ class Runner(Protocol):
         limit_bytes: int,
         sink: Sink | None = None,
     ) -> CommandResult:
-        """Return its result for any exit status; with a sink, stdout goes there in pieces.
+        """Run a command; return its result for any exit status. A sink gets stdout in pieces.
 
         Raises:
             SlurmError: it could not be started, took too long or printed more than allowed.
@@ -64,7 +64,7 @@ class _TooLargeError(Exception):
 
 
 class _CapturedOutput:
-    """The output kept in memory: stdout up to its limit (none with a sink), the begin of stderr."""
+    """The output kept in memory: stdout (not with a sink) and the first 64 KiB of stderr."""
 
     def __init__(self, limit_bytes: int, sink: Sink | None) -> None:
         self.stdout = bytearray()
@@ -87,7 +87,7 @@ class _CapturedOutput:
 
 
 class ProcessRunner:
-    """The real runner. `stop()` may be called from any thread or signal handler."""
+    """A runner of processes. `stop()` may be called from any thread or signal handler."""
 
     def __init__(self, silence_seconds: float = SILENCE_SECONDS) -> None:
         self._silence_seconds = silence_seconds
@@ -166,7 +166,7 @@ class ProcessRunner:
         """Read both outputs to their ends.
 
         A process that a site's wrapper leaves behind (ssh with ControlPersist) may keep them open:
-        then what was printed counts. Without anything on stdout the answer may be still to come.
+        then what was printed is the answer. If nothing came on stdout yet, wait until the deadline.
         """
         with selectors.DefaultSelector() as selector:
             stdout, stderr = _pipes(process)
@@ -204,7 +204,7 @@ def _pipes(process: subprocess.Popen[bytes]) -> tuple[IO[bytes], IO[bytes]]:
 
 
 def _has_exited(process: subprocess.Popen[bytes]) -> bool:
-    """Return whether a process has exited, and leave its zombie: it keeps the group's id."""
+    """Return whether a process has exited, without reaping it: the zombie keeps the group's id."""
     try:
         return os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
     except ChildProcessError:  # where SIGCHLD is ignored there are no zombies

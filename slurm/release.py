@@ -41,7 +41,7 @@ class QueryMethod(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ReleaseFeatures:
-    """What suits the releases from `since` on; of several words the first is tried first."""
+    """The query methods, options and columns for the Slurm releases from `since` on."""
 
     since: Release
     few_jobs: QueryMethod
@@ -82,7 +82,7 @@ RELEASE_TABLE = (
 
 
 def features_of(release: Release) -> ReleaseFeatures:
-    """Return the row of a release: the newest one not newer than it, else the first."""
+    """Return the features of a release: the newest table row up to it, else the first row."""
     rows = [row for row in RELEASE_TABLE if row.since <= release]
     return rows[-1] if rows else RELEASE_TABLE[0]
 

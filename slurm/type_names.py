@@ -37,7 +37,7 @@ else:
     Any = ClassVar = NoReturn = Protocol = Self = TextIO = object
 
     def TypeVar(_name: str) -> type:  # noqa: N802 - the name in `typing`
-        """Return what stands for any type."""
+        """Return `object` in place of a type variable."""
         return object
 
     def dataclass_transform(**_rules: object) -> Callable[[Callable], Callable]:

@@ -32,8 +32,8 @@ def parse_job_resources(
 ) -> JobResources:
     """Return the resources from `job_resources` and `gres_detail` of a job.
 
-    `gres_detail` is one text a node, or nothing. `is_live`: the job runs; then nothing means
-    *none*, else *no longer known*.
+    `gres_detail` is one text per node, or empty. Empty means that a running job (`is_live`) has no
+    GRES, and that the GRES of any other job are not known.
 
     Raises:
         FieldError: no known release prints this shape.
@@ -97,7 +97,7 @@ def _allocations_with_gres(
 
 
 def parse_node_gres(detail: Any, *, is_live: bool) -> tuple[Gres, ...] | None:
-    """Return the GRES of one node; None where they cannot be read or may be lost."""
+    """Return the GRES of one node; None if they cannot be read or Slurm may no longer show them."""
     if detail is not None and not isinstance(detail, str):
         return None
     found = parse_gres(detail)

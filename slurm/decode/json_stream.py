@@ -77,7 +77,7 @@ class RecordStream:
         self._new_length += len(text)
 
     def _parse_available(self) -> None:
-        """Parse the text as far as it goes; parse the rest again when the text has doubled."""
+        """Parse the text received so far; parse again when the unparsed rest has doubled."""
         self._text = "".join((self._text, *self._pieces))
         self._pieces, self._new_length = [], 0
         try:
@@ -125,7 +125,7 @@ class RecordStream:
             following = yield from self._expect(",]")
 
     def _value(self) -> Parser:
-        """Return the next value; a value at the end of the text may be incomplete."""
+        """Return the next JSON value; wait for more text where it may be incomplete."""
         while True:
             yield from self._skip_blanks()
             try:
@@ -140,7 +140,7 @@ class RecordStream:
             yield from self._wait_for_text()
 
     def _expect(self, characters: str, *, or_else: str = "") -> Parser:
-        """Return the next character, one of `characters`; any other stays, for `or_else`."""
+        """Consume and return one of `characters`; else return `or_else`; without it, an error."""
         yield from self._skip_blanks()
         found = self._text[self._position]
         if found not in characters:
@@ -151,7 +151,7 @@ class RecordStream:
         return found
 
     def _skip_blanks(self) -> Parser:
-        """Go to the next character that is not a blank; wait for one."""
+        """Advance to the next character that is not a blank; wait for more text where needed."""
         while True:
             blanks = _BLANKS.match(self._text, self._position)
             self._position = blanks.end() if blanks else self._position
@@ -160,10 +160,10 @@ class RecordStream:
             yield from self._wait_for_text()
 
     def _skip_banner(self) -> Parser:
-        """Go to the brace with which the document begins; a site's wrapper may print lines first.
+        """Skip lines that a site's wrapper prints before the document, which begins with a brace.
 
         Raises:
-            ValueError: there is none; the message has the first line.
+            ValueError: no line begins with a brace; the message has the first line.
         """
         first_line = ""
         while True:

@@ -72,7 +72,7 @@ class NodeListing:
 
 
 class NodeListingReader:
-    """Reads the answer in pieces, so that it never is in memory as a whole."""
+    """A reader of the output in pieces, so that it is never in memory as a whole."""
 
     def __init__(self) -> None:
         self._rest = b""
@@ -142,7 +142,7 @@ def _words(text: str) -> Iterator[str]:
 
 @lru_cache(maxsize=4096)
 def _gpus(text: str) -> int:
-    """Return how many devices of GRES `gpu` are in use; shares (`shard`, `mps`) are none."""
+    """Return how many devices of GRES `gpu` are in use; shares (`shard`, `mps`) do not count."""
     return sum(map(int, _GPU.findall(text)))
 
 

@@ -51,11 +51,11 @@ def parse_sacct_rows(
     separator: str = SACCT_SEPARATOR,
     cluster: str | None = None,
 ) -> tuple[Job, ...]:
-    """Read `sacct -X -P -n` with epoch times, one job a run.
+    """Return the runs in the output of `sacct -X -P -n` with epoch times, one `Job` per run.
 
     Args:
         stdout: the answer.
-        fields: what was asked for, SACCT_FIELDS and SACCT_SHARING or not.
+        fields: the value of `-o`: SACCT_FIELDS, with or without SACCT_SHARING.
         separator: the value of `--delimiter`.
         cluster: Slurm's own name; a row of another cluster is an error. None: not checked.
 
@@ -169,7 +169,7 @@ def _parse_row(field: Mapping[str, str]) -> Job:
 
 
 def _array_and_het(display: str) -> tuple[int | None, int | None, int | None]:
-    """Return array id, het id and the member's number of `12_3`, `12+1`, `12`."""
+    """Return array id, het id and member number: `12_3` is of array 12, `12+1` of het job 12."""
     found = _DISPLAY.fullmatch(display)
     if found is None or found[2] is None:
         return None, None, None

@@ -53,7 +53,7 @@ def config_time(settings: SlurmSettings, name: str) -> int | None:
 
 
 def parse_controllers(stdout: bytes) -> tuple[tuple[str, str, bool], ...]:
-    """Return role, host and whether it is up of each controller, from `scontrol ping`."""
+    """Return role, host and up state (a bool) of each controller, from `scontrol ping`."""
     text = stdout.decode("utf-8", "replace")
     return tuple((found[1], found[2], found[3] == "UP") for found in _PING.finditer(text))
 
@@ -61,7 +61,7 @@ def parse_controllers(stdout: bytes) -> tuple[tuple[str, str, bool], ...]:
 def active_elsewhere(
     controllers: Sequence[tuple[str, str, bool]], host: str | None = None
 ) -> str | None:
-    """Return the host of the active controller if there are several and it is not this one."""
+    """Return the active controller's host if there are several and it is not this host."""
     if len(controllers) <= 1:
         return None
     active = next((name for _, name, is_up in controllers if is_up), None)

@@ -45,7 +45,7 @@ class UntrustedTextError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class _TrustedLines:
-    """The checked lines of a record; `name` and `comment` are the user's, the rest is Slurm's."""
+    """The checked lines of a record; users write `name` and `comment`, Slurm the other fields."""
 
     name: str
     nodes: tuple[str, ...]
@@ -95,8 +95,8 @@ def add_job_detail(job: Job, stdout: str, *, node_of: NodeOf) -> Job:
 def sharing_after_resources(lines: Sequence[str]) -> Sharing | None:
     """Return node sharing from one of the three lines directly after the resources.
 
-    The line itself says which release wrote it: with `Exclusive=`, 26.05 and later. The column of
-    squeue must be chosen before, and the release may have changed unnoticed (a site's wrapper).
+    The line shows which release wrote it: only 26.05 and later print `Exclusive=`. squeue's column
+    is less certain: it is chosen before, for a release that a site's wrapper may have changed.
     """
     for line in lines[:3]:
         if found := _SHARING.fullmatch(line):

@@ -121,14 +121,14 @@ _TIMES = re.compile(rb"^\s*BootTime=(\S+) SlurmdStartTime=(\S+)", re.MULTILINE)
 
 
 class SlurmdStart(NamedTuple):
-    """When a node was booted and when its slurmd started, Unix seconds."""
+    """The times in Unix seconds at which a node was booted and its slurmd started."""
 
     node_boot: int
     slurmd_start: int
 
 
 def parse_slurmd_starts(stdout: bytes) -> Iterator[SlurmdStart]:
-    """Yield the times of all nodes that have registered; of the others they are `None`."""
+    """Yield boot and slurmd start of each node that has registered; skip the others."""
     for found in _TIMES.finditer(stdout):
         times = [utc_instant(text.decode("ascii", "replace")) for text in found.groups()]
         if times[0] is not None and times[1] is not None:
@@ -136,7 +136,7 @@ def parse_slurmd_starts(stdout: bytes) -> Iterator[SlurmdStart]:
 
 
 def is_reconfigured(starts: Iterable[SlurmdStart], controller_boot: int) -> bool:
-    """Return whether slurmctld started at a time because of a reconfiguration.
+    """Return whether slurmctld started at `controller_boot` because of a reconfiguration.
 
     Then most slurmd started at that time or later, on nodes that were booted before.
     """

@@ -86,13 +86,13 @@ _TRES = re.compile(r"[\w/:.+-]+=[^,=|]*(?:,[\w/:.+-]+=[^,=|]*)*")
 
 
 def columns_for(features: ReleaseFeatures) -> tuple[str, ...]:
-    """Return the columns that a release has."""
+    """Return the columns to request with `-O` from a squeue that has these features."""
     more = ("SLUID",) if features.has_sluid else ()
     return (*COLUMNS, features.sharing_column, *more, _LAST)
 
 
 def format_option(columns: tuple[str, ...]) -> str:
-    """Return the value of squeue's `-O`; with a suffix and no width nothing is truncated."""
+    """Return the value for squeue's `-O`: columns without a width, so that none is truncated."""
     return ",".join(f"{column}:{SEPARATOR}" for column in columns)
 
 

@@ -22,7 +22,7 @@ from slurm.job import SCRONTAB_FLAG, Job, NodeAllocation, Sharing
 
 
 def record_job_id(record: Mapping[str, Any]) -> int:
-    """Return the job id of a record, plain or wrapped.
+    """Return the job id of a record: a plain number or `{"set": true, "number": 4711}`.
 
     Raises:
         SlurmError: it is missing or unreadable, so that the record may be any of the wanted jobs.
@@ -85,7 +85,7 @@ def parse_job(record: Mapping[str, Any], *, node_of: NodeOf) -> Job:
 
 
 class _Run(NamedTuple):
-    """What the run of a job has; of a pending job node sharing alone."""
+    """The fields of a job's run; those of a pending job are empty, except node sharing."""
 
     start_time: int | None
     end_time: int | None
@@ -119,7 +119,7 @@ def _run(field: FieldReader, record: Mapping[str, Any], state: str | None, node_
 
 
 def _state_and_flags(field: FieldReader, words: Any) -> tuple[str | None, tuple[str, ...]]:
-    """Return the state with its flags; of the job's own flags only that of scrontab counts."""
+    """Return base state and state flags; add SCRONTAB_FLAG if the field `flags` has it."""
     state, flags = field.read("job_state", split_state)
     is_scrontab = isinstance(words, list) and SCRONTAB_FLAG in words
     return state, (*flags, SCRONTAB_FLAG) if is_scrontab else flags
@@ -131,7 +131,7 @@ def _user_and_uid(field: FieldReader) -> tuple[str | None, int | None]:
 
 
 def _sharing(shared: Any, resources: Any) -> Sharing | None:
-    """Return node sharing; None where an empty list leaves it open.
+    """Return how the job shares its nodes; None if an empty list does not say it (Slurm 26.05).
 
     The parser of 26.05 (v0.0.45) always gives `[]`; then the key `whole` says whether the nodes
     are shared, but not with whom.

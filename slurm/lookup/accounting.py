@@ -30,7 +30,7 @@ _END_STATES = "CD,F,TO,CA,NF,PR,BF,DL,OOM,RQ"  # sacct(1), 21.08 ... 26.05; RESI
 
 @light_dataclass
 class AccountingLookup:
-    """Accounting of one cluster; `has_sharing`: sacct of this release prints node sharing."""
+    """The look-up of runs in a cluster's accounting; `has_sharing`: sacct prints node sharing."""
 
     commands: SlurmCommands
     nodes: NodeGeometries
@@ -80,7 +80,7 @@ class AccountingLookup:
     def _without_borrowed_exit_codes(
         self, runs: Sequence[Job], since: int, until: int
     ) -> tuple[Job, ...]:
-        """Return the runs; requeued ones that did not end by themselves have no exit code.
+        """Return the runs, without the exit code of requeued runs that were interrupted.
 
         Of a run that was interrupted (preemption, `scontrol requeue`, a failed launch) and of one
         that Slurm requeued after its end (scrontab, RequeueExit) accounting says the same, REQUEUED
@@ -110,7 +110,7 @@ class AccountingLookup:
         return [*argv, "-S", f"uts{max(since, EARLIEST_SACCT_TIME)}", "-E", f"uts{until}"]
 
     def _with_sharing(self, runs: tuple[Job, ...]) -> tuple[Job, ...]:
-        """Return the runs with node sharing from their CPUs, where accounting has none."""
+        """Return the runs; conclude node sharing from the CPUs where accounting has none."""
         if all(run.sharing is not None or not run.nodes for run in runs):
             return runs
         nodes = self.nodes.known()

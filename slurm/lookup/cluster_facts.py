@@ -1,4 +1,4 @@
-"""What is remembered of the cluster: its nodes, and the release of its commands."""
+"""Cached facts about the cluster: its nodes, and the release of its commands."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class NodeGeometries:
         return self._nodes.get(name)
 
     def known(self) -> Mapping[str, Node]:
-        """Return the nodes by name, read if there are none or old ones; {} without an answer.
+        """Return the nodes by name, read if there are none or old ones; {} if that fails.
 
         Meant for past runs: a node that no longer exists does not cause another query.
         """
@@ -58,9 +58,9 @@ class NodeGeometries:
         self._queried.clear()
 
     def _refresh(self) -> None:
-        """Read the nodes again if they are old; if that fails, those of before stay for now.
+        """Read the nodes if there are none or old ones; if that fails, keep the earlier ones.
 
-        Else jobs that squeue shows could not be read while this command alone fails.
+        Otherwise, while this command alone fails, the jobs that squeue shows could not be read.
         """
         if self._nodes and not self._is_old():
             return
@@ -83,7 +83,7 @@ class NodeGeometries:
 
 
 class InstalledRelease:
-    """The release, read again when squeue's file changes, after unreadable answers, and in time.
+    """Slurm's release, read again if squeue's file changes, an answer is unreadable, or it is old.
 
     `squeue` may be a site's own wrapper whose file stays the same. `on_change` is called with each
     release that differs from the last one.
@@ -105,7 +105,7 @@ class InstalledRelease:
         """The release as last read; None before the first time."""
 
     def current(self) -> Release:
-        """Return the release.
+        """Return Slurm's release; read it again if `squeue` was replaced or the answer is old.
 
         Raises:
             SlurmError: squeue does not say.
@@ -117,7 +117,7 @@ class InstalledRelease:
         return self.known
 
     def features(self, *, refresh: bool = False) -> ReleaseFeatures:
-        """Return the release's features; `refresh`: an answer cannot be read, so read the release.
+        """Return the features of Slurm's release; `refresh`: run `squeue --version` again first.
 
         Raises:
             SlurmError: squeue does not say.

@@ -36,15 +36,15 @@ _log = logging.getLogger(__name__)
 
 
 class FeatureDetector(Protocol):
-    """Returns the features of the installed release."""
+    """A function that returns the features of the installed release."""
 
     def __call__(self, *, refresh: bool = False) -> ReleaseFeatures:
-        """Return the features; `refresh`: an answer cannot be read, so read the release again."""
+        """Return the features; `refresh`: read the release again first."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Query:
-    """One call of `find`."""
+    """The arguments of one call of `JobLookup.find`."""
 
     wanted: list[int]
     detect: FeatureDetector
@@ -53,7 +53,7 @@ class _Query:
 
 
 class JobLookup:
-    """Look-ups of job records by id; for one thread."""
+    """Look-ups of job records by id. Use it in one thread only."""
 
     def __init__(
         self,
@@ -75,7 +75,7 @@ class JobLookup:
         """Whether Slurm's rate limit is on."""
 
     def text(self, job_id: int) -> str | None:
-        """Return the text about a job if the last call of `find` has read it."""
+        """Return scontrol's text about a job; None if the last call of `find` did not read it."""
         return self._text.texts.get(job_id)
 
     def warnings(self) -> tuple[str, ...]:
@@ -163,7 +163,7 @@ class JobLookup:
         return found
 
     def _choose_method(self, count: int, features: ReleaseFeatures) -> QueryMethod:
-        """Return single look-ups while they are cheaper than a listing and in the rate limit."""
+        """Return the method for few jobs if it is cheaper and in the rate limit, else for many."""
         if features.few_jobs is features.many_jobs:
             return features.few_jobs
         processes = count + (features.few_jobs is QueryMethod.TEXT)  # plus one squeue
@@ -174,7 +174,7 @@ class JobLookup:
         return features.few_jobs
 
     def _instead_of_json(self, query: _Query, target: Target, error: SlurmError) -> LookupResult:
-        """Return the jobs by JSON of another release, else by text; pause JSON after that."""
+        """Repeat the query if the release has changed; else return jobs by text and pause JSON."""
         has_hung = error.reason is FailureReason.TIMEOUT
         newer = target.features if has_hung else query.detect(refresh=True)
         if newer != target.features:
@@ -208,7 +208,7 @@ class JobLookup:
         return self._complete(found, target, json=may_use_json)
 
     def _complete(self, found: TextResult, target: Target, *, json: bool) -> LookupResult:
-        """Add by JSON the records, cores and GRES that text lacks."""
+        """Return the jobs read by text; add by JSON the records, cores and GRES that it lacks."""
         without = sorted({*found.failed(), *found.untrusted, *found.failed_detail})
         by_json = self._try_json(without, target) if without and json else None
         jobs = {} if by_json is None else by_json.jobs
@@ -232,7 +232,7 @@ class JobLookup:
             return None
 
     def _probing(self, target: Target) -> Target:
-        """Return a target with a short timeout, because another source has just failed."""
+        """Return the look-up's target with a short timeout: another source has just failed."""
         return target._replace(timeout_seconds=min(PROBE_SECONDS, self._timeout_seconds))
 
     # scontrol
@@ -271,7 +271,7 @@ class JobLookup:
         return found
 
     def _by_single_where_unreadable(self, found: LookupResult, cluster: str) -> None:
-        """Ask scontrol about the jobs whose squeue records cannot be read."""
+        """Ask scontrol about a few jobs whose squeue records cannot be read; add its answers."""
         for job_id in found.failed()[:MAX_CONFIRMED_JOBS]:
             error = found.jobs[job_id]
             if isinstance(error, SlurmError) and error.reason in UNREADABLE:
@@ -281,7 +281,7 @@ class JobLookup:
                     return
 
     def _confirm_missing(self, found: LookupResult, query: _Query) -> None:
-        """Ask scontrol about a few jobs that are missing from squeue, or that squeue denies."""
+        """Ask scontrol about the jobs that squeue does not list, if few; add those it knows."""
         left_out = [i for i in query.wanted if i not in found.jobs]
         may_ask = not self.is_rate_limited or len(left_out) <= self._budget.remaining()
         if not left_out or len(left_out) > MAX_CONFIRMED_JOBS or not may_ask:

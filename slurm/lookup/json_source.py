@@ -23,7 +23,7 @@ _JSON_FAILED = "squeue's JSON cannot be read, so its text output is used:"
 
 
 class JsonSource:
-    """Job records by JSON."""
+    """A reader of job records by `squeue --json`; it remembers whether JSON works."""
 
     def __init__(self, tools: LookupTools) -> None:
         self._tools = tools
@@ -46,7 +46,7 @@ class JsonSource:
         return not self._has_plugin and not self.is_usable
 
     def record_failure(self, error: SlurmError) -> None:
-        """Record that JSON has failed although text works."""
+        """Record that JSON has failed; it is not usable for the next `RETRY_SECONDS`."""
         self._failed_at = self._tools.clock()
         self._has_plugin = error.reason is not FailureReason.NO_JSON
         if self.warning is None:
@@ -58,7 +58,7 @@ class JsonSource:
         return self._answered is not None and features_of(self._answered) != features
 
     def forget(self) -> None:
-        """Forget failures and measurements, because the commands changed."""
+        """Forget earlier failures, because JSON works or Slurm's commands have changed."""
         self._failed_at = self.warning = None
         self._has_plugin = True
 
@@ -86,7 +86,7 @@ class JsonSource:
         return found
 
     def _read(self, argv: list[str], wanted: Sequence[int], target: Target) -> LookupResult:
-        """Return the wanted jobs of one answer; of an array or het job only the exact ids."""
+        """Run squeue once; return the wanted jobs, of an array or het job only the exact ids."""
         ids = frozenset(wanted)
         found = LookupResult()
 

@@ -19,21 +19,21 @@ UNREADABLE = frozenset({FailureReason.INCOMPLETE, FailureReason.MALFORMED})
 
 @dataclass(slots=True)
 class LookupResult:
-    """Records by id; a record that cannot be read is an error only for its own id."""
+    """Job records by id; a record that cannot be read is an error only for its own id."""
 
     jobs: dict[int, Job | SlurmError] = field(default_factory=dict)
 
     def add(self, other: LookupResult) -> None:
-        """Merge another result into this one; its records win."""
+        """Add another result's records; they replace those with the same job id."""
         self.jobs |= other.jobs
 
     def failed(self) -> list[int]:
-        """Return the ids whose records cannot be understood."""
+        """Return the ids of the jobs that have an error instead of a record."""
         return [job_id for job_id, job in self.jobs.items() if isinstance(job, SlurmError)]
 
 
 class Target(NamedTuple):
-    """The cluster and timeout of one look-up; `timeout_seconds` None: the default."""
+    """The features, cluster and timeout of one look-up; `timeout_seconds` None: the default."""
 
     features: ReleaseFeatures
     cluster: str
@@ -69,7 +69,7 @@ class CallBudget:
 
 @dataclass(frozen=True, slots=True)
 class LookupTools:
-    """What every source of job records works with; the budget is common to all of them."""
+    """The tools that all sources of job records share, such as the number of allowed calls."""
 
     commands: SlurmCommands
     nodes: NodeGeometries

@@ -28,7 +28,7 @@ SMOOTHING = 0.7  # weight of earlier look-ups in the average
 
 @dataclass(slots=True)
 class TextResult(LookupResult):
-    """Records by text; cores and GRES of `untrusted` and `failed_detail` are not known.
+    """Job records by text; cores and GRES of `untrusted` and `failed_detail` are not known.
 
     `untrusted`: the text may be forged, with the reason. `failed_detail`: scontrol does not answer.
     """
@@ -38,7 +38,7 @@ class TextResult(LookupResult):
 
 
 class TextSource:
-    """Job records by text; `texts` are those about single jobs of the last look-up."""
+    """A reader of job records by text; `texts`: scontrol's texts of the last look-up, by id."""
 
     def __init__(self, tools: LookupTools) -> None:
         self._tools = tools
@@ -119,7 +119,7 @@ class TextSource:
 
 
 def scontrol_id(job: Job) -> str:
-    """Return scontrol's id of one job alone: the id of an array or het job means all its tasks."""
+    """Return the id that means one job alone to scontrol: `5_1` in an array, `5+1` in a het job."""
     if job.job_id == job.array_job_id and job.array_task_id is not None:
         return f"{job.array_job_id}_{job.array_task_id}"
     if job.job_id == job.het_job_id and job.het_job_offset is not None:
@@ -144,7 +144,7 @@ SINGLE_TIMEOUT_SECONDS = 10.0
 
 
 class SingleSource:
-    """Job records one by one, for when squeue fails; bounded in case scontrol hangs."""
+    """A reader of single job records by scontrol, for when squeue fails; limited in time."""
 
     def __init__(self, tools: LookupTools) -> None:
         self._tools = tools
@@ -187,7 +187,7 @@ class SingleSource:
         return found
 
     def _job(self, job_id: int, cluster: str) -> Job:
-        """Return one job; the id of an array or het job first stands for all of its tasks."""
+        """Return one job; ask by its own id if the answer has all tasks of an array or het job."""
         records = self._records(str(job_id))
         own = [record for record in records if record_head(record).job_id == job_id]
         words = scontrol_id(record_head(own[0])) if own else ""

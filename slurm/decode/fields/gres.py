@@ -49,7 +49,7 @@ class GresError(ValueError):
 
 
 def parse_gres(text: str | None) -> tuple[Gres, ...]:
-    """Return the GRES of one node in their order; None, `""` and `(null)` have none.
+    """Return the GRES of one node in the order of the text; () for None, `""` and `(null)`.
 
     `indices` are positions in the node's GRES bitmap, None where the text lacks them
     (`(CNT:4)`, no parenthesis, a truncated list). Shares (`shard`, `mps`) name the devices used. A
@@ -78,7 +78,7 @@ def parse_gres(text: str | None) -> tuple[Gres, ...]:
 
 
 def _split_pieces(text: str) -> list[str]:
-    """Return the pieces between commas; commas in parentheses separate index ranges."""
+    """Split a GRES text at its commas, except those in parentheses: they separate indices."""
     pieces: list[str] = []
     position = 0
     while position <= len(text) and (found := _TO_COMMA.match(text, position)):
@@ -144,7 +144,7 @@ def _devices(name: str, count: int, ranges: str) -> tuple[int, ...] | None:
 
 
 def _shared_devices(shares: str) -> tuple[int, ...] | None:
-    """Return positions with a share, from `2/8,0/8`: used of available per device."""
+    """Return the indices of devices with used shares; `2/8,0/8`: used/available per device."""
     if len(shares) >= _MAX_LIST_CHARACTERS - 1:
         return None
     found = [_SHARE.fullmatch(share) for share in shares.split(",")]

@@ -58,7 +58,7 @@ def expand_hosts(text: str) -> tuple[str, ...]:
 
 
 def readable_hosts(text: str) -> tuple[str, ...]:
-    """Return the hosts of an expression; none where it cannot be read."""
+    """Return the hosts of an expression; () if it cannot be read."""
     try:
         return expand_hosts(text)
     except HostlistError:
@@ -66,7 +66,7 @@ def readable_hosts(text: str) -> tuple[str, ...]:
 
 
 def expand_indices(text: str) -> tuple[int, ...]:
-    """Return the numbers of a list such as `0-3,8`, in its order; `""` has none.
+    """Return the numbers of a list such as `0-3,8`, in its order; () for `""`.
 
     Raises:
         HostlistError: the text breaks the grammar or stands for more than `MAX_HOSTS` numbers.
@@ -77,7 +77,7 @@ def expand_indices(text: str) -> tuple[int, ...]:
 
 
 def _parse_item(text: str, position: int) -> tuple[list[Sequence[str]], int]:
-    """Return the alternatives of each part of one item, and where the item ends."""
+    """Parse one item: return each part's alternatives (`n`, `[01-03]`) and the end position."""
     parts: list[Sequence[str]] = []
     while position < len(text) and not _ITEM_END.match(text, position):
         part = _ITEM_PART.match(text, position)

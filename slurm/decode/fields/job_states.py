@@ -42,14 +42,14 @@ _log = logging.getLogger(__name__)
 
 
 def split_state(value: Any) -> tuple[str | None, tuple[str, ...]]:
-    """Return base state (None where a flag hides it) and flags of a job.
+    """Return the base state of a job (None where a flag hides it) and its flags.
 
-    A list has the base state first (23.11 on), a single flag word hides it, but that of a pending
-    job. An unknown word counts as a flag, because a new flag taken for an end state would stop a
-    running job.
+    A list (23.11 on) begins with the base state. A single word may be a flag that hides it, except
+    that of a pending job. An unknown word counts as a flag: a new flag taken for an end state would
+    stop a running job.
 
     Raises:
-        ValueError: these are not words.
+        ValueError: the value is neither text nor a list of texts.
     """
     words = value.split() if isinstance(value, str) else value
     if not isinstance(words, list) or not all(isinstance(word, str) for word in words):

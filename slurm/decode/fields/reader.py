@@ -34,7 +34,7 @@ class FieldReader:
         self._place = place
 
     def read(self, name: str, parse: Callable[[Any], T]) -> T:
-        """Return the value of a field, as `parse` reads it; that of a missing field is None.
+        """Return a field's value as converted by `parse`, which gets None for a missing field.
 
         Raises:
             FieldError: `parse` refuses the value.
@@ -56,7 +56,7 @@ class FieldReader:
         return found
 
     def part(self, name: str) -> FieldReader:
-        """Return the record in a field; one without fields for null.
+        """Return the record in a field; an empty record if the field is null or missing.
 
         Raises:
             FieldError: it is not a record.
@@ -65,7 +65,7 @@ class FieldReader:
         return self._record({} if value is None else value, name)
 
     def parts(self, name: str, *, is_required: bool = False) -> list[FieldReader]:
-        """Return the records of a list; none for null, unless they must be there.
+        """Return the records in a list; [] if it is null or missing and not required.
 
         Raises:
             FieldError: it is not a list of records.
@@ -109,5 +109,5 @@ class FieldReader:
         return FieldReader(value, self, here)
 
     def path_of(self, name: str) -> str:
-        """Return the path of a field: its name below those of the records around it."""
+        """Return the full path of a field, such as `time.start`."""
         return name if self._parent is None else f"{self._parent.path_of(self._place)}.{name}"

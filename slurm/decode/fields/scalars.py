@@ -23,7 +23,7 @@ _LIMIT = re.compile(r"(?:(\d{1,6})-)?(?:(\d{1,9}):)?(\d{1,9}):(\d\d)")
 
 
 def unexpected(what: str, value: Any) -> ValueError:
-    """Return the error of a value that is not what a field holds in any release."""
+    """Return the `ValueError` for a value that no release prints; `what` is what was expected."""
     return ValueError(f"expected {what}, got {value!r}"[:MAX_MESSAGE])
 
 
@@ -101,7 +101,7 @@ def epoch_seconds(value: str) -> int | None:
 
 
 def utc_instant(text: str) -> int | None:
-    """Return Unix seconds of epoch seconds or of ISO 8601, in UTC without a zone; None: neither."""
+    """Parse epoch seconds or ISO 8601 (UTC if it names no zone) to Unix seconds; None: neither."""
     try:
         if text.isdigit():
             return int(text)
@@ -112,7 +112,7 @@ def utc_instant(text: str) -> int | None:
 
 
 def _zoned_instant(text: str) -> int | None:
-    """Return Unix seconds of ISO 8601 with a zone; None: anything else."""
+    """Return the Unix seconds of an ISO 8601 time with a zone; None for any other text."""
     try:
         found = datetime.fromisoformat(text)
     except ValueError:

@@ -51,7 +51,7 @@ def sharing_from_json(value: Any) -> Sharing:
     """Return node sharing from the JSON key `shared`; null and [] mean that nodes may be shared.
 
     Raises:
-        ValueError: these are not words.
+        ValueError: the value is neither text nor a list of texts.
     """
     words = [value] if isinstance(value, str) else [] if value is None else value
     if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
@@ -84,7 +84,7 @@ def sharing_from_cpus(cpus: int | None, node_cpus: Iterable[int | None]) -> Shar
 
 @lru_cache(maxsize=64)
 def _unknown(word: str) -> Sharing:
-    """Treat an unknown word as shared nodes, and log it once."""
+    """Log an unknown value of node sharing once; return that the nodes are shared."""
     text = "node sharing %s is unknown to this program: the nodes are treated as shared"
     _log.warning(text, excerpt(word))
     return Sharing.SHARED
