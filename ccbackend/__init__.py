@@ -1,1 +1,1 @@
-"""Speaking to cc-backend: payload, dialect, session, answer to outcome, listing."""
+"""The client of cc-backend: request bodies, connections, replies, job lists, API versions."""

@@ -1,4 +1,4 @@
-"""From Slurm's GRES indices to the accelerator addresses that cc-backend compares literally.
+"""Translate Slurm's GRES indices to the accelerator addresses that cc-backend compares exactly.
 
 Two configuration forms are accepted: host name prefix -> {index: address}, the predecessor's, and
 host name pattern -> list of addresses. The pattern form is searched first. Addresses are never
@@ -24,17 +24,17 @@ _PCI = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class AddressTable:
-    """The addresses of one type of host; `label` is its prefix or pattern."""
+    """The accelerator addresses of one type of host; `label` is its host name prefix or pattern."""
 
     label: str
     addresses: Mapping[int, str]
     is_predecessors: bool = False
 
     def counts(self, kind: str) -> bool:
-        """Return whether a GRES that is not configured as an accelerator has its addresses here.
+        """Return whether a GRES kind not configured as an accelerator has addresses in this table.
 
-        The predecessor's file has no key for kinds: `fpga` counts as there, and every kind whose
-        name is part of the host name (`vpu` on `n2vpu`).
+        Only in the predecessor's form, which has no key for kinds: `gpu` and `fpga` count as there,
+        and every kind whose name is part of the prefix (`vpu` in `n2vpu`).
         """
         named = bool(kind) and kind.casefold() in self.label.casefold()
         return self.is_predecessors and (named or kind in _PREDECESSORS_KINDS)
@@ -111,13 +111,13 @@ def accelerator_map(
 
 
 def hosts_like(host: str) -> str:
-    """Name in a warning all hosts whose names differ only in numbers, so that it comes once."""
+    """Return one text for all hosts that differ only in numbers, so that a warning comes once."""
     kind = re.sub(r"\d+", "N", host)
     return f"hosts named {kind} (N: a number)"
 
 
 def normal_address(address: str) -> str:
-    """Write a PCI address as NVML does (8-digit domain, upper case); pass on anything else."""
+    """Return a PCI address as NVML writes it (8-digit domain, upper case); other text unchanged."""
     found = _PCI.fullmatch(address)
     if found is None:
         return address
@@ -126,17 +126,17 @@ def normal_address(address: str) -> str:
 
 
 def device_key(address: str) -> str:
-    """Return what is equal for every spelling of one device: short or long PCI form, any case."""
+    """Return a key equal for all spellings of one device: short or long PCI form, any case."""
     return normal_address(address).casefold()
 
 
 def accelerators_of(
     node: NodeFacts, site: AcceleratorMap, server_ids: Iterable[str] = ()
 ) -> NodeAccelerators:
-    """Name the accelerators that a job holds on a node.
+    """Return the addresses and the number of the accelerators that a job holds on a node.
 
     An index without address is skipped with a warning. A cut or missing index list counts as
-    unknown: the number is kept, nothing is named.
+    unknown: its devices are counted, but get no address.
 
     `server_ids` are the accelerators of the host as the server spells them.
     """
@@ -196,7 +196,7 @@ def map_problems(
 
 
 def _differences(site: AcceleratorMap, node: str, server_ids: Iterable[str]) -> list[str]:
-    """Return the devices that only one side has; a job would have no metrics of them."""
+    """Return warnings about devices that only the configuration or only cluster.json has."""
     table = site.table(node)
     known = {device_key(one): one for one in server_ids}
     if table is None:
@@ -216,12 +216,12 @@ def _differences(site: AcceleratorMap, node: str, server_ids: Iterable[str]) -> 
 
 
 def _indices(gres: GresFacts) -> tuple[int, ...] | None:
-    """Return the devices; None if unknown or, as Slurm cuts long lists, incomplete."""
+    """Return the device indices of a GRES; None if unknown or cut (Slurm cuts long lists)."""
     if gres.indices is None or (gres.name not in SHARES and len(gres.indices) < gres.count):
         return None
     return gres.indices
 
 
 def _devices(gres: GresFacts) -> int:
-    """Return how many devices there are at least, where their indices are lost."""
+    """Return the minimum number of devices of a GRES without indices; its shares count as one."""
     return min(gres.count, 1) if gres.name in SHARES else gres.count

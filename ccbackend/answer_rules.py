@@ -16,7 +16,7 @@ from ccbackend.version import FIRST_WITH_SHARED, QUEUEING_VERSIONS, Version
 
 @dataclass(frozen=True, slots=True)
 class _Row:
-    """One row: calls (empty: any), statuses, then texts of which one, all, none must occur."""
+    """A row of the table: it fits by call (empty: any), status, and texts (any, all, none of)."""
 
     reason: Reason
     statuses: tuple[int, ...]
@@ -141,9 +141,9 @@ _FAULTS = {
 
 
 def classify(call: ApiCall, status: int, text: str, version: Version | None = None) -> ReplyVerdict:
-    """Return what an answer means.
+    """Return the verdict on an answer: its reason and cc-backend's message.
 
-    `text` is the whole answer, decoded with replacement; `version` None is taken for a new server.
+    `text` is the whole answer, decoded with replacement; `version` None counts as a new server.
     """
     words = server_message(text)
     reason = _reason(call, status, text, words)
@@ -158,7 +158,7 @@ def classify(call: ApiCall, status: int, text: str, version: Version | None = No
 
 
 def classify_fault(fault: Fault, message: str = "") -> ReplyVerdict:
-    """Return what a request without a complete answer means."""
+    """Return the verdict on a request that got no complete answer."""
     return ReplyVerdict(_FAULTS[fault], message)
 
 
@@ -182,10 +182,10 @@ def _reason(call: ApiCall, status: int, text: str, words: str) -> Reason:
 
 
 def _is_whole(call: ApiCall, text: str) -> bool:
-    """Return whether an answer is one JSON document.
+    """Return whether an answer is one JSON document; for GraphQL only whether it may be one.
 
-    A GraphQL answer may be a list of 100 000 jobs. It is decoded once, by its reader, which takes
-    it whole or not at all; only what is certainly no such answer is refused here.
+    A GraphQL answer may be a list of 100 000 jobs. It is decoded only once, by `graphql_rows`,
+    which refuses an incomplete one; here only its first and last characters are checked.
     """
     if call is ApiCall.GRAPHQL:
         return text.lstrip().startswith("{") and text.rstrip().endswith("}")
@@ -193,7 +193,7 @@ def _is_whole(call: ApiCall, text: str) -> bool:
 
 
 def _reason_of_empty(call: ApiCall, status: int) -> Reason | None:
-    """Return what an empty answer means; None if its status is enough."""
+    """Return what an empty answer means; None: the table decides by the status."""
     if status == _SERVER_ERROR:
         return _PANICS.get(call, Reason.PANIC)
     if status == _OK and call is ApiCall.NODESTATE:

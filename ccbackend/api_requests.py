@@ -1,7 +1,7 @@
-"""One request to cc-backend and its classified reply; and which server it is that answers.
+"""Send one request to cc-backend and classify the reply; detect the server's version.
 
-A connection that was lost may lead to another release, so the server is asked for its version again
-on a new one.
+After a lost connection another release may answer, so the version is detected again on a new
+connection.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _ANSWERED_TO_EVERY_TOKEN = (ApiCall.GRAPHQL, ApiCall.JOB_API)
 
 
 class ApiRequests:
-    """Requests to one server by one transport; for one thread."""
+    """A sender of requests to one server, with classified replies; use it in one thread only."""
 
     def __init__(self, transport: Transport, shared: SharedServerInfo) -> None:
         self._transport = transport
@@ -47,11 +47,11 @@ class ApiRequests:
         return self._shared.server
 
     def switch_dialect(self) -> None:
-        """Remember that the server refused our dialect: its version is unknown again."""
+        """Use the other dialect, as the server refused this one; its version counts as unknown."""
         self._shared.server = ServerInfo(None, self.server.dialect.other)
 
     def detect_server(self) -> ServerInfo:
-        """Ask which server this is, without token; what is known stays if it does not say."""
+        """Detect the server's version or dialect, without token; keep the last if none is shown."""
         page = self._transport.exchange("GET", "/login", with_token=False)
         self._connections_seen = max(1, self._transport.connections)
         # Without a connection a second request would fail in the same way, after a timeout it would
@@ -77,7 +77,7 @@ class ApiRequests:
         document: Mapping[str, object] | None = None,
         limit_bytes: int | None = None,
     ) -> tuple[ApiReply, str]:
-        """Send one request; return the classified reply and, for listings, its text."""
+        """Send one request; return the classified reply and the text of the answer."""
         body = None if document is None else encoded(document)
         try:
             token = self._transport.token()
@@ -94,19 +94,19 @@ class ApiRequests:
         return reply, answer.text
 
     def verify_token(self) -> ApiReply:
-        """Ask REST for one row of a listing with our token."""
+        """Check by REST whether the server accepts our token; the request lists one running job."""
         path = "/api/jobs/?state=running&items-per-page=1&page=1"
         return self.send(ApiCall.LISTING, "GET", path)[0]
 
     def is_token_verified(self) -> bool:
-        """Return whether REST has answered to the token that the next request will carry."""
+        """Return whether REST has accepted the token that the next request will carry."""
         try:
             return self._verified is not None and self._verified == self._transport.token()
         except TokenError:
             return False
 
     def forget_token(self) -> None:
-        """Let the token count as not verified until REST has answered to it again."""
+        """Count the token as not verified until REST has accepted it again."""
         self._verified = None
 
     def _detect_generation(self) -> None:
@@ -117,13 +117,13 @@ class ApiRequests:
 
 
 def _token_verdict(error: TokenError) -> ReplyVerdict:
-    """Return what a token that cannot be used says about a request that was not sent."""
+    """Return the verdict on a request that was not sent because the token cannot be used."""
     if isinstance(error, ExpiredTokenError):
         return ReplyVerdict(Reason.TOKEN_EXPIRED, error.path)
     return ReplyVerdict(Reason.TOKEN_UNREADABLE, str(error))
 
 
 def encoded(document: Mapping[str, object]) -> bytes:
-    """Return a body as JSON in UTF-8, whatever its strings hold."""
+    """Return a body as JSON in UTF-8; characters that UTF-8 cannot hold become `?`."""
     text = json.dumps(document, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     return text.encode("utf-8", "replace")

@@ -1,7 +1,7 @@
-"""The calls of one cc-backend; every failure is a classified reply, never an exception.
+"""The API calls to one cc-backend; every failure is a classified reply, never an exception.
 
-Requests that the server would take in another form are amended here, each way once. Nothing is
-retried beyond that: when to try again is the caller's decision.
+A request that the server would accept in another form is changed here and sent again. Nothing else
+is retried: when to try again is the caller's decision.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _LIST_ATTEMPTS = 3  # a listing whose count moved while it was read
 
 
 class BackendClient:
-    """One server by one transport; for one thread."""
+    """A client of one cc-backend over one transport; use it in one thread only."""
 
     def __init__(self, transport: Transport, shared: SharedServerInfo | None = None) -> None:
         self._requests = ApiRequests(transport, shared or SharedServerInfo())
@@ -57,7 +57,7 @@ class BackendClient:
         return self._requests.server
 
     def detect_server(self) -> ServerInfo:
-        """Ask which server this is, without token; what is known stays if it does not say."""
+        """Detect the server's version or dialect, without token; keep the last if none is shown."""
         return self._requests.detect_server()
 
     def probe(self) -> Probe:
@@ -89,14 +89,14 @@ class BackendClient:
         return self._requests.send(ApiCall.JOB_API, "GET", _ENDPOINTS[ApiCall.START][1])[0]
 
     def start(self, document: Document, *, maybe_sent: bool = False) -> ApiReply:
-        """Report a start. Safe to repeat if `maybe_sent` says that it is one.
+        """Report a start. Set `maybe_sent` to repeat one that may have reached the server.
 
-        A "duplicate" is looked up and settled: `rows` then holds the runs of the job id.
+        A "duplicate" is decided by a look-up: `rows` then holds the listed runs of the job id.
 
         Args:
             document: of `start_payload`.
-            maybe_sent: the same start may have reached the server. One of 1.4.0 or 1.4.1 is asked
-                for it first; one >= 1.5.0 may hold it in its cache, where no listing shows it.
+            maybe_sent: the same start may have reached the server. A server 1.4.0 or 1.4.1 is asked
+                for the run first; a server >= 1.5.0 may hold it in its cache, which is not listed.
         """
         if maybe_sent and self.server.queues_starts:
             stored = self._already_stored(document)
@@ -110,15 +110,15 @@ class BackendClient:
     def stop(self, document: Document, *, state: str | None = None) -> ApiReply:
         """Report an end. Safe to repeat.
 
-        `state` is Slurm's word. If its name depends on the server's generation, that is asked for
-        first: a server just upgraded takes an old name, and no row can be corrected.
+        `state` is Slurm's word. If cc-backend's name for it depends on the version, the server is
+        asked first: a server just upgraded accepts the old name, and no row can be corrected.
         """
         if state is not None and depends_on_dialect(state):
             document = document | {"jobState": end_state(state, self.detect_server().dialect)}
         return self._send_amended(ApiCall.STOP, document)
 
     def delete(self, document: Document) -> ApiReply:
-        """Delete one run by its whole tuple. Safe to repeat."""
+        """Delete one run, given by job id, cluster and start time. Safe to repeat."""
         return self._send_amended(ApiCall.DELETE, document)
 
     def edit_meta(self, document: Document) -> ApiReply:
@@ -177,7 +177,7 @@ class BackendClient:
             return ClusterList(incomplete(reply, str(error)))
 
     def _send_amended(self, call: ApiCall, document: Document) -> ApiReply:
-        """Send, and amend as long as an amendment is new."""
+        """Send a request; change it as the server demands and resend it until no change is left."""
         sent = document
         amended: tuple[Reason, ...] = ()
         while True:
@@ -197,7 +197,7 @@ class BackendClient:
     def _amended(
         self, sent: Document, reason: Reason, before: tuple[Reason, ...]
     ) -> Document | None:
-        """Amend each way once; shrink as often as there is something to drop."""
+        """Return the request changed for a new reason, or with less metadata; else None."""
         if reason in before and reason is not Reason.METADATA_TOO_LARGE:
             return None
         if reason is not Reason.WRONG_DIALECT:
@@ -210,7 +210,7 @@ class BackendClient:
         return translate_sharing(sent, refused.other)
 
     def _already_stored(self, document: Document) -> ApiReply | None:
-        """Return the reply to a start that need not be sent; None: the server does not have it."""
+        """Return the reply if a start is listed or the list failed; None if it is not listed."""
         key = key_of(document)
         listing = self.lookup(key.job_id, key.cluster, key.start_time)
         if listing.rows is None:
@@ -220,7 +220,7 @@ class BackendClient:
         return unsent_reply(ApiCall.START, Reason.STORED_BEFORE, document)
 
     def _resolved(self, reply: ApiReply, *, maybe_cached: bool) -> ApiReply:
-        """Decide a duplicate by what is listed; if nothing can be listed, that is the reply."""
+        """Decide a duplicate by the listed runs; return the reply of the list if listing failed."""
         key = key_of(reply.document or {})
         listing = self.lookup(key.job_id, key.cluster)
         if listing.rows is None:
@@ -235,7 +235,7 @@ class BackendClient:
         return replace(reply, verdict=verdict, rows=rows)
 
     def _list_by_graphql(self, query: Callable[[int], Mapping[str, object]]) -> JobList:
-        """Ask with a page that grows to the count; no rows unless REST knows the token."""
+        """List by GraphQL, with a larger page if needed; no rows unless REST accepts the token."""
         if not self._requests.is_token_verified():
             reply = self._requests.verify_token()
             if reply.outcome is not Outcome.DELIVERED:
@@ -267,7 +267,7 @@ class BackendClient:
 
 
 def _with_refused_end(reply: ApiReply, sent: Document) -> ApiReply:
-    """Return the refusal of an end that is not after its start as such.
+    """Return the reply as `END_BEFORE_START` if the refused end is not after its start.
 
     Up to 1.3.1 one and the same answer says "already stopped" and "ends too early" (job.go of
     cc-backend v1.0.0 ... v1.3.1): only an end after the start distinguishes the two.
@@ -280,7 +280,7 @@ def _with_refused_end(reply: ApiReply, sent: Document) -> ApiReply:
 
 
 def _unlisted_clusters(reply: ApiReply, server: ServerInfo) -> ClusterList:
-    """Distinguish a server without the call from one that has it but cannot answer now."""
+    """Return no clusters if the server is too old to list them; None if it cannot answer now."""
     if reply.verdict.reason is not Reason.FEATURE_ABSENT:
         return ClusterList(reply)
     if not server.has_clusters:

@@ -1,8 +1,8 @@
 """What the two generations of cc-backend spell differently: end states and node sharing.
 
-As an end state never `running`, `pending`, `suspended` or `stopped`: the server takes them, and the
-row can then never be closed properly (cc-lib v2.8.0 schema/job.go:177-190, cc-backend v1.5.0
-migration).
+The end states `running`, `pending`, `suspended` and `stopped` are never sent: the server accepts
+them, and the row can then never be closed properly (cc-lib v2.8.0 schema/job.go:177-190, cc-backend
+v1.5.0 migration).
 """
 
 from __future__ import annotations
@@ -40,9 +40,9 @@ _NOT_ENDED = frozenset(
 
 
 def end_state(state: str, dialect: Dialect) -> str | None:
-    """Name an end state for the server; None if Slurm's word names no end.
+    """Return the server's name of a Slurm end state; None if the state is not an end.
 
-    An unknown word is an end as `failed` (see `is_known_state`).
+    An unknown state is reported as `failed` (see `is_known_state`).
     """
     word = _base_word(state)
     if word in _NOT_ENDED:
@@ -51,7 +51,7 @@ def end_state(state: str, dialect: Dialect) -> str | None:
 
 
 def depends_on_dialect(state: str) -> bool:
-    """Return whether the other generation of servers has another name for this end."""
+    """Return whether the two dialects have different names for this end state."""
     return len(set(_NAMES.get(_base_word(state), {}).values())) > 1
 
 
@@ -76,10 +76,10 @@ _CANONICAL = {"node": "node", "user": "user", "group": "shared", "shared": "shar
 
 
 def sharing_field(job: JobFacts, dialect: Dialect) -> dict[str, int | str]:
-    """Return the one field that differs between the generations; empty if it is not known.
+    """Return the node sharing field of a start in a dialect; empty if the sharing is not known.
 
-    Without it the server assumes whole nodes. A lost value follows from the cores where they are
-    known: all cores of all nodes are whole nodes, fewer are shared ones.
+    Without it the server assumes whole nodes. A missing value is derived from the cores if they are
+    known: a job with all cores of its nodes has whole nodes, with fewer it has shared ones.
     """
     sharing = job.sharing if job.sharing is not None else _sharing_by_cores(job)
     if sharing is None:
@@ -96,7 +96,7 @@ def translate_sharing(document: Mapping[str, Any], dialect: Dialect) -> dict[str
 
 
 def sharing_problem(job: JobFacts) -> str | None:
-    """Return a warning about a value that is new or lost for good; None if there is none."""
+    """Return a warning if a job's node sharing is missing or unknown to this program; else None."""
     if job.sharing is not None:
         return (
             None
@@ -121,7 +121,7 @@ def _sharing_by_cores(job: JobFacts) -> str | None:
 
 
 def _whole_nodes(allocations: Sequence[NodeFacts]) -> list[bool] | None:
-    """Return whether each node is held whole; None as soon as one is not known."""
+    """Return for each node whether the job has all its cores; None if that is unknown for one."""
     whole: list[bool] = []
     for node in allocations:
         if node.cores is None or node.core_count is None:

@@ -15,9 +15,9 @@ class CcBackendError(Exception):
 
 
 class PayloadError(CcBackendError):
-    """Facts from which no acceptable request can be made: set aside, never sent.
+    """Job facts from which no request can be made that cc-backend accepts; nothing is sent.
 
-    `problems` names each of them, for the dead letter.
+    `problems` lists what is wrong, for the dead letter.
     """
 
     def __init__(self, problems: tuple[str, ...]) -> None:
@@ -26,9 +26,9 @@ class PayloadError(CcBackendError):
 
 
 class TokenError(CcBackendError):
-    """The token file cannot be used: `path`, what is wrong, what to do. Never the token itself.
+    """The file of the token or another secret cannot be used: path, problem, hint; never a secret.
 
-    `is_denied` says that a right is missing, or is granted to too many.
+    `is_denied` says that we may not read the file, or that other users can.
     """
 
     def __init__(self, path: str, problem: str, hint: str, *, is_denied: bool = False) -> None:

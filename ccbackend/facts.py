@@ -1,7 +1,7 @@
 """What a payload is made from, as read-only views of values that others own.
 
-This package does not know Slurm's reader; any value with these properties will do. A test under
-mypy holds that `slurm.job.Job` is one. None means *not known*, never *empty*.
+This package does not know Slurm's reader; any value with these properties will do. A test with
+mypy checks that `slurm.job.Job` has them. None means *not known*, never *empty*.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ class GresFacts(Protocol):
 
     @property
     def count(self) -> int:
-        """How many; of `shard` and `mps` shares, not devices."""
+        """Number of devices; for `shard` and `mps` number of shares."""
 
     @property
     def indices(self) -> tuple[int, ...] | None:
-        """Devices in use."""
+        """Indices of the devices that the job holds."""
 
 
 class NodeFacts(Protocol):
@@ -40,11 +40,11 @@ class NodeFacts(Protocol):
 
     @property
     def core_count(self) -> int | None:
-        """Cores that Slurm counts on the node."""
+        """Number of cores of the node, as Slurm counts them."""
 
     @property
     def cpus(self) -> int | None:
-        """Allocated CPUs, threads where CPUs are threads."""
+        """Allocated CPUs as Slurm counts them: cores or hardware threads."""
 
     @property
     def gres(self) -> Sequence[GresFacts] | None:
@@ -52,7 +52,7 @@ class NodeFacts(Protocol):
 
 
 class FilterFacts(Protocol):
-    """What decides whether a job is reported."""
+    """The facts of a job that decide whether it is reported."""
 
     @property
     def user(self) -> str | None:
@@ -88,15 +88,15 @@ class JobFacts(FilterFacts, Protocol):
 
     @property
     def job_id(self) -> int:
-        """Own numeric id, also of array tasks and het components."""
+        """The job's own numeric id, also for array tasks and components of heterogeneous jobs."""
 
     @property
     def uid(self) -> int | None:
-        """Number of the user, which Slurm knows even while no name service can name it."""
+        """Numeric user id, known even while no name service knows the user name."""
 
     @property
     def submit_time(self) -> int | None:
-        """Submission; a requeue resets it."""
+        """Submit time; a requeue resets it."""
 
     @property
     def start_time(self) -> int | None:
@@ -104,11 +104,11 @@ class JobFacts(FilterFacts, Protocol):
 
     @property
     def time_limit_minutes(self) -> int | None:
-        """None when unlimited or unknown."""
+        """Time limit; None if unlimited or unknown."""
 
     @property
     def allocations(self) -> Sequence[NodeFacts]:
-        """What is held on each node; may be missing for some or all."""
+        """What the job holds on each node; some or all nodes may be missing."""
 
     @property
     def cpus(self) -> int | None:
@@ -120,7 +120,7 @@ class JobFacts(FilterFacts, Protocol):
 
     @property
     def sharing(self) -> str | None:
-        """`node`, `user`, `group` or `shared`."""
+        """How the job shares its nodes: `node`, `user`, `group` or `shared`."""
 
     @property
     def name(self) -> str | None:
@@ -140,7 +140,7 @@ class JobFacts(FilterFacts, Protocol):
 
     @property
     def het_job_offset(self) -> int | None:
-        """Number of the component."""
+        """Number of the component in the heterogeneous job."""
 
     @property
     def restart_count(self) -> int | None:

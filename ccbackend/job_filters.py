@@ -12,7 +12,7 @@ _BETWEEN_WORDS = re.compile(r"[,\r\n]")
 
 @dataclass(frozen=True, slots=True)
 class NameFilter:
-    """Names to report. With `allow` only those, never those in `deny`; empty sets do nothing."""
+    """A filter of names: reports only names in `allow` (empty: all), and never those in `deny`."""
 
     allow: frozenset[str] = frozenset()
     deny: frozenset[str] = frozenset()
@@ -24,7 +24,7 @@ class NameFilter:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobFilters:
-    """Which jobs the site excludes. `ignore_hosts` is searched, not anchored."""
+    """The filters of a site for jobs; `ignore_hosts` may match any part of a host name."""
 
     clusters: NameFilter = NameFilter()
     partitions: NameFilter = NameFilter()

@@ -1,7 +1,7 @@
-"""Decodes the `items` of a long answer in parts, without a Python call for each of them.
+"""Decode the `items` of a long answer in parts, without a Python call for each item.
 
 A listing may hold 100 000 jobs. All their objects at once would take four times the memory of the
-text; here nothing of a part is kept but what its reader makes of it.
+text; here only the values that the caller keeps of each part stay in memory.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def split_items(
 
 
 def _marks(text: str, span: tuple[int, int], part_characters: int) -> Iterator[tuple[int, int]]:
-    """Yield where each part begins and ends."""
+    """Yield the position in the text where each part begins and where it ends."""
     begin, end = span
     while begin < end:
         # A mark inside a string is never taken for the end of an item: both parts would be no JSON.

@@ -1,4 +1,4 @@
-"""The runs of many jobs at once, in whatever state: whole or not known."""
+"""Look up the runs of many jobs at cc-backend, in any state: all of them or none."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ IDS_PER_QUERY = 500  # a database takes so many values in one condition, and mor
 
 
 class RunLookup(Protocol):
-    """What is asked of the server; `ccbackend.client.BackendClient` answers."""
+    """The look-ups that `lookup_runs` needs; `ccbackend.client.BackendClient` implements them."""
 
     def list_runs(self, job_ids: Iterable[int], cluster: str) -> JobList:
         """List the runs of some job ids by GraphQL."""
@@ -22,9 +22,9 @@ class RunLookup(Protocol):
 
 
 def lookup_runs(backend: RunLookup, keys: Iterable[tuple[int, int]], cluster: str) -> JobList:
-    """List the runs of many jobs.
+    """List the runs of many jobs at cc-backend; no rows if one of the queries fails.
 
-    `keys` are job ids and start times, at least one; the times are asked for where GraphQL fails.
+    `keys` are job ids and start times, at least one; the times are used where GraphQL fails.
     `cluster` is its name at the server.
     """
     wanted = sorted(set(keys))

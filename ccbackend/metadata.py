@@ -26,9 +26,9 @@ _SURROGATE = re.compile(r"[\ud800-\udfff]")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MetadataPolicy:
-    """What may be sent. Limits are bytes of UTF-8; `total_bytes` counts all values together.
+    """Which metadata may be sent; limits in bytes of UTF-8, `total_bytes` for all values together.
 
-    60 000 in total for a server up to 1.4 on MySQL, whose column holds 64 KiB.
+    A server up to 1.4 on MySQL needs `total_bytes` 60 000, because its column holds 64 KiB.
     """
 
     job_script: bool = True
@@ -53,7 +53,7 @@ class LongText:
     missing_bytes: int = 0
 
     def cut_to(self, limit_bytes: int) -> str:
-        """Cut to a limit; a last line says how many bytes of the whole text are missing."""
+        """Return the text cut to a limit; a last line says how many bytes are missing."""
         return cut_to_bytes(self.text, limit_bytes, missing_bytes=self.missing_bytes)
 
 
@@ -115,7 +115,7 @@ def withholds_text(job: JobFacts, policy: MetadataPolicy) -> bool:
 
 
 def clean_text(value: bytes | str) -> str:
-    r"""Decode and keep what every reader can show.
+    r"""Return the decoded text without characters that a web page or terminal cannot show.
 
     Invalid UTF-8 and lone surrogates become U+FFFD, `\r\n` becomes `\n`, control characters but tab
     and newline are dropped; so is the NUL that ends Slurm's script files.
@@ -127,10 +127,10 @@ def clean_text(value: bytes | str) -> str:
 
 
 def cut_to_bytes(text: str, limit_bytes: int, *, missing_bytes: int = 0) -> str:
-    """Cut at a character border; a last line says how many bytes are missing.
+    """Return the text cut between two characters; a last line says how many bytes are missing.
 
     Where the limit has no room for that line the text is only cut. `missing_bytes` were cut off
-    before, so that the line is due even where the text fits.
+    before, so that the line is added even where the text fits.
     """
     data = text.encode()
     if len(data) <= limit_bytes and not missing_bytes:
@@ -165,7 +165,7 @@ def fit_to_total(
 
 
 def drop_largest(metadata: Mapping[str, str]) -> dict[str, str] | None:
-    """Drop the script, next time the description; None if there is nothing to drop."""
+    """Return metadata without the script, else without the description; None if it has neither."""
     for key in (SCRIPT_KEY, DESCRIPTION_KEY):
         if key in metadata:
             return {name: value for name, value in metadata.items() if name != key}
@@ -194,7 +194,7 @@ def _small_fields(job: JobFacts, limit_bytes: int) -> dict[str, str]:
 def _long_text(
     value: bytes | str, policy: MetadataPolicy, bytes_total: int | None = None
 ) -> LongText:
-    """Clean and mask a text, and count the bytes of it that are not given."""
+    """Return a text cleaned and with secrets masked, and how many bytes are missing at its end."""
     given = len(value if isinstance(value, bytes) else value.encode("utf-8", "replace"))
     missing = max((bytes_total or 0) - given, 0)
     # Masked before it is cut: at a cut, half a secret would no longer match its pattern.

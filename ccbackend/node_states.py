@@ -2,8 +2,8 @@
 
 cc-backend knows `allocated`, `reserved`, `idle`, `down`, `mixed` and `unknown`. Slurm's words must
 not be sent as they are: a drained node would be shown as idle, and a broken one in a maintenance
-window as reserved. Exactly one word is sent, because of several words each version of cc-backend
-chooses another one (v1.5.0 ... v1.5.4, `internal/api/node.go`).
+window as reserved. Exactly one word is sent: from several words each version of cc-backend chooses
+another one (v1.5.0 ... v1.5.4, `internal/api/node.go`).
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ KNOWN_WORDS = _BASES | _OUT_OF_SERVICE | _POWERED_OFF | _MAINTENANCE | _HELD | _
 
 
 class NodeCondition(StrEnum):
-    """What cc-backend shows of a node."""
+    """The state of a node as cc-backend names it."""
 
     ALLOCATED = "allocated"
     MIXED = "mixed"
@@ -61,9 +61,9 @@ class NodeStatus:
 
 @lru_cache(maxsize=2048)
 def node_condition(words: frozenset[str], *, has_jobs: bool = False) -> NodeCondition | None:
-    """Return cc-backend's word for a node; None: the node does not exist yet, and is not reported.
+    """Return cc-backend's state of a node; None: the node does not exist yet and is not reported.
 
-    The order of the questions decides, not that of the words. An unknown flag is ignored.
+    If several words fit, the order of the checks decides. An unknown flag is ignored.
 
     Args:
         words: Slurm's base state and flags.
@@ -106,7 +106,7 @@ def _is_out_of_use(words: frozenset[str]) -> bool:
 def nodestate_payload(cluster: str, nodes: Iterable[NodeStatus]) -> dict[str, Any]:
     """Return the body that reports the nodes of a cluster: always all of them in one request.
 
-    A request with some of the nodes would be drawn as a collapse of the cluster.
+    With only some of the nodes, cc-backend's charts would show a collapse of the cluster.
     """
     return {
         "cluster": cluster,

@@ -25,7 +25,7 @@ class ApiCall(StrEnum):
 
 
 class Outcome(StrEnum):
-    """What is to be done after an answer. This list is closed."""
+    """What to do after an answer; every answer has exactly one of these outcomes."""
 
     DELIVERED = "delivered"  # done
     ALREADY_THERE = "already_there"  # done before
@@ -40,7 +40,7 @@ class Outcome(StrEnum):
 
 
 class Reason(Enum):
-    """Why an answer means what it means: outcome and hint; one or more rows of the table each."""
+    """The meaning of an answer, with outcome and hint; `answer_rules` decides which one it is."""
 
     CREATED = Outcome.DELIVERED, "stored"
     TAGS_MISSING = Outcome.DELIVERED, "the job was stored, but without its tags"
@@ -268,7 +268,7 @@ class ReplyVerdict:
 
     @property
     def outcome(self) -> Outcome:
-        """What is to be done: one of the closed list."""
+        """What to do after this answer."""
         return self.reason.outcome
 
     @property
@@ -278,7 +278,7 @@ class ReplyVerdict:
 
     @property
     def may_be_in_front(self) -> bool:
-        """Whether a firewall or proxy in front of cc-backend may give this answer to one body.
+        """Whether a firewall or proxy may have given this answer because of one request body.
 
         Such an answer says nothing about the server until another request gets the same one.
         """

@@ -1,8 +1,8 @@
 """The bodies of start, stop and delete requests, made from facts when they are sent.
 
 Pure: the same facts, site and dialect give the same document. Start and stop of a run carry the
-identical key, taken from what was reported. No field goes out that any server from 1.0.0 on does
-not know, but for the sharing field of its generation.
+identical key, taken from what was reported. Every server from 1.0.0 on knows all fields, except
+the node sharing field, which depends on the dialect.
 """
 
 from __future__ import annotations
@@ -128,7 +128,7 @@ def edit_meta_payload(key: BackendRunKey, name: str, value: str) -> Document:
 
 
 def delete_payload(key: BackendRunKey) -> Document:
-    """Make the body of a delete request; always the whole tuple, or another run would go."""
+    """Make the body of a delete request, with the whole key, so that no other run is deleted."""
     return {"jobId": key.job_id, "cluster": key.cluster, "startTime": key.start_time}
 
 
@@ -138,7 +138,7 @@ def key_of(document: Mapping[str, Any]) -> BackendRunKey:
 
 
 def clamp_end_time(end_time: int, start_time: int, *, min_seconds: int = 0) -> int:
-    """Bring an end to its start or later, within what the server's 32-bit duration holds.
+    """Return the end time, at least `min_seconds` after the start and within a 32-bit duration.
 
     From 1.4.3 on a server takes an end equal to the start; an older one that refuses it gets one a
     second later (`amend`).
@@ -147,7 +147,7 @@ def clamp_end_time(end_time: int, start_time: int, *, min_seconds: int = 0) -> i
 
 
 def amend(document: Document, reason: Reason) -> Document | None:
-    """Change a request as the server asks; None if there is nothing (more) to change."""
+    """Return the request changed as its refusal demands; None if nothing (more) can be changed."""
     if reason is Reason.METADATA_TOO_LARGE:
         smaller = drop_largest(document.get("metaData", {}))
         return None if smaller is None else document | {"metaData": smaller}
@@ -160,10 +160,10 @@ def amend(document: Document, reason: Reason) -> Document | None:
 
 
 def _check_start(document: Mapping[str, Any]) -> None:
-    """Raise with everything in a start body that the server would always refuse.
+    """Check a start body for values that the server would always refuse.
 
     Raises:
-        PayloadError: there is something.
+        PayloadError: there is at least one; the error names all.
     """
     hosts = [resource["hostname"] for resource in document["resources"]]
     checks = (
@@ -189,8 +189,8 @@ _OMITTED_WHEN_EMPTY = {"partition", "arrayJobId", "numHwthreads", "numAcc", "wal
 def needs_user_name(job: JobFacts, mapping: SiteMap, *, waited_seconds: float) -> bool:
     """Return whether a start has to wait for the name of its user.
 
-    `mapping` may let the number stand for a name that stays unknown; it has been asked for these
-    `waited_seconds`.
+    `mapping` may allow the numeric user id in place of a name that stays unknown. `waited_seconds`
+    is how long the name has been looked up.
     """
     if clean_text(job.user or ""):
         return False
@@ -206,7 +206,7 @@ def _sharing(job: JobFacts, dialect: Dialect, warn: Warn) -> Document:
 
 
 def _user(job: JobFacts, mapping: SiteMap) -> str:
-    """Return the user's name; its number where the site prefers that to waiting."""
+    """Return the user name; the numeric user id if the name is unknown and the site allows it."""
     name = clean_text(job.user or "")
     if name or job.uid is None or mapping.user_from_uid_after_seconds is None:
         return name

@@ -38,7 +38,7 @@ _QUERY = (
 
 
 class BackendRow(NamedTuple):
-    """One run at the server; `start_time` in Unix seconds, `db_id` its row there.
+    """A run as cc-backend lists it; `start_time` in Unix seconds, `db_id` the id of its row.
 
     A tuple: a frozen dataclass takes three times as long to make, and a listing has 100 000.
     """
@@ -73,13 +73,13 @@ class ApiReply:
 
     @property
     def outcome(self) -> Outcome:
-        """What is to be done."""
+        """What to do after this reply."""
         return self.verdict.outcome
 
 
 @dataclass(frozen=True, slots=True)
 class JobList:
-    """Runs at the server; `rows` is None when they are not known, never short."""
+    """Runs that cc-backend listed; `rows` is None if the list failed or is incomplete."""
 
     reply: ApiReply
     rows: tuple[BackendRow, ...] | None = None
@@ -89,7 +89,7 @@ class JobList:
 class ClusterList:
     """Clusters of the server.
 
-    None when they could not be read now: ask again. Empty when the server has no call for them
+    `clusters` is None if they could not be read now: ask again. Empty: the server has no such call
     (before 1.3.0): there is no topology.
     """
 
@@ -106,7 +106,7 @@ class Probe:
 
 
 def reply_to(call: ApiCall, answer: HttpAnswer, version: Version | None) -> ApiReply:
-    """Classify an answer, or what stands in for one."""
+    """Return the classified reply for an answer, or for a request that failed without one."""
     if answer.status is None:
         verdict = classify_fault(answer.fault or Fault.BROKEN, answer.text)
     else:
@@ -126,12 +126,12 @@ def unsent_reply(call: ApiCall, reason: Reason, document: Document | None = None
 
 
 def incomplete(reply: ApiReply, text: str) -> ApiReply:
-    """Return the same reply, whose text turned out to be no whole listing."""
+    """Return the reply as `QUERY_FAILED`, because its text is not a complete list."""
     return replace(reply, verdict=ReplyVerdict(Reason.QUERY_FAILED, text))
 
 
 def needs_rest(reply: ApiReply) -> bool:
-    """Return whether GraphQL itself failed, while REST knows the token and the server works."""
+    """Return whether to list by REST instead: GraphQL failed, but token and server work."""
     return (
         reply.call is ApiCall.GRAPHQL
         and reply.status is not None
@@ -140,7 +140,7 @@ def needs_rest(reply: ApiReply) -> bool:
 
 
 def matching_rows(listing: JobList, job_id: int, cluster: str, start_time: int | None) -> JobList:
-    """Return the rows that were asked for, whatever else was listed."""
+    """Return the list with only the runs of a job id, a cluster and a start time (None: any)."""
     if listing.rows is None:
         return listing
     rows = (row for row in listing.rows if (row.job_id, row.cluster) == (job_id, cluster))

@@ -16,7 +16,7 @@ Warn = Callable[[str], None]
 
 
 def ignore_warning(_message: str) -> None:
-    """Drop a warning."""
+    """Ignore a warning."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class _NameOnlyNode:
 def resources_of(
     job: JobFacts, mapping: SiteMap, name: str, warn: Warn
 ) -> tuple[list[Resource], int]:
-    """Return all hosts in Slurm's order, a known one first, and the number of accelerators.
+    """Return the hosts in Slurm's order, one known to cc-backend first, and the accelerator count.
 
     Each is `{"hostname": str, "hwthreads": [int], "accelerators": [str]}`, lists only if not empty.
     """
@@ -66,10 +66,10 @@ def resources_of(
 
 
 def needs_topology(job: JobFacts, mapping: SiteMap) -> bool:
-    """Return whether a start would lack what the server's topology, not read yet, would add.
+    """Return whether a start should wait until the server's topology has been read.
 
-    That is hardware threads of cores that Slurm has named, or the server's spelling of accelerator
-    addresses. No stored run can be corrected in this, so such a start is better sent later.
+    Without it the start lacks hardware threads of cores that Slurm has named, or the server's
+    spelling of accelerator addresses. No stored run can be corrected in this.
     """
     return not mapping.clusters_known and _lacks_topology(job, mapping)
 

@@ -20,8 +20,8 @@ class SiteMap:
     spelling of accelerators and for the first host; without it threads are not mapped.
     `clusters_known` says that the server was asked for it and has answered. Nodes held whole are
     listed core by core in jobs of up to `listed_nodes` nodes only, to keep wide jobs small.
-    `user_from_uid_after_seconds` lets the number of a user stand for a name that stays unknown for
-    so long; None: never.
+    `user_from_uid_after_seconds` is how long a user name may stay unknown before the numeric user
+    id is sent in its place; None: never.
     """
 
     cluster: str

@@ -88,7 +88,7 @@ class TokenFile:
         return self._token
 
     def fingerprint(self) -> tuple[int, ...] | None:
-        """Return what distinguishes one state of the file from another; None if it is not there."""
+        """Return a value that changes when the file changes; None if the file cannot be found."""
         try:
             return _fingerprint(self._path.lstat())
         except OSError:
@@ -137,8 +137,8 @@ def read_secret(path: Path, *, what: str, key: str) -> bytes:
 
     Args:
         path: of the file; a symbolic link is not followed.
-        what: the secret, for messages, which never contain it.
-        key: of the configuration that names the file, for messages.
+        what: what the secret is (`password`), for messages, which never contain the secret.
+        key: the configuration key that names the file, for messages.
 
     Raises:
         TokenError: it cannot be used; says why and what to do.
@@ -195,7 +195,7 @@ def _fingerprint(status: os.stat_result) -> tuple[int, ...]:
 
 
 def _claims(value: str) -> dict[str, object]:
-    """Return the claims in a JWT's middle part; empty if it is none."""
+    """Return the claims in a JWT's middle part; empty if the text is not a JWT."""
     try:
         _header, part, _signature = value.split(".")
         claims = json.loads(binascii.a2b_base64(part.translate(_URL_SAFE) + "=" * (-len(part) % 4)))

@@ -32,14 +32,14 @@ class NodeTopology:
 
 @dataclass(frozen=True, slots=True)
 class NodeList:
-    """A node list of cluster.json: `n2cn[001-004],a1`; letters, digits, dashes, fixed widths."""
+    """A node list of cluster.json: `n2cn[001-004],a1`; `n2cn1` is not in it (fixed width)."""
 
     items: tuple[tuple[re.Pattern[str], tuple[tuple[tuple[str, str], ...], ...]], ...]
     matches_all: bool = False
 
     @classmethod
     def parse(cls, text: str) -> NodeList:
-        """Read a node list; `*` holds every host. What cannot be read matches nothing."""
+        """Read a node list; `*` matches every host. What cannot be read matches nothing."""
         if text.strip() == "*":
             return cls((), matches_all=True)
         return cls(tuple(_item(part.strip()) for part in _ITEM.findall(text)))
@@ -50,7 +50,7 @@ class NodeList:
 
 @dataclass(frozen=True, slots=True)
 class SubCluster:
-    """Nodes of one kind."""
+    """A subcluster of cluster.json: nodes of one kind, with their topology."""
 
     name: str
     nodes: NodeList
@@ -59,7 +59,7 @@ class SubCluster:
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    """One cluster as the server has it."""
+    """A cluster of cluster.json with its subclusters."""
 
     name: str
     subclusters: tuple[SubCluster, ...]

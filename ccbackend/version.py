@@ -61,55 +61,55 @@ class ServerInfo:
 
     @property
     def has_clusters(self) -> bool:
-        """Whether it describes its clusters (>= 1.3.0); assumed of an unknown new server."""
+        """Whether the server can list its clusters (>= 1.3.0); assumed of an unknown new server."""
         if self.version is None:
             return self.dialect is Dialect.SHARED
         return self.version >= FIRST_WITH_CLUSTERS
 
     @property
     def edits_metadata(self) -> bool:
-        """Whether metadata can be added to a stored run by its tuple (>= 1.5.0)."""
+        """Whether metadata can be added to a run given by id, cluster and start time (>= 1.5.0)."""
         return self.dialect is Dialect.SHARED
 
     @property
     def takes_node_states(self) -> bool:
-        """Whether it takes the states of nodes (>= 1.5.0); assumed of an unknown new server."""
+        """Whether the server accepts node states (>= 1.5.0); assumed of an unknown new server."""
         return self.dialect is Dialect.SHARED
 
     @property
     def may_lack_job_api(self) -> bool:
-        """Whether its job API can be switched off in favour of NATS (>= 1.5.0)."""
+        """Whether the server's REST job API may be off because it takes jobs by NATS (>= 1.5.0)."""
         return self.dialect is Dialect.SHARED
 
     @property
     def queues_starts(self) -> bool:
-        """Whether a 201 is only a promise, and a stop right after it refused (1.4.0, 1.4.1)."""
+        """Whether the server queues a start and refuses a stop right after it (1.4.0, 1.4.1)."""
         return self.version in QUEUEING_VERSIONS
 
 
 class SharedServerInfo:
-    """What is known of the server, shared by all who ask it; assignment is atomic."""
+    """What is known of the server, shared by all its clients; assignment is atomic."""
 
     def __init__(self, server: ServerInfo | None = None) -> None:
         self.server = server or ServerInfo()
 
 
 def server_info(version: Version | None) -> ServerInfo:
-    """Return the server of a version; an unknown one counts as a new one."""
+    """Return version and dialect of a server; an unknown version counts as >= 1.5.0."""
     old = version is not None and version < FIRST_WITH_SHARED
     return ServerInfo(version, Dialect.EXCLUSIVE if old else Dialect.SHARED)
 
 
 def version_of_login_page(text: str) -> Version | None:
-    """Return the version in the footer of `GET /login`; None where the build carries none."""
+    """Return the version in the footer of `GET /login`; None if it shows no version."""
     found = _FOOTER.search(text)
     return None if found is None else Version(*map(int, found.groups()))
 
 
 def dialect_of_404(status: int, text: str) -> Dialect | None:
-    """Return the generation that answers an unknown path below /api so; None if it is no such one.
+    """Return the dialect of a server by its 404 for an unknown /api path; None if it shows none.
 
-    From 1.5.0 a JSON 404 without authentication, before a text one.
+    From 1.5.0 on the 404 is JSON, without authentication; before, it is text.
     """
     if status != _NOT_FOUND:
         return None

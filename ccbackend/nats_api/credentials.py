@@ -1,8 +1,8 @@
 """Log in to a NATS broker with a creds file: a JWT, and the nonce of the broker signed by its seed.
 
 Ed25519 of RFC 8032 in plain Python, because a wheel that is independent of the architecture cannot
-need a compiled library. It signs one nonce for each connection, in some milliseconds; its time
-depends on the key, which only the broker that has just been connected to could measure.
+need a compiled library. It signs one nonce for each connection, in some milliseconds. The
+time depends on the key, but only the broker to which we have just connected could measure it.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def parse_credentials(text: str) -> Credentials:
     """Read a creds file: blocks `NATS USER JWT` and `USER NKEY SEED`.
 
     Raises:
-        ValueError: it is none; never contains text of the file.
+        ValueError: the text is not a creds file; the message never contains any of it.
     """
     blocks = dict(_BLOCK.findall(text))
     jwt, seed = blocks.get("NATS USER JWT"), blocks.get("USER NKEY SEED")
@@ -65,7 +65,7 @@ def public_key(seed: bytes) -> bytes:
 
 
 def _expand(seed: bytes) -> tuple[int, bytes]:
-    """Return the secret number of a seed, and the prefix of its nonces."""
+    """Return the secret scalar of a seed and the prefix that is hashed into its nonces."""
     digest = hashlib.sha512(seed).digest()
     return int.from_bytes(digest[:32], "little") & ((1 << 254) - 8) | (1 << 254), digest[32:]
 
@@ -92,7 +92,7 @@ def _add(a: _Point, b: _Point) -> _Point:
 
 
 def _multiply(scalar: int) -> _Point:
-    """Return a multiple of the base point."""
+    """Return the base point of Ed25519 multiplied by a number."""
     result: _Point = (0, 1, 1, 0)
     point: _Point = (_BASE_X, _BASE_Y, 1, _BASE_X * _BASE_Y % _P)
     while scalar:

@@ -1,4 +1,4 @@
-"""Deliver the jobs of one cc-backend by NATS; everything else goes to its REST API.
+"""Deliver jobs to one cc-backend by NATS; everything else goes to its REST API.
 
 cc-backend never answers to a message, and a message may be lost, so that a run counts as delivered
 only when a job list shows it (Reason: `PUBLISHED` until then). A start is listed once it has left
@@ -38,7 +38,7 @@ class Publisher(Protocol):
 
 
 class NatsClient(BackendClient):
-    """A client of a server in NATS mode: jobs by one broker, the rest by REST; for one thread."""
+    """A client of a server in NATS mode: jobs by NATS, the rest by REST; for one thread only."""
 
     def __init__(
         self,
@@ -59,7 +59,7 @@ class NatsClient(BackendClient):
         self._clusters_until = float("-inf")
 
     def probe(self) -> Probe:
-        """Detect the server, check its token, that it is in NATS mode, and that it subscribes."""
+        """Detect the server; check our token, that it is in NATS mode, and that it subscribes."""
         probe = super().probe()
         return Probe(probe.server, self._by_nats(probe.reply))
 
@@ -68,7 +68,7 @@ class NatsClient(BackendClient):
         return self._by_nats(super().check_job_api())
 
     def _by_nats(self, reply: ApiReply) -> ApiReply:
-        """Return what the answer of a client by REST means here."""
+        """Return what a REST reply means in NATS mode; where REST is off, look for a subscriber."""
         # A server that takes jobs by REST does not subscribe, whatever the broker says.
         if reply.outcome is Outcome.DELIVERED:
             return replace(reply, call=ApiCall.JOB_API, verdict=ReplyVerdict(Reason.REST_MODE))
@@ -158,7 +158,7 @@ class NatsClient(BackendClient):
         return replace(unsent_reply(ApiCall.START, reason, document), rows=listing.rows)
 
     def _row(self, document: Document) -> BackendRow | ApiReply:
-        """Return the row of a run; or the reply to its stop, if there is none or none is known."""
+        """Return the listed run; else the reply to its stop: run unknown, or the list failed."""
         key = key_of(document)
         listing = self.lookup(key.job_id, key.cluster, key.start_time)
         if listing.rows is None:

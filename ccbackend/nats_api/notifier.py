@@ -28,7 +28,7 @@ _log = logging.getLogger(__name__)
 
 
 class Notifier:
-    """The worker that publishes; its thread begins with the first message."""
+    """The worker that publishes the announcements; its thread starts with the first message."""
 
     def __init__(self, broker: Publisher, *, clock_ns: Callable[[], int] = time.time_ns) -> None:
         self._broker = broker
@@ -50,7 +50,7 @@ class Notifier:
             self._count_lost("the queue of notifications is full")
 
     def close(self) -> None:
-        """End after the queued messages, or at once if the queue is full."""
+        """Publish the queued messages for at most 1 s; return at once if the queue is full."""
         if self._thread is None:
             return
         try:
@@ -80,7 +80,7 @@ class Notifier:
 
 
 class NotifyingClient(BackendClient):
-    """A client by REST whose accepted starts and stops are announced; for one thread."""
+    """A REST client that announces accepted starts and stops; use it in one thread only."""
 
     def __init__(self, transport: Transport, shared: SharedServerInfo, notifier: Notifier) -> None:
         super().__init__(transport, shared)

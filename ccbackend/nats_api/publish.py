@@ -1,4 +1,4 @@
-"""The connection to the NATS brokers, shared by all workers: one loop in a thread of its own.
+"""The connection to the NATS brokers, shared by all workers: one event loop in its own thread.
 
 A message is published as a request without waiting for an answer, which cc-backend never gives: the
 broker answers a PING only after it has routed the message and said whether it has a subscriber. The
@@ -52,7 +52,7 @@ class BrokerSettings:
 
 @dataclass(slots=True)
 class _Connection:
-    """One connection with the inbox that hears of a missing subscriber, and what failed on it."""
+    """A connection to a broker, its inbox for "no subscriber" answers, and the errors on it."""
 
     client: Client = field(default_factory=Client)
     inbox: str = ""
@@ -61,16 +61,16 @@ class _Connection:
     closed: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def note_closed(self) -> None:
-        """Keep that the connection has ended: no answer comes any more."""
+        """Record that the connection has ended: no answer comes any more."""
         self.closed.set()
 
     async def note(self, error: Exception) -> None:
-        """Keep an error that the library reports beside the calls."""
+        """Record an error that the NATS library reports by its callback."""
         self.errors.append(error)
 
 
 class Broker:
-    """The brokers of a cluster, one of them connected; safe to share between threads."""
+    """A publisher to the brokers of a cluster, connected to one; safe to share between threads."""
 
     def __init__(self, settings: BrokerSettings) -> None:
         self._settings = settings
@@ -156,7 +156,7 @@ class Broker:
         return verdict
 
     async def _connect(self) -> _Connection | ReplyVerdict:
-        """Connect to the first broker that takes us, beginning with the one that did so last."""
+        """Connect to the first broker that accepts us, starting with the last used one."""
         await self._disconnect()
         try:
             options = _login(self._settings)
@@ -186,7 +186,7 @@ class Broker:
 
 
 def _login(settings: BrokerSettings) -> dict[str, Any]:
-    """Return the options of a connection; reads the files."""
+    """Return the login options of a connection; read its password, creds and certificate files."""
     options: dict[str, Any] = {}
     if settings.user is not None:
         options["user"] = settings.user
@@ -249,7 +249,7 @@ async def _flush(connection: _Connection, seconds: float) -> None:
 
 
 async def _ping(client: Client) -> None:
-    """Have two PINGs answered: nats-py writes a PING before what it has buffered (2.16.0).
+    """Wait for two PONGs: nats-py writes a PING before the messages in its buffer (2.16.0).
 
     When the first one is answered, the buffer has been written; the second one follows it.
     """

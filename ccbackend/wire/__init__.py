@@ -1,4 +1,4 @@
-"""The wire to one server: exchanges that are bounded in time and size, and never led elsewhere."""
+"""HTTP exchanges with one server: limited in time and size, without redirects."""
 
 from __future__ import annotations
 

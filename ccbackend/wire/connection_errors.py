@@ -1,4 +1,4 @@
-"""What an exception of a connection says: the fault of TLS, or that the peer hung up."""
+"""Classify the exceptions of a connection: TLS faults, and connections that the peer closed."""
 
 from __future__ import annotations
 

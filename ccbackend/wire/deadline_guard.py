@@ -1,4 +1,4 @@
-"""What one connection is doing, and the deadline of what it receives.
+"""Limit the time that an answer takes, and record when a connection is opened.
 
 `requests` does not show whether a connection was new, and does not limit how long an answer takes.
 """
@@ -43,7 +43,7 @@ class DeadlineGuard:
         return min(max(self._deadline - self._clock(), _MIN_WAIT_SECONDS), self._read_seconds)
 
     def instrumented(self, kind: type[Any]) -> type[Any]:
-        """Return the connection class, reporting to this guard when it connects and receives."""
+        """Return a subclass of the connection class that connects and receives under this guard."""
         guard = self
 
         def connect(connection: Any) -> None:
@@ -64,8 +64,8 @@ class DeadlineGuard:
 class _Receiver(io.RawIOBase):
     """The receiving side of a connection, under a deadline.
 
-    It stands on the socket's own file object, which keeps the socket open when the connection
-    forgets it: while an answer without length is read.
+    It reads from the socket's own file object, which keeps the socket open after the connection
+    has given it up: an answer without length is read then.
     """
 
     def __init__(self, raw: io.RawIOBase, sock: socket.socket, guard: DeadlineGuard) -> None:
@@ -74,11 +74,11 @@ class _Receiver(io.RawIOBase):
         self._guard = guard
 
     def readable(self) -> bool:
-        """Return that this can be read."""
+        """Return True: the stream can be read."""
         return True
 
     def readinto(self, buffer: Any) -> int | None:
-        """Receive what is there, waiting no longer than the deadline allows."""
+        """Receive bytes into the buffer; wait no longer than the deadline allows."""
         seconds = self._guard.remaining_seconds()
         if seconds != self._sock.gettimeout():  # each change is a system call
             self._sock.settimeout(seconds)
@@ -91,7 +91,7 @@ class _Receiver(io.RawIOBase):
 
 
 class DeadlineAdapter(HTTPAdapter):
-    """The usual transport, without retries of its own, over guarded connections."""
+    """The HTTP adapter of `requests`, without retries; a guard limits its connections."""
 
     def __init__(self, guard: DeadlineGuard) -> None:
         self._guard = guard
@@ -104,7 +104,7 @@ class DeadlineAdapter(HTTPAdapter):
         return pool
 
     def cert_verify(self, conn: Any, url: str, verify: Any, cert: Any) -> None:
-        """Verify with the system's authorities, which urllib3 takes, unless a file is named.
+        """Verify servers with the system's CA certificates (urllib3's default) or the CA file.
 
         requests would take the list of certifi, which lacks a site's own authority.
 

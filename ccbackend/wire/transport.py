@@ -1,8 +1,8 @@
-"""One careful exchange with the server: bounded in time and size, never led elsewhere.
+"""One HTTP exchange with the server: limited in time and size, without redirects.
 
 No redirect is followed (a 301 would turn a POST into a GET that may answer 200), nothing is taken
 from the environment (proxies and ~/.netrc would see or replace the token), certificates are always
-verified. The token appears in no message. A failed exchange is a value, no exception.
+verified. The token appears in no message. A failed exchange returns a fault.
 """
 
 from __future__ import annotations
@@ -145,7 +145,7 @@ class Transport:
     def _attempt(
         self, method: str, path: str, body: bytes | None, *, token: str | None, limit_bytes: int
     ) -> tuple[HttpAnswer, bool]:
-        """Make one attempt; return whether it broke on a reused connection without an answer."""
+        """Make one attempt; return the answer, and whether a reused connection broke before it."""
         self._guard.start_deadline(
             deadline_seconds=self.limits.deadline_seconds, read_seconds=self.limits.read_seconds
         )
@@ -185,7 +185,7 @@ class Transport:
         return response
 
     def _new_pool(self) -> Any:
-        """Return the pool for the server or its proxy; set what a path begins with.
+        """Return the connection pool for the server or its proxy; set the prefix of the paths.
 
         Raises:
             RequestException, HTTPError: the URL or the proxy is invalid.
