@@ -29,9 +29,9 @@ def epilog(examples: Texts, exit_codes: Mapping[int, str]) -> str:
 
 
 class CommandParser(argparse.ArgumentParser):
-    """A parser that raises if a help text cannot be written.
+    """An argument parser that suggests similar words, and raises if help cannot be written.
 
-    `subcommands` has the parsers that were made, `names` are the names of all.
+    `subcommands` has the parsers made so far by name, `names` are the names of all subcommands.
     """
 
     def __init__(self, **settings: Any) -> None:
@@ -40,7 +40,7 @@ class CommandParser(argparse.ArgumentParser):
         self.names: tuple[str, ...] = ()
 
     def check_options(self, words: Sequence[str]) -> None:
-        """Refuse a long option that is not known; the parser would complain of its value first."""
+        """Exit with an error if a long option is unknown; argparse would report its value first."""
         known = self._options_of(words)
         options = [
             word
@@ -52,14 +52,14 @@ class CommandParser(argparse.ArgumentParser):
             self.refuse(unknown, words)
 
     def refuse(self, unknown: Iterable[str], words: Sequence[str]) -> NoReturn:
-        """End because of unknown arguments among the words of a command line."""
+        """Exit with an error that names the unknown arguments and suggests similar ones."""
         known = [*self._options_of(words), *self.names]
         named = [self.subcommands[word] for word in words if word in self.subcommands]
         hints = (f"{word}{_suggestion(word.partition('=')[0], known)}" for word in unknown)
         (named or [self])[0].error("; ".join(f"unknown argument {hint}" for hint in hints))
 
     def _options_of(self, words: Sequence[str]) -> list[str]:
-        """Return the option strings of this parser and of the subcommands among the words."""
+        """Return the options of this parser and of the subcommands named on the command line."""
         named = (self.subcommands[word] for word in words if word in self.subcommands)
         return [*self._option_string_actions, *(each for one in named for each in one.options())]
 
@@ -68,7 +68,7 @@ class CommandParser(argparse.ArgumentParser):
         return list(self._option_string_actions)
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:
-        """Refuse a value that is none of the choices; suggest the most similar one."""
+        """Raise `ArgumentError` if a value is none of the choices; suggest the most similar one."""
         if action.choices is not None and value not in action.choices:
             choices = list(map(str, action.choices))
             hint = _suggestion(str(value), choices)
@@ -93,7 +93,7 @@ class _HelpFormatter(argparse.HelpFormatter):
         return _wrapped(text, width)
 
     def _fill_text(self, text: str, width: int, indent: str) -> str:
-        """Return paragraphs; a line with a tab is a term and its meaning."""
+        """Return a text wrapped to the width; a tab in a line separates a term from its meaning."""
         lines: list[str] = []
         for line in text.split("\n"):
             term, tab, about = line.partition("\t")
@@ -102,7 +102,7 @@ class _HelpFormatter(argparse.HelpFormatter):
 
 
 def _columns() -> int:
-    """Return the width of the terminal; 80 off one."""
+    """Return the width of the terminal in columns; 80 if there is no terminal."""
     try:
         return int(os.environ.get("COLUMNS", "")) or 80
     except ValueError:

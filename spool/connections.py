@@ -72,13 +72,13 @@ def broker(config: Config) -> Broker:
 def job_clients(
     config: Config, token: Callable[[], str], shared: SharedServerInfo, stack: ExitStack
 ) -> Callable[[], BackendClient]:
-    """Return what makes a client for each worker that delivers runs.
+    """Return a function that creates a client for each worker that delivers runs.
 
     Args:
-        config: of the site: by REST, by NATS, or by REST with notifications by NATS.
-        token: for cc-backend.
-        shared: what the clients know of the server.
-        stack: closes what they share, and the clients.
+        config: selects REST, NATS, or REST with notifications by NATS.
+        token: returns the token for cc-backend.
+        shared: the server's version, which all clients share.
+        stack: closes the clients, and the NATS connection that they share.
     """
     make = _job_client_maker(config, token, shared, stack)
 

@@ -51,7 +51,7 @@ class Colour(StrEnum):
 
 
 def print_line(line: str = "", *, colours: Mapping[str, Colour] | None = None) -> None:
-    """Write one line of the result to stdout; on a terminal some words of it in a colour."""
+    """Write one line of the result to stdout; on a terminal, colour the words in `colours`."""
     text = safe_line(line)
     if colours and is_terminal(sys.stdout):
         for word, colour in colours.items():
@@ -85,7 +85,7 @@ def write_output(text: str, *, flush: bool = False) -> None:
 
 
 def is_terminal(stream: TextIO) -> bool:
-    """Return whether a stream is a terminal, for colours and progress lines."""
+    """Return whether a stream is a terminal; False with `NO_COLOR` or `TERM=dumb`."""
     unwelcome = "NO_COLOR" in os.environ or os.environ.get("TERM") == "dumb"
     return stream.isatty() and not unwelcome
 
@@ -110,7 +110,7 @@ def open_standard_streams() -> None:
 
 
 def run_command(work: Callable[[], int]) -> int:
-    """Run a command and return its exit code, also from SystemExit; logging is set up.
+    """Run a command and return its exit code, also from SystemExit; the caller sets up logging.
 
     Each error is logged as one line (a bug with its traceback), without secrets.
     """
@@ -149,7 +149,7 @@ def _drop_unwritten_log() -> None:
 
 
 def _drop(stream: TextIO) -> None:
-    """Send a stream's buffer to /dev/null; Python would try to write it at exit."""
+    """Redirect a stream to /dev/null, because Python writes its buffer at exit."""
     with suppress(OSError):  # a stream without a file
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
@@ -179,7 +179,7 @@ def _log_failure(error: Exception) -> int:
 
 
 def without_secrets(text: str) -> str:
-    """Return a text in which all known secrets are hidden."""
+    """Return a text with `***` for each registered secret and each JWT."""
     for secret in sorted(_secrets, key=len, reverse=True):
         text = text.replace(secret, HIDDEN)
     # few texts need the expression, which takes 0.2 ms to compile

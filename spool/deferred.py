@@ -1,6 +1,6 @@
-"""Modules and regular expressions that are made ready when they are first used.
+"""Load modules and compile regular expressions only when they are first used.
 
-For a process of one thread that ends soon.
+For short-lived processes with one thread.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class DeferredPattern:
 
 
 def when_loaded(module: ModuleType, step: Callable[[], None]) -> None:
-    """Do something that uses a module: now, or as soon as the module is loaded."""
+    """Call `step` now if the module is loaded, otherwise as soon as it is loaded."""
     if isinstance(module, DeferredModule):
         module.next_steps.append(step)
     else:

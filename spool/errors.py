@@ -20,7 +20,7 @@ class CcSyncError(Exception):
 class ConfigProblem:
     """One problem of the configuration: the key's path, the problem, and what to do.
 
-    `is_denied`: the value is right but a permission is missing, or too many users have it.
+    `is_denied`: the value is right, but a permission is missing or is given to too many users.
     """
 
     path: str

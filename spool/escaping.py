@@ -7,10 +7,10 @@ _PRINTABLE = range(0x20, 0x7F)
 
 
 def escape(text: str, limit: int = MAX_SHOWN_CHARACTERS) -> str:
-    r"""Return printable ASCII: other bytes of the UTF-8 as \xNN, shortened with `...`.
+    r"""Return a text as printable ASCII: other UTF-8 bytes as \xNN, shortened with `...`.
 
-    It removes newlines, ESC, bidi marks and NUL from text of users, Slurm, cc-backend or file
-    names.
+    So newlines, ESC, bidi marks and NUL in text of users, Slurm, cc-backend or file names have no
+    effect.
     """
     shown = text[: limit + 1]
     if not (shown.isascii() and shown.isprintable()):

@@ -1,4 +1,4 @@
-"""Exit codes of the commands, as in sysexits(3); `check` has those of monitoring plugins."""
+"""Exit codes of the commands: from 64 on sysexits(3); `check` has those of monitoring plugins."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ _DIFFERENCES = {
 
 
 def format_time(seconds: float | None) -> str:
-    """Return an instant (Unix seconds) as local time with its UTC offset; `-` for none."""
+    """Return an instant (Unix seconds) as local time with its UTC offset; `-` for None."""
     if seconds is None:
         return NO_TIME
     try:
@@ -40,7 +40,7 @@ def format_duration(seconds: float) -> str:
 
 
 def format_age(since: float | None, now: float) -> str:
-    """Return how long ago an instant was; `-` for none."""
+    """Return how long ago an instant was; `-` for None."""
     return NO_TIME if since is None else format_duration(now - since)
 
 
@@ -58,7 +58,7 @@ def parse_duration(text: str) -> float:
 
 
 def format_table(rows: Iterable[Sequence[object]]) -> list[str]:
-    """Return a table's lines with aligned columns: numbers to the right, words to the left."""
+    """Return a table's lines with aligned columns: numbers to the right, text to the left."""
     columns = [_column([str(cell) for cell in column]) for column in zip(*rows, strict=True)]
     return ["  ".join(cells).rstrip() for cells in zip(*columns, strict=True)]
 
@@ -69,9 +69,9 @@ def pluralize(number: int, what: str) -> str:
 
 
 def format_drift(drift: Mapping[str, int], *, is_refused: bool) -> str:
-    """Return how many differences of each kind a plan has.
+    """Return, as text, how many differences of each kind a plan has.
 
-    `is_refused`: a safety check may have kept the sweep from looking for any.
+    `is_refused`: a safety check may have kept the sweep from looking for differences.
     """
     found = [pluralize(n, _DIFFERENCES.get(kind, kind)) for kind, n in drift.items() if n]
     none = "nothing to repair" if drift and not is_refused else "differences unknown"

@@ -1,6 +1,6 @@
-"""The user of a command: started as root, it becomes the owner of the state directory.
+"""The user of a command: root is changed to the owner of the state directory.
 
-The service could not read a file created by root. Configuration and token, which may be readable
+The service could not read files that root created. Configuration and token, which may be readable
 only by root, are read before the change; spool, state directory and log are opened after it.
 """
 

@@ -1,4 +1,4 @@
-"""A log file that logrotate may move; a command goes on when it cannot be written.
+"""A log file that logrotate may move; a command continues if the file cannot be written.
 
 Loaded only for `--log-file`: `logging.handlers` loads socket, pickle and queue.
 """
@@ -27,7 +27,7 @@ class LogFileHandler(WatchedFileHandler):
             self.handleError(record)
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - as in `logging`
-        """Log why the file cannot be written, for the other handlers; they suppress repetitions."""
+        """Log to the other handlers why the file cannot be written; they suppress repetitions."""
         error = sys.exc_info()[1]
         if not isinstance(error, OSError):  # a message that cannot be formatted
             super().handleError(record)

@@ -27,7 +27,7 @@ _LIBRARIES = ("asyncio", "filelock", "nats", "urllib3")  # they log requests and
 
 
 def start_logging(program: str, *, level: str = "info") -> None:
-    """Set up logging to stderr as text; nothing else writes there."""
+    """Set up logging to stderr as text; all other handlers are removed."""
     handler = logging.StreamHandler()
     handler.setFormatter(_Formatter(program, is_journal=_is_journal(handler.stream)))
     handler.addFilter(_RepeatFilter())
@@ -40,7 +40,7 @@ def start_logging(program: str, *, level: str = "info") -> None:
 
 
 def set_log(level: str, form: str) -> None:
-    """Set the level and the form of all further messages, as section `log` has them."""
+    """Set the level and the form of all further messages, with the values of section `log`."""
     _Formatter.form = form
     logging.getLogger().setLevel(level.upper())
 
@@ -72,7 +72,7 @@ def _is_journal(stream: TextIO) -> bool:
 
 
 class _RepeatFilter(logging.Filter):
-    """A filter that repeats an equal message only after a while, with the number suppressed."""
+    """A filter that repeats an equal warning only every ten minutes, with the number suppressed."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -124,7 +124,7 @@ class _Formatter(logging.Formatter):
         return f"{self._program}: {level}" if self._program else f"{_time_of(record)} {level}"
 
     def _json_line(self, record: logging.LogRecord, message: str, trace: list[str]) -> str:
-        """Return a message as one object; what it says of a job is also in keys of their own."""
+        """Return a message as a JSON object; its `job=`, `start=` and so on also become keys."""
         found: dict[str, Any] = {
             "time": _time_of(record),
             "level": record.levelname.lower(),
@@ -142,7 +142,7 @@ def _time_of(record: logging.LogRecord) -> str:
 
 
 def _log_thread_crash(details: threading.ExceptHookArgs) -> None:
-    """Log the end of a thread, as Python would print it."""
+    """Log the error that ended a thread, with its traceback."""
     error = details.exc_value
     logging.getLogger(__name__).critical(
         "internal error of cc-slurm-sync in a thread (%s); please report it with the log",

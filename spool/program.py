@@ -81,7 +81,7 @@ class Program:
         return _run_subcommand(subcommand, args)
 
     def parser(self, words: Sequence[str]) -> CommandParser:
-        """Return the parser, with the arguments of the subcommands that are among the words.
+        """Return the parser, with the arguments of the subcommands that the command line names.
 
         If the first word is a subcommand and no other one is, only its parser is made.
         """
@@ -124,7 +124,7 @@ class Program:
 
 
 def add_common(parser: argparse.ArgumentParser, *, after_subcommand: bool = False) -> None:
-    """Add the options of every command; `after_subcommand` makes them optional there."""
+    """Add the common options; `after_subcommand`: an absent one keeps the value given before."""
     absent = argparse.SUPPRESS if after_subcommand else None
     parser.add_argument(
         "-c",
@@ -177,7 +177,7 @@ def prepare(args: argparse.Namespace, *, needs_delivery: bool) -> Config:
 
 
 def open_log(loaded: Config, args: argparse.Namespace) -> None:
-    """Log from the level, in the form, and into the file that options and configuration say.
+    """Set level and format of the log (options, then configuration), and the `--log-file`.
 
     Raises:
         OSError: the file cannot be written.

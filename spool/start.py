@@ -44,7 +44,7 @@ def _run() -> int:
 
 
 def _defer() -> None:
-    """Let modules be loaded, and regular expressions of others be compiled, when they are used."""
+    """Delay rare imports, and compiling the patterns of some modules, until their first use."""
     import re  # noqa: PLC0415 - only now, when no garbage is collected
 
     from spool.deferred import DeferredModule, DeferredPattern  # noqa: PLC0415 - the same
@@ -65,7 +65,7 @@ def _own_annotations(kind: type) -> dict[str, object]:
 
 
 def _untranslated() -> ModuleType:
-    """Return a `gettext` that does not look for translations of argparse; Python has none."""
+    """Return a `gettext` module without translations: Python has none for argparse."""
     module = ModuleType("gettext")
     plural = {"ngettext": lambda one, many, count: one if count == 1 else many}
     vars(module).update({"gettext": str} | plural)

@@ -1,4 +1,4 @@
-"""Workers: threads that wait for Slurm, cc-backend and the name service instead of the loop.
+"""Workers: threads that wait for Slurm, cc-backend and the name service; the loop never does.
 
 A worker answers frozen queries in the order given and puts frozen answers into the loop's queue. It
 owns only its client (an HTTP session, a client of Slurm), so a source that hangs delays only its
@@ -37,7 +37,7 @@ class AnswerQueue(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class _Answer(Generic[Q, A]):
-    """A query with its answer, or with None if it was not answered any more."""
+    """A query with its answer; None if the worker was closed before it answered."""
 
     worker: Worker[Q, A]
     question: Q
@@ -52,7 +52,7 @@ class _Answer(Generic[Q, A]):
 
 @dataclass(frozen=True, slots=True)
 class _Failure:
-    """An exception that `work` must not raise."""
+    """An exception that `work` raised although it must not."""
 
     name: str
     error: Exception
@@ -64,7 +64,7 @@ class _Failure:
 
 
 class Worker(Generic[Q, A]):
-    """One thread. All methods except `put_answer` are for the loop's thread.
+    """A worker thread; only the loop's thread calls its public methods except `put_answer`.
 
     `work` answers a query, may block, and must not raise: an exception ends the loop.
     `on_answer` is called by the loop with the query and the answer (None: the worker was closed
@@ -126,7 +126,7 @@ class Worker(Generic[Q, A]):
         self._answers.put(_Answer(self, question, answer))
 
     def close(self) -> None:
-        """End after the current query; queued ones are answered with None."""
+        """End the thread after the current query; queued queries are answered with None."""
         self._closed = True
         self._questions.put(None)
 

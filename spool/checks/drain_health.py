@@ -1,6 +1,6 @@
-"""Check the drain by its lock and state file: that it runs, delivers, and reaches both sides.
+"""Check by lock and state file that the drain runs, delivers, reaches Slurm and cc-backend.
 
-The state of a drain that no longer runs is not reported.
+The state of a drain that no longer runs is reported only if cron runs it with `--once`.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _START_HINT = "type `systemctl start cc-spool`; `journalctl -u cc-spool` shows w
 def check_drain_files(
     directory: Path, now: float, *, limits: AgeLimits, before_first_start: bool
 ) -> tuple[DrainState | None, list[CheckResult]]:
-    """Return the drain's state and its results; None if it is not known."""
+    """Return the drain's state (None if missing or unreadable) and the results of its checks."""
     path, lock = directory / DRAIN_STATE_FILE, directory / DRAIN_LOCK_FILE
     try:
         state = read_drain_state(path)
@@ -67,7 +67,7 @@ def check_drain(
     limits: AgeLimits,
     before_first_start: bool = False,
 ) -> Iterator[CheckResult]:
-    """Yield the results from the drain's state.
+    """Yield the results of the checks of the drain's lock and state.
 
     `state` is None if no drain has ever run. `now` is Unix seconds. `is_running`: the lock is held.
     `before_first_start` makes a drain that has never run only a warning: it is started last.
@@ -162,7 +162,7 @@ def _down(
 
 
 def _deliveries(state: DrainState, now: float) -> CheckResult:
-    """Return whether requests are delivered while requests are due."""
+    """Return the result of the check that due requests are delivered."""
     perfdata = PerfData(label="deliveries_last_hour", value=state.deliveries_last_hour)
     if (
         state.health.state is HealthState.UP

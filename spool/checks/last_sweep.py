@@ -1,4 +1,4 @@
-"""Check the last sweep by `sweep.json`.
+"""Check the last sweep from `sweep.json`.
 
 A refusal, and stops that wait for confirmation by the next sweep, raise an alarm until a sweep is
 clean. A controller that has just been restarted and the first sweep of an installation do not,
@@ -32,7 +32,7 @@ _TIMER_HINT = "run `systemctl enable --now cc-sweep.timer`, or add the cron line
 def check_sweep_file(
     directory: Path, now: float, age_seconds: float, *, is_needed: bool
 ) -> CheckResult:
-    """Return the result of the last sweep from its file in the state directory."""
+    """Return the check of the last sweep, read from `sweep.json` in the state directory."""
     try:
         summary = read_sweep_summary(directory)
     except (OSError, ValueError) as error:
@@ -43,11 +43,11 @@ def check_sweep_file(
 def check_sweep(
     summary: SweepSummary | None, now: float, age_seconds: float, *, is_needed: bool
 ) -> CheckResult:
-    """Return the result of the last sweep.
+    """Return the check of the last sweep from its summary.
 
     `summary` is None if no sweep has ever run here, `now` Unix seconds. An age above `age_seconds`
-    is too old, critical at eight times of it. `is_needed`: this spool had jobs that the hooks may
-    have missed.
+    is too old, and critical from eight times this age on. `is_needed`: this spool had jobs, so the
+    hooks may have missed some.
     """
     if summary is None and is_needed:
         text = "no sweep has ever run: jobs that the hooks missed are not reported"
@@ -72,7 +72,7 @@ def check_sweep(
 
 
 def needs_attention(summary: SweepSummary) -> bool:
-    """Return whether the last sweep refused or held stops back for a reason that may stay."""
+    """Return whether the last sweep refused or held stops back for a reason that may last."""
     guards = {*summary.guards, *summary.held_guards}
     is_harmless = bool(guards) and _HARMLESS_GUARDS.issuperset(guards)
     return bool(summary.refused or summary.held_stops) and not is_harmless

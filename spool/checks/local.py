@@ -29,7 +29,7 @@ from spool.identity import MaskedToken, credentials_directory
 
 @light_dataclass
 class CheckContext:
-    """The settings of a check: limits, time (Unix seconds), whether before the first start."""
+    """The settings of the checks: limits, the time (Unix seconds), whether `--full` was given."""
 
     limits: AgeLimits
     sweep_age_seconds: float = AGE_SECONDS
@@ -53,7 +53,7 @@ def local_results(
 
 
 def _spool_results(config: Config, context: CheckContext) -> Iterator[CheckResult]:
-    """Yield the checks of spool and state directory, which do not depend on each other."""
+    """Yield the checks of spool, drain, sweep and node states; an error in one stops no other."""
     directory = config.spool.state_directory
     state, of_drain = check_drain_files(
         directory, context.now, limits=context.limits, before_first_start=context.full

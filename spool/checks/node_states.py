@@ -1,4 +1,4 @@
-"""Check the last round of node states by `nodes.json`.
+"""Check the last round of node states from `nodes.json`.
 
 cc-backend shows the last state of a node for ever, without any mark, so an old round is a warning.
 """
@@ -20,7 +20,7 @@ _NAME = "node states"
 def check_nodes(
     last: NodeRound | None, state: DrainState | None, now: float, interval: float
 ) -> Iterator[CheckResult]:
-    """Yield the result of the last round; none where node states are off or not due yet.
+    """Yield the check of the last round; nothing if node states are off or not due yet.
 
     Args:
         last: the last round; None: there was none.

@@ -1,6 +1,6 @@
 """The result of a check, and results as the output of a monitoring plugin and as JSON.
 
-Verdicts and their numbers are those of monitoring plugins. Texts are escaped where they are made,
+Verdicts and their numbers are those of monitoring plugins. `passed` and `finding` escape all texts,
 so none of them can break a plugin's line or a terminal.
 """
 
@@ -35,7 +35,7 @@ _SEVERITY = (CheckStatus.OK, CheckStatus.WARNING, CheckStatus.UNKNOWN, CheckStat
 class PerfData:
     """One number of a result; `unit` is `s`, `B` or nothing.
 
-    Values from a limit on are bad; where `lower_is_worse` is set, values below it.
+    A value at or above a limit is bad; if `lower_is_worse` is set, a value below it.
     """
 
     label: str
@@ -64,7 +64,7 @@ class CheckResult:
 
 @light_dataclass
 class AgeLimits:
-    """The ages from which on waiting is a warning or critical; seconds."""
+    """The ages in seconds from which waiting is a warning or critical."""
 
     warning_seconds: float = 900.0
     critical_seconds: float = 3600.0
@@ -101,7 +101,7 @@ def finding(
 
 
 def unreadable(name: str, path: Path, error: Exception) -> CheckResult:
-    """Return the result for state that cannot be read."""
+    """Return the result UNKNOWN for a file or directory that cannot be read."""
     text = f"{path} cannot be read: {error}"
     return finding(CheckStatus.UNKNOWN, name, text, ACCESS_HINT)
 
@@ -112,12 +112,12 @@ def worst_status(results: Iterable[CheckResult]) -> CheckStatus:
 
 
 def by_severity(results: Iterable[CheckResult]) -> tuple[CheckResult, ...]:
-    """Return the results, most severe first, else in their order."""
+    """Return the results, most severe first; equally severe ones stay in their order."""
     return tuple(sorted(results, key=lambda result: -_SEVERITY.index(result.status)))
 
 
 def plugin_text(text: str) -> str:
-    """Return a text for a plugin's line: printable, without the `|` that ends the text."""
+    """Return a text for a plugin's line: short, printable, without `|`, which ends the text."""
     return escape(text, TEXT_CHARACTERS).replace("|", "/")
 
 

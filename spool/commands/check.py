@@ -140,7 +140,7 @@ def _report(results: list[CheckResult], *, as_json: bool) -> int:
 
 
 def _report_wrong_caller(result: CheckResult, *, as_json: bool) -> int:
-    """Report why the check was not made, in one line."""
+    """Print why this user cannot run `check --full`; return a plugin's exit code."""
     if as_json:
         return _report([result], as_json=True)
     console.print_line(f"{plugin_lines([result], '')[0]}; {result.hint}")
@@ -148,7 +148,7 @@ def _report_wrong_caller(result: CheckResult, *, as_json: bool) -> int:
 
 
 def _seconds(text: str) -> float:
-    """Read a limit.
+    """Parse a limit in seconds.
 
     Raises:
         argparse.ArgumentTypeError: not a positive number.

@@ -14,13 +14,13 @@ _log = logging.getLogger(__name__)
 
 
 class ConfigWatcher:
-    """The watcher of token and configuration; `new_config` is a changed configuration.
+    """The watcher of token and configuration; `new_config` is a reloaded configuration.
 
-    There is one for the life of the process: what changes, or is requested, while a new
-    configuration is put to use must not be lost.
+    There is one for the life of the process, so that no change and no request to reload is lost
+    while a new configuration is put to use.
 
-    Called at every pass, it returns whether the cause of a halt may be repaired: each time that the
-    token file has changed since the last call, whether it could be read or not.
+    The drain calls it at every pass: after a change, the cause of halted deliveries may be
+    repaired. The token file's change is noticed even if it cannot be read.
     """
 
     def __init__(self, config: Config, token: MaskedToken) -> None:
@@ -34,7 +34,7 @@ class ConfigWatcher:
 
     @property
     def files(self) -> tuple[Path, ...]:
-        """Return the files that it reads."""
+        """Return the paths of the configuration file and, if there is one, of the token file."""
         return tuple(path for path in (self._config.path, self.token.path) if path is not None)
 
     def request_reload(self) -> None:
@@ -48,7 +48,7 @@ class ConfigWatcher:
         return self.token
 
     def __call__(self) -> bool:
-        """Return whether token or configuration changed since the last call."""
+        """Reload a changed configuration; return whether it or the token has changed."""
         stamp = file_stamp(self._config.path)
         requested, self._reload_requested = self._reload_requested, False
         if stamp != self._file_stamp or requested:
@@ -86,5 +86,5 @@ def token_for(config: Config, token: MaskedToken) -> MaskedToken:
 
 
 def _directories(config: Config) -> tuple[Path, Path]:
-    """Return the directories of the lock and of the open spool."""
+    """Return the spool and the state directory, which must not change while the drain runs."""
     return config.spool.directory, config.spool.state_directory

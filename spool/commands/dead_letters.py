@@ -43,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def select(layout: Layout, wanted: str) -> list[str]:
-    """Return the names of the dead letters that match an ID, oldest first; none is opened."""
+    """Return the names of the dead letters that match an ID, oldest first; no file is opened."""
     since = {name: mtime for mtime, name in list_names(layout, Directory.DEAD)}
     found = {name for _, name in matching_names(layout, wanted, [Directory.DEAD])}
     names = since.keys() if wanted == ALL else since.keys() & found
@@ -52,7 +52,7 @@ def select(layout: Layout, wanted: str) -> list[str]:
 
 
 def report_nothing(layout: Layout, wanted: str, *, as_json: bool) -> int:
-    """Report that an ID matches no dead letter, and where its files are; return the exit code.
+    """Report that no dead letter matches an ID, but which other files do; return the exit code.
 
     ALL without any dead letter is not an error.
     """
@@ -132,7 +132,7 @@ def _lock(layout: Layout) -> Iterator[None]:
 def _next_group(
     layout: Layout, waiting: deque[str], plan: DeadLetterPlan
 ) -> list[DeadLetterChange | UnusableFileError]:
-    """Take some dead letters; return the change of each or its refusal. Runs may be large."""
+    """Take names from `waiting`, up to a number and size; return each one's change or refusal."""
     group: list[DeadLetterChange | UnusableFileError] = []
     size_bytes = 0
     while waiting and len(group) < GROUP_SIZE and size_bytes < GROUP_BYTES:

@@ -43,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run_without_config(args: argparse.Namespace) -> int:
-    """Print the key of the configuration; return the exit code."""
+    """Print the key `gpuPciAddrs` for the hosts; return the exit code."""
     try:
         text = sys.stdin.read() if args.file is None else args.file.read_text(errors="replace")
         found = read_gpu_addresses(text, args.order)
@@ -73,7 +73,7 @@ def _expanded(text: str) -> tuple[str, ...]:
 
 
 def _numbers(text: str) -> tuple[int, ...]:
-    """Read numbers between commas.
+    """Parse numbers that are separated by commas, such as `0,2,1,3`.
 
     Raises:
         ArgumentTypeError: it is something else.

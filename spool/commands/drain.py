@@ -76,7 +76,7 @@ def _drain(
     once: bool,
     warnings: Callable[[], tuple[str, ...]],
 ) -> int:
-    """Run the drain until it is `stopping` or `watch` has a new configuration."""
+    """Run the drain until a stop is requested or `watch` has a new configuration."""
     for warning in config.warnings:
         _log.warning("%s", warning)
     runner = ProcessRunner()

@@ -1,4 +1,4 @@
-"""Make what a drain is given from the configuration: settings, composer, external parts."""
+"""Make a drain's settings, composer, and clients of Slurm and cc-backend from the configuration."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def drain_settings(config: Config) -> DrainSettings:
 
 
 def composer(config: Config) -> PayloadComposer:
-    """Return the composer of requests."""
+    """Return the composer of the requests to cc-backend."""
     return PayloadComposer(site_maps(config), metadata_policy(config), job_filters(config))
 
 
@@ -69,9 +69,9 @@ class DrainClients:
         *,
         with_nodes: bool,
     ) -> Externals:
-        """Return the external parts of the drain.
+        """Return what the drain uses outside itself: Slurm, cc-backend and the watched files.
 
-        `warnings` are those of monitoring, which `check` shows with Slurm's own.
+        `warnings` returns those about publishing metrics; `check` shows them with Slurm's.
         """
         config, nodes = self._config, None
         if with_nodes and config.nodes.interval_seconds:
@@ -111,9 +111,9 @@ class DrainClients:
         return backend
 
     def _warnings(self) -> tuple[str, ...]:
-        """Return the lines that Slurm printed next to good answers, each line once."""
+        """Return the warnings about answers of Slurm that were accepted, each line once."""
         return tuple(dict.fromkeys(line for each in self._slurms for line in each.warnings()))
 
     def _slurm_release(self) -> str | None:
-        """Return Slurm's release as one of the clients has read it; None before that."""
+        """Return Slurm's release; None until one of the clients has read it."""
         return next((str(each.known_release) for each in self._slurms if each.known_release), None)

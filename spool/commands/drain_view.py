@@ -15,7 +15,7 @@ from spool.files.state_files import DRAIN_LOCK_FILE, DRAIN_STATE_FILE
 
 @light_dataclass
 class DrainView:
-    """Whether a drain runs, its process, and its state; defaults without a state file."""
+    """The drain's lock, process id, and state, which has default values without a state file."""
 
     lock: LockState
     pid: int | None = None
@@ -38,7 +38,7 @@ class DrainView:
 
 
 def read_drain_view(state_directory: Path) -> DrainView:
-    """Return the drain's state from a state directory; a damaged file is a warning."""
+    """Return the drain's lock and state; ignore a damaged state file and log a warning."""
     path = state_directory / DRAIN_STATE_FILE
     lock = lock_state(state_directory / DRAIN_LOCK_FILE)
     try:

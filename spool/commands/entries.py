@@ -1,8 +1,8 @@
 """The files of the spool as `list` and `show` select and print them.
 
 An ID is a file name or a job id, which matches all files of the job. ALL must be upper case, so
-that a job name or a typing error does not match everything. Names and times of the directories are
-enough for most purposes; a file is read only when it is printed.
+that a job name or a typing error does not match everything. Names and times of the files are enough
+to select them; a file is read only when it is printed.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _WORD = r"[A-Za-z0-9_.-]+"
 def matching_names(
     layout: Layout, wanted: str, directories: Collection[Directory] = LISTED
 ) -> Iterator[tuple[Directory, str]]:
-    """Yield the directories and names of the files that match an ID; none is opened."""
+    """Yield directory and name of each file that matches an ID; no file is opened."""
     is_escaped = "\\x" in wanted or wanted.endswith("...")
     for directory in directories:
         for name in layout.names(directory):
@@ -42,7 +42,7 @@ def matching_names(
 
 
 def read_entries(layout: Layout, wanted: str) -> list[Entry]:
-    """Read the files that match an ID; in the order of a run's directories, oldest first."""
+    """Return the files that match an ID, sorted by directory (`new/` first), then oldest first."""
     files = matching_names(layout, wanted)
     found = {
         (entry.directory, entry.name): entry
@@ -111,14 +111,14 @@ def wait_reason(entry: Entry, view: DrainView, now: float) -> str:
 
 
 def next_delivery(run: Run) -> str:
-    """Return the next delivery of a run."""
+    """Return the next delivery of a run as text: a start, a stop or nothing."""
     if run.started is None:
         return "start (after deletion of the replaced run)" if run.replaces else "start"
     return "stop" if run.end is not None else "nothing"
 
 
 def cause_of(run: Run, view: DrainView) -> WaitingCause | None:
-    """Return the cause in the drain's state that names a host of this run, if any."""
+    """Return the waiting cause that names a host or the cluster of this run; None if none does."""
     named = {*run.job.nodes, run.cluster, run.job.cluster} - {None, ""}
     return next(
         (

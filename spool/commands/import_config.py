@@ -36,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run_without_config(args: argparse.Namespace) -> int:
-    """Print our configuration to stdout, and to stderr what became of each key.
+    """Print our configuration, write secrets to files, report on stderr what was done.
 
     Raises:
         ConfigError: the file cannot be read.
@@ -62,7 +62,7 @@ def run_without_config(args: argparse.Namespace) -> int:
 
 
 def _write_secret(path: Path, secret: Secret, source: Path) -> None:
-    """Write a secret into a new file; one that already has it is left alone."""
+    """Write a secret to a new file; do nothing if the file exists and contains this secret."""
     console.hide_secret(secret.contents)
     try:
         contents = f"{secret.contents}\n".encode()

@@ -78,7 +78,7 @@ class Throttle:
 
 
 class Importer:
-    """The import of items into a spool, with its counts. `now` in Unix seconds.
+    """The import of events and runs into a spool, with its counts. `now` in Unix seconds.
 
     One spool serves one Slurm cluster: job ids of another would change the wrong rows. The
     cluster's name is taken from the runs in the spool, or from the first imported run.
@@ -95,7 +95,7 @@ class Importer:
         self.refused: list[dict[str, str]] = []
 
     def import_item(self, kept: ImportItem) -> bool:
-        """Import one item; return False if the spool has no room for more.
+        """Import an event or a run; return False if the spool has no room for more.
 
         Raises:
             OSError: the spool cannot be written.
@@ -171,7 +171,7 @@ class Importer:
 
 
 def cluster_of(layout: Layout) -> str | None:
-    """Return Slurm's cluster name in the runs of a spool; None if it has none."""
+    """Return Slurm's cluster name from the runs of a spool; None if no run contains one."""
     for directory in RUN_DIRECTORIES:
         for name in layout.names(directory):
             found = read_file(layout, directory, name)
@@ -181,7 +181,7 @@ def cluster_of(layout: Layout) -> str | None:
 
 
 def undelivered(run: Run, now: int) -> Run:
-    """Return a run whose start and stop are delivered again, with its original times."""
+    """Return a copy of a run without deliveries, so that its start and stop are delivered."""
     return replace(reset_delivery(run), started=None, replaces=(), seen=now)
 
 

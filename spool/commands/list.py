@@ -85,7 +85,7 @@ def run(config: Config, args: argparse.Namespace) -> int:
 def _documents(
     layout: Layout, files: list[tuple[Directory, str]], view: DrainView, now: float
 ) -> Iterator[dict[str, Any] | None]:
-    """Yield each file as a document, read one at a time; None if it vanished."""
+    """Yield an object of `list --json` for each file, one at a time; None if it was removed."""
     for directory, name in files:
         entry = read_file(layout, directory, name)
         yield None if entry is None else entry_document(entry, view, now)
@@ -94,7 +94,7 @@ def _documents(
 def _select(
     documents: Iterator[dict[str, Any] | None], args: argparse.Namespace
 ) -> tuple[list[dict[str, Any]], int]:
-    """Return the first matching documents, and how many were read to find them."""
+    """Return the first objects that match `--user` and `--reason`, and how many were read."""
     found: list[dict[str, Any]] = []
     read = 0
     for document in documents:
@@ -134,7 +134,7 @@ def _cells(shown: dict[str, Any], now: float) -> tuple[object, ...]:
 
 
 def _limit(text: str) -> int:
-    """Read a limit.
+    """Parse a number of files.
 
     Raises:
         argparse.ArgumentTypeError: not a number of files.
@@ -145,7 +145,7 @@ def _limit(text: str) -> int:
 
 
 def _duration(text: str) -> float:
-    """Read a duration.
+    """Parse a duration to seconds.
 
     Raises:
         argparse.ArgumentTypeError: not a duration.

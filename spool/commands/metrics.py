@@ -1,4 +1,4 @@
-"""`cc-spool metrics`: print the metrics once; drain and sweep write and serve the same ones.
+"""`cc-spool metrics`: print the metrics once; drain and sweep publish the same metrics.
 
 All come from the state files and the spool: no network, no Slurm, no lock, and no running drain.
 """
@@ -31,7 +31,7 @@ def run(config: Config, args: argparse.Namespace) -> int:
 
 @contextmanager
 def publish_metrics(config: Config, token: MaskedToken) -> Iterator[Callable[[], tuple[str, ...]]]:
-    """Write and serve the metrics meanwhile, if this is configured; yield what went wrong."""
+    """Publish the metrics, if configured, until the block ends; yield a getter of warnings."""
     if config.metrics.textfile is None and config.metrics.listen is None:
         yield tuple
         return

@@ -1,4 +1,4 @@
-"""Read what the metrics show: state files, spool and checks, as `status` and `check` read them."""
+"""Read the values of the metrics from state files, spool and checks, as `status` and `check` do."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _REASONS = frozenset({"incomplete", *(reason.name.lower() for reason in Reason)}
 
 
 class SnapshotReader:
-    """Reads snapshots for one configuration; what dead letters say is remembered."""
+    """A reader of metrics snapshots for one configuration; caches the reasons of dead letters."""
 
     def __init__(self, config: Config, token: MaskedToken) -> None:
         self._config = config
@@ -36,7 +36,7 @@ class SnapshotReader:
         self._reasons: dict[tuple[float, str], str] = {}
 
     def __call__(self) -> MetricsSnapshot:
-        """Return a snapshot of this moment; values that cannot be read are not known."""
+        """Return the current snapshot; a value that cannot be read has a default such as None."""
         config, now = self._config, time.time()
         view = read_drain_view(config.spool.state_directory)
         token_expires_at = None
@@ -85,7 +85,7 @@ class SnapshotReader:
         return {name: worst_status(r for r in results if r.name == name) for name in names}
 
     def _dead_letters(self, layout: Layout) -> dict[str, int]:
-        """Count the dead letters by reason; those that are not known yet are read, some a call."""
+        """Count the dead letters by reason; read at most MAX_READ new ones, others: `not_read`."""
         files = list_names(layout, Directory.DEAD)
         fresh = islice((file for file in files if file not in self._reasons), MAX_READ)
         read = {file: _reason_of(layout, file[1]) for file in list(fresh)}
@@ -95,7 +95,7 @@ class SnapshotReader:
 
 
 def _reason_of(layout: Layout, name: str) -> str:
-    """Return why a file is in `dead/`, in one of a fixed set of words."""
+    """Return why a file is in `dead/`, as one of a fixed set of label values."""
     found = read_file(layout, Directory.DEAD, name)
     if isinstance(found, RunFile):
         reason = found.run.last_error.reason if found.run.last_error else ""

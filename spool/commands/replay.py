@@ -65,7 +65,7 @@ def run(config: Config, args: argparse.Namespace) -> int:
 
 @contextmanager
 def progress() -> Iterator[Callable[[], object]]:
-    """Yield a function that advances a progress line; without a terminal there is none."""
+    """Yield a function that advances a progress line; it does nothing without a terminal."""
     if not is_terminal(sys.stderr):
         yield lambda: None
         return

@@ -67,7 +67,7 @@ def run(config: Config, args: argparse.Namespace) -> int:
 
 
 def _document(entry: Entry, view: DrainView, now: float) -> dict[str, Any]:
-    """Return an entry as JSON: its row, what to do, and the facts without long texts."""
+    """Return an entry for `show --json`: the fields of `list --json`, next step and facts."""
     document = entry_document(entry, view, now) | {"to_do": next_step(entry, view)}
     if isinstance(entry, RunFile):
         document["facts"] = _slurm_record(entry.run)
@@ -161,7 +161,7 @@ def _dead_letter_step(entry: Entry) -> str:
 
 
 def _last_request(run: Run) -> Any:
-    """Return the rejected request; it contains only facts of the run."""
+    """Return the rejected request, parsed from JSON if possible; None if there is none."""
     text = run.last_error.request if run.last_error else None
     try:
         return None if text is None else json.loads(text)
@@ -170,5 +170,5 @@ def _last_request(run: Run) -> Any:
 
 
 def _slurm_record(run: Run) -> Any:
-    """Return Slurm's facts as in the run file."""
+    """Return the facts from Slurm as the object `job` of the run file."""
     return json.loads(codec.encode(run))["job"]

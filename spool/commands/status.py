@@ -73,7 +73,7 @@ def run(config: Config, args: argparse.Namespace) -> int:
 
 
 def count_spool(layout: Layout, now: float) -> dict[str, Any]:
-    """Return counts, ages (seconds) and oldest instants by directory; no file is opened."""
+    """Return number, oldest time and histogram of ages of each directory; open no file."""
     since = {str(directory): waiting_times(layout, directory) for directory in LISTED}
     return {
         "counts": {name: len(each) for name, each in since.items()}
@@ -84,7 +84,7 @@ def count_spool(layout: Layout, now: float) -> dict[str, Any]:
 
 
 def histogram(ages: Iterable[float]) -> dict[str, int]:
-    """Return the number of ages (seconds) by their upper bound in minutes."""
+    """Count ages (seconds) in classes; the keys are upper bounds in minutes, and `older`."""
     ordered = sorted(ages)
     below = [bisect_left(ordered, minutes * 60) for minutes in BOUNDS_MINUTES]
     counts = [end - begin for begin, end in pairwise([0, *below, len(ordered)])]

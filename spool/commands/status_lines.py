@@ -29,7 +29,7 @@ COLOURS = dict.fromkeys((HALTED, REFUSED, NO_DRAIN, NO_SERVER), Colour.RED)
 
 
 def status_lines(document: dict[str, Any], view: DrainView, now: float) -> Iterator[str]:
-    """Yield the lines about both sides, the drain, the waiting runs and the token."""
+    """Yield the lines about cc-backend, Slurm, the drain, the pending runs and the token."""
     yield from _head_lines(document, view, now)
     if view.is_running or view.state.once:
         yield from _waiting_lines(view, now)
@@ -47,7 +47,7 @@ def status_lines(document: dict[str, Any], view: DrainView, now: float) -> Itera
 
 
 def _head_lines(document: dict[str, Any], view: DrainView, now: float) -> Iterator[str]:
-    """Yield both sides with their versions, the last delivery, and the drain."""
+    """Yield cc-backend and Slurm with their versions, the last delivery, and the drain."""
     state = view.state
     yield f"cc-backend {document['server_url']}, {escape(server_text(state))}"
     yield f"cluster {document['cluster']}, Slurm {escape(state.slurm_release or 'release unknown')}"
@@ -177,7 +177,7 @@ def _summary_line(summary: SweepSummary, now: float) -> str:
 
 
 def node_lines(last: NodeRound | None, now: float, interval: float) -> Iterator[str]:
-    """Yield the lines about the last round of node states; none before the first."""
+    """Yield the lines about the last round of node states, or that they are not reported."""
     if not interval and last is None:
         yield "node states are not reported (nodes.interval_seconds is 0)"
     if last is None:

@@ -85,7 +85,7 @@ def _read(path: Path, problems: list[ConfigProblem]) -> Config:
 
 
 def _with_one_token(config: Config, document: Document) -> Config:
-    """Drop the default of `token_file` if only the predecessor's `apikey` is set."""
+    """Return the configuration with `token_file` None if the file sets only `apikey`."""
     section = document.values.get("cc-backend")
     keys = section if isinstance(section, dict) else {}
     if keys.get("apikey") is None or "token_file" in keys:

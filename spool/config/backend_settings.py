@@ -29,9 +29,9 @@ def site_map(config: Config, clusters: Iterable[Cluster] | None = None) -> SiteM
 
 
 def site_maps(config: Config) -> Callable[[Iterable[Cluster] | None], SiteMap]:
-    """Return `site_map` for a process that needs it again; reads the topology files only now.
+    """Read the topology files now; return a function from the server's clusters to a site map.
 
-    So a file that is removed while the drain runs does not end it.
+    So the drain can make a new site map even if a file was removed while it runs.
 
     Raises:
         ConfigError: a topology file cannot be used.
@@ -88,7 +88,7 @@ def metadata_policy(config: Config) -> MetadataPolicy:
 
 
 def host_overlaps(config: Config, hosts: Iterable[str]) -> tuple[str, ...]:
-    """Return a warning for every two patterns of `gpuPciAddrs` that match one real host."""
+    """Return a warning for every two patterns of `gpuPciAddrs` that match the same host."""
     found = overlaps(tuple(config.gpu_pci_addrs), hosts)
     return tuple(overlap_warning(*each) for each in found)
 

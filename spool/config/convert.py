@@ -1,6 +1,6 @@
-"""Convert the configuration of another reporter into ours. Pure.
+"""Convert the configuration of another reporter into ours; no file is read or written.
 
-Known are cc-slurm-adapter (`internal/config/config.go`, 2b6a9e5) and the predecessor, the script
+It knows cc-slurm-adapter (`internal/config/config.go`, 2b6a9e5) and the predecessor, the script
 `cc-slurm-sync` (`config.json.example`, 1152079).
 """
 
@@ -45,7 +45,7 @@ _NATS_PORT, _NATS_SUBJECT = 4222, "jobs"  # the adapter's defaults
 
 @dataclass(frozen=True, slots=True)
 class Secret:
-    """A secret: its key in the old file, the new key that names its file, a name, its contents."""
+    """A secret: its old key, the new key for the path of its file, the file's name and contents."""
 
     old_key: str
     key: str
@@ -75,7 +75,7 @@ def convert(old: Mapping[str, Any], known: frozenset[str]) -> Converted:
 
 
 class _Conversion:
-    """The new document while it grows."""
+    """A conversion in progress: the new document, the notes and the secrets found so far."""
 
     def __init__(self, old: Mapping[str, Any], known: frozenset[str]) -> None:
         self.old = old
@@ -85,7 +85,7 @@ class _Conversion:
         self.secrets: list[Secret] = []
 
     def add(self, key: str, value: Any) -> None:
-        """Convert one key; say what became of it."""
+        """Convert one key of the old file; add a note of what was done with it."""
         if value is None and (key in _RENAMED or key in _REQUIRED):
             self.notes.append(f"{key}: {_NO_VALUE}")
         elif key in _NATS and self.old.get("natsServer"):
@@ -111,12 +111,12 @@ class _Conversion:
         place[name] = value
 
     def rename(self, old: str, new: str, value: Any) -> None:
-        """Take a value under another name."""
+        """Copy a value to a key with another name; add a note."""
         self.put(new, value)
         self.notes.append(f"{old}: renamed to {new}")
 
     def hide(self, secret: Secret) -> None:
-        """Take a secret into a file of its own."""
+        """Add a secret, which gets a file of its own, and a note; skip an empty secret."""
         note = _NO_VALUE
         if secret.contents:
             self.secrets.append(secret)
@@ -125,7 +125,7 @@ class _Conversion:
 
 
 def _flat(old: Mapping[str, Any], known: frozenset[str]) -> list[tuple[str, Any]]:
-    """Return dotted keys and values; objects that are sections of ours are taken apart."""
+    """Return dotted keys and values; an object named like a section of ours is flattened."""
     sections = {key.rpartition(".")[0] for key in known}
     pairs: list[tuple[str, Any]] = []
     for key, value in old.items():
@@ -188,7 +188,7 @@ def _broker(conversion: _Conversion, key: str, value: Any) -> None:
 def _unless_in_url(
     convert_key: Callable[[_Conversion, str, Any], None],
 ) -> Callable[[_Conversion, str, Any], None]:
-    """Return how to convert a key that a login in the broker's URL overrides."""
+    """Return a converter that drops its key if the broker's URL contains a login."""
 
     def convert_or_drop(conversion: _Conversion, key: str, value: Any) -> None:
         if "@" in str(conversion.old["natsServer"]):

@@ -21,7 +21,7 @@ from spool.config.readers import (
 
 @light_dataclass
 class NamesKeys:
-    """Names to report: only those in `allow` if it is set, never those in `deny`."""
+    """The keys of one filter: report only names in `allow` if it is set, never those in `deny`."""
 
     allow: frozenset[str] = key(
         set_of(text), frozenset(), about="report only {}; if empty, all jobs"

@@ -34,7 +34,7 @@ def key(
 def section(
     of: type[Any], *, name: str | None = None, about: str = "", required: bool = False
 ) -> Any:
-    """Return a field for an object with keys; `about` takes the place of `{}` in their meanings."""
+    """Return a field for an object with keys; `about` replaces `{}` in the meanings of its keys."""
     metadata = {"section": of, "name": name, "about": about}
     if required:
         return field(metadata=metadata)

@@ -25,7 +25,7 @@ def textfile(value: Any, location: Location) -> Path:
 
 
 def listen_address(value: Any, location: Location) -> tuple[str, int]:
-    """Read a port of the loopback, or `HOST:PORT`."""
+    """Read a port, which means 127.0.0.1, or `HOST:PORT`; return host and port."""
     if isinstance(value, int) and not isinstance(value, bool):
         host, port = LOOPBACK, value
     else:
@@ -39,6 +39,6 @@ def listen_address(value: Any, location: Location) -> tuple[str, int]:
 
 
 def textfile_warnings(path: Path | None) -> Iterator[str]:
-    """Yield a warning if metrics cannot be written; jobs are reported nevertheless."""
+    """Yield a warning if the metrics file's directory is missing; jobs are reported anyway."""
     if path is not None and not path.parent.is_dir():
         yield f"metrics.textfile: no directory {path.parent}: create it (docs/monitoring.md)"

@@ -156,7 +156,7 @@ def _with_parents(path: Path) -> tuple[Path, ...]:
 
 
 def _is_directory(check: _DirectoryCheck) -> bool:
-    """Return whether the directory exists and only our account can write to it."""
+    """Return whether the directory exists; add a problem if not, or if others can write to it."""
     hint = "create it as docs/install.md shows, or correct the path"
     try:
         mode = check.path.stat().st_mode

@@ -30,7 +30,7 @@ _ADAPTER_KEYS = {"ccRestUrl": "cc-backend.host", "ccRestJwt": "cc-backend.token_
 
 @light_dataclass
 class Document:
-    """The object in the file, and the file's mode."""
+    """The JSON object in a configuration file, and the file's mode."""
 
     values: dict[str, Any]
     mode: int
@@ -55,7 +55,7 @@ def file_stamp(path: Path) -> tuple[int, int] | None:
 
 
 def read_document(path: Path) -> Document:
-    """Read the file.
+    """Read a configuration file; return its JSON object and mode.
 
     Raises:
         ConfigError: it cannot be read, or is not a JSON object.
@@ -85,7 +85,7 @@ def read_document(path: Path) -> Document:
 
 
 def read_config(document: Document, problems: list[ConfigProblem]) -> Config:
-    """Read all keys; problems are appended."""
+    """Return the configuration from the document's keys; append all problems found."""
     root = Location("", problems)
     _report_duplicates(document.values, root)
     return _section(Config, document.values, root)

@@ -66,7 +66,7 @@ class Location:
         )
 
     def read(self, reader: Reader[T], value: Any, fallback: S) -> T | S:
-        """Return the value as a reader converts it; `fallback` if the reader refuses it."""
+        """Return the converted value; if the reader refuses it, add the problem, use `fallback`."""
         try:
             return reader(value, self)
         except InvalidValueError as error:
@@ -113,7 +113,7 @@ def text(value: Any, location: Location) -> str:
 
 
 def flag(value: Any, location: Location) -> str:
-    """Read a word of an admin comment, whose words are separated by commas."""
+    """Read one word without commas, which jobs may have in their AdminComment or Comment."""
     found = text(value, location)
     if "," in found:
         raise InvalidValueError("contains a comma", "write one word, without a comma")
@@ -141,7 +141,7 @@ def zero_or(reader: Reader[T]) -> Reader[T | int]:
 
 
 def choice(*words: str) -> Reader[str]:
-    """Return a reader for one of some words."""
+    """Return a reader that accepts only one of the given words."""
     hint = "write " + " or ".join(f'"{word}"' for word in words)
 
     def read(value: Any, _location: Location) -> str:
@@ -258,7 +258,7 @@ def set_of(reader: Reader[T]) -> Reader[frozenset[T]]:
 
 
 def map_of(reader: Reader[T], *, keys: Reader[Any] = printable) -> Reader[Mapping[str, T]]:
-    """Return a reader for an object with free keys, which `keys` reads."""
+    """Return a reader for an object with any keys; `keys` checks them, `reader` reads values."""
 
     def read(value: Any, location: Location) -> Mapping[str, T]:
         found: dict[str, T] = {}
@@ -274,7 +274,7 @@ def map_of(reader: Reader[T], *, keys: Reader[Any] = printable) -> Reader[Mappin
 
 
 def device_index(value: Any, _location: Location) -> str:
-    """Read a device's index, a decimal number as text in its shortest form."""
+    """Read a device's index, a decimal number without leading zeros; return it as text."""
     if re.fullmatch("0|[1-9][0-9]{0,8}", str(value), re.ASCII) is None:
         hint = 'write a decimal number in quotes, such as "0"'
         raise InvalidValueError("not a device index", hint)

@@ -62,12 +62,12 @@ def overlaps(patterns: Sequence[str], names: Iterable[str] = ()) -> Iterator[tup
 
 
 def is_anchored(pattern: str) -> bool:
-    """Return whether a pattern has anchors for begin and end of the name."""
+    r"""Return whether a pattern begins with `^` or `\A` and ends with `$` or `\Z`."""
     return pattern.startswith(("^", r"\A")) and pattern.endswith(("$", r"\Z"))
 
 
 def _piece_texts(pattern: str) -> Iterator[tuple[str, ...]]:
-    """Yield for each piece of a pattern the texts it may stand for."""
+    """Yield sample texts for each piece of a pattern: "n", then "1" and "2", for `n(1|2)`."""
     any_piece, any_count = re.compile(_PIECE, re.VERBOSE), re.compile(_COUNT)
     position = 0
     while position < len(pattern):
@@ -97,7 +97,7 @@ def _texts(piece: re.Match[str]) -> tuple[str, ...]:
 
 
 def _class_member(characters: str) -> str:
-    """Return the first member of a class: of two overlapping ranges, one begins in the other."""
+    """Return a character of a class such as `[2-6]`: the first, which another class may share."""
     inner = characters[1:-1].removeprefix("^")
     if characters.startswith("[^"):
         return next((c for c in "0a-" if c not in inner), "")

@@ -169,7 +169,7 @@ class NodesKeys:
 
 @light_dataclass
 class NatsKeys:
-    """The keys of section `nats`: the brokers, and what is published there; no servers: nothing.
+    """The keys of section `nats`: the brokers, and what is published; not used without servers.
 
     `mode`: `transport` for a server that takes jobs by NATS alone, `notify` to announce to other
     programs what cc-backend accepted by REST.

@@ -30,7 +30,7 @@ _log = logging.getLogger(__name__)
 
 
 class ReplyApplier:
-    """The application of answers to the store; for the loop's thread."""
+    """The applier of cc-backend's answers to the run store; used only in the loop's thread."""
 
     def __init__(
         self,
@@ -51,7 +51,7 @@ class ReplyApplier:
         """How many requests for runs cc-backend has accepted or rejected."""
 
     def take_result(self, request: SendRequest, result: SendResult | None, now: Moment) -> None:
-        """Apply the answer to a request for a run to the store; None: it was not sent."""
+        """Apply the answer to a run's request to the run store; `result` None: it was not sent."""
         entry = self._store.get(request.job_id, request.start_time, now)
         if entry is None:  # its file was removed meanwhile, so there is nothing to change
             return
@@ -87,7 +87,7 @@ class ReplyApplier:
     ) -> bool:
         """Record an answer for its run and the server; return whether the run is to blame.
 
-        A failed change of texts says nothing about either.
+        A failed change of script or description blames neither the run nor the server.
         """
         verdict, is_edit = reply.verdict, request.kind is RequestKind.EDIT_META
         channel = Channel.STOPS if request.kind is RequestKind.STOP else Channel.STARTS
@@ -123,7 +123,7 @@ class ReplyApplier:
         reaction: Reaction,
         now: Moment,
     ) -> None:
-        """Apply a reaction to the store."""
+        """Carry out a reaction: retry, store, archive or settle the run, or move it to `dead/`."""
         # An answer ends every wait; the reaction may set the next one.
         entry.retry_at, entry.waits_for, entry.stays_due = 0.0, "", False
         entry.topology_wanted_at = 0.0  # a restart of the server may have brought a new one
@@ -162,7 +162,7 @@ class ReplyApplier:
     def _note_texts(
         self, entry: PendingRun, reaction: Reaction, verdict: ReplyVerdict, now: Moment
     ) -> None:
-        """Record that a run is or was sent without its texts; they may be added later."""
+        """Record whether the run is sent without script and description; they may follow later."""
         was_answered = sign_of(verdict) is Sign.ANSWERED
         was_slim = entry.note_slim(
             begins=reaction.is_slim, was_answered=was_answered, now=now.steady
@@ -175,13 +175,13 @@ class ReplyApplier:
     def _wait(
         self, entry: PendingRun, verdict: ReplyVerdict, reaction: Reaction, now: Moment
     ) -> None:
-        """Put a run back after a failed request that the server may have caused."""
+        """Schedule the next try of a run after a failed request; its file stays as it is."""
         entry.retry_at, entry.stays_due = now.steady + reaction.wait_seconds, True
         entry.waits_for = f"the last request for it failed: {verdict.hint}"
         self._store.schedule.reschedule(entry.job_id, now.steady)
 
     def _texts_sent(self, entry: PendingRun, reaction: Reaction, now: Moment) -> None:
-        """Continue with the next text; a text that cannot be added is skipped."""
+        """Apply the reply to a late text: retry it while allowed, else go on with the next one."""
         # A text is not worth a late stop: once the run has ended, one that fails is skipped.
         is_waiting = reaction.action is RunAction.WAIT and entry.end_time is None
         if is_waiting and entry.failures < MAX_META_FAILURES:

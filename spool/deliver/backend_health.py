@@ -39,7 +39,7 @@ _log = logging.getLogger(__name__)
 
 
 class BackendHealth:
-    """The health of cc-backend; for the loop's thread."""
+    """The health and the version of cc-backend; used only in the loop's thread."""
 
     def __init__(self, random: Callable[[], float]) -> None:
         self.state = BackendState()
@@ -126,7 +126,7 @@ class BackendHealth:
         self._set_server(server)
 
     def query_answered(self, verdict: ReplyVerdict) -> None:
-        """Want a probe if a query was refused: only a probe says that deliveries are halted."""
+        """Make a probe due if a query was refused; the query itself does not halt deliveries."""
         # A query of a list or topology must not halt all deliveries by itself: a proxy may refuse
         # that path alone.
         if sign_of(verdict) is Sign.HALTED:
@@ -167,6 +167,6 @@ def _log_change(name: str, old: Condition, new: Condition, now: Moment) -> None:
 
 
 def reason_text(verdict: ReplyVerdict) -> str:
-    """Return the hint and the server's message."""
+    """Return the hint of a verdict, with the server's message in parentheses."""
     said = escape(verdict.message)
     return f"{verdict.hint} ({said})" if said else verdict.hint

@@ -1,4 +1,4 @@
-"""The connections of one channel: all but the first are used only while others are silent.
+"""The connections of a channel (starts or stops); the next is used when one does not answer.
 
 So a request that the server accepts and never answers delays only its own run.
 """
@@ -21,7 +21,7 @@ SendWorker = Worker[SendRequest, SendResult]
 
 
 class SendChannel:
-    """Three workers for one kind of requests; for the loop's thread."""
+    """Three workers for one channel (starts or stops); used only in the loop's thread."""
 
     def __init__(self, workers: tuple[SendWorker, ...], *, stops: bool) -> None:
         self.workers = workers
@@ -37,11 +37,11 @@ class SendChannel:
 
     @property
     def is_waiting(self) -> bool:
-        """Return whether an answer may come soon: the current request is not silent yet."""
+        """Return whether some worker has waited for its answer for less than three seconds."""
         return any(worker.outstanding and not is_silent(worker) for worker in self.workers)
 
     def free_worker(self) -> SendWorker | None:
-        """Return the worker for the next request; None if all are busy."""
+        """Return the worker for the next request; None if its queue is full or all are silent."""
         # The first one that is not silent: a healthy server has one request of a channel at a time,
         # because cc-backend handles starts one after the other anyway.
         # A second connection gains at most 25 % for starts and nothing for stops (measured).
@@ -55,8 +55,8 @@ class SendChannel:
     def may_send_failed(self, is_in_flight: Callable[[PendingRun], bool]) -> bool:
         """Return whether a run whose last request failed may be sent.
 
-        Each of them may be silent for a minute. So one is sent at a time, and another one while it
-        is silent, but never by the last worker that is left for runs that have not failed.
+        Such a request may be silent for a minute. So one is sent at a time, and another one while
+        that is silent, but never by the last worker that is left for runs that have not failed.
         """
         # Cleaned up here, so that answers need not be reported to the channel.
         self._failed = [pair for pair in self._failed if is_in_flight(pair[0])]
@@ -65,7 +65,7 @@ class SendChannel:
         return has_reserve and all(worker in silent for _, worker in self._failed)
 
     def recall(self) -> list[SendRequest]:
-        """Remove and return the requests queued behind one that has been silent for long."""
+        """Remove and return the unsent requests queued behind a silent one (see `is_silent`)."""
         # Behind a silent request the others would wait for a minute. They were not sent yet, so it
         # is safe to take them back and give them to another worker.
         return [
@@ -82,5 +82,5 @@ class SendChannel:
 
 
 def is_silent(worker: SendWorker) -> bool:
-    """Return whether the current request has had no answer for long."""
+    """Return whether a worker's current request has had no answer for three seconds."""
     return worker.busy_seconds() >= SILENT_SECONDS

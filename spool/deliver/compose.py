@@ -68,7 +68,7 @@ class PayloadComposer:
         self._site = self.site_of(clusters)
 
     def cluster(self, run: Run) -> str:
-        """Return the cluster's name at cc-backend; fixed after a start was accepted."""
+        """Return the name of a run's cluster at cc-backend; fixed once its start was accepted."""
         return run.cluster or self._site.cluster_of(run.job.partition)
 
     def needs_user_name(self, run: Run, waited_seconds: float) -> bool:
@@ -144,7 +144,7 @@ class PayloadComposer:
             raise UnsendableError("; ".join(error.problems)) from error
 
     def _edit(self, run: Run, name: str) -> Mapping[str, Any] | None:
-        """Return the body that sets one value of a row; None if the run does not have it."""
+        """Return the body that sets one metadata key of a row; None if the run has no value."""
         metadata = self._metadata(run)
         return edit_meta_payload(self._key(run), name, metadata[name]) if name in metadata else None
 

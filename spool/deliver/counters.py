@@ -1,4 +1,4 @@
-"""Count events, answers and latencies for monitoring; for the loop's thread."""
+"""Count events, answers and latencies for monitoring; used only in the loop's thread."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _ACCEPTED = frozenset({Outcome.DELIVERED, Outcome.ALREADY_THERE})
 
 
 class ActivityCounters:
-    """The counters of a drain, which go on from those of the previous one."""
+    """The counters of a drain; they continue those of the previous drain."""
 
     def __init__(self, previous: DrainCounters, *, last_delivery: float | None) -> None:
         self._events = _nested(previous.events)
@@ -36,7 +36,7 @@ class ActivityCounters:
     def count_answer(
         self, entry: PendingRun, kind: RequestKind, outcome: Outcome, now: Moment
     ) -> None:
-        """Count an answer to a request for a run, before its failures are counted."""
+        """Count an answer to a run's request; to be called before `entry.failures` is updated."""
         self._answers[str(kind)][str(outcome)] += 1
         if entry.failures:
             self._retries[str(kind)] += 1
@@ -49,7 +49,7 @@ class ActivityCounters:
             self._count_latency(str(kind), max(0.0, now.steady - since))
 
     def value(self) -> DrainCounters:
-        """Return the counts of this moment."""
+        """Return the current counts."""
         return DrainCounters(
             events={name: dict(counts) for name, counts in self._events.items()},
             answers={name: dict(counts) for name, counts in self._answers.items()},

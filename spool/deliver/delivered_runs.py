@@ -25,7 +25,7 @@ class DeliveredRuns:
             self._ends.popitem(last=False)
 
     def tracked(self, job_id: int, *, known_starts: Collection[int]) -> Iterator[TrackedRun]:
-        """Yield the runs of a job, except those whose starts are known already."""
+        """Yield the delivered runs of a job id, except those that start at `known_starts`."""
         for start, end in self._ends.get(job_id, {}).items():
             if start not in known_starts:
                 yield TrackedRun(start_time=start, end=end, started=True)

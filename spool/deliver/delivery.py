@@ -1,4 +1,4 @@
-"""Send the due requests by the workers; `apply_replies` applies their answers.
+"""Give the due requests to the workers; `apply_replies` applies their answers.
 
 It runs in the loop's thread and never waits.
 """
@@ -21,7 +21,7 @@ from spool.moment import Moment
 
 
 class Delivery:
-    """The delivery of requests; for the loop's thread."""
+    """The delivery of requests to cc-backend; used only in the loop's thread."""
 
     def __init__(
         self,
@@ -62,10 +62,10 @@ class Delivery:
         self.questions.ask_wanted(now)
 
     def next_time(self, now: Moment) -> float | None:
-        """Return when a request may become due without an answer or an event.
+        """Return when a request may become due by time alone, without an answer or an event.
 
-        A due retry waits for a run and does not count. A due probe counts until it is sent: its
-        time may come while a pass is running.
+        A retry time in the past does not count: that retry waits for a run. The time of a probe
+        counts until the probe is sent, because it may come while a pass is running.
         """
         state, workers = self._health.state, self.workers
         times = [workers.starts.next_time(), workers.stops.next_time(), self.questions.next_time()]
@@ -105,8 +105,8 @@ class Delivery:
     def _fill(self, channel: SendChannel, name: Channel, now: Moment) -> None:
         """Fill the workers of a channel; a failing channel gets one trial request at a time.
 
-        A new run need not wait until those whose last request failed are tried again: if it is
-        accepted and they fail once more, they are the cause.
+        A failing channel may send a new run before it retries the runs that failed: if the new one
+        is accepted and they fail once more, they are the cause.
         """
         for request in channel.recall():
             self.replies.take_result(request, None, now)
@@ -136,5 +136,5 @@ class Delivery:
                     return
 
     def _is_in_flight(self, entry: PendingRun) -> bool:
-        """Return whether an entry is that of its run still, with a request in flight."""
+        """Return whether the schedule still has this entry and its request is in flight."""
         return bool(entry.in_flight) and self._store.schedule.get(*entry.key) is entry

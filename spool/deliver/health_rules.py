@@ -1,7 +1,7 @@
 """The health of cc-backend: a pure state machine, (state, observation) → state.
 
-A failed request for a run may be caused by the run or by the server. What other requests show
-decides:
+Whether the run or the server has caused a failed request is decided by other requests (one that
+cc-backend itself rejects counts as accepted):
 
 - the *server* fails when a neutral request (the probe) fails;
 - a *channel* (starts, or stops) fails when two different runs fail in it and none is accepted in
@@ -67,8 +67,8 @@ def sign_of(verdict: ReplyVerdict) -> Sign:
 class Condition:
     """The health of the server or of a channel.
 
-    `since`, `reason` and `code` (the reason in one word) are those of the health. `failures` counts
-    the failed tries since then; `retry_at` is when the next try may be made.
+    `since` is when this health began; `reason` and `code` (the reason in one word) say why.
+    `failures` counts the failed tries since then; `retry_at` is when the next try may be made.
     """
 
     health: HealthState = HealthState.UP
@@ -173,7 +173,7 @@ def observe(
 
 
 def _run_accepted(state: BackendState, answer: RunAnswered, now: float) -> BackendState:
-    """Return the state after an accepted request: server and channel are up."""
+    """Return the state after cc-backend answered a request: server and channel are up."""
     old = state.channels[answer.channel]
     condition = old.condition if old.condition.is_up else Condition(since=now)
     # the new state has no suspects: what failed before the channel worked proves nothing any more
@@ -186,7 +186,7 @@ def _run_accepted(state: BackendState, answer: RunAnswered, now: float) -> Backe
 def _run_failed(
     state: BackendState, answer: RunAnswered, now: float, random: float
 ) -> BackendState:
-    """Return the state after a failed request: the first asks for a probe, a second run counts."""
+    """Return the state after a failed request; the channel fails when a second run has failed."""
     old = state.channels[answer.channel]
     # the run is at fault, so its failure says nothing about the server
     if answer.is_blamed or state.is_to_blame(answer):

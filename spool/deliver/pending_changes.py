@@ -98,9 +98,9 @@ class PendingChanges:
         return removed
 
     def write(self, new_batch: Callable[[], WriteBatch], *, without_texts: bool) -> None:
-        """Make all changes durable, except the staged ones; they are kept until `clear`.
+        """Make all changes durable, except staged runs; written ones stay listed until `clear`.
 
-        While a command changes dead letters, new and obsolete ones wait for a later group.
+        While a command changes dead letters, new and obsolete dead letters wait for a later group.
 
         Raises:
             OSError: nothing is lost, and what only removes files is done if that is possible.
@@ -132,7 +132,7 @@ class PendingChanges:
     def _dead_letters_lock(
         self, layout: Layout, obsolete: set[str]
     ) -> AbstractContextManager[bool]:
-        """Return the lock that a group with dead letters needs; a stopped command may hold it."""
+        """Return a context that locks `dead/` if needed, without waiting; it yields its success."""
         if not self.to_dead and not obsolete:
             return nullcontext(enter_result=False)
         return layout.lock(Directory.DEAD, wait=False)
@@ -158,7 +158,7 @@ class PendingChanges:
     def _put_removals(
         self, batch: WriteBatch, *, unwritten: Iterable[PendingRun], waiting: set[str]
     ) -> set[str]:
-        """Put the removals into a batch, but for `waiting` runs; return the events it removes."""
+        """Put the removals into a batch, except `waiting` runs; return names of removed events."""
         # A command may be about to retry the dead letter of such a run: what it puts into `todo/`
         # goes with the run's own file.
         kept = [entry for name, entry in self.to_remove.items() if name in waiting]
@@ -175,7 +175,7 @@ class PendingChanges:
         return events
 
     def _remove_delivered(self, batch: WriteBatch, *, waiting: set[str]) -> None:
-        """Remove what no run needs that is still to be written."""
+        """Remove delivered runs, and events that no unwritten run needs, after a failed write."""
         unwritten = (*self.to_persist.values(), *self._dead_runs())
         events = self._put_removals(batch, unwritten=unwritten, waiting=waiting)
         batch.commit()
@@ -184,7 +184,7 @@ class PendingChanges:
         self._removed_events |= events
 
     def _removable_events(self, unwritten: Iterable[PendingRun]) -> set[str]:
-        """Return the events that neither a staged nor an unwritten run needs any more."""
+        """Return the names of events that neither a staged nor an unwritten run needs any more."""
         removable = set(self.handled_events)
         # A delivered run frees its events although its file may come back after a power cut: then
         # the file leads to the same requests again.
@@ -201,7 +201,7 @@ class PendingChanges:
         self.to_remove = {name: e for name, e in self.to_remove.items() if name in waiting}
 
     def clear(self, now: Moment) -> None:
-        """Forget the changes that are durable now: all but staged runs and dead letters."""
+        """Forget the written changes; keep staged runs and what waits for the lock of `dead/`."""
         self.to_persist.clear()
         self._forget_removed(self.obsolete_dead_letters)
         self.handled_events.clear()

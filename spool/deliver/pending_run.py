@@ -36,7 +36,7 @@ class RequestKind(StrEnum):
 
 @dataclass(slots=True, kw_only=True)
 class PendingRun:
-    """The state in memory of a run in `todo/` or `open/`, or before it is written there.
+    """A run in the drain's memory; its file is in `todo/` or `open/`, or is not written yet.
 
     `stored` is its directory (None: its facts are only in memory, in `run`, and its `events` must
     stay). `run` may be dropped when it is stored; `read` is what its file holds, while a request is
@@ -121,16 +121,16 @@ class PendingRun:
         self.is_blamed = bool(run.attempts and error and error.outcome in _BLAMING)
 
     def note_listed(self) -> None:
-        """Record that a job list shows the run: neither its start nor its stop waits for one."""
+        """Record that cc-backend lists the run: its start and stop need not wait for a job list."""
         self.is_listed = True
         if self.is_published and self.next_request is RequestKind.START:
             self.retry_at = 0.0
 
     def note_slim(self, *, begins: bool, was_answered: bool, now: float) -> bool:
-        """Decide whether the next request omits the texts; return whether the last one did.
+        """Set whether the next request omits the texts; return whether the last one omitted them.
 
-        One that cc-backend refused for a reason of its own goes on without them: something in
-        front of it would refuse it with them.
+        If cc-backend itself answered a request without texts, the next one omits them too: with
+        them, a proxy in front of cc-backend would refuse it again.
         """
         was_slim = self.is_slim
         self.is_slim = begins or (was_slim and was_answered)
@@ -139,18 +139,18 @@ class PendingRun:
 
     @property
     def has_failed(self) -> bool:
-        """Return whether its last request failed, so that the next one may take as long.
+        """Return whether the run's last request failed, so that the next one may hang as well.
 
-        Without its texts it is another request, of which nothing is known yet.
+        A request without script and description is another one: nothing is known of it yet.
         """
         return not self.is_slim and (bool(self.failures) or self.is_blamed)
 
     def maybe_sent(self, run: Run, server: ServerInfo) -> bool:
-        """Return whether the same start may have reached the server, and may be hidden there.
+        """Return whether the same start may have reached cc-backend without being listed yet.
 
-        After a flush an earlier start is listed, and another run's row refuses the later ones: a
-        start that is first refused with its texts each time would otherwise wait for a flush
-        forever.
+        After the wait for a flush, an earlier start would be listed: if the start is refused then,
+        the row of another run is the cause. Without this rule, a start that first fails with its
+        texts each time would wait for a flush forever.
         """
         is_visible = server.caches_starts and run.awaited_flush
         return run.start_is_queued or (self.may_have_arrived and not is_visible)
@@ -172,7 +172,7 @@ class PendingRun:
 
     @property
     def next_request(self) -> RequestKind | None:
-        """Return the next request of the run, whether it is due or not; None for none."""
+        """Return the kind of the run's next request, due or not; None if nothing is to be sent."""
         if not self.reported:
             return None
         if self.started is None:
@@ -210,7 +210,7 @@ class PendingRun:
 
 
 def pending_run(run: Run, stored: Directory | None, now: Moment) -> PendingRun:
-    """Return the entry of a run; the entry of a stored run does not hold it in memory."""
+    """Create the entry of a run; that of a stored run does not keep the run itself in memory."""
     entry = PendingRun(job_id=run.job_id, start_time=run.start_time, stored=stored)
     entry.update(run, now)
     entry.new_texts = run.late_texts  # not in update(): those sent meanwhile are not sent again

@@ -86,14 +86,14 @@ class RequestContext:
 
 
 def react(run: Run, verdict: ReplyVerdict, context: RequestContext) -> Reaction:
-    """Return the reaction to an answer; the only dispatch on its meaning."""
+    """Return the reaction to an answer of cc-backend, as its outcome requires."""
     if sign_of(verdict) is not Sign.ANSWERED:
         return _failed(run, verdict, context)
     return _REACTIONS[verdict.outcome](run, verdict, context)
 
 
 def _failed(run: Run, verdict: ReplyVerdict, context: RequestContext) -> Reaction:
-    """Return the reaction to a failure: retry while the server may be at fault, else back off."""
+    """Return the reaction to a failed request; count an attempt only if the run is to blame."""
     is_sixth = context.failures > 0 and context.failures % SLIM_FAILURES == 0
     if (context.is_to_blame or is_sixth) and context.can_be_slim and verdict.may_be_in_front:
         # a firewall may refuse the script: try once without it, then start over; on a quiet site
@@ -142,7 +142,7 @@ def _start_queued(run: Run, verdict: ReplyVerdict, context: RequestContext) -> R
 
 
 def _published(run: Run, context: RequestContext) -> Reaction:
-    """Return the reaction to a message by NATS: cc-backend drops a bad one without a word.
+    """Return the reaction to a message by NATS: cc-backend drops invalid ones silently.
 
     It is repeated until a job list shows its effect. After some repetitions the run counts as
     rejected: it is tried once an hour, and becomes a dead letter after half a day.
@@ -166,7 +166,7 @@ def _published(run: Run, context: RequestContext) -> Reaction:
 
 
 def _needs_start(run: Run, verdict: ReplyVerdict, context: RequestContext) -> Reaction:
-    """Return the reaction to a stop without a start: send the start again, a few times."""
+    """Return the reaction to a stop whose start cc-backend lacks: send it again, a few times."""
     noted = replace(_with_error(run, verdict, context), started=None, attempts=run.attempts + 1)
     # cc-backend accepted the start several times and does not find it: an administrator has to look
     # at its database.
@@ -176,7 +176,7 @@ def _needs_start(run: Run, verdict: ReplyVerdict, context: RequestContext) -> Re
 
 
 def _later(run: Run, verdict: ReplyVerdict, context: RequestContext) -> Reaction:
-    """Return the reaction to an unknown name: wait until an administrator corrects it."""
+    """Return the reaction to a request that may succeed later, such as one with an unknown host."""
     if verdict.reason is Reason.AFTER_FLUSH:
         return _after_flush(run, verdict, context)
     noted = _with_error(run, verdict, context)
@@ -219,7 +219,7 @@ def _restarts(run: Run) -> int:
 
 
 def count_attempt(run: Run, context: RequestContext, *, wait_seconds: int, limit: int) -> Reaction:
-    """Return the reaction to an attempt that counts: the run waits, or the limit is reached."""
+    """Count an attempt and return the reaction: wait, or a dead letter if the limit is reached."""
     counted = replace(run, attempts=run.attempts + 1, not_before=int(context.now) + wait_seconds)
     is_over = counted.attempts >= limit
     return Reaction(run=counted, action=RunAction.DEAD_LETTER if is_over else RunAction.KEEP)

@@ -39,7 +39,7 @@ _log = logging.getLogger(__name__)
 
 
 class RequestBuilder:
-    """The builder of requests; for the loop's thread."""
+    """The builder of requests to cc-backend from pending runs; used only in the loop's thread."""
 
     def __init__(
         self,
@@ -65,7 +65,7 @@ class RequestBuilder:
         return (self._health.server or ServerInfo()).edits_metadata
 
     def build(self, entry: PendingRun, now: Moment, *, is_trial: bool) -> SendRequest | None:
-        """Return the request of a run in flight; None if it waits, is excluded or is dead."""
+        """Return the request of a run in flight; None if it waits, is excluded or a dead letter."""
         if self._is_in_future(entry, now):
             return None
         is_delete = entry.in_flight is RequestKind.DELETE
@@ -120,7 +120,7 @@ class RequestBuilder:
             return None
 
     def _start_must_wait(self, entry: PendingRun, run: Run, cluster: str, now: Moment) -> bool:
-        """Put a start back that is only temporarily incomplete; return whether it must wait."""
+        """Defer a start that lacks data or whose cluster was refused; return whether it waits."""
         if self._composer.needs_user_name(run, now.wall - run.seen):
             self.on_missing_user(run, now)
             self.defer(entry, "Slurm does not show the user's name yet", USER_CHECK_SECONDS, now)
@@ -135,7 +135,7 @@ class RequestBuilder:
         return self.names.clusters.defers(entry, cluster, now.steady)
 
     def _must_read_comments(self, entry: PendingRun, run: Run, now: Moment) -> bool:
-        """Return whether a start has waited so long that the job's comments must be read again.
+        """Query the job's comments again if a start has waited long; return whether it must wait.
 
         The opt-out flag is a promise about privacy. If Slurm does not answer, the start is sent.
         """
@@ -158,7 +158,7 @@ class RequestBuilder:
         return self.names.topology.is_older_than(entry.topology_wanted_at, now)
 
     def load_run(self, entry: PendingRun, now: Moment) -> Run | None:
-        """Return an entry's run; None if it cannot be read now and is retried later."""
+        """Return an entry's run; None if its file is missing, invalid, or cannot be read now."""
         if self._crash_marker.is_poison(entry.name):
             self._set_aside(entry, AFTER_CRASHES, AFTER_CRASHES_SECONDS, now)
             return None
@@ -185,12 +185,12 @@ class RequestBuilder:
     def defer(
         self, entry: PendingRun, cause: str, seconds: float, now: Moment, *, stays_due: bool = False
     ) -> None:
-        """Put a run in flight back, to be sent later; `stays_due`: this is no cause of waiting."""
+        """Put a run in flight back for some seconds; `stays_due`: it still counts as due."""
         entry.retry_at, entry.waits_for, entry.stays_due = now.steady + seconds, cause, stays_due
         self.put_back(entry, now)
 
     def put_back(self, entry: PendingRun, now: Moment) -> None:
-        """Put a run back whose request was not sent."""
+        """Put a run whose request was not sent back into the schedule."""
         entry.in_flight = entry.read = None
         self._store.schedule.reschedule(entry.job_id, now.steady)
 
@@ -201,9 +201,9 @@ class RequestBuilder:
         self.defer(entry, reason, seconds, now)
 
     def _is_in_future(self, entry: PendingRun, now: Moment) -> bool:
-        """Return whether a start or end is in the future: clocks differ, or ours was set back.
+        """Defer a run whose start or end is in the future; return whether it was deferred.
 
-        Such a run waits only for a while: its row must not be missing for an hour.
+        The clocks differ, or ours was set back. After a minute the run is sent in any case.
         """
         instant = entry.end_time if entry.in_flight is RequestKind.STOP else entry.start_time
         ahead = (instant or 0) - CLOCK_TOLERANCE_SECONDS - now.wall
@@ -227,9 +227,9 @@ class RequestBuilder:
             self._store.complete(entry, excluded, now)
 
     def _next_text(self, entry: PendingRun, run: Run, now: Moment) -> Mapping[str, Any] | None:
-        """Return the body of the next late text to send; None if none is left.
+        """Return the body that adds the next late text; if no text is left, put the run back.
 
-        For a server that cannot add texts (before 1.5.0) they are too late.
+        A server before 1.5.0 cannot add texts: then they are dropped.
         """
         if self._health.server is not None and not self.can_add_texts:
             entry.new_texts = ()

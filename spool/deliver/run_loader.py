@@ -28,7 +28,7 @@ _log = logging.getLogger(__name__)
 
 
 class RunLoader:
-    """The reader of run files; for the loop's thread."""
+    """The reader of run files; used only in the loop's thread."""
 
     def __init__(self, layout: Layout, crash_marker: CrashMarker) -> None:
         self._layout = layout
@@ -39,7 +39,7 @@ class RunLoader:
         self._unreadable_starts: dict[int, set[int]] = {}  # by job id: a whole disk may fail
 
     def load(self, directory: Directory, name: str, now: Moment) -> Run | None:
-        """Return a run; None if it vanished, is of a later version, or cannot be read now."""
+        """Return a file's run; None if it is missing, invalid, too new, or cannot be read now."""
         if self._crash_marker.is_poison(name):
             self._set_aside(directory, name, AFTER_CRASHES, now, seconds=AFTER_CRASHES_SECONDS)
             return None
@@ -69,7 +69,7 @@ class RunLoader:
         return min((at for _, at in self._retry_at.values()), default=None)
 
     def take_due(self, now: Moment) -> list[tuple[Directory, str]]:
-        """Return the files whose retry is due."""
+        """Remove and return the files whose retry is due."""
         due = [name for name, (_, at) in self._retry_at.items() if at <= now.steady]
         return [(self._retry_at.pop(name)[0], name) for name in due]
 

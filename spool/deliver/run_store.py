@@ -35,7 +35,7 @@ ROTATED_RUNS = 5_000
 
 
 class RunStore:
-    """The store of all runs; for one thread, of the process that holds the drain's lock."""
+    """The store of all runs; used in one thread of the process that holds the drain's lock."""
 
     def __init__(
         self,
@@ -68,7 +68,7 @@ class RunStore:
         return self._index.add(name, directory)
 
     def knows(self, name: str) -> bool:
-        """Return whether a name in `todo/` is indexed or loaded, or memory has something newer."""
+        """Return whether a file of `todo/` is indexed or loaded, or its run is about to change."""
         if name in self._index or self._changes.has(name):
             return True
         loaded = self.schedule.lane(job_id_of(name))
@@ -130,8 +130,8 @@ class RunStore:
     def delete_obstacle(self, job_id: int) -> str:
         """Return why no row of a job may be deleted now; "" if one may.
 
-        A crash would bring a run back whose file is not durably removed, to be delivered once more.
-        One whose file cannot be read has to be closed at its end before its row is deleted.
+        After a crash, a run whose file is not durably removed would be delivered once more. A run
+        whose file cannot be read may still need its stop before its row is deleted.
         """
         if self._changes.is_removing(job_id):
             return "the file of an earlier run is still being removed"
@@ -154,9 +154,9 @@ class RunStore:
     # ---- changes
 
     def stage(self, run: Run, events: Iterable[str], now: Moment) -> PendingRun:
-        """Add a new or changed run, which its events protect until it is sent or `persist_aged`.
+        """Add a new or changed run in memory; its events stay in `new/` until it is sent or stored.
 
-        A run that waits for the next group is written with the change.
+        If the run already waits for the next group write, that writes the change too.
         """
         entry = self.get(run.job_id, run.start_time, now) or pending_run(run, None, now)
         entry.update(run, now)
@@ -171,7 +171,7 @@ class RunStore:
         return entry
 
     def persist(self, entry: PendingRun, run: Run, now: Moment) -> None:
-        """Store a changed run; it is durable with the next group."""
+        """Queue a changed run to be written; the next group write makes it durable."""
         entry.update(run, now)
         self._changes.staged.pop(entry.name, None)
         self._changes.to_persist[entry.name] = entry
@@ -214,7 +214,7 @@ class RunStore:
         self._changes.start_waiting(now)
 
     def persist_aged(self, now: Moment, *, everything: bool) -> None:
-        """Persist the staged runs that are old, or all of them while cc-backend is down."""
+        """Queue the old staged runs to be written; with `everything`, all staged runs."""
         for entry in list(self._changes.staged.values()):
             is_aged = everything or now.steady - entry.staged_at >= MAX_STAGED_SECONDS
             if is_aged and entry.run is not None:
@@ -227,7 +227,7 @@ class RunStore:
         return self._changes.is_due(now)
 
     def has_many_stops(self, now: Moment) -> bool:
-        """Return whether many runs wait to be written that their due stops would remove."""
+        """Return whether many of the runs that wait to be written have a due stop."""
         return self.schedule.due_stops(self._changes.to_persist.values(), now.steady) >= MANY_STOPS
 
     def next_time(self) -> float | None:

@@ -2,8 +2,8 @@
 
 In a lane, starts are sent in order of start time and each stop after its own start. A waiting stop
 does not delay a later run's start. There is never more than one request of a lane in flight. Across
-lanes, starts of jobs that still run go first, then the oldest. For the loop's thread; all times are
-seconds of the monotonic clock.
+lanes, starts of jobs that still run go first, then the oldest. Used only in the loop's thread; all
+times are seconds of the monotonic clock.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class Schedule:
         return () if lane is None else tuple(lane[start] for start in sorted(lane))
 
     def is_alone(self, entry: PendingRun) -> bool:
-        """Return whether a job id has no other run here: their order decides what may be sent."""
+        """Return whether this run is the only loaded one of its job id."""
         return len(self._lanes.get(entry.job_id, {})) == 1
 
     def get(self, job_id: int, start_time: int) -> PendingRun | None:
@@ -99,7 +99,7 @@ class Schedule:
     def held_stops(self, now: float) -> Iterator[PendingRun]:
         """Yield the runs whose stop waits only for the hold; checks only waiting lanes.
 
-        Also those whose start was published by NATS: a job list confirms it before its time.
+        Also the runs whose start was published by NATS: a job list can confirm it early.
         """
         # Only waiting lanes can have a held stop. This is called twice a second: to look at all
         # runs would be expensive with a large spool.
@@ -153,10 +153,10 @@ class Schedule:
         self._due.pop(entry.key, None)
 
     def due_since(self) -> float | None:
-        """Return since when the run that is due longest has been due; None if none is due.
+        """Return the time since which the longest-due run has been due; None if no run is due.
 
-        A run in flight is due, and one that waits after a failure whose cause is not known: only an
-        answer or a known cause ends it.
+        A run in flight counts as due, and so does one that waits after a failure of unknown cause:
+        only an answer or a known cause ends this.
         """
         return next(iter(self._due.values()), None)
 
@@ -168,11 +168,11 @@ class Schedule:
     def take_next(
         self, now: float, *, stops: bool, with_failed: bool = True, with_ended: bool = True
     ) -> PendingRun | None:
-        """Return the next run to stop (or to start, delete, edit), marked as in flight.
+        """Return the next run with a stop (`stops`) or another request; mark it as in flight.
 
-        `with_failed` False: skip runs whose last request failed. `with_ended` False: start none
-        that has ended. While other stops flow it waits for them, at most until the next group of
-        changes: a run whose stop follows its start at once is removed before it has to be written.
+        `with_failed` False: skip runs whose last request failed. `with_ended` False: skip starts of
+        ended runs. They wait while many stops are sent, at most until the next group write: a run
+        whose stop follows its start at once is removed before it has to be written.
         """
         self.move_ready(now)
         ready = self._ready[stops]
@@ -249,7 +249,7 @@ class Schedule:
         return any(entry.in_flight for entry in self._lanes.get(job_id, {}).values())
 
     def _candidates(self, job_id: int) -> Iterator[PendingRun]:
-        """Yield the runs of a lane without a request in flight that may be sent, due or not."""
+        """Yield the runs of an idle lane that may be sent next in its order, due or not."""
         lane = self.lane(job_id)
         starting = True
         for position, entry in enumerate(lane):

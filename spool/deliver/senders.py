@@ -124,9 +124,9 @@ class SenderBackend(Protocol):
 
 
 class BackendSender:
-    """The requests made with one client; for the thread of one worker.
+    """The sender of requests with one client; used only in the thread of its worker.
 
-    `new_editor` creates a client of short patience for the changes that precede a stop; None: the
+    `new_editor` creates a client with short timeouts for the changes that precede a stop; None: the
     same client makes them.
     """
 
@@ -178,9 +178,9 @@ class BackendSender:
             return ServerReply(verdict=own_failure(error).verdict, server=self._backend.server)
 
     def _edit(self, request: SendRequest) -> None:
-        """Make the changes that precede a stop; whatever comes of it, the stop follows at once.
+        """Send the changes of metadata before a stop; the stop is sent even if they fail.
 
-        If cc-backend does not answer, there are none for a minute: each could cost seconds.
+        If cc-backend does not answer, no changes are sent for a minute: each could cost seconds.
         """
         if not request.edits or self._steady() < self._no_edits_until:
             return

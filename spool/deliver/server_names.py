@@ -40,7 +40,7 @@ def _has_found_names(verdict: ReplyVerdict) -> bool:
 
 
 class ServerTopology:
-    """The clusters of the server; the last ones are kept while they cannot be read.
+    """The clusters of cc-backend as last read; they are kept while a new reading fails.
 
     `is_wanted`: they must be read again at once.
     """
@@ -52,7 +52,7 @@ class ServerTopology:
         self._missing_since: float | None = None
 
     def is_missing(self, now: Moment) -> bool:
-        """Return whether starts must wait for the topology; they wait some minutes at most."""
+        """Return whether starts must wait for the topology; False after 15 minutes in any case."""
         if self.clusters is not None:
             return False
         if self._missing_since is None:
@@ -60,14 +60,14 @@ class ServerTopology:
         return now.steady - self._missing_since < TOPOLOGY_PATIENCE_SECONDS
 
     def is_older_than(self, wanted_at: float, now: Moment) -> bool:
-        """Return whether a start must wait for a newer one; it is to be read again then."""
+        """Return whether a start must wait for a newer topology; if it is old, request it."""
         is_old = self.read_at < wanted_at
         self.is_wanted |= is_old
         return is_old and now.steady - wanted_at < TOPOLOGY_PATIENCE_SECONDS
 
 
 class UnknownNames:
-    """The names of one kind that cc-backend refused; times are of the monotonic clock."""
+    """The host or cluster names that cc-backend refused; times are of the monotonic clock."""
 
     def __init__(self, kind: str, schedule: Schedule) -> None:
         self._kind = kind
@@ -78,7 +78,7 @@ class UnknownNames:
         return len(self._try_at)
 
     def defers(self, entry: PendingRun, name: str, now: float) -> bool:
-        """Return whether a run in flight must wait for a name; if so, put it back in memory.
+        """Return whether a run in flight must wait because a name was refused; if so, put it back.
 
         One run a minute is let through as a trial; `take_try` records that it is sent.
         """
@@ -93,17 +93,17 @@ class UnknownNames:
         return True
 
     def take_try(self, name: str, now: float) -> None:
-        """Record that a run of a name is sent: the others wait for its answer."""
+        """Record that a run with a refused name is sent: the others wait for its answer."""
         if name in self._try_at:
             self._try_at[name] = now + TRY_SECONDS
 
     def try_now(self, name: str, now: float) -> None:
-        """Let the next run of a name through, because an administrator ran `retry`."""
+        """Allow the next run with a refused name, because an administrator ran `retry`."""
         if name in self._try_at:
             self._try_at[name] = now
 
     def mark_unknown(self, entry: PendingRun, name: str, message: str, now: float) -> None:
-        """Record a refusal; the run waits until the next try."""
+        """Record that cc-backend refused a name; its run waits until the next try."""
         # One line for the name, not one for each of its runs.
         if name not in self._try_at:
             what = f"{self._kind} {escape(name)}"
@@ -117,7 +117,7 @@ class UnknownNames:
         self._park(entry, name)
 
     def _park(self, entry: PendingRun, name: str) -> None:
-        """Let a run wait until the next try, which needs a newer topology: hosts may be new."""
+        """Let a run wait until the next try of its name, which may need a newer topology."""
         entry.retry_at, entry.waits_for = self._try_at[name], self._cause(name)
         entry.stays_due, entry.topology_wanted_at = False, 0.0
 
@@ -145,7 +145,7 @@ class UnknownNames:
 
 
 class ServerNames:
-    """The names of the server that requests depend on; for the loop's thread."""
+    """The topology and the refused names of cc-backend; used only in the loop's thread."""
 
     def __init__(self, schedule: Schedule, composer: PayloadComposer) -> None:
         self._composer = composer
@@ -168,7 +168,7 @@ class ServerNames:
         self.release_all(now)
 
     def adjust_reply(self, reply: ApiReply) -> ApiReply:
-        """Return the reply for this site: with several clusters, an unknown one waits."""
+        """Return the reply; with several clusters, an unknown one delays only its own runs."""
         is_unknown = reply.verdict.reason is Reason.UNKNOWN_CLUSTER
         if not (is_unknown and self._composer.has_several_clusters):
             return reply

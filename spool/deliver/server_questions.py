@@ -36,7 +36,7 @@ class BackendWorkers:
 
 
 class ServerQuestions:
-    """The queries of the server; for the loop's thread."""
+    """The queries to cc-backend (probe, topology, held stops); used only in the loop's thread."""
 
     def __init__(
         self,
@@ -73,7 +73,7 @@ class ServerQuestions:
                 queries.ask(ServerQuery(topic=Topic.JOBS, cluster=cluster, job_ids=job_ids))
 
     def ask_wanted(self, now: Moment) -> None:
-        """Query the topology for a start that was just looked at and waits for a newer one."""
+        """Query the topology if a start of this pass waits for a newer one."""
         is_free = not self._workers.queries.outstanding and self._health.is_up
         if is_free and self._topology_is_wanted(now):
             self._ask_topology(now)

@@ -60,7 +60,7 @@ class DeliveryPolicy:
 
 
 class Settlement:
-    """The settlement of conflicts; for the loop's thread."""
+    """The settlement of starts that conflict with other runs; used only in the loop's thread."""
 
     def __init__(self, store: RunStore, builder: RequestBuilder, policy: DeliveryPolicy) -> None:
         self._store = store
@@ -68,7 +68,7 @@ class Settlement:
         self._policy = policy
 
     def begin(self, entry: PendingRun, run: Run, reply: ApiReply, now: Moment) -> None:
-        """Find out which rows conflict with a start; the run is in flight until this is known."""
+        """Find out which rows are of the same job, then settle; the run is in flight until then."""
         others = [row.start_time for row in reply.rows or () if row.start_time != run.start_time]
         # It stays in flight while accounting is asked, so that the schedule sends no later run of
         # this job id in between.
@@ -108,7 +108,7 @@ def settle_conflict(
     replace_earlier: bool,
     now: float,
 ) -> Reaction:
-    """Return the reaction of a run that conflicts with other runs of its job id at cc-backend.
+    """Return the reaction for a run that conflicts with other runs of its job id at cc-backend.
 
     Args:
         run: the run whose start was refused, with its `last_error`.
@@ -145,7 +145,7 @@ def settle_conflict(
 
 
 def _replace_rows(run: Run, rows: tuple[int, ...], now: float) -> Reaction:
-    """Return the reaction of a run that replaces rows: they are deleted, at once the first time.
+    """Return the reaction for a run that replaces rows: delete them, at once the first time.
 
     Rows that are there again were written by another program, or are not really deleted: the waits
     grow to an hour, and after most of a day an administrator has to look.
@@ -162,7 +162,7 @@ def _replace_rows(run: Run, rows: tuple[int, ...], now: float) -> Reaction:
 
 
 def _out_of_order(run: Run, *, are_same_job: bool, now: float) -> Reaction:
-    """Return the reaction of a run that is older than one at cc-backend.
+    """Return the reaction for a run that is older than one at cc-backend.
 
     cc-backend accepts the runs of a job id only in order (api: "duplicate rule"). If both are of
     the same job, the later run represents both, as if it had replaced this one. Else an
@@ -175,7 +175,7 @@ def _out_of_order(run: Run, *, are_same_job: bool, now: float) -> Reaction:
 
 
 def _wait_for_administrator(run: Run, hint: str, now: float) -> Reaction:
-    """Return the reaction of a run that another job's row blocks: tried hourly, for a day."""
+    """Return the reaction for a run that a row at cc-backend blocks: retry hourly, for a day."""
     error = run.last_error and replace(run.last_error, hint=hint or run.last_error.hint)
     context = RequestContext(kind=RequestKind.START, now=now, cluster=run.cluster or "")
     noted = replace(run, last_error=error)

@@ -1,4 +1,4 @@
-"""When the next request of a run may be sent; here a stop is held back.
+"""Compute when the next request of a run may be sent; a stop may have to be held back.
 
 cc-backend >= 1.5 keeps a new job in a cache at first. A stop that meets the commit of this cache
 can close another job (v1.5.4, internal/repository/jobCreate.go), so the stop of a run is held until

@@ -40,7 +40,7 @@ class DraftedCluster:
 
 @dataclass(frozen=True, slots=True)
 class _Hardware:
-    """What makes nodes the same; `devices` are kind, type and number of the accelerators."""
+    """The hardware that the nodes of a subcluster share; `devices`: kind, type and number."""
 
     sockets: int
     cores: int
@@ -115,7 +115,7 @@ def _hardware(node: Node, site: SiteMap) -> _Hardware:
 
 
 def _free_name(hardware: _Hardware, taken: set[str]) -> str:
-    """Return a name such as `cpu`, `a100` or, if that is taken, `cpu-2`."""
+    """Return an unused name for a subcluster: `cpu`, `a100` or, if that is taken, `cpu-2`."""
     name = next((type_ or kind for kind, type_, _ in hardware.devices), "cpu")
     number = 1
     while (found := f"{name}{f'-{number}' if number > 1 else ''}") in taken:
@@ -149,8 +149,8 @@ def _subcluster(
 def fold_hosts(hosts: Iterable[str]) -> str:
     """Return the node list of exactly these hosts, each once: `n[001-004],g1`.
 
-    cc-backend knows letters, digits, dashes and ranges of one width. It does not start with a
-    single number or one above 32 bits in brackets, nor with a dash right behind them (1.5.4).
+    cc-backend accepts letters, digits, dashes and ranges of one width. It fails to start if
+    brackets have a single number or one above 32 bits, or a dash right behind them (1.5.4).
     """
     items: dict[tuple[str, int, str], list[str]] = {}
     for host in dict.fromkeys(hosts):
@@ -165,7 +165,7 @@ def fold_hosts(hosts: Iterable[str]) -> str:
 
 
 def _items(prefix: str, numbers: Sequence[str], suffix: str) -> Iterator[str]:
-    """Yield one item with all ranges, then each number that is in none."""
+    """Yield a node list item with all ranges, then an item for each host that is in none."""
     pairs = list(_ranges(sorted(numbers)))
     ranges = [f"{first}-{last}" for first, last in pairs if first != last]
     if ranges:
@@ -228,13 +228,13 @@ def _accelerators(
 
 
 def _maker(model: str) -> str:
-    """Return the type of an accelerator in cc-backend's words, from Slurm's name of its type."""
+    """Return cc-backend's type of an accelerator, such as `AMD GPU`, from Slurm's type name."""
     found = (maker for pattern, maker in _MAKERS if re.match(pattern, model, re.IGNORECASE))
     return next(found, "Nvidia GPU")
 
 
 def _cpu_load(threads: int) -> dict[str, Any]:
-    """Return the one metric that every collector has; its limits fit the largest node."""
+    """Return the metric `cpu_load`, which every collector has; its limits fit the largest node."""
     return {
         "name": "cpu_load",
         "unit": {"base": ""},

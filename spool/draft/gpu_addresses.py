@@ -27,7 +27,7 @@ _MIG = re.compile(r"\s+MIG .*Device\s+([0-9]{1,4}): \(UUID: (MIG-[^)\s]+)\)")
 
 @light_dataclass
 class GpuAddresses:
-    """The accelerators of a host in the order of the tool, and what must be checked."""
+    """The addresses of a host's accelerators in order, and notes on what must be checked."""
 
     addresses: tuple[str, ...]
     notes: tuple[str, ...] = ()
@@ -40,7 +40,7 @@ def read_gpu_addresses(text: str, order: Sequence[int] = ()) -> GpuAddresses:
     address; a GPU without instances keeps its PCI address.
 
     Raises:
-        ValueError: there is no GPU in the text, a number occurs twice, or `order` has others.
+        ValueError: there is no GPU in the text, a number occurs twice, or `order` does not fit.
     """
     gpus = _gpus(text)
     if not gpus:

@@ -1,4 +1,4 @@
-"""Apply the resolutions of job ids to the store: new runs, ends, handled events."""
+"""Apply resolutions (conclusions about a job id) to the run store: new runs, ends, events."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from spool.resolve.resolver import Resolved, Resolver
 
 
 class ResolutionApplier:
-    """The application of resolutions to the store; for the loop's thread."""
+    """The writer of resolutions into the run store; used only in the loop's thread."""
 
     def __init__(
         self,
@@ -45,7 +45,7 @@ class ResolutionApplier:
         self._postponed: list[tuple[float, Resolved]] = []
 
     def next_time(self) -> float | None:
-        """Return when a resolution is applied again, by the monotonic clock; None: none waits."""
+        """Return when a postponed resolution is due (monotonic clock); None if there is none."""
         return min((at for at, _ in self._postponed), default=None)
 
     def apply(self, resolutions: Iterable[Resolved], now: Moment) -> None:
@@ -56,7 +56,7 @@ class ResolutionApplier:
             self._apply_one(resolved, now)
 
     def apply_postponed(self, now: Moment) -> None:
-        """Apply resolutions again whose runs could not be read before."""
+        """Apply the postponed resolutions that are due: their runs could not be read before."""
         due = [each for each in self._postponed if each[0] <= now.steady]
         self._postponed = [each for each in self._postponed if each[0] > now.steady]
         for _, resolved in due:
@@ -92,7 +92,7 @@ class ResolutionApplier:
             self._event_scanner.move_unknown_to_dead(event, now)
 
     def _changed_runs(self, resolved: Resolved, now: Moment) -> Iterator[Run]:
-        """Yield the known runs that have ended, or whose start is to be sent again or earlier.
+        """Yield the stored runs that change: they ended, or their start is sent again or sooner.
 
         The comments of an undelivered run are updated: a user may have set the flag that excludes
         it while its start had to wait.
@@ -134,7 +134,7 @@ class ResolutionApplier:
         )
 
     def _store_run(self, run: Run, events: list[str], now: Moment) -> PendingRun:
-        """Put a new or changed run into the store; durably if no event protects it."""
+        """Stage a new or changed run; queue its write if no event in `new/` can restore it."""
         store = self._store
         entry = store.stage(run, events, now)
         # An excluded run stays in `open/` only until its end, so that no sweep reports it while it
@@ -147,7 +147,7 @@ class ResolutionApplier:
         return entry
 
     def _admitted(self, resolved: Resolved, finished: list[str], now: Moment) -> Iterator[Run]:
-        """Yield the new runs; move one that can never be reported to `dead/`, once."""
+        """Yield a resolution's new runs; move those that can never be reported to `dead/`, once."""
         query, result, _ = resolved
         for job, end in result.new_runs:
             full = self._allocations.restore(job)

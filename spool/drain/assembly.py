@@ -49,7 +49,7 @@ BACKEND_WORKERS = (*CHANNEL_WORKERS["starts"], *CHANNEL_WORKERS["stops"], "probe
 def assemble(
     settings: DrainSettings, composer: PayloadComposer, externals: Externals, *, layout: Layout
 ) -> Service:
-    """Return a service that has read the spool; the caller holds the lock.
+    """Return a drain as a service that has read the spool; the caller holds the drain's lock.
 
     Raises:
         OSError: the state directory cannot be written.
@@ -74,7 +74,7 @@ def assemble(
 
 
 class _Assembly:
-    """A drain while it is put together: what most of its parts need."""
+    """The builder of a drain's parts, with the objects that several parts share."""
 
     def __init__(
         self,
@@ -105,7 +105,7 @@ class _Assembly:
         self._scanner, self._resolver = EventScanner(layout, self._crash_marker), Resolver()
 
     def parts(self, composer: PayloadComposer, counters: ActivityCounters) -> DrainParts:
-        """Return the parts of the drain; their answers are not connected yet."""
+        """Return the drain's parts; `_connect` then sets which part receives which answers."""
         store, workers, externals = self._store, self._workers, self._externals
         builder = RequestBuilder(store, self._health, composer, self._crash_marker)
         final_texts = FinalTexts(store, builder, composer, workers.get("final-texts"))
@@ -203,7 +203,7 @@ def _past(instant: float | None, now: Moment) -> float | None:
 
 
 def _workers(externals: Externals) -> dict[str, Worker[Any, Any]]:
-    """Return a worker for everything that may hang; a thread starts with its first query."""
+    """Return the workers by name, one for each source that may hang; no thread runs yet."""
     works: dict[str, Callable[[Any], Any]] = {}
     for name in BACKEND_WORKERS:
         sender = BackendSender(
@@ -228,7 +228,7 @@ def _workers(externals: Externals) -> dict[str, Worker[Any, Any]]:
 
 
 def _connect(parts: DrainParts, workers: dict[str, Worker[Any, Any]]) -> None:
-    """Connect the workers with the receivers of their answers."""
+    """Set the callbacks between the parts, and which part receives each worker's answers."""
     parts.store.on_loaded = parts.texts.want_stored
     parts.delivery.builder.on_old_comments = partial(parts.resolver.recheck_job, needs_all=True)
     parts.delivery.builder.on_missing_user = parts.texts.want_user

@@ -65,10 +65,10 @@ def new_descriptor(watched: Iterable[tuple[bytes, int]]) -> int:
 
 
 class EventWatch:
-    """The watch of `new/` and `todo/`, of the directories of `inputs`, and of signals.
+    """The watch (inotify) of `new/`, `todo/` and the directories of `inputs`, and of signals.
 
     `problem` is why the spool is not watched, so that the loop must poll; else "". All methods are
-    for the main thread (`signal.set_wakeup_fd` requires it).
+    used only in the main thread (`signal.set_wakeup_fd` requires it).
     """
 
     def __init__(
@@ -136,7 +136,7 @@ class EventWatch:
             self._wake_ups.put(self)
 
     def _wait(self, fds: dict[str, int]) -> None:
-        """Put one wake-up into the queue for all changes until the loop has received it."""
+        """Queue a wake-up after a change; no second one before the loop has received the first."""
         inputs = fds.get("inputs", -1)
         # `poll` and not `select`, which takes no descriptor above 1023 (select(2)).
         poll = select.poll()
@@ -165,7 +165,7 @@ class EventWatch:
 
 
 def _directories(paths: Iterable[Path]) -> set[Path]:
-    """Return the directories in which paths, and the files that they lead to, may be replaced."""
+    """Return the parent directories of paths, and of the files that links among them point to."""
     # not `Path.resolve`, which raises RuntimeError for a loop of links (Python 3.11)
     return {each.parent for path in paths for each in (path, Path(os.path.realpath(path)))}
 

@@ -1,4 +1,4 @@
-"""What a drain is given: the site's settings, and all that stands outside the drain."""
+"""The settings of a drain, and its external parts: cc-backend, Slurm, clocks, system calls."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class DrainSettings:
 
 
 class NewWorker(Protocol):
-    """The factory of workers; the simulation passes one that its scheduler controls."""
+    """A function that creates a worker; the simulation of the tests passes its own."""
 
     def __call__(
         self,
@@ -59,9 +59,9 @@ class Externals:
     `backend` and `slurm` create a client at each call: every worker has its own. `warnings` are
     lines that Slurm printed next to good answers, for the administrator. `slurm_release` is the
     release as last seen. `new_watch` returns the watch that wakes the loop on file changes and
-    signals; None: it polls. `nodes` makes a round of node states; None: they are not reported.
-    `editor` creates a client of short patience for the changes that precede a stop; None: the
-    clients of the stops make them. `final_texts` returns Slurm's descriptions of ended jobs; None:
+    signals; None: it polls. `nodes` reports all node states once; None: they are not reported.
+    `editor` creates a client with short timeouts for the `edit_meta` before a stop; None: the
+    clients of the stops send it. `final_texts` returns Slurm's descriptions of ended jobs; None:
     they are not queried.
     """
 

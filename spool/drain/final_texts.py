@@ -1,7 +1,7 @@
-"""Ask Slurm for the final description of runs that have ended, by a worker of its own.
+"""Ask Slurm for the final description of runs that have ended, in a separate worker.
 
-The stop of a run waits a moment for it: after the stop the row is archived. A run whose text does
-not arrive in time is stopped with the text of its start, in which the end is written.
+The stop of a run waits a moment for it: after the stop cc-backend archives the row. If it does not
+arrive in time, the description of the start is sent with the end added.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ FinalWorker = Worker[tuple[Job, ...], Mapping[tuple[int, int | None], str]]
 
 
 class FinalTexts:
-    """The collector of final descriptions, for the loop's thread; `worker` None: there are none."""
+    """The collector of final descriptions, used only in the loop's thread; idle without worker."""
 
     def __init__(
         self,
@@ -42,7 +42,7 @@ class FinalTexts:
         self._asked: dict[tuple[int, int], Job] = {}
 
     def want(self, entry: PendingRun, run: Run, now: Moment) -> None:
-        """Query the final description of a run that has ended; its stop waits a moment for it."""
+        """Query the final description of an ended run; its stop waits a moment for the answer."""
         can_be_sent = run.reported and run.end is not None and self._builder.can_add_texts
         is_wanted = can_be_sent and self._composer.wants_final_description(run)
         if self._worker is None or not is_wanted:
@@ -60,7 +60,7 @@ class FinalTexts:
         self._worker.ask(tuple(self._asked.values()))
 
     def take(self, found: Mapping[tuple[int, int | None], str] | None, now: Moment) -> None:
-        """Add the descriptions to their runs, and let the stops go."""
+        """Add the descriptions to their runs, and release the stops that waited for them."""
         asked, self._asked = self._asked, {}
         for (job_id, start), job in asked.items():
             entry = self._store.get(job_id, start, now)

@@ -44,7 +44,7 @@ _log = logging.getLogger(__name__)
 
 @light_dataclass
 class DrainParts:
-    """The parts of a drain; all are for the loop's thread."""
+    """The parts of a drain; all are used only in the loop's thread."""
 
     layout: Layout
     loader: RunLoader
@@ -67,7 +67,7 @@ class DrainParts:
 
 
 class Drain:
-    """The loop of a drain; the caller holds its lock."""
+    """The loop of a drain; the caller holds the drain's lock."""
 
     def __init__(self, parts: DrainParts, *, last_event: float | None = None) -> None:
         self._parts = parts
@@ -83,7 +83,7 @@ class Drain:
 
     @property
     def is_busy(self) -> bool:
-        """Return whether work may need a pass at a time that `_wait` does not know."""
+        """Return whether more work is expected soon: unsent runs, unread events or job queries."""
         parts = self._parts
         # While cc-backend is down, its runs wait for a probe, whose time is known.
         is_sending = parts.health.is_up and parts.store.unsent_count() > 0
@@ -111,7 +111,7 @@ class Drain:
         parts.nodes.ask(now, parts.health, parts.store.schedule, parts.delivery)
 
     def take_answers(self, wait: float) -> None:
-        """Apply all available answers; wait for the first one.
+        """Apply all available answers of the workers; wait at most `wait` seconds for the first.
 
         A SimpleQueue cannot be used: its `get` waits for ever if a signal arrives just before the
         deadline (CPython 3.11, `Modules/_queuemodule.c`: the remaining time becomes negative).

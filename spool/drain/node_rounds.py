@@ -1,8 +1,8 @@
-"""When the drain reports node states: every interval, by a worker of its own, after the jobs.
+"""Report node states at each interval, in a separate worker; requests about jobs go first.
 
 A call about 10 000 nodes lets job starts wait at cc-backend for half a second. So a round waits
-until no job request is due or in flight, for one interval at most: a site that is never quiet would
-otherwise show its nodes' states of yesterday.
+until no job request is due or in flight, for one interval at most: otherwise a site that always has
+job requests would never get new node states.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ NodesWorker = Worker[NodeRound, NodeRound]
 
 
 class NodeRounds:
-    """The schedule of the rounds, for the loop's thread; `worker` None: nothing is reported.
+    """The schedule of node state reports, used only in the loop's thread; no worker: no reports.
 
-    `interval_seconds` 0: never. The result of a round is written into the directory `state`.
+    A round is one report of all nodes; its result is written into the directory `state`.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class NodeRounds:
     def ask(
         self, now: Moment, health: BackendHealth, schedule: Schedule, delivery: Delivery
     ) -> None:
-        """Begin a round if one is due, cc-backend answers, and no job has to wait for it."""
+        """Begin a due round if cc-backend answers; job requests delay it one interval at most."""
         if self._worker is None or now.steady < self._next_at or self._worker.outstanding:
             return
         is_busy = bool(delivery.outstanding) or schedule.is_ready(now.steady)
@@ -72,7 +72,7 @@ class NodeRounds:
         return self._next_at if self._next_at > now.steady else None
 
     def take(self, answer: NodeRound | None, now: Moment) -> None:
-        """Keep the result of a round and log what changed; None: the worker was closed."""
+        """Store the result of a round and log what changed; None: the worker was closed."""
         if answer is None:
             return
         before, self._last = self._last, answer
@@ -86,7 +86,7 @@ class NodeRounds:
 
 
 def _log_change(before: NodeRound, after: NodeRound) -> None:
-    """Log the first round and each begin and end of failures, once."""
+    """Log the first accepted round, each new problem, and the end of problems, once each."""
     if after.problem:
         if after.problem != before.problem:
             level = logging.INFO if after.unsupported else logging.WARNING

@@ -40,13 +40,13 @@ def recover(layout: Layout, store: RunStore, loader: RunLoader, now: Moment) -> 
 def note_file(
     store: RunStore, loader: RunLoader, directory: Directory, name: str, now: Moment
 ) -> None:
-    """Index a run file; move a file with another name to `dead/`."""
+    """Index a run file; move a file whose name is not that of a run to `dead/`."""
     if not store.add_file(directory, name):
         loader.move_to_dead(directory, name, NOT_A_RUN, now)
 
 
 def clean_tmp(layout: Layout, now: Moment) -> None:
-    """Remove incomplete files of dead writers that are older than an hour."""
+    """Remove files from `tmp/` that are over an hour old, left by processes that crashed."""
     for name in list(layout.names(Directory.TMP)):
         try:
             # A younger file may belong to a command that is writing it now. Its mtime may be old

@@ -1,4 +1,4 @@
-"""Find out which rows of cc-backend are other runs of the same job.
+"""Find out which cc-backend rows are other runs of the same job.
 
 A run without restarts has no earlier runs: such rows are of another job with the same, reused id
 and must not be deleted. Otherwise the spool (a later run only within a day, because ids are reused)
@@ -30,7 +30,7 @@ class _OpenQuestion:
 
 
 class SameJobProof:
-    """The proof that runs are of the same job; for the loop's thread."""
+    """The check that runs are of the same job; used only in the loop's thread."""
 
     def __init__(self, store: RunStore, clocks: Clocks) -> None:
         self._store = store
@@ -41,7 +41,7 @@ class SameJobProof:
     def __call__(
         self, run: Run, others: Iterable[int], settle: Callable[[set[int] | None], None]
     ) -> None:
-        """Pass the proven start times to `settle`, at once or when accounting has answered."""
+        """Pass to `settle` which starts are of the same job, now or after accounting's answer."""
         # An earlier row cannot be of this job if the job was never requeued: its id was reused
         # after MaxJobId.
         # None (not known) is no 0: then accounting has to say.
@@ -59,7 +59,7 @@ class SameJobProof:
             settle(known)
 
     def next_query(self, now: Moment) -> RowsQuery | None:
-        """Return what to ask accounting; None for nothing."""
+        """Return the next query to accounting; None if no run waits for an answer."""
         if not self._waiting:
             return None
         self._asked = self._waiting.popleft()
@@ -68,7 +68,7 @@ class SameJobProof:
         return RowsQuery(job_ids=ids, since=since, until=int(now.wall) + 1)
 
     def take(self, reply: RowsReply | None) -> bool:
-        """Settle the current query; return False if there is none. No answer proves nothing."""
+        """Settle the current query (with None if it failed); return False if there is none."""
         question, self._asked = self._asked, None
         if question is None:
             return False

@@ -70,11 +70,11 @@ class Service:
         self._quiet_at = parts.clocks.steady() + QUIET_AFTER_SECONDS
 
     def stop(self) -> None:
-        """Let the current pass be the last."""
+        """End the loop after the current pass."""
         self._stopping = True
 
     def hand_over(self) -> None:
-        """Let the current pass be the last; another service follows in this process.
+        """End the loop after the current pass; another service follows in this process.
 
         systemd must not be notified of a stop: it would kill the successor (systemd v257,
         src/core/service.c, service_notify_message).
@@ -83,7 +83,7 @@ class Service:
         self.stop()
 
     def run(self) -> None:
-        """Work until `stop` or `hand_over`."""
+        """Run passes until `stop` or `hand_over` is called, then shut down."""
         # Before READY: `check` after `systemctl start` must not find the state of the last drain.
         self._write_state()
         notify_systemd("READY=1")
@@ -96,7 +96,7 @@ class Service:
         self.shut_down()
 
     def run_once(self) -> bool:
-        """Work until nothing can be done now; return True if nothing waits any more.
+        """Do all that can be done now, then shut down; return whether `new/` and `todo/` are empty.
 
         If cc-backend is down, three probes within 30 s are tried. A backlog has no time limit.
         """
@@ -191,7 +191,7 @@ class Service:
         self._state_file.write(state, now.wall, at_once=at_once)
 
     def _is_idle(self) -> bool:
-        """Return whether within the next second only writing is left to do."""
+        """Return whether nothing is left to query or send within the next second."""
         parts, now = self.parts, self.parts.clocks.steady()
         times = (parts.resolver.next_time(), parts.store.schedule.next_time())
         is_soon = any(at is not None and at <= now + SOON_SECONDS for at in times)
@@ -206,7 +206,7 @@ class Service:
         )
 
     def _gives_up(self, until: float) -> bool:
-        """Return whether `--once` has waited long enough."""
+        """Return whether `--once` gives up: deliveries halted, too many failures or time over."""
         server = self.parts.health.state.server
         # An administrator has to act first: thirty seconds more would not help a cron job.
         is_halted = server.health == "halted"

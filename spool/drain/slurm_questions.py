@@ -1,4 +1,4 @@
-"""The drain's queries of slurmctld and accounting: when they are made, and their answers."""
+"""The drain's queries to slurmctld and accounting: when they are sent, and their answers."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ AccountingWorker = Worker[RowsQuery, RowsReply]
 
 
 class SlurmQuestions:
-    """The queries of the controller and of accounting; for the loop's thread."""
+    """The queries to slurmctld and accounting; used only in the loop's thread."""
 
     def __init__(
         self,
@@ -53,7 +53,7 @@ class SlurmQuestions:
         self._compare_at = float("-inf")
 
     def ask(self, now: Moment) -> None:
-        """Send the next queries to the controller and to accounting if they are idle."""
+        """Send the next queries to slurmctld and to accounting, if their workers are idle."""
         # At most one query in flight for each source: slurmctld answers all clients with the same
         # threads, and jobs that arrive meanwhile join the next query.
         tracked = partial(self._store.tracked, now=now)
@@ -67,7 +67,7 @@ class SlurmQuestions:
                 self.accounting.ask(rows)
 
     def next_time(self) -> float | None:
-        """Return when the next query of a job may be due, by the monotonic clock."""
+        """Return when the next query about a job may be due, by the monotonic clock."""
         return self._resolver.next_time(
             controller_is_busy=bool(self.controller.outstanding),
             accounting_is_busy=bool(self.accounting.outstanding),
@@ -76,7 +76,7 @@ class SlurmQuestions:
     def take_controller(
         self, query: ControllerQuery, reply: ControllerReply | None, now: Moment
     ) -> None:
-        """Apply the controller's answer; None: it was not asked."""
+        """Apply slurmctld's answer; None: the worker was closed before the query."""
         if isinstance(query, ListQuery):
             self._compare(reply if isinstance(reply, ListReply) else None, now)
             return
@@ -86,7 +86,7 @@ class SlurmQuestions:
         self._applier.apply(resolved, now)
 
     def take_accounting(self, query: RowsQuery, reply: RowsReply | None, now: Moment) -> None:
-        """Apply accounting's answer; None: it was not asked."""
+        """Apply accounting's answer; None: the worker was closed before the query."""
         if not self._proof.take(reply):
             tracked = partial(self._store.tracked, now=now)
             resolved = self._resolver.take_rows(query, reply, now, tracked)
@@ -102,7 +102,7 @@ class SlurmQuestions:
         return ListQuery() if has_open else None
 
     def _compare(self, reply: ListReply | None, now: Moment) -> None:
-        """Look up the open runs that Slurm does not list as running."""
+        """Queue a query about each run in `open/` that Slurm does not list as running."""
         if reply is None or reply.error is not None:
             self._compare_at = now.steady + COMPARE_AGAIN_SECONDS
             reason = "Slurm was not asked" if reply is None else reply.error

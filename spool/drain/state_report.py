@@ -32,7 +32,7 @@ MAX_READ = 200  # files in one call: some 10 ms
 
 
 class StateReport:
-    """The collector of the drain's state; for the loop's thread."""
+    """The collector of the drain's state; used only in the loop's thread."""
 
     def __init__(self, drain: Drain, parts: DrainParts, *, once: bool) -> None:
         self._drain = drain
@@ -50,7 +50,7 @@ class StateReport:
 
     @property
     def is_counting(self) -> bool:
-        """Return whether files of the spool are still to be read for the state."""
+        """Return whether files in `open/` must still be read to count the unreported runs."""
         return not self._unreported.is_complete
 
     def state(
@@ -61,7 +61,7 @@ class StateReport:
         slurm_release: str | None = None,
         polling_reason: str = "",
     ) -> DrainState:
-        """Return the current state; what the loop does not know is passed in."""
+        """Return the current state; the arguments are values that no part of the drain has."""
         parts, health = self._parts, self._parts.health
         self._update(now)
         unreadable = {**parts.loader.unreadable, **parts.delivery.builder.unreadable}
@@ -100,7 +100,7 @@ class StateReport:
         )
 
     def _update(self, now: Moment) -> None:
-        """Count what is counted here; the spool is looked through only now and then."""
+        """Count the deliveries, and every 5 s the waiting and the unreported runs."""
         self._count_deliveries(now)
         if now.steady >= self._waiting_at:
             self._waiting_at = now.steady + WAITING_SECONDS
@@ -122,7 +122,7 @@ class StateReport:
         return _wall_time(max(due, self._delivered_at, answers_since), now)
 
     def _count_deliveries(self, now: Moment) -> None:
-        """Record the deliveries by time."""
+        """Record the number of deliveries, at each minute of the last hour."""
         delivered = self._parts.counters.delivered
         if delivered > self._delivered:
             self._delivered, self._delivered_at = delivered, now.steady
@@ -153,8 +153,8 @@ class StateReport:
 class UnreportedRuns:
     """The number of runs in `open/` that are deliberately not reported.
 
-    Their files are not kept in memory. At each call some of those that are new are read, so that a
-    large spool delays nothing: after a start the count is complete within minutes.
+    The runs are not kept in memory. Each `update` reads only some of the new files, so that a large
+    spool delays nothing: after a start the count is complete within minutes.
     """
 
     def __init__(self, layout: Layout) -> None:
@@ -173,7 +173,7 @@ class UnreportedRuns:
         return sum(self._is_unreported.values())
 
     def update(self, now: Moment) -> None:
-        """Drop the files that were removed, and read some new ones."""
+        """Forget the files that were removed, and read some of the new ones."""
         modified_ns = self._layout.directory_mtime_ns(Directory.OPEN)
         if modified_ns == self._modified_ns:
             return
@@ -186,7 +186,7 @@ class UnreportedRuns:
         self._modified_ns = modified_ns if is_complete and is_old else -1
 
     def _read(self, name: str) -> bool:
-        """Return whether a file is a run that is not reported; no, if it cannot be read."""
+        """Return whether a file is a run that is not reported; False if it cannot be read."""
         try:
             return not load_run(self._layout, Directory.OPEN, name).reported
         except (UnusableFileError, OSError):
@@ -194,13 +194,13 @@ class UnreportedRuns:
 
 
 def _unreadable_files(reasons: Mapping[str, str]) -> tuple[UnreadableFile, ...]:
-    """Return the first of the files that cannot be read."""
+    """Return the files that cannot be read, sorted by name, at most 20."""
     shown = sorted(reasons.items())[:MAX_UNREADABLE]
     return tuple(UnreadableFile(name=name, reason=reason) for name, reason in shown)
 
 
 def _report(condition: Condition, now: Moment) -> HealthReport:
-    """Return the report of a condition, with times of the wall clock."""
+    """Convert the condition of cc-backend or of a channel to a report with Unix seconds."""
     return HealthReport(
         state=condition.health,
         since=_wall_time(condition.since, now) if condition.since else None,
@@ -211,8 +211,8 @@ def _report(condition: Condition, now: Moment) -> HealthReport:
 
 
 def _wall_time(steady: float, now: Moment) -> float:
-    """Return a monotonic time by the wall clock, to 0.1 s.
+    """Convert a monotonic time to Unix seconds, rounded to 0.1 s.
 
-    The clocks' difference is never the same twice: each pass would find another state to write.
+    The clocks' difference varies by less: without rounding each pass would write a new state.
     """
     return round(steady + now.wall - now.steady, 1)

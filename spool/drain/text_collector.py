@@ -1,4 +1,4 @@
-"""Collect scripts, descriptions and missing user names of new runs, by a worker of its own.
+"""Collect scripts, descriptions and missing user names of new runs, in a separate worker.
 
 A run is stored with its essential facts at once; its start waits some seconds at most for these
 texts, less if Slurm is silent. Texts that arrive later are added to the run, and to its row if
@@ -55,9 +55,9 @@ class _Wanted:
 
 
 class TextCollector:
-    """The collector, for the loop's thread; `wants_texts` False: only user names are queried.
+    """The collector of job texts and user names, used only in the loop's thread.
 
-    `began` is when this drain began, Unix seconds.
+    `wants_texts` False: only user names. `began` is when this drain began, Unix seconds.
     """
 
     def __init__(
@@ -85,16 +85,16 @@ class TextCollector:
         return len(self._queue) + len(self._asked) + len(self._later)
 
     def want(self, run: Run, now: Moment) -> float:
-        """Query the texts of a new run; return until when its start waits (monotonic; 0: not)."""
+        """Query the texts of a new run; return until when the start waits (monotonic; 0: no)."""
         if not self._wants_texts:
             return 0.0
         self._queue.append(_Wanted(run.job, run.start_time, now.steady, needs_texts=True))
         return now.steady + START_WAIT_SECONDS
 
     def want_user(self, run: Run, now: Moment) -> None:
-        """Query the user's name of a run whose start waits for it; called until it is found.
+        """Query the user's name of a run whose start waits for it, unless a query is pending.
 
-        So the name is also queried again after a restart of the drain.
+        The caller repeats this until the name is found, also after a restart of the drain.
         """
         key = (run.job_id, run.start_time)
         if run.job.uid is not None and key not in self._users:
@@ -102,7 +102,7 @@ class TextCollector:
             self._queue.append(_Wanted(run.job, run.start_time, now.steady, needs_texts=False))
 
     def want_stored(self, entry: PendingRun, run: Run, now: Moment) -> None:
-        """Query the texts of a run that an earlier drain may not have received."""
+        """Query the texts of a stored run if an earlier drain may have ended before it got them."""
         # Slurm has forgotten the script of an older run, and a newer one was asked about by `want`.
         is_new = run.started is None and run.reported and run.script is None
         is_of_before = run.seen <= self._began and now.wall - run.seen < FORGOTTEN_SECONDS

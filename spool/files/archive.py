@@ -38,7 +38,7 @@ class DeliveredArchive:
         self._keep_days = keep_days
 
     def add(self, run: Run, now: float) -> None:
-        """Append a delivered run; a failure loses the copy, never the delivery."""
+        """Append a delivered run; if that fails, only log a warning."""
         if self._keep_days <= 0:
             return
         # One file an hour, so that whole files expire and nothing is ever rewritten. UTC, because a
@@ -50,9 +50,9 @@ class DeliveredArchive:
             _log.warning("delivered run %s is not archived: %s", run.name, error)
 
     def recent_runs(self) -> list[tuple[int, int, int]]:
-        """Return job id, start and end of the runs delivered last, oldest first; never an error.
+        """Return job id, start and end of the runs delivered last, oldest first; log errors.
 
-        Read from the ends of the two newest files; unreadable lines are skipped.
+        They are read from the ends of the two newest files; invalid lines are skipped.
         """
         found = []
         for name in sorted(self._files())[-2:]:
@@ -65,7 +65,7 @@ class DeliveredArchive:
     def expire(self, now: float) -> None:
         """Remove the files that are too old, and the oldest ones above the size limit.
 
-        A failure is one warning: the next hour tries again.
+        A failure is logged as one warning; the drain tries again in an hour.
         """
         total = 0
         problem: OSError | None = None
@@ -95,9 +95,9 @@ class DeliveredArchive:
             calls.close(fd)
 
     def _files(self) -> dict[str, os.stat_result]:
-        """Return the archive's files by name; none if no run was ever archived.
+        """Return the status of each archive file by name; {} if no run was ever archived.
 
-        None also, with a warning, if they cannot be listed: a copy is no reason to end the drain.
+        {} also, with a warning, if they cannot be listed: that must not end the drain.
         """
         try:
             return self._list_files()
@@ -122,7 +122,7 @@ class DeliveredArchive:
             calls.close(fd)
 
     def _last_run_keys(self, name: str) -> list[tuple[int, int, int]]:
-        """Return the runs at the end of a file; the first line may be incomplete."""
+        """Return job id, start and end of the last runs in a file (16 MB); skip invalid lines."""
         calls = self._system_calls
         fd = calls.open(self.directory / name, os.O_RDONLY | os.O_CLOEXEC)
         try:

@@ -30,7 +30,7 @@ LIMIT_BYTES = 128 * 1024 * 1024  # 65536 nodes with all of 256 cores make about 
 
 @light_dataclass
 class _Shape:
-    """What a type hint asks for: a type, or a list of it, or None instead."""
+    """A parsed type hint: a type, whether it is a list of that type, whether None is allowed."""
 
     kind: type
     is_list: bool
@@ -104,7 +104,7 @@ def decode_line(name: str, contents: bytes) -> Run:
 
 
 def _to_json(value: Any) -> Any:
-    """Return a frozen value as JSON data, without None and defaults."""
+    """Convert a dataclass, a tuple or a plain value to JSON data; omit fields with defaults."""
     kind: type = type(value)
     if kind is tuple:
         return [_to_json(item) for item in value] if _holds_dataclasses(value) else list(value)
@@ -123,7 +123,7 @@ def _holds_dataclasses(items: tuple[Any, ...]) -> bool:
 
 
 def _from_json(expected: _Shape, value: Any, path: str) -> Any:
-    """Return JSON data as the value a type hint asks for.
+    """Convert JSON data to a value of the type that a type hint demands.
 
     Raises:
         TypeError, ValueError: a value has a wrong type; the message has its path.
@@ -141,7 +141,7 @@ def _from_json(expected: _Shape, value: Any, path: str) -> Any:
 
 
 def _item_from_json(kind: Any, value: Any, path: str) -> Any:
-    """Return JSON data as a value of a type."""
+    """Convert JSON data to a value of a type: a dataclass, an enum or a plain type."""
     if dataclasses.is_dataclass(kind):
         return _dataclass_from_json(kind, value, path)
     if issubclass(kind, Enum):
@@ -152,7 +152,7 @@ def _item_from_json(kind: Any, value: Any, path: str) -> Any:
 
 
 def _dataclass_from_json(kind: Any, value: Any, path: str) -> Any:
-    """Return a JSON object as a frozen value."""
+    """Convert a JSON object to a dataclass."""
     if not isinstance(value, dict):
         raise TypeError(f"{path}: expected an object, got {type(value).__name__}")
     shapes, plain_types = _shapes(kind), _plain_types(kind)
@@ -169,7 +169,7 @@ def _dataclass_from_json(kind: Any, value: Any, path: str) -> Any:
 
 @cache
 def _fields(record: type) -> tuple[tuple[str, Any], ...]:
-    """Return names and defaults of a dataclass's fields; nothing for another type."""
+    """Return names and defaults of a dataclass's fields; an empty tuple for another type."""
     if not dataclasses.is_dataclass(record):
         return ()
     return tuple((field.name, field.default) for field in dataclasses.fields(record))
@@ -183,15 +183,15 @@ def _plain_types(record: type) -> dict[str, type | None]:
 
 @cache
 def _shapes(record: Any) -> dict[str, _Shape]:
-    """Return what the type hints of a dataclass's fields ask for."""
+    """Return the parsed type hint of each field of a dataclass, by name."""
     names = vars(builtins) | vars(sys.modules[record.__module__])
     return {field.name: _shape(field.type, names) for field in dataclasses.fields(record)}
 
 
 def _shape(hint: Any, names: dict[str, Any]) -> _Shape:
-    """Read a type hint: `T`, `tuple[T, ...]`, or either with `| None`.
+    """Parse a type hint: `T`, `tuple[T, ...]`, or either with `| None`.
 
-    `typing.get_type_hints` reads more, but `typing` takes 2 ms to load, and each hint is compiled.
+    `typing.get_type_hints` parses more, but `typing` takes 2 ms to load, and each hint is compiled.
     """
     text = hint.removesuffix(" | None")
     item = text.removeprefix("tuple[").removesuffix(", ...]")

@@ -36,7 +36,7 @@ def move_run_to_dead(batch: WriteBatch, run: Run, error: LastError) -> Run:
 
 
 def has_dead_run(layout: Layout, name: str) -> bool:
-    """Return whether `dead/` has a rejected run of a name; a file with a reason is damaged."""
+    """Return whether `dead/` has a rejected run of this name; a file with a `.why` is no run."""
     with suppress(OSError):
         has_run = layout.exists(Directory.DEAD, name)
         return has_run and not layout.exists(Directory.DEAD, name + WHY_SUFFIX)
@@ -87,7 +87,7 @@ GROUP_BYTES = 16_000_000  # only a run of about 65536 nodes is larger
 
 @light_dataclass
 class DeadLetterChange:
-    """The planned change of a dead letter, with its description as done and as planned.
+    """The planned change of a dead letter; `planned` and `done` describe it before and after.
 
     `file` is put into `todo/`; a file that is not a run goes `back` to its old directory. The dead
     letter and its reason are removed in any case.
@@ -101,7 +101,7 @@ class DeadLetterChange:
 
     @property
     def size_bytes(self) -> int:
-        """Return how much memory the change holds."""
+        """Return the size of the file that the change creates; 0 without one."""
         return 0 if self.file is None else len(self.file.contents)
 
 
@@ -165,7 +165,7 @@ def apply_changes(
 
 
 def reset_delivery(run: Run) -> Run:
-    """Return a run without attempts and errors, as if cc-backend had never refused it."""
+    """Return a run without attempts and errors, as if cc-backend had never rejected it."""
     return replace(run, attempts=0, replacements=0, not_before=0, last_error=None)
 
 
@@ -187,7 +187,7 @@ def _plan_requeue(layout: Layout, run: Run, words: str) -> DeadLetterChange:
 
 
 def _change(name: str, words: str) -> DeadLetterChange:
-    """Return a change; `{}` in the words is replaced by `is` or `would be`."""
+    """Return a change; `{}` in its description is replaced by `is` or `would be`."""
     return DeadLetterChange(name=name, done=words.format("is"), planned=words.format("would be"))
 
 
@@ -209,7 +209,7 @@ def _plan_return(layout: Layout, name: str) -> DeadLetterChange:
 
 
 def _reason_from_name(name: str) -> DeadLetterReason:
-    """Return the origin of a dead letter that has no reason, concluded from its name."""
+    """Return `new/` as the origin of a dead letter without `.why` file but with an event's name."""
     try:
         parse_event_name(name, time=0)
     except UnusableFileError as error:
@@ -230,7 +230,7 @@ def _load_dead_run(layout: Layout, name: str) -> Run:
 
 
 def _put_back(layout: Layout, name: str, origin: DeadLetterReason) -> None:
-    """Move a dead letter to the directory that it came from, and remove its reason."""
+    """Move a dead letter to the directory that it came from, and remove its `.why` file."""
     layout.rename(Directory.DEAD, name, origin.directory, origin.name)
     # The drain needs no lock to move it to `dead/` once more, with a new reason.
     if not layout.exists(Directory.DEAD, name):
@@ -238,7 +238,7 @@ def _put_back(layout: Layout, name: str, origin: DeadLetterReason) -> None:
 
 
 def _remove_dead_letter(layout: Layout, name: str) -> None:
-    """Remove a dead letter and its reason; also an empty directory."""
+    """Remove a dead letter, which may be an empty directory, and its `.why` file."""
     try:
         layout.unlink(Directory.DEAD, name)
     except IsADirectoryError:

@@ -49,7 +49,7 @@ class DrainCounters:
 
 
 def drain_counters(value: Any) -> DrainCounters:
-    """Return the counters of a JSON value; what is not valid counts as zero."""
+    """Return the counters in a JSON value; invalid or missing ones are zero."""
     found = _members(value)
     return DrainCounters(
         events={name: _numbers(each) for name, each in _members(found.get("events")).items()},

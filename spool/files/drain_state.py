@@ -123,7 +123,7 @@ _NEWS = tuple(each.name for each in dataclasses.fields(DrainState) if not each.m
 
 
 class DrainStateFile:
-    """The writer of the state: news at once, figures at most once a second, else a refresh."""
+    """The writer of `drain.json`: figures (counts, times) once a second, other changes at once."""
 
     def __init__(self, path: Path, *, system_calls: SystemCalls = os) -> None:
         self._path = path
@@ -186,7 +186,7 @@ def read_drain_state(path: Path) -> DrainState | None:
 
 
 def _news(state: DrainState) -> tuple[object, ...]:
-    """Return what of a state is news: figures change with each event, delivery and probe."""
+    """Return the values whose change is written at once; figures change too often for that."""
     conditions = state.health, state.starts, state.stops
     return (
         *(getattr(state, name) for name in _NEWS),

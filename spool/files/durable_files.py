@@ -1,6 +1,6 @@
 """Durable changes of the spool: tmp, fsync, rename, fsync of the directory; only then unlink.
 
-All changes go through a `WriteBatch`. Its writes become durable together and before any of its
+The drain writes runs through a `WriteBatch`. Its writes become durable together, before any of its
 removals, so after a crash at any point every run is in at least one directory, and an event stays
 until its run is durable. Tests simulate power failures in `SystemCalls`.
 """
@@ -86,7 +86,7 @@ class WriteBatch:
         self._open, self._written, self._removed = [], [], []
 
     def commit(self) -> None:
-        """Make everything durable, then remove. Repeating the batch's work later is harmless.
+        """Make all writes durable, then do the removals; repeating the same changes is harmless.
 
         Raises:
             OSError: (ENOSPC, EIO) some writes may be durable, no removal has been done.
@@ -145,7 +145,7 @@ class WriteBatch:
 class NewFile:
     """A file to create under a free name; `mtime` in Unix seconds, the present by default.
 
-    It is a dead letter that is put back, or a run or event from a replay.
+    It is a requeued dead letter, or a new run or event (of a replay, a sweep or `retry`).
     """
 
     name: str
@@ -224,7 +224,7 @@ def _fill(calls: SystemCalls, fd: int, contents: bytes, mtime: float | None) -> 
 
 
 def _open_tmp(calls: SystemCalls, tmp: int, name: str) -> int:
-    """Return a new file in `tmp/`, open.
+    """Create a file in `tmp/`; return its open descriptor.
 
     A file of this name may be left by a dead process that had our pid. It is removed, never
     overwritten: it may be a link to a file that `create_file` has already put into its directory.

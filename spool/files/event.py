@@ -45,7 +45,7 @@ class EventKind(StrEnum):
 
 @slotted_dataclass
 class Event:
-    """A hint about a job id (0: all jobs). `time` is the file's mtime, Unix seconds."""
+    """An event about a job id (0: all jobs). `time` is the file's mtime, Unix seconds."""
 
     name: str
     kind: EventKind
@@ -57,7 +57,7 @@ class Event:
 
     @property
     def is_of_hook(self) -> bool:
-        """Return whether a hook wrote it; events of a sweep or an operator carry a mark."""
+        """Return whether a hook wrote the event: start or stop, without the extras of a sweep."""
         is_kind = self.kind in {EventKind.START, EventKind.STOP}
         return is_kind and not SWEEP_EXTRAS.intersection(self.extras)
 
@@ -101,12 +101,12 @@ def event_name(
 
 
 def is_complete(contents: bytes) -> bool:
-    """Return whether contents have their last line; a hook may still be writing it."""
+    """Return whether an event's contents end with the line `end`; else a hook may still write."""
     return contents == b"end\n" or contents.endswith(b"\nend\n")
 
 
 def parse_extras(contents: bytes) -> Mapping[str, str]:
-    """Return the extras of an event; truncated or invalid contents give fewer or none."""
+    """Return the valid `key=value` pairs of an event; {} if it is truncated or too large."""
     if len(contents) > EXTRAS_LIMIT_BYTES or not is_complete(contents):
         return {}
     pairs = (re.fullmatch(_EXTRA, line) for line in contents.splitlines())

@@ -1,6 +1,6 @@
 """Names and times of the files in a spool: enough to count what waits and since when.
 
-Apart from `inventory`, which knows runs: `status` and `check` need none.
+Separate from `inventory`, which reads runs: `status` and `check` do not read them.
 """
 
 from __future__ import annotations

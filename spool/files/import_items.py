@@ -1,4 +1,4 @@
-"""Reads events and runs from outside this spool: from another or older spool, or the archive.
+"""Read events and runs from outside this spool: from another or older spool, or the archive.
 
 A source is one file, a directory of files, a spool, or a state directory (its `delivered/`). It is
 only read, up to its size at the beginning: meanwhile a drain appends what is delivered again. A
@@ -37,7 +37,7 @@ _SOURCE_DIRECTORIES = (Directory.NEW, Directory.TODO, Directory.OPEN, Directory.
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImportItem:
-    """One event or run and its origin; neither of them and a reason for an invalid file."""
+    """One event or run with its origin; for an invalid file `item` is None and `reason` is set."""
 
     where: str
     item: Event | Run | None
@@ -60,7 +60,7 @@ def read_import_items(
 
 
 def _files(directory: Path) -> Iterator[Path]:
-    """Yield the files of a directory that can hold events or runs, each folder oldest first."""
+    """Yield the files that may be events or runs, oldest first in each directory of a source."""
     parts = [directory / name for name in _SOURCE_DIRECTORIES if (directory / name).is_dir()]
     if not parts and (directory / DELIVERED_DIRECTORY).is_dir():
         parts = [directory / DELIVERED_DIRECTORY]

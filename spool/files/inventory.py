@@ -38,7 +38,7 @@ class RunFile(SpoolFile):
 
 @light_dataclass
 class EventFile(SpoolFile):
-    """An event in `new/`, or a dead one with the reason."""
+    """An event in `new/`, or one in `dead/` with its `.why` file."""
 
     event: Event
     why: DeadLetterReason | None = None
@@ -46,14 +46,14 @@ class EventFile(SpoolFile):
 
 @light_dataclass
 class BadFile(SpoolFile):
-    """A file that is neither or cannot be read; `why` is its reason if it is in `dead/`."""
+    """A file that is no run or event, or cannot be read; `why` is its `.why` file in `dead/`."""
 
     reason: str
     why: DeadLetterReason | None = None
 
 
 def read_events(layout: Layout) -> Iterator[EventFile | BadFile]:
-    """Yield the events waiting in `new/`, oldest first."""
+    """Yield the events in `new/` and the files that are no valid event, oldest first."""
     for _, name in list_names(layout, Directory.NEW):
         found = read_file(layout, Directory.NEW, name)
         if isinstance(found, EventFile | BadFile):
@@ -71,7 +71,7 @@ def read_dead(layout: Layout) -> Iterator[RunFile | EventFile | BadFile]:
 def read_file(
     layout: Layout, directory: Directory, name: str
 ) -> RunFile | EventFile | BadFile | None:
-    """Read the file of a name in a directory; None if it vanished.
+    """Read one file of a directory; return None if it vanished.
 
     A run that the drain moves between `todo/` and `open/` meanwhile is found in either place.
     """
@@ -147,7 +147,7 @@ def _reason_of(error: Exception) -> str:
 
 
 def is_event_name(name: str) -> bool:
-    """Return whether a name is the name of an event."""
+    """Return whether a file's name is a valid name of an event."""
     try:
         parse_event_name(name, time=0)
     except UnusableFileError:

@@ -1,7 +1,7 @@
 """The directories of a spool, held open: every file is reached relative to a directory descriptor.
 
-The directory of a run is its state (`todo` before `open` before `dead`). This module only opens,
-lists, reads and checks, so that a link, a FIFO or a renamed parent cannot redirect a path.
+The directory of a run is its state (of two copies `todo` wins over `open`, `open` over `dead`).
+No link in them is followed, no FIFO is read, and a renamed parent cannot redirect a path.
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ class Layout:
         return self._fds[directory]
 
     def names(self, directory: Directory) -> Iterator[str]:
-        """Yield the names in a directory, unsorted; a file that vanishes meanwhile is skipped."""
+        """Yield the names in a directory, unsorted; a file may be removed before it is yielded."""
         with self.system_calls.scandir(self._fds[directory]) as entries:
             for entry in entries:
                 yield entry.name
@@ -131,13 +131,13 @@ class Layout:
         return self.system_calls.fstat(self._fds[directory]).st_mtime_ns
 
     def mtime(self, directory: Directory, name: str) -> float:
-        """Return the mtime of a name itself, Unix seconds."""
+        """Return the mtime of a file (of a link itself, not its target), Unix seconds."""
         return self._stat(directory, name).st_mtime
 
     def ctime(self, directory: Directory, name: str) -> float:
-        """Return when a name was last written to, linked or renamed, Unix seconds.
+        """Return the ctime of a file (last write, chmod, link or rename), Unix seconds.
 
-        Unlike the mtime, no writer can set it.
+        Unlike the mtime, no program can set it.
         """
         return self._stat(directory, name).st_ctime
 
@@ -150,7 +150,7 @@ class Layout:
         return True
 
     def is_regular(self, directory: Directory, name: str) -> bool:
-        """Return whether a name itself is a regular file.
+        """Return whether a name is a regular file; a link is not.
 
         Raises:
             OSError: it vanished.
@@ -239,7 +239,7 @@ class Layout:
         return self.system_calls.stat(name, dir_fd=self._fds[directory], follow_symlinks=False)
 
     def _read_up_to(self, fd: int, limit_bytes: int, size_bytes: int) -> bytes | None:
-        """Read a complete file of a size; None if it grew over the limit meanwhile.
+        """Read an open file of a known size to its end; None if it grew over the limit meanwhile.
 
         The pieces are larger than the file was, so that one short read is enough.
         """

@@ -26,7 +26,7 @@ _OPEN = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 class LockState(StrEnum):
-    """The state of a lock, found without keeping it."""
+    """The state of a lock, as another process sees it."""
 
     FREE = "free"
     HELD = "held"
@@ -34,7 +34,7 @@ class LockState(StrEnum):
 
 
 def take_lock(path: Path, holder_file: Path) -> FileLock:
-    """Return the lock, held.
+    """Acquire the lock of a lock file and return it.
 
     Args:
         path: the lock file, in a directory that only the service may write.
@@ -57,7 +57,7 @@ def take_lock(path: Path, holder_file: Path) -> FileLock:
 
 @contextmanager
 def spool_lock(layout: Layout) -> Iterator[None]:
-    """Hold the lock of an open spool: a drain with another state directory must not use it, too.
+    """Hold the lock of a spool, so that no drain with another state directory uses it, too.
 
     Raises:
         SpoolLockedError: another drain holds it.

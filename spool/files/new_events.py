@@ -1,4 +1,4 @@
-"""Write events into the spool, as the hooks do; `event` reads them."""
+"""Write events into the spool, as the hooks do; the module `event` parses them."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def put_event(layout: Layout, name: str, extras: Mapping[str, str], time: float 
     a power cut may lose it.
 
     Raises:
-        BadFileError: that is not an event.
+        BadFileError: the name or the extras are not valid.
         OSError: it cannot be written; nothing is left of it.
     """
     return create_file(layout, Directory.NEW, _event_file(name, extras, time), durable=False)

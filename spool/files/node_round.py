@@ -7,7 +7,7 @@
 `node_jobs.json` holds how many jobs a sweep has seen on each node: no round asks Slurm for that.
 
 Written by the drain or by `cc-sweep nodes`; read by `status`, `check` and the metrics. Instants are
-Unix seconds. A damaged or missing file is the value before the first round.
+Unix seconds. A damaged or missing file counts as no round yet.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ EXPECTED = frozenset({LeftOut.IGNORED, LeftOut.FUTURE})
 
 @light_dataclass
 class NodeRound:
-    """The last round of node states.
+    """The result of the last round: one report of all node states to cc-backend.
 
     `tried` is its time, `accepted` that of the last round that cc-backend accepted; `states`,
     `left_out` and `hosts` are of the latter. `left_out` counts nodes by reason, `states` by the
@@ -108,7 +108,7 @@ def read_node_round(directory: Path) -> NodeRound | None:
 
 
 def write_node_round(directory: Path, value: NodeRound, system_calls: SystemCalls) -> None:
-    """Replace the state file; not durable, because the next round follows within the hour.
+    """Replace `nodes.json`, without fsync because the next round follows within the hour.
 
     Raises:
         OSError: the old file is still there.
@@ -120,13 +120,13 @@ def write_node_round(directory: Path, value: NodeRound, system_calls: SystemCall
 
 
 def left_out_texts(counts: Mapping[str, int]) -> list[str]:
-    """Return `3 unknown to cc-backend` for each reason."""
+    """Return one text for each reason with its count, such as `3 unknown to cc-backend`."""
     texts = {str(reason): text for reason, text in REASONS.items()}
     return [f"{count} {texts.get(reason, reason)}" for reason, count in counts.items()]
 
 
 def write_node_jobs(directory: Path, now: float, jobs: Mapping[str, int]) -> None:
-    """Keep how many jobs run on each node, as a sweep has just seen it; log errors."""
+    """Write how many jobs a sweep has seen on each node to `node_jobs.json`; log errors."""
     try:
         document = {"time": now, "jobs": dict(jobs)}
         write_json(directory / NODE_JOBS_FILE, document, durable=False)
@@ -137,7 +137,7 @@ def write_node_jobs(directory: Path, now: float, jobs: Mapping[str, int]) -> Non
 
 
 def read_node_jobs(directory: Path, now: float) -> Mapping[str, int] | None:
-    """Return how many jobs run on each node; None if no sweep has seen it lately."""
+    """Return how many jobs run on each node; None if no sweep wrote it in the last 2 minutes."""
     found = read_json(directory / NODE_JOBS_FILE)
     is_recent = 0 <= now - _number(found.get("time")) <= JOBS_SECONDS
     return _mapping(found.get("jobs"), count) if is_recent else None

@@ -39,7 +39,7 @@ class End:
 
 @slotted_dataclass
 class LastError:
-    """Why the last request for a run did not finish it.
+    """Why the last request for a run did not complete its delivery.
 
     `message` is cc-backend's message, escaped; `status` its HTTP status (None: no answer, or an
     error of this program); `request` (dead letters only) the request as JSON without metaData,
@@ -99,7 +99,7 @@ class Run:
 
     @property
     def start_is_queued(self) -> bool:
-        """Return whether the start was queued or published, and perhaps stored."""
+        """Return whether cc-backend may have stored the start, which was queued or published."""
         error = self.last_error
         return error is not None and (error.outcome == "confirm" or error.reason == "swallowed")
 
@@ -111,7 +111,7 @@ class Run:
 
     @property
     def awaited_flush(self) -> bool:
-        """Return whether its start has waited for a flush of cc-backend's job cache."""
+        """Return whether the start has waited for a flush of cc-backend's job cache."""
         error = self.last_error
         return error is not None and (error.call, error.reason) == ("start", "after_flush")
 
@@ -129,7 +129,7 @@ class Run:
 
 
 def waiting_since(run: Run) -> float:
-    """Return since when a run waits for its next step, Unix seconds; its file's mtime.
+    """Return since when a run waits for its next step, Unix seconds: the mtime of its file.
 
     The next step is the delivery of its start or stop, or (started) its end. A run cannot have
     waited before this program saw it: a run from a replay begins to wait then.
@@ -145,7 +145,7 @@ def run_name(job_id: int, start_time: int) -> str:
 
 
 def is_run_name(name: str) -> bool:
-    """Return whether a file's name is one of a run file."""
+    """Return whether a file's name is a valid name of a run file."""
     return _numbers_in(name) is not None
 
 

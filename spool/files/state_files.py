@@ -87,8 +87,8 @@ class CrashMarker:
     """A marker on disk of the name being processed: `with crash_marker(name): ...`.
 
     It must survive a crash of the process, not of the machine: no fsync. A name found at the start
-    was being processed when the last process died; after three crashes in a row it is poison. If
-    one step with it succeeds (parsing), the next one (processing) may crash nevertheless.
+    was being processed when the last process died; after three crashes in a row it is moved to
+    `dead/`. If one step with it succeeds (parsing), the next one (processing) may crash.
     """
 
     def __init__(self, path: Path, system_calls: SystemCalls = os) -> None:
@@ -113,7 +113,7 @@ class CrashMarker:
         return True
 
     def __call__(self, name: str) -> AbstractContextManager[object]:
-        """Set the name for the block that follows; one for the same name inside of it adds nothing.
+        """Write the name for the `with` block; inside of it the same name has no further effect.
 
         Raises:
             CrashMarkerError: it cannot be written, here or at the end of the block.
@@ -145,6 +145,6 @@ class CrashMarker:
 
 
 def _is_bug(error: BaseException | None) -> bool:
-    """Return whether an exception is a bug that ends the process, not an error of our own."""
+    """Return whether an exception is a bug that ends the process: a built-in one, no OSError."""
     is_answer = isinstance(error, OSError) or type(error).__module__ != "builtins"
     return isinstance(error, Exception) and not is_answer

@@ -168,7 +168,7 @@ def read_sweep_summary(directory: Path) -> SweepSummary | None:
 
 
 def begin_sweep_summary(directory: Path, *, started: float, pid: int) -> SweepSummary:
-    """Return the summary of a starting sweep; a refusal of the last one stays visible."""
+    """Return the summary of a starting sweep; it keeps the results of the last sweep."""
     try:
         last = read_sweep_summary(directory)
     except ValueError:
@@ -180,7 +180,7 @@ def begin_sweep_summary(directory: Path, *, started: float, pid: int) -> SweepSu
 
 
 def write_sweep_state(directory: Path, state: SweepState, summary: SweepSummary) -> None:
-    """Replace the file; mark and held stops are those of `state`.
+    """Write `state` and `summary` to `sweep.json`; the held stops are those of `state`.
 
     Raises:
         OSError: the old file is still there.
@@ -243,7 +243,7 @@ def _whole(value: Any) -> int:
 
 
 def _finite(value: Any) -> float:
-    """Return a number that can be shown; raise `ValueError` for NaN and huge ones."""
+    """Return the value as a float; raise `ValueError` for NaN, infinity and huge numbers."""
     number = float(value)
     if not abs(number) < MAX_NUMBER:
         raise ValueError(f"the number {number} is too large")

@@ -40,7 +40,7 @@ class SystemCalls(Protocol):
         """Read the next bytes of a file; empty at its end."""
 
     def write(self, fd: int, data: bytes | memoryview, /) -> int:
-        """Write bytes; return how many were taken."""
+        """Write bytes; return how many were written."""
 
     def pread(self, fd: int, length: int, offset: int, /) -> bytes:
         """Read bytes at an offset."""
@@ -66,7 +66,7 @@ class SystemCalls(Protocol):
     def stat(
         self, path: str | Path, *, dir_fd: int | None = None, follow_symlinks: bool = True
     ) -> os.stat_result:
-        """Return size, times and kind of a name."""
+        """Return size, times and kind of the file with a name."""
 
     def scandir(self, path: int, /) -> AbstractContextManager[Iterator[DirectoryEntry]]:
         """List an open directory, in no order."""
@@ -92,10 +92,10 @@ class SystemCalls(Protocol):
         src_dir_fd: int | None = None,
         dst_dir_fd: int | None = None,
     ) -> None:
-        """Create a second name of a file; FileExistsError if it is taken."""
+        """Create a second name of a file; FileExistsError if this name is taken."""
 
     def unlink(self, path: str | Path, *, dir_fd: int | None = None) -> None:
-        """Remove a name."""
+        """Remove a name of a file."""
 
     def rmdir(self, path: str, *, dir_fd: int | None = None) -> None:
         """Remove an empty directory."""

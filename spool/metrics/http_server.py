@@ -23,7 +23,7 @@ _log = logging.getLogger(__name__)
 
 
 class MetricsHandler(WSGIRequestHandler):
-    """The handler of one request, which does not log it."""
+    """The handler of one request; requests are not logged."""
 
     timeout = REQUEST_SECONDS  # of each read and write
 
@@ -32,7 +32,7 @@ class MetricsHandler(WSGIRequestHandler):
 
 
 class MetricsServer(socketserver.ThreadingMixIn, WSGIServer):
-    """The server of a registry; further connections are closed at once.
+    """The server of a registry; it closes connections beyond `MAX_REQUESTS` at a time.
 
     Raises:
         OSError: it cannot listen.
@@ -58,12 +58,12 @@ class MetricsServer(socketserver.ThreadingMixIn, WSGIServer):
         self.setup_environ()
 
     def wake(self) -> None:
-        """End the `handle_request` that waits for a connection, in another thread."""
+        """Let the `handle_request` that waits for a connection in another thread return."""
         with suppress(OSError):  # closed meanwhile
             self.socket.shutdown(socket.SHUT_RDWR)
 
     def verify_request(self, request: Any, client_address: Any) -> bool:
-        """Return whether a connection is accepted."""
+        """Return whether a connection is accepted; if so, count it as open."""
         del client_address
         if len(self._requests) >= MAX_REQUESTS:
             return False
@@ -71,11 +71,11 @@ class MetricsServer(socketserver.ThreadingMixIn, WSGIServer):
         return True
 
     def shutdown_request(self, request: Any) -> None:
-        """Close a connection, whatever became of it."""
+        """Close a connection, also a failed or refused one, and count it no longer."""
         self._requests.discard(request)
         super().shutdown_request(request)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Log why a request failed, such as one that never came."""
+        """Log why a request failed, for example because it did not arrive in time."""
         del request
         _log.debug("metrics: a request from %s failed: %r", client_address[0], sys.exc_info()[1])

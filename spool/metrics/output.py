@@ -36,7 +36,7 @@ class SnapshotCollector:
         self._lock = threading.Lock()
 
     def collect(self) -> Iterator[Metric]:
-        """Yield the metrics of this moment, those of the drain's process too."""
+        """Yield the current metrics, and those of the drain's process while one runs."""
         with self._lock:
             snapshot = self._read()
         families = [*metric_families(snapshot)]
@@ -48,9 +48,9 @@ class SnapshotCollector:
 
 
 def _label(families: Iterable[Metric], instance: str) -> None:
-    """Give each sample the name of its instance.
+    """Add the label `installation` with the name of the instance to each sample.
 
-    node_exporter drops one of two equal samples, in which file each of them may be. The label is
+    node_exporter drops one of two equal samples, even if they are in two files. The label is
     not called `instance`, which Prometheus sets itself.
     """
     for family in families:
@@ -88,7 +88,7 @@ def write_textfile(path: Path, contents: bytes) -> None:
 
 
 class MetricsPublisher:
-    """Writes and serves metrics from threads of its own: the drain's loop never waits for it."""
+    """The writer and server of metrics, in its own threads: the drain's loop never waits."""
 
     def __init__(
         self, read: ReadSnapshot, *, textfile: Path | None, listen: tuple[str, int] | None
@@ -116,7 +116,7 @@ class MetricsPublisher:
             self._writer = _started(self._write_often, self._textfile)
 
     def close(self) -> None:
-        """End the threads."""
+        """Stop writing and serving; wait for the threads, for the server at most a second."""
         self._stopping.set()
         if self._server is not None:
             self._server.wake()
@@ -126,7 +126,7 @@ class MetricsPublisher:
             self._listener.join(PATIENCE_SECONDS)
 
     def write(self, path: Path) -> None:
-        """Write the file once; an error is logged when it begins and when it ends."""
+        """Write the file once; an error is logged when it begins or changes."""
         try:
             write_textfile(path, metrics_text(self._read))
         except Exception as error:  # noqa: BLE001 - a border: one file; the thread goes on

@@ -13,7 +13,7 @@ Samples = Mapping[tuple[str, ...], float]
 
 
 def gauge(name: str, text: str, value: float | None) -> Metric:
-    """Return a gauge with one sample; None: it is not known and has none."""
+    """Return a gauge with one sample, or without a sample if the value is None (not known)."""
     return gauges(name, text, [], {} if value is None else {(): value})
 
 

@@ -1,4 +1,4 @@
-"""The values that all metrics are made from; none is computed a second time for monitoring."""
+"""The values that all metrics are made from: those of state files, spool and checks."""
 
 from __future__ import annotations
 
@@ -50,11 +50,11 @@ class MetricsSnapshot:
 
     @property
     def is_current(self) -> bool:
-        """Return whether the drain's state is of now; that of a drain that died says nothing."""
+        """Return whether the drain's state is valid: a drain runs, or it ran with `--once`."""
         return self.is_running or self.drain.once
 
 
 def instance_of(state_directory: Path) -> str:
-    """Return the name of a further instance, set up as docs/several-servers.md says."""
+    """Return an instance's name (docs/several-servers.md); empty for the first instance."""
     first, _, name = state_directory.name.partition(f"{STATE.name}-")
     return "" if first else name

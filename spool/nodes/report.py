@@ -1,7 +1,7 @@
 """Which nodes are reported to which cluster of cc-backend, and which are left out. Pure.
 
-cc-backend answers 200 whatever it makes of the hosts and logs an error for each one that it does
-not have (v1.5.4, `internal/api/node.go`), so only hosts of its own list are sent.
+cc-backend answers 200 even for hosts that it does not have, and logs an error for each of them
+(v1.5.4, `internal/api/node.go`), so only hosts of its own list are sent.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from spool.files.node_round import LeftOut
 class NodeReport:
     """The nodes to report by cluster, and the names of those left out by reason.
 
-    `hosts` are those that Slurm has, by cluster: the next round looks whether they are still there.
+    `hosts` are those that Slurm has, by cluster: the next round reports those that vanished.
     """
 
     clusters: Mapping[str, tuple[NodeStatus, ...]]
@@ -50,7 +50,7 @@ def node_report(
     jobs: Mapping[str, int] | None = None,
     sent_before: Mapping[str, Iterable[str]] | None = None,
 ) -> NodeReport:
-    """Return what to report.
+    """Return the nodes to report to each cluster, and the names of those left out.
 
     Args:
         listing: all nodes of Slurm.
@@ -132,7 +132,7 @@ def _still_reported(
 def _missing(
     before: Iterable[str], nodes: Iterable[NodeStatus], doubtful: set[str], *, everything: bool
 ) -> tuple[list[str], list[str]]:
-    """Return the hosts sent before that are not among the nodes: unclear ones, missing ones.
+    """Return the hosts sent before but not among the nodes: doubtful ones, then missing ones.
 
     Whether Slurm still has a doubtful host is unknown; all are doubtful if one record cannot be
     read (`everything`).
@@ -151,7 +151,7 @@ def _with_hosts(
     filters: JobFilters,
     left_out: dict[LeftOut, list[str]],
 ) -> Iterator[tuple[NodeRecord, str]]:
-    """Yield each node with its host name at cc-backend; two of the same name are left out."""
+    """Yield each node with its host name at cc-backend; leave out ignored and ambiguous ones."""
     ignored = filters.ignore_hosts
     named = []
     for node in nodes:
@@ -170,7 +170,7 @@ def _with_hosts(
 def _clusters_of(
     node: NodeRecord, host: str, site: SiteMap, filters: JobFilters
 ) -> tuple[list[str], LeftOut | None]:
-    """Return the clusters that have a node, by its partitions; without one, why it is left out."""
+    """Return which clusters of a node's partitions list its host; if none, why it is left out."""
     wanted = {site.cluster_of(partition) for partition in node.partitions or ("",)}
     allowed = sorted(name for name in wanted if filters.clusters.allows(name))
     if not allowed:
@@ -184,5 +184,5 @@ def _clusters_of(
 
 
 def _lists(cluster: Cluster, host: str) -> bool:
-    """Return whether a cluster lists a host by name: those of a list `*` are never stored."""
+    """Return whether a cluster lists a host by name; cc-backend stores no hosts of a list `*`."""
     return any(not sub.nodes.matches_all and host in sub.nodes for sub in cluster.subclusters)

@@ -50,20 +50,20 @@ class NodeBackend(Protocol):
 
     @property
     def server(self) -> ServerInfo:
-        """Return the known version and dialect."""
+        """Return the known version and dialect of cc-backend."""
 
     def clusters(self) -> ClusterList:
-        """Request the clusters with their hosts."""
+        """Request the clusters of cc-backend with their hosts."""
 
     def node_states(self, document: dict[str, Any]) -> ApiReply:
-        """Report the nodes of a cluster."""
+        """Report the states of all nodes of a cluster."""
 
 
 @light_dataclass
 class NodeSite:
-    """The site's part: names, filters, and what is known about jobs.
+    """What a round needs from the site: names, filters, and the number of jobs on each node.
 
-    `site_of` returns the names with cc-backend's clusters, `jobs` how many jobs run on each node
+    `site_of` returns the map to cc-backend's names, `jobs` how many jobs run on each node
     (None: not known).
     """
 
@@ -73,7 +73,7 @@ class NodeSite:
 
 
 class NodeStatesError(Exception):
-    """Why a round failed; `is_unsupported`: cc-backend takes no node states."""
+    """A failed round; `is_unsupported`: this cc-backend does not accept node states."""
 
     def __init__(
         self, text: str, *, is_refused: bool = False, is_unsupported: bool = False
@@ -84,7 +84,7 @@ class NodeStatesError(Exception):
 
 
 class NodeReporter:
-    """The rounds of one site; for one thread."""
+    """The reporter of one site's node states; used only in one thread."""
 
     def __init__(
         self,
@@ -106,7 +106,7 @@ class NodeReporter:
         self._warned: set[str] = set()
 
     def run(self, last: NodeRound) -> NodeRound:
-        """Make a round; return its result."""
+        """Run one round; return its result, also that of a failed round; raise nothing."""
         tried, began = self._clock(), self._steady()
         try:
             report = self.look(last)
@@ -157,7 +157,7 @@ class NodeReporter:
         return report
 
     def _site_map(self) -> SiteMap:
-        """Return the site with cc-backend's clusters, which are read again every hour."""
+        """Return the map to cc-backend's names; its clusters are requested again every hour."""
         if self._map is not None and self._steady() < self._map_until:
             return self._map
         found = self._backend.clusters()
@@ -169,7 +169,7 @@ class NodeReporter:
         return self._map
 
     def _check_controller(self) -> None:
-        """Refuse if another host's controller is active: its own installation reports the nodes."""
+        """Raise `NodeStatesError` if another host has the active slurmctld, whose drain reports."""
         if not self._has_several_controllers:
             return
         other = active_elsewhere(self._slurm.ping())
@@ -202,13 +202,13 @@ class NodeReporter:
         )
 
     def _warn_words(self, listing: NodeListing) -> None:
-        """Warn once of each word that no release up to 26.05 has."""
+        """Warn once of each node state that no Slurm release up to 26.05 has."""
         for word in sorted({word for node in listing.nodes for word in node.words} - KNOWN_WORDS):
             text = f"node state {word} of Slurm is unknown to this program and is ignored"
             self._warn(text)
 
     def _warn_left_out(self, report: NodeReport) -> None:
-        """Warn once of nodes that are not reported and should be."""
+        """Warn once of nodes that are left out but should be reported."""
         for reason, names in report.left_out.items():
             if reason not in EXPECTED:
                 more = f" and {len(names) - MAX_NAMED} more" if len(names) > MAX_NAMED else ""

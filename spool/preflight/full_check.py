@@ -59,7 +59,7 @@ def full_check_results(
 
 
 def _broker(config: Config) -> Iterator[CheckResult]:
-    """Yield whether the broker of the notifications takes them; jobs by NATS are checked before."""
+    """Yield the check of the NATS broker in mode `notify`; `check_server` checks `transport`."""
     if config.nats.servers and config.nats.mode == "notify":
         from ccbackend.nats_api.event_lines import PROBE  # noqa: PLC0415 - only where configured
 

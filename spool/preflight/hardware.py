@@ -76,7 +76,7 @@ def check_patterns(config: Config, nodes: Sequence[Node]) -> Iterator[CheckResul
 
 
 def abbreviated(hosts: Sequence[str]) -> str:
-    """Return some names and how many there are."""
+    """Return the first five names, and how many more there are, as text."""
     shown = ", ".join(hosts[:MAX_SHOWN_NAMES])
     return (
         shown
@@ -112,8 +112,8 @@ def _hosts(matched: Sequence[_MatchedNode]) -> CheckResult:
 def _same_names(nodes: Iterable[str], mapping: SiteMap) -> Iterator[CheckResult]:
     """Yield a warning for nodes that become one host: by their short names, or by `host_map`.
 
-    A job on several nodes is reported with their full names if only a dot distinguishes them, a
-    job on one of them is not: no node list of the server knows dots.
+    If they differ only after a dot, a job on several of them is reported with their full names, a
+    job on one of them with the short name: cc-backend's node lists allow no dots.
     """
     hosts = {node: mapping.host(node) for node in nodes}
     times = Counter(hosts.values())
@@ -128,7 +128,7 @@ def _same_names(nodes: Iterable[str], mapping: SiteMap) -> Iterator[CheckResult]
 
 
 def _cores(matched: Sequence[_MatchedNode]) -> Iterator[CheckResult]:
-    """Yield one result for each kind of difference."""
+    """Yield a warning for each kind of difference in cores, or a result that all agree."""
     found: dict[str, list[str]] = {}
     for match in matched:
         if match.subcluster is None:

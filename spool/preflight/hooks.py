@@ -47,7 +47,7 @@ class SeenEvents:
 
 
 def seen_events(spool: SpoolKeys) -> SeenEvents:
-    """Return the last event from the drain's state and from `new/`."""
+    """Return the time of the last event, in the drain's state or `new/`, and the drain's start."""
     state = None
     with suppress(BadFileError, OSError):
         state = read_drain_state(spool.state_directory / DRAIN_STATE_FILE)
@@ -61,7 +61,7 @@ def seen_events(spool: SpoolKeys) -> SeenEvents:
 def check_last_event(
     events: SeenEvents, jobs: Iterable[SqueueRow], config: SlurmSettings
 ) -> CheckResult:
-    """Return the result for jobs that started since slurmctld's start without a hook's event.
+    """Check that a hook's event arrived for the last job that started since slurmctld did.
 
     `jobs` are all in the controller's memory; `config` is `scontrol show config` with its clock.
     """
@@ -99,7 +99,7 @@ def activation(config: SlurmSettings) -> str:
 
 
 def _is_seen(job: SqueueRow, events: SeenEvents, config: SlurmSettings) -> bool:
-    """Return whether the last event may be that of a job: its start time can move after it."""
+    """Return whether the last event may be a job's; the job's start time can move afterwards."""
     if events.last is None:
         return False
     slack = GRACE_SECONDS + (setting_seconds(config, "ResumeTimeout") or 0)
@@ -107,7 +107,7 @@ def _is_seen(job: SqueueRow, events: SeenEvents, config: SlurmSettings) -> bool:
 
 
 def _event_times(layout: Layout) -> Iterator[float]:
-    """Yield when the events in `new/` were written."""
+    """Yield the times at which the hooks wrote the events in `new/`."""
     for name in layout.names(Directory.NEW):
         if name.startswith(_HOOK_EVENTS):
             with suppress(FileNotFoundError):

@@ -30,7 +30,7 @@ class SystemUser:
     gids: frozenset[int]
 
     def has_permission(self, status: os.stat_result, bits: int) -> bool:
-        """Return whether the mode grants all of some bits (`READ | WRITE | EXECUTE`)."""
+        """Return whether a file's mode grants this user all bits (`READ | WRITE | EXECUTE`)."""
         if self.uid == 0:
             return True
         if status.st_uid == self.uid:
@@ -226,7 +226,7 @@ def _check_service_directories(
 
 
 def _check_state(state: Path, service: SystemUser) -> Iterator[CheckResult]:
-    """Yield the problems of the state directory; a lock is only as safe as its directory."""
+    """Yield what is wrong with owner and mode of the state directory, which holds the locks."""
     if blocked := access_problem(state, service, _ALL):
         hint = f"chown {service.name}: {state}; chmod 0750 {state}"
         yield finding(CheckStatus.CRITICAL, _SPOOL, f"the state cannot be written: {blocked}", hint)

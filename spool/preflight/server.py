@@ -21,7 +21,7 @@ class ServerQueries(Protocol):
     """The queries to the server; `ccbackend.client.BackendClient` implements them."""
 
     def probe(self) -> Probe:
-        """Detect the server and request one row with our token."""
+        """Detect the server; check that it accepts our token and that its job API is on."""
 
     def check_job_api(self) -> ApiReply:
         """Find out whether the REST job API is on, without an entry in the server's log."""
@@ -60,7 +60,7 @@ def check_server(
 
 
 def check_broker(verdict: ReplyVerdict) -> CheckResult:
-    """Return whether notifications reach the NATS broker, with or without a subscriber."""
+    """Check that notifications reach the NATS broker; a missing subscriber is no error."""
     if verdict.reason not in NATS_FAILURES or verdict.reason is Reason.NO_SUBSCRIBER:
         remark = "; no program subscribes to them" if verdict.reason in NATS_FAILURES else ""
         return passed("NATS broker", f"accepts notifications{remark}")
@@ -101,7 +101,7 @@ def _clusters(
 
 
 def _jobs(reply: ApiReply) -> CheckResult:
-    """Return whether the server accepts jobs in the configured way."""
+    """Check that the server accepts jobs in the configured way, by REST or NATS."""
     reason = reply.verdict.reason
     if reason is Reason.NATS_ON:
         return passed("server job API", "accepts jobs by NATS")

@@ -58,7 +58,7 @@ class SlurmChecks:
         self.nodes: tuple[Node, ...] = ()
 
     def results(self) -> Iterator[CheckResult]:
-        """Yield the checks of Slurm; without its configuration only few can be made."""
+        """Yield the results of all checks; only a few if `scontrol show config` fails."""
         versions = {name: self._version(name) for name in COMMANDS}
         settings = _result_or_error(self._slurm.config)
         if isinstance(settings, SlurmError):
@@ -107,7 +107,7 @@ class SlurmChecks:
         yield check_accounting(settings)
 
     def _visibility(self, settings: SlurmSettings) -> Iterator[CheckResult]:
-        """Yield what our account can see; nodes are read first, then an ending job is listed."""
+        """Yield the checks of what our account can see; nodes are read before jobs."""
         nodes, jobs = _result_or_error(self._survey.nodes), _result_or_error(self._slurm.listing)
         if isinstance(nodes, SlurmError):
             yield _unanswered("nodes", nodes)
@@ -129,7 +129,7 @@ class SlurmChecks:
     def _events(
         self, settings: SlurmSettings, jobs: tuple[SqueueRow, ...]
     ) -> Iterator[CheckResult]:
-        """Yield whether events arrive; a hook that is not set is a result of its own."""
+        """Yield the last event's check; nothing without the hook or if slurmctld is elsewhere."""
         if not settings.get("PrologSlurmctld"):
             return
         has_backup = len(settings.get("SlurmctldHost", ())) > 1
@@ -138,7 +138,7 @@ class SlurmChecks:
             yield check_last_event(seen_events(self._config.spool), jobs, settings)
 
     def _rights(self, settings: SlurmSettings) -> tuple[Rights, list[CheckResult]]:
-        """Return our rights, and results for those that accounting did not report."""
+        """Return our account's rights, and a result if accounting could not be asked for them."""
         level: str | SlurmError | None = None
         hidden: frozenset[str] | SlurmError | None = None
         if has_accounting(settings):

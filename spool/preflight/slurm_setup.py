@@ -25,7 +25,7 @@ _HOST_NAME = re.compile(r"([^(,\s]+)")
 def check_commands(
     versions: Mapping[str, Release | str], config: SlurmSettings, *, json: bool | str
 ) -> Iterator[CheckResult]:
-    """Yield whether the commands work and are of the controller's release.
+    """Check that Slurm's commands work, have the controller's release, and write JSON.
 
     Instead of a release or an answer, `versions` and `json` may hold the reason why it is unknown.
     """
@@ -48,7 +48,7 @@ def check_commands(
 
 
 def check_controller_host(config: SlurmSettings, host: str | None = None) -> CheckResult:
-    """Return the result for running on a controller's host, where the hooks write the spool."""
+    """Check that this host is a controller's host, where the hooks write into the spool."""
     here = (host or socket.gethostname()).split(".")[0]
     values = config.get("SlurmctldHost", ())
     names = [found[1] for found in map(_HOST_NAME.match, values) if found]
@@ -60,7 +60,7 @@ def check_controller_host(config: SlurmSettings, host: str | None = None) -> Che
 
 
 def check_min_job_age(config: SlurmSettings) -> CheckResult:
-    """Return whether the controller remembers ended jobs long enough."""
+    """Check that the controller remembers ended jobs long enough (MinJobAge)."""
     seconds = setting_seconds(config, "MinJobAge")
     text = f"MinJobAge is {seconds} s"
     if seconds is None or seconds == 0 or seconds >= SWEEP_PERIOD_SECONDS:
@@ -81,7 +81,7 @@ def check_min_job_age(config: SlurmSettings) -> CheckResult:
 
 
 def check_hook_timeouts(config: SlurmSettings) -> CheckResult:
-    """Return whether slurmctld gives the hooks enough time on a busy host."""
+    """Check that slurmctld gives the hooks enough time on a busy host."""
     limits = {name: setting_seconds(config, name) for name in _TIMEOUTS}
     short = {
         name: seconds
@@ -99,7 +99,7 @@ def check_hook_timeouts(config: SlurmSettings) -> CheckResult:
 
 
 def check_accounting(config: SlurmSettings) -> CheckResult:
-    """Return whether ended jobs can be looked up in accounting."""
+    """Check that ended jobs can be looked up in accounting."""
     if has_accounting(config):
         return passed("accounting", config["AccountingStorageType"][0])
     hint = (
@@ -110,7 +110,7 @@ def check_accounting(config: SlurmSettings) -> CheckResult:
 
 
 def check_gres(config: SlurmSettings, nodes: Sequence[Node], kinds: tuple[str, ...]) -> CheckResult:
-    """Return whether accounting counts the accelerators that the nodes have."""
+    """Check that accounting counts the accelerators that the nodes have."""
     present = sorted({kind for node in nodes for kind, _, _ in node.devices if kind in kinds})
     tracked = ",".join(config.get("AccountingStorageTRES", ())).split(",")
     missing = [kind for kind in present if f"gres/{kind}" not in tracked]
@@ -152,7 +152,7 @@ def _check_json(*, json: bool | str) -> CheckResult:
 
 
 def setting_seconds(config: SlurmSettings, name: str) -> int | None:
-    """Return the number of seconds of a setting; None if it has none."""
+    """Return the number that a setting begins with, in seconds; None if there is none."""
     found = re.match(r"[0-9]+", next(iter(config.get(name, ())), ""))
     return None if found is None else int(found[0])
 
@@ -161,7 +161,7 @@ HOOKS_WITH_TIMES = Release(23, 2)
 
 
 def check_sources(release: Release) -> Iterator[CheckResult]:
-    """Yield the source of each kind of facts."""
+    """Yield a passed result for each kind of facts: the source that they are read from."""
     row = features_of(release)
     times = "job id, start and end" if release >= HOOKS_WITH_TIMES else "the job id only"
     yield passed("source of events", f"the hooks, with {times}")

@@ -29,7 +29,7 @@ _SCRIPTS = f"{_SEE_ALL}, or set metadata.job_script to false"
 def check_job_visibility(
     rights: Rights, nodes: Sequence[Node], jobs: Sequence[SqueueRow]
 ) -> CheckResult:
-    """Return whether squeue shows us other users' jobs.
+    """Check that squeue shows us other users' jobs.
 
     The `nodes` are read before the `jobs` (all that the controller shows us, ended ones too), so
     that a job that ends meanwhile is still listed.
@@ -52,7 +52,7 @@ def check_job_visibility(
 def check_accounting_visibility(
     rights: Rights, other_job: SqueueRow | None, *, is_shown: bool = True
 ) -> CheckResult:
-    """Return whether sacct shows us other users' jobs.
+    """Check that sacct shows us other users' jobs.
 
     `other_job` is a running job of another user, None if there is none; `is_shown`: accounting
     shows us this job.
@@ -83,7 +83,7 @@ def check_script_access(
     can_open: bool = False,
     denied: bool | None = None,
 ) -> Iterator[CheckResult]:
-    """Yield whether scripts can be read if `metadata.job_script` is on, and that they are sent.
+    """Check that job scripts can be read if they are to be sent; remind that they are sent.
 
     `wanted`: `metadata.job_script` is on. `state_save` is StateSaveLocation, None if not known,
     `can_open` whether we may read the scripts in it. `denied`: scontrol refused another user's
@@ -110,7 +110,7 @@ def check_script_access(
 
 
 def other_users_job(rights: Rights, jobs: Iterable[SqueueRow]) -> SqueueRow | None:
-    """Return the job of another user that runs for longest."""
+    """Return the running job of another user that started first; None if there is none."""
     running = [job for job in jobs if job.state == "RUNNING" and job.user != rights.user]
     return min(running, key=lambda job: job.start_time or 0, default=None)
 

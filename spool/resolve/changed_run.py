@@ -17,7 +17,7 @@ _log = logging.getLogger(__name__)
 
 
 def changed_run(run: Run, query: JobQuery, result: Resolution, *, record: Job | None) -> Run | None:
-    """Return the run if it has ended, is to be sent again or earlier, or has other comments.
+    """Return the updated run: with an end or other comments, or to be sent again or earlier.
 
     None if nothing has changed. A `not_before` of a sweep is removed when a hook reports the run.
     """
@@ -46,10 +46,10 @@ def is_due_now(query: JobQuery, start_time: int, started: int | None) -> bool:
 
 
 def _with_comments(run: Run, record: Job | None) -> Job:
-    """Return a run's facts with the current comments of its record, if it is not delivered.
+    """Return a run's job, with the comments of its record unless its start is delivered.
 
     The user's comment is not in every record (not in one of a state alone, nor in one whose text
-    cannot be trusted): one that was read once stays, because it may exclude the job.
+    cannot be trusted). A comment that was read once stays, because it may exclude the job.
     """
     if record is None or run.started is not None or record.restart_count != run.job.restart_count:
         return run.job

@@ -38,7 +38,7 @@ _log = logging.getLogger(__name__)
 
 
 class EventScanner:
-    """The scanner of `new/`; it returns each name once, until `forget` is called for it."""
+    """The scanner of `new/`; it returns each event once, until its name is forgotten."""
 
     def __init__(self, layout: Layout, crash_marker: CrashMarker) -> None:
         self._layout = layout
@@ -55,7 +55,7 @@ class EventScanner:
 
     @property
     def is_waiting(self) -> bool:
-        """Return whether an event lacks its contents yet."""
+        """Return whether an event file lacks contents or cannot be read, and will be read again."""
         return bool(self._read_again_since)
 
     def is_due(self, now: Moment) -> bool:
@@ -105,17 +105,17 @@ class EventScanner:
         return sorted(events, key=lambda event: event.time)
 
     def _drop_gone(self) -> None:
-        """Forget the names that other programs have removed."""
+        """Forget the names of files that other programs have removed from `new/`."""
         names = set(self._layout.names(Directory.NEW))
         self._handed_out -= self._handed_out - names  # keeps the texts that the events hold
         self._ignored -= self._ignored - names
 
     def forget(self, names: Iterable[str]) -> None:
-        """Drop events that have been removed."""
+        """Forget names; the next scan returns the event again if its file still exists."""
         self._handed_out.difference_update(names)
 
     def move_unknown_to_dead(self, event: Event, now: Moment) -> None:
-        """Move the event of a job that Slurm does not have to `dead/`."""
+        """Move an event whose job is unknown to Slurm to `dead/`."""
         why = DeadLetterReason(
             name=event.name,
             directory=Directory.NEW,
@@ -163,7 +163,7 @@ class EventScanner:
         return True
 
     def _parse_marked(self, name: str) -> tuple[Event, bool]:
-        """Parse a file, with its name in the crash marker where that can be written."""
+        """Parse a file while its name is in the crash marker, if the marker can be written."""
         try:
             with self._crash_marker(name):
                 return self._parse(name)

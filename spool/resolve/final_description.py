@@ -1,7 +1,7 @@
 """The description of a run that has ended, which replaces the one of its start at cc-backend.
 
 Slurm's own text about the ended run is read in a worker. Where there is none (many jobs ended at
-once, Slurm does not answer, the id already has its next run), the text of the start gets the end.
+once, Slurm does not answer, the id already has its next run), the text of the start is updated.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class DescriptionSource(Protocol):
 
 
 class FinalDescriptions:
-    """The reader of Slurm's texts about ended runs; for the thread of one worker."""
+    """The reader of Slurm's texts about ended runs; used only in one worker."""
 
     def __init__(
         self, slurm: DescriptionSource, *, clock: Callable[[], float] = time.monotonic
@@ -46,9 +46,9 @@ class FinalDescriptions:
         self._aside_until = float("-inf")
 
     def ask(self, jobs: Sequence[Job]) -> Mapping[tuple[int, int | None], str]:
-        """Return the texts by job id and start time; raise nothing.
+        """Return Slurm's descriptions by job id and start time; log errors, raise nothing.
 
-        As at the start, more than `MAX_DESCRIBED_JOBS` at once do not get a process each.
+        Return none for more than `MAX_DESCRIBED_JOBS` jobs, which would need a process each.
         """
         try:
             return self._read(jobs)
@@ -78,7 +78,7 @@ class FinalDescriptions:
 
 
 def final_description(run: Run) -> str | None:
-    """Return the description of a run at its end; None if it has none that shows a state."""
+    """Return a run's description with its end; None without an end or a text with a state."""
     found = _STATE.search(run.description or "")
     if run.end is None or run.description is None or found is None:
         return None
@@ -106,7 +106,7 @@ def _is_about(text: str, job: Job) -> bool:
 
 
 def _with_value(text: str, name: str, value: str) -> str:
-    """Return a text with another value; a text that lacks the name gets it next to the start."""
+    """Return a text with another value of `name=`, which is added after `StartTime` if absent."""
     changed, count = re.subn(
         rf"^({_BEFORE}{name}=)\S+", rf"\g<1>{value}", text, count=1, flags=re.MULTILINE
     )

@@ -25,12 +25,12 @@ class JobQuery:
     runs: tuple[TrackedRun, ...] = ()
 
     def known_starts(self) -> set[int]:
-        """Return the start times of unfinished runs that events or the spool know."""
+        """Return the start times of unfinished runs in the spool, and those that events name."""
         open_runs = {run.start_time for run in self.runs if run.end is None}
         return open_runs | {event.start for event in self.events if event.start}
 
     def since(self) -> int:
-        """Return the time from which on the id's runs must be explained, Unix seconds."""
+        """Return the time from which on accounting is asked for the id's runs, Unix seconds."""
         # where the clock was set back a run may end before it began
         times = [min(event.start or int(event.time), int(event.time)) for event in self.events]
         # An open run extends the window to its start, so that accounting can show its end even if
@@ -82,11 +82,11 @@ class QueryPhase(Enum):
 
 @dataclass(slots=True)
 class PendingJob:
-    """A job id to ask Slurm about: its events, the time of the query, and its contents.
+    """A job id to ask Slurm about: its events, the time of the next query, and what was asked.
 
     `seen` is when its last event, or a doubt about a run of it, came. `record` is the controller's
-    last one. `accounting_at` is when accounting may be asked although it is unsettled, None if it
-    was not; by the monotonic clock.
+    last one. `accounting_at` (monotonic) is when accounting may be asked although the record is
+    unsettled; None: not set yet.
     """
 
     job_id: int
@@ -110,7 +110,7 @@ class PendingJob:
         return self.seen.wall + now.steady - self.seen.steady
 
     def query(self, runs: tuple[TrackedRun, ...]) -> JobQuery:
-        """Return its query, without delivered runs that a sweep reports as missing."""
+        """Return the query of the id, without delivered runs that a sweep reports as missing."""
         # A sweep writes such an event when cc-backend lost the row of a run. Among the delivered
         # runs the run would count as known, and nothing would be sent.
         named = {event.start for event in self.asked if event.extras.get("again") == "1"}
@@ -120,7 +120,7 @@ class PendingJob:
     def take_accounting_turn(self, stage: RunStage | None, now: Moment) -> bool:
         """Return whether to ask accounting now; if so, set the time of the next question.
 
-        About an unsettled record it is asked only if that stage lasts.
+        While the record is unsettled, accounting is asked only if that stage lasts.
         """
         if stage is not RunStage.UNSETTLED:
             return True
@@ -147,7 +147,7 @@ class PendingJob:
 
 @dataclass(slots=True)
 class SourceSilence:
-    """An outage of a source: since when, and when to try again; monotonic seconds."""
+    """An outage of slurmctld or accounting: since when (None: none), and when to ask again."""
 
     name: str
     since: Moment | None = None

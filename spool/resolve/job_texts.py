@@ -61,7 +61,7 @@ class SlurmTexts(Protocol):
 
 @light_dataclass
 class Texts:
-    """The texts of a job besides its record.
+    """The script and the description of a job.
 
     `script_bytes_total` is the size of the full script if only its beginning is here.
     `is_final` False: there was no time or no answer; another query may return more.
@@ -75,7 +75,7 @@ class Texts:
 
 @light_dataclass
 class TextsQuery:
-    """A query for the texts of some jobs and the names of some users."""
+    """A query for scripts and descriptions of some jobs, and for the names of some users."""
 
     jobs: tuple[Job, ...] = ()
     uids: frozenset[int] = frozenset()
@@ -83,7 +83,7 @@ class TextsQuery:
 
 @light_dataclass
 class TextsReply:
-    """Texts by job id and start time, names by uid (None: not found by the name service now)."""
+    """Scripts and descriptions by job id and start; user names by uid (None: not found now)."""
 
     texts: Mapping[tuple[int, int | None], Texts] = field(default_factory=dict)
     users: Mapping[int, str | None] = field(default_factory=dict)
@@ -91,7 +91,7 @@ class TextsReply:
 
 @light_dataclass
 class TextSettings:
-    """The site's settings; `state_save_location` None: read it by `scontrol show config`."""
+    """Settings for job texts; `state_save_location` None: read it by `scontrol show config`."""
 
     with_script: bool = True
     with_description: bool = True
@@ -100,7 +100,7 @@ class TextSettings:
 
     @property
     def read_limit_bytes(self) -> int:
-        """Return how much of a script is read: more than is sent, as that limit may be raised."""
+        """Return how many bytes of a script are read: often more than the present limit sends."""
         return min(max(self.script_limit_bytes, MIN_SCRIPT_LIMIT_BYTES), MAX_SCRIPT_LIMIT_BYTES)
 
 
@@ -130,7 +130,7 @@ class _Source:
 
 
 class JobTexts:
-    """The reader of texts in one worker; only `read` and `resolve_users` may take long."""
+    """The reader of scripts, descriptions and user names in one worker; calls may take long."""
 
     def __init__(self, slurm: SlurmTexts, settings: TextSettings) -> None:
         self._slurm = slurm
@@ -157,7 +157,7 @@ class JobTexts:
         budget_seconds: float,
         clock: Callable[[], float] = time.monotonic,
     ) -> dict[tuple[int, int | None], Texts]:
-        """Return the texts by job id and start time, within the budget."""
+        """Return scripts and descriptions by job id and start time, within a time limit."""
         reading = _Reading(clock, clock() + budget_seconds)
         scripts = self._read_scripts(jobs, reading) if self._settings.with_script else {}
         descriptions = self._describe(jobs, reading) if self._settings.with_description else {}
@@ -184,7 +184,7 @@ class JobTexts:
     # scripts
 
     def _read_scripts(self, jobs: Sequence[Job], reading: _Reading) -> dict[int, Script]:
-        """Return scripts by the id under which Slurm keeps them; one not read is not there."""
+        """Return scripts by the id under which Slurm keeps them, without those not read."""
         owners = {script_owner(job): job.job_id for job in jobs}
         limit = self._settings.read_limit_bytes
         found: dict[int, Script] = {}
@@ -237,7 +237,7 @@ class JobTexts:
     # descriptions
 
     def _describe(self, jobs: Sequence[Job], reading: _Reading) -> dict[int, str]:
-        """Return descriptions by job id, without those for which there was no time."""
+        """Return descriptions by job id, without jobs for which no command may run now."""
         if len(jobs) > MAX_DESCRIBED_JOBS:
             return {job.job_id: render_description(job) for job in jobs}
         found: dict[int, str] = {}
@@ -280,7 +280,7 @@ class _Reading:
 
 
 def user_name(uid: int) -> str | None:
-    """Return the login name of a user id from the name service; None for placeholders."""
+    """Return the login name of a user id from the name service; None if unknown or no real name."""
     try:
         found = pwd.getpwuid(uid).pw_name
     except (KeyError, OverflowError):

@@ -68,7 +68,7 @@ class RememberedAllocations:
 
 
 def admit(job: Job, end: End | None, *, events: tuple[Event, ...], now: float) -> Run:
-    """Return the run of a record, at `now` (Unix seconds); a user known by number is named later.
+    """Return the run of a record, seen at `now` (Unix seconds); a uid gets its name later.
 
     Raises:
         IncompleteRunError: no user, no node or no start time can be found.
@@ -114,7 +114,7 @@ def _has_row(start_time: int, end: End, events: Iterable[Event]) -> bool:
     """Return whether a sweep saw the row of this ended run as still running at cc-backend.
 
     It writes close events and, where the end is proven, stop events only for such rows. If the row
-    has vanished since, cc-backend answers the stop so, and the start is sent.
+    has vanished since, cc-backend's answer to the stop says so, and the start is sent.
     """
     # Equal start times, not near ones: the stop must name the row by the time that it has.
     is_seen = any(

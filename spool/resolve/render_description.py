@@ -1,6 +1,6 @@
 """Render the description of a job in the layout of `scontrol show job` from its record.
 
-It saves one process a job when there are many. Order, names and line breaks are those of Slurm
+This saves a process for each of many jobs. Order, names and line breaks are those of Slurm
 (`slurm_sprint_job_info`, `src/api/job_info.c`, 24.11); unknown facts are omitted.
 """
 
@@ -21,7 +21,7 @@ Pair = tuple[str, object]
 
 
 def render_description(job: Job) -> str:
-    """Return the description of a job, with times in the format of this host's users."""
+    """Return the description of a job as text; local times, as `scontrol` prints them."""
     head, *facts = (_line(pairs) for pairs in _facts(job))
     resources = [_line(pairs) for pairs in map(_allocation, job.allocations)]
     wishes = [_line(pairs) for pairs in _wishes(job)]
@@ -32,7 +32,7 @@ def render_description(job: Job) -> str:
 
 
 def _facts(job: Job) -> Iterator[tuple[Pair, ...]]:
-    """Yield the words of each line before the resources."""
+    """Yield the `Key=value` pairs of each line above the resources, such as JobId and UserId."""
     yield (
         ("JobId", job.job_id),
         ("ArrayJobId", job.array_job_id),
@@ -57,7 +57,7 @@ def _facts(job: Job) -> Iterator[tuple[Pair, ...]]:
 
 
 def _wishes(job: Job) -> Iterator[tuple[Pair, ...]]:
-    """Yield the words of each line after the resources."""
+    """Yield the `Key=value` pairs of each line below the resources, such as Features."""
     memory = job.requested_memory or ""
     yield (
         ("MinMemoryCPU", memory.removesuffix("c") if memory.endswith("c") else None),
@@ -80,7 +80,7 @@ def _line(pairs: Iterable[Pair]) -> str:
 
 
 def _allocation(allocation: NodeAllocation) -> tuple[Pair, ...]:
-    """Return the words about the allocation on a node; () if it is not known.
+    """Return the `Key=value` pairs of the allocation on a node; () if it is not known.
 
     `Cores` are Slurm's core numbers: Slurm's own `CPU_IDs` also count threads, which the record of
     a job does not have.

@@ -36,7 +36,7 @@ Resolved = tuple[JobQuery, Resolution, Job | None]
 
 
 class Resolver:
-    """The pending job ids and their queries; for the loop's thread."""
+    """The pending job ids and their queries; used only in the loop's thread."""
 
     def __init__(self) -> None:
         self._jobs: dict[int, PendingJob] = {}
@@ -73,7 +73,7 @@ class Resolver:
             job.events = (*job.events, event)
 
     def recheck_job(self, job_id: int, now: Moment, *, needs_all: bool = False) -> None:
-        """Ask about a job id whose open run may have ended; `needs_all`: also for its comments."""
+        """Schedule a query of a job with an open run; `needs_all`: of its whole record."""
         self._pending(job_id, 0.0, now).needs_all |= needs_all
 
     def next_time(
@@ -94,7 +94,7 @@ class Resolver:
     # ---- the controller
 
     def next_records(self, now: Moment, tracked: Tracked) -> RecordsQuery | None:
-        """Return what to ask the controller now; None for nothing."""
+        """Return the next query to the controller; None if none is due."""
         if now.steady < self._controller.next_try:
             return None
         due: list[PendingJob] = []
@@ -120,9 +120,9 @@ class Resolver:
     def take_records(
         self, query: RecordsQuery, reply: RecordsReply | None, now: Moment, tracked: Tracked
     ) -> list[Resolved]:
-        """Apply the controller's answer; return the resolution of each job id.
+        """Apply the controller's answer; return the resolution of each job id; [] if it failed.
 
-        The record is returned for its facts. `tracked` returns the known runs of a job id.
+        Each comes with its query and its record. `tracked` returns the known runs of a job id.
         """
         jobs = [self._jobs[i] for i in query.job_ids if i in self._jobs]
         # An id that got a new event meanwhile is scheduled anew: this answer is older than it.
@@ -154,7 +154,7 @@ class Resolver:
         now: Moment,
         tracked: Tracked,
     ) -> Resolved | None:
-        """Return what a record settles; ask accounting about the rest."""
+        """Resolve a job id by its record, or plan a query to accounting; None: query it again."""
         asked = job.query(tracked(job.job_id))
         result = resolve_job(asked, SlurmAnswers(record=record), job.wall_time(now))
         if result.new_runs and record is not None and job.job_id in query.states_only:
@@ -180,7 +180,7 @@ class Resolver:
     # ---- accounting
 
     def next_rows(self, now: Moment, tracked: Tracked) -> RowsQuery | None:
-        """Return what to ask accounting now; None for nothing."""
+        """Return the next query to accounting; None if none is due."""
         if now.steady < self._accounting.next_try:
             return None
         wanted: list[PendingJob] = []
@@ -202,7 +202,7 @@ class Resolver:
     def take_rows(
         self, query: RowsQuery, reply: RowsReply | None, now: Moment, tracked: Tracked
     ) -> list[Resolved]:
-        """Apply accounting's answer; return the resolution of each job id."""
+        """Apply accounting's answer; return the resolution of each job id; [] if it failed."""
         jobs = [self._jobs[i] for i in query.job_ids if i in self._jobs]
         jobs = [job for job in jobs if job.phase is QueryPhase.ACCOUNTING]
         if reply is None or reply.error is not None:
@@ -240,8 +240,8 @@ class Resolver:
     ) -> bool:
         """Drop a job id that is settled, or set when to ask about it again.
 
-        Return whether it waits for more. Events that arrived after the query keep their time: the
-        controller is asked about them first, because accounting may hang.
+        Return whether what was asked is still open. If newer events came, their query time stays:
+        the controller is asked about them first, because accounting may hang.
         """
         pending = {event.name for event in result.pending_events}
         asked = {event.name for event in job.asked}
@@ -268,7 +268,7 @@ class Resolver:
         return True
 
     def _pending(self, job_id: int, delay: float, now: Moment) -> PendingJob:
-        """Return the entry of a job id, to be asked about soon regardless of its phase."""
+        """Return the entry of a job id; its next query is due after `delay` seconds."""
         job, at = self._jobs.get(job_id), now.steady + delay
         if job is None:
             job = self._jobs[job_id] = PendingJob(job_id, at, since=at, seen=now)
@@ -283,7 +283,7 @@ class Resolver:
         heappush(self._queue, (at, job.job_id))
 
     def _drop_stale(self) -> None:
-        """Drop outdated heads of the queue: their job id is scheduled for another time."""
+        """Drop outdated entries from the front: job done, being queried, or rescheduled."""
         while self._queue:
             at, job_id = self._queue[0]
             job = self._jobs.get(job_id)

@@ -41,14 +41,14 @@ class RunSpan:
     job: Job | None = None  # None: only the spool has the run
 
     def ended_by(self, time: float) -> bool:
-        """Return whether the run had ended at a time, apart from the clocks' difference."""
+        """Return whether the run ended before a time, or up to `CLOCK_SLACK_SECONDS` later."""
         return self.end is not None and self.end.time <= time + CLOCK_SLACK_SECONDS
 
 
 def span_of_record(
     job: Job, source: EndSource, runs: tuple[TrackedRun, ...], rows: Iterable[Job]
 ) -> RunSpan:
-    """Return a run that Slurm shows, with its start time in the spool.
+    """Return the run of a Slurm record; its start time is the spool's if the spool has the run.
 
     A start moves when nodes power up late: the reported start time is kept if accounting (`rows`)
     has the run under the new start and nothing under the old one.
@@ -75,7 +75,7 @@ def span_of_record(
 
 
 def may_have_moved(job: Job, runs: tuple[TrackedRun, ...]) -> bool:
-    """Return whether a record can be the only open run under a later start time."""
+    """Return whether a record can be the spool's only open run, whose start has moved later."""
     # Nodes of a cloud or in power saving are allocated before they are up, and slurmctld sets the
     # start to now when they are ready (`job_config_fini`, `src/slurmctld/job_mgr.c`, 21.08 ...
     # 26.05). With two runs of the id it is unknown which one has moved.
@@ -98,7 +98,7 @@ def same_run(one: RunSpan, other: RunSpan) -> bool:
 
 
 def known_end(run: TrackedRun) -> End | None:
-    """Return the end of a run that has ended in the spool; its state does not matter."""
+    """Return the end of a run in the spool, with an empty state; None if it has not ended."""
     return None if run.end is None else End(time=run.end, state="", source=EndSource.EVENT)
 
 
@@ -147,8 +147,8 @@ def _matches_start(event: Event, span: RunSpan, late_seconds: int) -> bool:
 def _matches_stop(event: Event, spans: tuple[RunSpan, ...]) -> bool:
     """Return whether the run of an epilog's event has ended.
 
-    Without a start time in the event (before Slurm 23.02) it is the last run that began before it.
-    One that began within the same second may be the next run of a requeued job.
+    An event without a start time (before Slurm 23.02) is of the last run that began before it. A
+    run that began within the same second may be the next run of a requeued job.
     """
     if event.start is not None:
         named = RunSpan(event.start, None)

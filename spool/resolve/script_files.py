@@ -33,7 +33,7 @@ def script_owner(job: Job) -> int:
 
 
 def read_script_file(state_save_location: Path, owner: int, limit_bytes: int) -> Script | None:
-    """Return the script of a job; None if the directory cannot be read."""
+    """Return a job's script up to the limit; None if its file or directory is unreadable."""
     hashed = state_save_location / f"hash.{owner % 10}"
     try:
         fd = os.open(hashed / f"job.{owner}" / "script", _OPEN)

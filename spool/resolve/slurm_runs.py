@@ -33,7 +33,7 @@ CHANGING_STAGES = frozenset({RunStage.CONFIGURING, RunStage.UNSETTLED})
 
 
 def run_stage(job: Job) -> RunStage:
-    """Return the stage of the run in a record; times of `Job` are facts, never estimates."""
+    """Return the stage of the run in a record; the times in `Job` are never Slurm's estimates."""
     # First, because the record of a sibling has the state and the times of the run elsewhere.
     if job.state == "REVOKED" or "REVOKED" in job.flags:
         return RunStage.OTHER_CLUSTER
@@ -73,7 +73,7 @@ def same_start(one: int, other: int) -> bool:
 
 
 def match_start(start: int, candidates: Iterable[int]) -> int | None:
-    """Return the candidate of the same run: the exact one, or the only near one."""
+    """Return the candidate that equals a start time, else the only one near it, else None."""
     near = [other for other in candidates if same_start(start, other)]
     if start in near:
         return start
@@ -112,9 +112,9 @@ def runs_of_accounting(
 
 
 def _joined(first: Job, row: Job) -> Job:
-    """Return a row as the rest of the run whose first part was resized; unchanged if it is not.
+    """Return a row with start and resources of the resized run that it continues, else unchanged.
 
-    It begins where that part ended, or has the start of the run itself (21.08 ... 23.02).
+    Such a row begins where the first part ended, or has the start of the run (21.08 ... 23.02).
     """
     start = row.start_time or 0
     if start != first.start_time and not same_start(first.end_time or 0, start):
@@ -131,7 +131,7 @@ def _joined(first: Job, row: Job) -> Job:
 def end_of_requeued(
     row: Job, record: Job | None, *, restarts: int | None, epilog_restarts: int | None
 ) -> Job:
-    """Return accounting's row of a run with the state in which the run itself ended.
+    """Return accounting's row; a run that ended by itself gets its own end state for REQUEUED.
 
     A job of scrontab, and one whose exit code is in `RequeueExit`, is requeued *after* its run has
     ended: accounting then says REQUEUED, as for an interrupted run, and has the exit code (recorded
@@ -158,12 +158,12 @@ def end_of_requeued(
 
 
 def own_ends(runs: Iterable[Job], record: Job | None) -> tuple[Job, ...]:
-    """Return accounting's runs of a job with their own end states, where no events are at hand."""
+    """Return accounting's runs with their own end states (`end_of_requeued` without events)."""
     return tuple(end_of_requeued(run, record, restarts=None, epilog_restarts=None) for run in runs)
 
 
 def _with_start(row: Job, starts: Iterable[int]) -> Job:
-    """Return an ended row with the start time that it lost; unchanged if that is unclear."""
+    """Return an ended row without a start time with the only one of `starts` that fits, if any."""
     end, submitted = row.end_time, row.submit_time
     if row.start_time or not end or submitted is None or row.state not in END_STATES:
         return row

@@ -61,7 +61,7 @@ class DrainSlurm(Protocol):
 
 @light_dataclass
 class RecordsQuery:
-    """A query for the controller's records of some jobs, for some without cores and GRES."""
+    """A query for the controller's records of jobs; `states_only` need no cores and GRES."""
 
     job_ids: tuple[int, ...]
     states_only: frozenset[int] = frozenset()
@@ -111,13 +111,13 @@ ControllerReply = RecordsReply | ListReply
 
 
 class SlurmReader:
-    """The queries made with one Slurm client; for the thread of one worker."""
+    """The queries to Slurm with one client; used only in the thread of one worker."""
 
     def __init__(self, slurm: DrainSlurm) -> None:
         self._slurm = slurm
 
     def ask_controller(self, query: ControllerQuery) -> ControllerReply:
-        """Ask squeue and scontrol."""
+        """Query squeue and scontrol; return an exception as the reply's error."""
         try:
             if isinstance(query, ListQuery):
                 listed = self._slurm.listing()
@@ -132,7 +132,7 @@ class SlurmReader:
             return ListReply(error=text) if is_list else RecordsReply(error=text)
 
     def ask_accounting(self, query: RowsQuery) -> RowsReply:
-        """Ask sacct."""
+        """Query sacct; return an exception as the reply's error."""
         try:
             ids = query.job_ids
             _log.debug("accounting is asked about %s", _ids(ids))
