@@ -2,8 +2,8 @@
 
 The drain is the only writer to cc-backend. An event of a repair carries `again=1`: what it names is
 delivered although the drain may remember that it was delivered before. The event of a first
-sighting carries `not_before` instead: the drain stores the facts and reports them later, unless it
-knows the run already.
+sighting (a run too young to be reported) carries `not_before` instead: the drain stores the facts
+and reports them later, unless it knows the run already.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WrittenEvent:
-    """A change in the spool: the run and the event that names it."""
+    """A change that was written to the spool: its run and the name of its event file."""
 
     key: RunId
     event: str
 
 
 def write_events(layout: Layout, changes: Iterable[Change]) -> list[WrittenEvent]:
-    """Write an event of each change; leave what a full disk does not take for the next sweep."""
+    """Write an event for each change; return those written, not all if the disk is full."""
     files = [(change.key, _event(change)) for change in changes]
     written = [WrittenEvent(key=key, event=file.name) for key, file in files]
     done = 0
@@ -62,7 +62,7 @@ def write_events(layout: Layout, changes: Iterable[Change]) -> list[WrittenEvent
 
 @light_dataclass
 class DrainWait:
-    """How to wait: `drain_once` drains here, where no drain is running."""
+    """Settings of `wait_for_drain`; `drain_once` drains in this process if no drain is running."""
 
     state_directory: Path
     timeout_seconds: float
@@ -73,9 +73,9 @@ class DrainWait:
 
 
 def wait_for_drain(layout: Layout, written: list[WrittenEvent], drain_wait: DrainWait) -> int:
-    """Return how many of the changes are still pending when none is, or the time is over.
+    """Wait until no change is pending or the time is over; return how many are still pending.
 
-    Where no drain is running, everything in the spool is drained here.
+    If no drain is running, this process drains everything in the spool.
     """
     if not written and not _has_pending_work(layout):
         return 0

@@ -54,7 +54,7 @@ class BackfillWindow:
 
 @light_dataclass
 class BackfillProgress:
-    """How it went, in numbers of runs.
+    """The progress of a backfill, in numbers of runs.
 
     `written` are the newest events, `resume_at` is where to continue (Unix seconds), `failure` why
     it stopped before the end.
@@ -72,7 +72,7 @@ class BackfillProgress:
 
 @light_dataclass
 class BackfillControl:
-    """How fast: `make_room` waits until `new/` takes more events, False if it never will.
+    """How to run a backfill: `make_room` waits until `new/` has room; False: the drain is stuck.
 
     `window_done` gets the progress after each day.
     """
@@ -123,10 +123,10 @@ def backfill(
 
 
 def _first_span(context: SweepContext, window: BackfillWindow) -> int:
-    """Return how much to read at first, in seconds: an hour if the first one has very many runs.
+    """Return the length of the first window in seconds: an hour if very many runs end, or a day.
 
     Raises:
-        SlurmError: accounting's answer is unknown.
+        SlurmError: accounting gave no complete answer.
     """
     end = min(window.since + SMALL_WINDOW_SECONDS, window.until)
     # Not counted over a day: the answer about a day is what may be too large.
@@ -142,7 +142,7 @@ def _ended_runs(context: SweepContext, begin: int, end: int) -> list[SlurmRun]:
     none is counted twice.
 
     Raises:
-        SlurmError: accounting's answer is unknown.
+        SlurmError: accounting gave no complete answer.
     """
     rows = context.sources.slurm.ended(since=begin, until=end)
     runs = (run for own in runs_by_job_id(rows).values() for run in own)
@@ -158,7 +158,7 @@ def _backfill_window(
     window: BackfillWindow,
     control: BackfillControl,
 ) -> BackfillProgress:
-    """Queue the runs of one day that are missing."""
+    """Queue the runs of one window that are neither at cc-backend nor in the spool."""
     chosen = [run for run in runs if context.exclusion_reason(run) is None]
     rows_there = collector.backend_rows([run.key for run in chosen])
     rows = {} if rows_there is None else rows_there

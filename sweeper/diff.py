@@ -1,4 +1,4 @@
-"""What is to be done about each run that differs. Pure: values and a clock in, values out.
+"""Decide what is to be done about each run that differs. Pure: values and the time in.
 
 Absence proves nothing: a run is stopped because Slurm says that it ended, with the same job id and
 start time, never because a source does not show it. What the spool has already, what is too young
@@ -42,7 +42,7 @@ DAY_SECONDS = 86400
 
 @light_dataclass
 class _Judge:
-    """What every judgement looks at; `drift` takes what it finds. `now` is the controller's."""
+    """The inputs of each decision; `drift` collects the results, `now` is the controller's."""
 
     differences: Differences
     memory: SweepMemory
@@ -51,7 +51,7 @@ class _Judge:
     drift: Drift
 
     def is_young(self, time: int) -> bool:
-        """Return whether something happened less than the grace ago."""
+        """Return whether a time is less than the grace period ago."""
         return self.now - time < self.policy.grace_seconds
 
 
@@ -63,7 +63,7 @@ def find_drift(
     now: int,
     exclusion_reason: Callable[[SlurmRun], str | None],
 ) -> Drift:
-    """Return what is to be done.
+    """Return what is to be done about each run that differs.
 
     `now` is by the controller's clock, which gave all the times. `exclusion_reason` says why a run
     is not to be reported, None if it is.
@@ -89,7 +89,7 @@ def find_drift(
 
 
 def _judge_missing(judge: _Judge, job: SlurmRun, *, is_excluded: bool) -> None:
-    """Judge a run that goes on in Slurm and is not among those that run at cc-backend."""
+    """Judge a run that is running in Slurm and not at cc-backend."""
     drift, entry = judge.drift, judge.differences.spool_entry(job.key)
     if _count_if_in_spool(judge, job.key):
         return
@@ -116,7 +116,7 @@ def _judge_missing(judge: _Judge, job: SlurmRun, *, is_excluded: bool) -> None:
 
 
 def _capture(judge: _Judge, job: SlurmRun, *, since: int) -> None:
-    """Have the facts of a run stored that is too young to be reported.
+    """Plan to store the facts of a too young run now, and to report it after the grace period.
 
     The hook's event may still be on its way, so the run is not reported yet. But slurmctld forgets
     an ended job after MinJobAge (300 s by default), sooner than the grace ends: cores, GPUs, script
@@ -129,7 +129,7 @@ def _capture(judge: _Judge, job: SlurmRun, *, since: int) -> None:
 
 
 def _judge_ended(judge: _Judge, job: SlurmRun, *, is_excluded: bool) -> None:
-    """Judge a run that has ended by accounting."""
+    """Judge a run that has ended according to accounting."""
     drift, differences, key = judge.drift, judge.differences, job.key
     rows = differences.backend_rows.get(job.job_id, ())
     # A row in any state: the run was reported. One that is still running there is judged as an
@@ -217,10 +217,10 @@ def _judge_unproven(judge: _Judge, row: BackendRow) -> None:
 
 
 def _count_if_in_spool(judge: _Judge, key: RunId) -> bool:
-    """Return whether the drain deals with a run already, and count it.
+    """Return whether a sweep skips a run because of its state in the spool; count it then.
 
-    A run that waits for the end of the grace alone is no such run: only `-j` sees it as captured,
-    and then it is to be reported now.
+    A run that waits only for the end of the grace period is not skipped: only `-j` sees it as
+    captured, and then it is to be reported now.
     """
     status = judge.differences.spool_entry(key).status
     if status in {SpoolStatus.NOTHING, SpoolStatus.STARTED, SpoolStatus.CAPTURED}:
@@ -230,7 +230,7 @@ def _count_if_in_spool(judge: _Judge, key: RunId) -> bool:
 
 
 def _proof_of_end(row: BackendRow, differences: Differences) -> tuple[SlurmRun, EndProof] | None:
-    """Return the run of a row as it ended, under the row's start time; None: not proven."""
+    """Return the ended run of a row, with the row's start time, and its proof; None: unproven."""
     runs = {job.start_time: job for job in (differences.accounting_runs or {}).get(row.job_id, ())}
     # Accounting first: the controller's record may be that of the next run of a requeued job, and
     # only accounting's word passes the safety check of many stops.

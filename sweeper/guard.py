@@ -29,7 +29,7 @@ RUNNING_GUARDS = frozenset({"none", "fewer"})
 
 @light_dataclass
 class AnswerCheckInput:
-    """What is suspicious about who answered and how.
+    """The inputs of `check_answers`: failed queries, and facts about who answered.
 
     `failed` are findings of questions without a complete answer. `sees_all_jobs` is False where
     other users' jobs may be hidden from us. `boot_time` is when slurmctld started,
@@ -52,10 +52,10 @@ class AnswerCheckInput:
 
 @light_dataclass
 class SizeCheckInput:
-    """How much would be stopped, and against what.
+    """The inputs of `check_sizes`: how many stops are planned, and how many jobs are running.
 
-    `candidates` run at cc-backend and not in Slurm, proven over or not. `running_before` is what
-    the last sweep saw running in Slurm, None before the first sweep.
+    `candidates` run at cc-backend and not in Slurm, with or without a proven end. `running_before`
+    is how many jobs the last sweep saw running in Slurm, None before the first sweep.
     """
 
     stops: int
@@ -69,7 +69,7 @@ class SizeCheckInput:
 def check_answers(answers: AnswerCheckInput, *, has_stops: bool = True) -> Iterator[GuardFinding]:
     """Yield a finding for each answer that cannot be trusted.
 
-    `has_stops`: there are stops that may have to wait for a moment.
+    `has_stops`: stops are planned; only then is a recent start of slurmctld a finding.
     """
     yield from answers.failed
     # Another cluster's answer would make each job of this one look ended, and each of that one
@@ -97,7 +97,7 @@ def check_answers(answers: AnswerCheckInput, *, has_stops: bool = True) -> Itera
 
 
 def is_fresh(boot_time: int | None, clock: int | None) -> bool:
-    """Return whether slurmctld started so lately that it may still recover jobs."""
+    """Return whether slurmctld started so recently that it may still recover jobs."""
     return boot_time is not None and clock is not None and clock - boot_time < BOOT_SECONDS
 
 
@@ -135,7 +135,7 @@ def check_first_sweep(sizes: SizeCheckInput) -> Iterator[GuardFinding]:
 
 
 def check_sizes(sizes: SizeCheckInput) -> Iterator[GuardFinding]:
-    """Yield a finding for each surprising number, before the first sweep that one alone."""
+    """Yield a finding for each surprising number; of the first sweep only that it is the first."""
     if not sizes.has_mark:
         yield from check_first_sweep(sizes)
         return  # it holds everything back already

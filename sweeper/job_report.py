@@ -29,7 +29,7 @@ YEAR_SECONDS = 366 * 86400
 
 
 class SpoolRun(NamedTuple):
-    """A run and the directory that is its state."""
+    """A run in the spool and the directory that has its file."""
 
     directory: Directory
     run: Run
@@ -58,12 +58,12 @@ class JobReport:
 
     @property
     def verdict(self) -> str:
-        """Return what is wrong with the job, in one sentence."""
+        """Return in words what is wrong with the job, or that nothing is."""
         return "; ".join(_verdicts(self))
 
     @property
     def command(self) -> str | None:
-        """Return the command that would repair it; None if none is needed, or none helps."""
+        """Return the command that would repair the job; None if none is needed, or none helps."""
         if self.plan.changes and not self.plan.guards:
             return f"cc-sweep apply -j {self.job_id}"
         dead = next((each for each in self.spool_runs if each.directory is Directory.DEAD), None)
@@ -147,7 +147,7 @@ def _controller_record(sources: SweepSources, job_id: int, unanswered: list[str]
 def _array_tasks(
     sources: SweepSources, record: Job | None, unanswered: list[str]
 ) -> tuple[int, ...]:
-    """Return the other tasks of an array that have begun."""
+    """Return the job ids of the other tasks of the job's array that have started."""
     if record is None or not record.array_job_id:
         return ()
     try:

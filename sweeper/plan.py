@@ -1,8 +1,8 @@
-"""From what differs to what will be done: safety checks, limits, a fixed order. Pure.
+"""Turn what differs into a plan: safety checks, limits, a fixed order. Pure.
 
 A failed check of the answers leaves no stop in a plan, one of the cluster nothing at all. Failed
-checks of the numbers move the stops to `held_back`; of these the next sweep releases what it plans
-again and what is proven.
+checks of the numbers move the stops to `held_back`; of these the next sweep releases those that it
+plans again and that are certain enough.
 Planning decides all; applying decides nothing.
 """
 
@@ -35,9 +35,9 @@ MAX_CHANGES = 500
 class SweepOptions:
     """What the operator asked for.
 
-    `limit` counts for starts and for stops each. `direction` is start, stop or both. `force_stops`
-    is how many stops are meant by --force, None without it. `only_single_jobs` says that single
-    jobs are looked at: their number cannot surprise.
+    `limit` applies to starts and to stops separately. `direction` is start, stop or both.
+    `force_stops` is the most stops that --force allows, None without it. `only_single_jobs` says
+    that only named jobs are compared: then the number of stops is not checked.
     """
 
     limit: int = MAX_CHANGES
@@ -63,11 +63,11 @@ class Decision:
 
 @light_dataclass
 class PlanInput:
-    """All that a decision looks at.
+    """The inputs of `decide`.
 
-    `answer_findings` are checks of the answers that have spoken, `held_stops` what the last sweep
-    kept back. `now` is in Unix seconds. `has_accounting` is False where the site has no accounting:
-    then the controller's word must do.
+    `answer_findings` are findings about the answers, `held_stops` what the last sweep kept back.
+    `now` is in Unix seconds. `has_accounting` is False where the site has no accounting: then the
+    controller's record is proof enough.
     """
 
     drift: Drift
@@ -80,7 +80,7 @@ class PlanInput:
 
 
 def decide(plan_input: PlanInput) -> Decision:
-    """Return what will be done.
+    """Return the plan, and whether it may be applied.
 
     Raises:
         UsageError: more stops are planned than the operator meant with --force.
@@ -142,7 +142,7 @@ def _decide_in_doubt(plan_input: PlanInput, starts: list[Start]) -> Decision:
 def _with_site_step(
     guards: Iterable[GuardFinding], plan_input: PlanInput, ends: int
 ) -> Iterator[GuardFinding]:
-    """Yield findings with the next step that this site demands."""
+    """Yield findings; with `sweep.require_force` their next step is `apply --force --stops N`."""
     for guard in guards:
         if plan_input.options.require_force and guard.name != FIRST_SWEEP:
             step = f"stops wait for `cc-sweep apply --force --stops {ends}` (sweep.require_force)"
@@ -157,7 +157,7 @@ def _hold_back(
     ends: list[Stop | Close],
     guards: tuple[GuardFinding, ...],
 ) -> Decision:
-    """Keep the ends back, but for those that a second look has confirmed."""
+    """Return a decision that holds the ends back, except those that a second sweep confirms."""
     names = tuple(guard.name for guard in guards)
     # Without a list from the last sweep nothing is released: each sweep holds all again.
     before = None if plan_input.options.require_force else plan_input.held_stops
@@ -194,7 +194,7 @@ def _hold_back(
 def _may_release(
     end: Stop | Close, held: HeldBackStops, names: Sequence[str], plan_input: PlanInput
 ) -> bool:
-    """Return whether an end that the last sweep planned too is certain enough to be sent.
+    """Return whether an end may be sent: the last sweep held it too, and it is certain enough.
 
     Accounting's row is always enough. Where the number of stops is not surprising and only the
     queue looked empty, the second whole answer removes that doubt: then the controller's own record
@@ -234,5 +234,5 @@ def _plan(
 
 
 def _order(change: Change) -> tuple[int, int, bool]:
-    """Oldest run first; of one second ends before starts."""
+    """Return the sort key: oldest run first, then by job id, of one run ends before starts."""
     return change.key.start_time, change.key.job_id, isinstance(change, Start)

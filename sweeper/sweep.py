@@ -1,4 +1,4 @@
-"""One sweep: observe, plan, and what it leaves for the next one. None of them changes anything.
+"""One sweep: observe, plan, compute the state for the next sweep. None of them repairs anything.
 
 `spool.files.sweep_state` keeps on disk what is left for the next sweep.
 """
@@ -23,7 +23,7 @@ from sweeper.values import Drift, GuardKind, Plan, Policy, SlurmRun, Start
 
 @light_dataclass
 class SweepContext:
-    """What a sweep needs of a site: whom to ask, its policy, why it excludes a run."""
+    """What a sweep needs of a site: its sources, its waiting times, why it excludes a run."""
 
     sources: SweepSources
     policy: Policy
@@ -42,7 +42,7 @@ class SweepResult:
 
 
 def observe(context: SweepContext, state: SweepState, ids: Sequence[int]) -> Observation:
-    """Look at everything, or at some job ids alone. Asks Slurm and cc-backend, reads the spool.
+    """Observe all jobs, or only some job ids: query Slurm and cc-backend, read the spool.
 
     Raises:
         UsageError: one of the ids is unknown to all sides.
@@ -117,12 +117,12 @@ _REMEMBER_STOPS_SWEEPS = 10
 
 
 def next_state(result: SweepResult, applied: Iterable[RunId]) -> SweepState:
-    """Return what the next sweep begins with.
+    """Return the state with which the next sweep begins.
 
     A sweep with a failed check of its answers leaves all as it was, except for the first mark; one
-    that looked at single jobs adds only what it queued. The mark moves to where accounting's window
-    was read until, when nothing up to there is left to be repaired; the first mark is the time of
-    installation.
+    that looked at single jobs adds only what it queued. The mark moves to the time until
+    which accounting was read, if nothing before it is left to be repaired; the first mark is the
+    time of installation.
     """
     state, decision, observation = result.state, result.decision, result.observation
     plan = decision.plan

@@ -1,7 +1,7 @@
 """The values of a sweep: runs, differences, what is to be done about them, a plan. Frozen data.
 
-A run is named by its `RunId`. Instants are Unix seconds. `why` is the evidence from both sides in
-one sentence, for people.
+A run is identified by its `RunId`. Instants are Unix seconds. `why` is the evidence from both
+sides in one sentence, for people.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from spool.files.run_id import RunId
 
 
 def key_of_row(row: BackendRow) -> RunId:
-    """Return the name of the run that a row of cc-backend is about."""
+    """Return the identity of the run that a row of cc-backend shows."""
     return RunId(row.job_id, row.start_time)
 
 
@@ -26,7 +26,7 @@ class SlurmRun:
     """One run as Slurm shows it; `end_time` only of a run that has ended.
 
     `nodes` are single names. Empty and None mean *not known from this source*: the listing of all
-    jobs has neither QOS nor comments, and of an odd line neither user, partition nor account.
+    jobs has neither QOS nor comments; if a name contains `|`, also no user, partition, account.
     """
 
     job_id: int
@@ -43,12 +43,12 @@ class SlurmRun:
 
     @property
     def key(self) -> RunId:
-        """Return the run's name."""
+        """Return the run's identity."""
         return RunId(self.job_id, self.start_time)
 
 
 class EndProof(StrEnum):
-    """Who proves that a run has ended."""
+    """The source that proves the end of a run."""
 
     CONTROLLER = "controller"
     ACCOUNTING = "accounting"
@@ -68,7 +68,7 @@ class Start:
 
     @property
     def key(self) -> RunId:
-        """Return the run's name."""
+        """Return the run's identity."""
         return self.job.key
 
 
@@ -82,7 +82,7 @@ class Stop:
 
     @property
     def key(self) -> RunId:
-        """Return the run's name."""
+        """Return the run's identity."""
         return self.job.key
 
 
@@ -108,10 +108,10 @@ Change = Start | Stop | Close
 
 
 class GuardKind(StrEnum):
-    """What a safety check looks at, which decides what it does.
+    """The kind of a safety check: what it examines, and so what it holds back.
 
     Doubt about an answer voids all stops, and all else if it is about another cluster. A surprising
-    number of stops holds them back until a second look. Before the first sweep everything waits.
+    number of stops holds them back until a second sweep. Before the first sweep everything waits.
     """
 
     ANSWER = "answer"
@@ -120,7 +120,7 @@ class GuardKind(StrEnum):
 
 
 class FailureCause(Enum):
-    """Why a safety check failed, as far as the exit code shows it."""
+    """The cause of a failed safety check, which decides the exit code."""
 
     REFUSED = auto()  # the answers are not believed, or the plan is too large
     UNAVAILABLE = auto()  # Slurm or cc-backend does not answer
@@ -131,7 +131,7 @@ class FailureCause(Enum):
 
 @light_dataclass
 class GuardFinding:
-    """A safety check that has spoken: `text` names the numbers, the threshold and the next step.
+    """A failed safety check: `text` names the numbers, the threshold and the next step.
 
     `is_transient`: it passes by itself within minutes, so no alarm is needed. `voids_starts`: the
     answers are about another cluster, so that starts are as wrong as stops.
@@ -179,7 +179,7 @@ class Plan:
 
     @property
     def drift(self) -> Mapping[str, int]:
-        """Return how many of each kind were found, held ones too."""
+        """Return the number of changes (also held back) and reports, by kind."""
         found = {"start": 0, "stop": 0, "close": 0, "report": len(self.reports)}
         for change in (*self.changes, *self.held_back):
             found[type(change).__name__.lower()] += 1
@@ -187,7 +187,7 @@ class Plan:
 
 
 class SpoolStatus(StrEnum):
-    """What the spool has of a run; `skipped` in a plan counts by these words."""
+    """The state of a run in the spool; `skipped` in a plan counts by these words, among others."""
 
     NOTHING = "nothing"
     QUEUED = "queued"  # an event, or a run in todo/
@@ -199,7 +199,7 @@ class SpoolStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SpoolEntry:
-    """A run in the spool: when cc-backend accepted its start, and when it was last seen there."""
+    """A run in the spool: when cc-backend accepted its start, and when the drain stored it."""
 
     status: SpoolStatus = SpoolStatus.NOTHING
     started_at: int = 0
@@ -208,7 +208,7 @@ class SpoolEntry:
 
 @light_dataclass
 class Policy:
-    """What the configuration says; `close_after` is seconds, None for never."""
+    """The configured waiting times of a sweep; `close_after` is seconds, None for never."""
 
     grace_seconds: float = 600
     close_after: float | None = None
@@ -216,7 +216,7 @@ class Policy:
 
 @light_dataclass
 class Differences:
-    """Slurm, cc-backend and the spool, as far as they differ.
+    """The runs that differ between Slurm and cc-backend, with what each source has of them.
 
     `missing` run in Slurm and not at cc-backend. `ended` have ended by accounting in the window
     since the last sweep and run nowhere. `orphans` run at cc-backend and not in Slurm.
@@ -238,13 +238,13 @@ class Differences:
     delivered: frozenset[RunId] = frozenset()
 
     def spool_entry(self, key: RunId) -> SpoolEntry:
-        """Return what the spool has of a run."""
+        """Return the spool's entry of a run; its status is `NOTHING` if there is none."""
         return self.spool_entries.get(key, SpoolEntry())
 
 
 @dataclass(slots=True)
 class Drift:
-    """All that was found, in no order yet; the last two fields are for the next memory."""
+    """The unordered results of a sweep; the last two fields are for the next sweep's memory."""
 
     starts: list[Start] = field(default_factory=list)
     first_sightings: list[Start] = field(default_factory=list)

@@ -58,10 +58,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(config: Config, args: argparse.Namespace) -> int:
-    """Sweep; return the exit code.
+    """Run a sweep and apply its plan; return the exit code.
 
     Raises:
-        UsageError: the arguments cannot be followed.
+        UsageError: the arguments do not fit together or the plan, or a job is unknown.
         SpoolLockedError: another sweep is running.
         SpoolError, OSError: the spool or the state directory cannot be used.
     """
@@ -98,7 +98,7 @@ def _sweep(config: Config, args: argparse.Namespace, context: SweepContext) -> i
 
 
 def _begin(config: Config) -> tuple[SweepState, SweepSummary]:
-    """Return what the last sweep left, and note on disk that this one has begun."""
+    """Return the last sweep's state and a new summary; note on disk that this sweep has begun."""
     directory = config.spool.state_directory
     state = read_sweep_state(directory)
     summary = begin_sweep_summary(directory, started=time.time(), pid=os.getpid())
@@ -107,7 +107,7 @@ def _begin(config: Config) -> tuple[SweepState, SweepSummary]:
 
 
 def _write(context: SweepContext, result: SweepResult) -> list[WrittenEvent]:
-    """Put the plan into the spool; return the changes that are to be waited for."""
+    """Write the plan's events to the spool; return the changes whose delivery is waited for."""
     if not result.decision.may_apply:
         return []
     layout, plan = context.sources.layout, result.decision.plan
@@ -120,7 +120,7 @@ def _write(context: SweepContext, result: SweepResult) -> list[WrittenEvent]:
 def _save_outcome(
     config: Config, result: SweepResult, written: list[WrittenEvent], summary: SweepSummary
 ) -> None:
-    """Leave what the next sweep and `status` need; single jobs say nothing about the site."""
+    """Save the state and the summary of a sweep; one of single jobs keeps the site's results."""
     plan = result.decision.plan
     ended = replace(summary, finished=time.time())
     if not result.options.only_single_jobs:

@@ -1,4 +1,4 @@
-"""Arguments of the subcommands of `cc-sweep`: the common ones, numbers, times as people write."""
+"""Arguments of the subcommands of `cc-sweep`: common ones, numbers, times as people write them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _MAX_DIGITS = 12
 
 
 def add_selection_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the choice of jobs and changes; the letters are the predecessor's."""
+    """Add `--jobid`, `--limit`, `--direction`, `--json`; `-j` and `-l` are the predecessor's."""
     parser.add_argument(
         "-j",
         "--jobid",
@@ -43,17 +43,17 @@ def add_selection_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def sweep_options(config: Config, args: argparse.Namespace) -> SweepOptions:
-    """Return what these arguments and the site ask for."""
+    """Return the options of a sweep from the arguments and the configuration."""
     return SweepOptions(
         limit=args.limit, direction=args.direction, require_force=config.sweep.require_force
     )
 
 
 def positive_number(text: str) -> int:
-    """Return a number above 0.
+    """Parse a whole number above 0.
 
     Raises:
-        ArgumentTypeError: it is none.
+        ArgumentTypeError: the text is no such number.
     """
     if not (text.isascii() and text.isdigit() and len(text) <= _MAX_DIGITS and int(text)):
         raise argparse.ArgumentTypeError(f"expected a number above 0 such as 4711, got {text!r}")
@@ -68,10 +68,10 @@ DATE_FORMS = (
 
 
 def parse_instant(text: str, *, now: float) -> int:
-    """Return Unix seconds; a date without an offset is in this machine's time zone.
+    """Parse a time to Unix seconds; a date without an offset is in this machine's time zone.
 
     Raises:
-        UsageError: it has none of the forms.
+        UsageError: the text has none of the forms in `DATE_FORMS`.
     """
     if text == "now":
         return int(now)

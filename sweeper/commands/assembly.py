@@ -1,4 +1,4 @@
-"""A site put together from its configuration, for every subcommand of `cc-sweep`."""
+"""Clients, spool and rules of a site, from its configuration, for the sweep's subcommands."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from sweeper.sweep import SweepContext
 def open_context(
     config: Config, args: argparse.Namespace, *, stores_node_jobs: bool = False
 ) -> Iterator[SweepContext]:
-    """Open a site.
+    """Open the spool and the clients of a site; yield what a sweep needs, then close them.
 
     Args:
         config: of the site.
@@ -70,7 +70,7 @@ def open_context(
 
 
 def _node_jobs_writer(config: Config) -> Callable[[QueueSnapshot], None]:
-    """Return the function that keeps the number of jobs by node for the node states."""
+    """Return the function that stores the number of jobs per node, for the node states."""
     directory = config.spool.state_directory
 
     def write(queue: QueueSnapshot) -> None:

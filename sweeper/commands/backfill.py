@@ -1,6 +1,6 @@
 """`cc-sweep backfill`: report past jobs from Slurm accounting.
 
-For sites that begin, and after an outage that was longer than the window of the sweeps.
+For new sites, and after an outage that was longer than the window of the sweeps.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def run(config: Config, args: argparse.Namespace) -> int:
     """Report past jobs; return the exit code.
 
     Raises:
-        UsageError: the times name no window.
+        UsageError: a time cannot be read, or the window is empty.
         SpoolLockedError: another backfill is running.
         SpoolError, OSError: the spool or the state directory cannot be used.
     """
@@ -148,7 +148,7 @@ def _known_cluster(config: Config) -> str | None:
 
 
 def has_room(count: Callable[[], int], drain_wait: DrainWait) -> bool:
-    """Wait until half of the events are resolved; return False if none is for ten minutes."""
+    """Wait until half of the events in `new/` are resolved; return False if the drain is stuck."""
     until, last = drain_wait.clock() + STALL_SECONDS, count()
     while (now := count()) > MAX_PENDING // 2:
         if now < last:
@@ -166,7 +166,7 @@ def has_room(count: Callable[[], int], drain_wait: DrainWait) -> bool:
 
 
 def _remaining_window(path: Path, window: BackfillWindow) -> BackfillWindow:
-    """Return the part of a window that the last, interrupted call has left."""
+    """Return the part of the window that an interrupted backfill of it did not reach, or all."""
     found = read_json(path)
     at = found.get("at")
     is_same = found.get("window") == dataclasses.asdict(window)
@@ -181,7 +181,7 @@ def _save_progress(path: Path, window: BackfillWindow, progress: BackfillProgres
 
 
 def _print_result(progress: BackfillProgress, *, left: int, args: argparse.Namespace) -> int:
-    """Report; return the exit code."""
+    """Print the result of a backfill; return the exit code."""
     counts = {
         "seen": progress.seen,
         "at_backend": progress.at_backend,

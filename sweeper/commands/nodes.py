@@ -70,7 +70,7 @@ def run(config: Config, args: argparse.Namespace) -> int:
 
 
 def _plan(reporter: NodeReporter, last: NodeRound, *, as_json: bool) -> int:
-    """Show what a round would send."""
+    """Show the node states that would be reported; return the exit code."""
     try:
         report = reporter.look(last)
     except NodeStatesError as error:

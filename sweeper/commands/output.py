@@ -40,21 +40,21 @@ QUIET_SECONDS = 1.0  # steps are shown for what takes longer
 
 @contextmanager
 def show_steps() -> Iterator[Callable[[str], None]]:
-    """Show what is asked, when it takes longer than a second; the function takes each step."""
+    """Yield a function that shows the current step on a terminal if all takes more than 1 s."""
     with _progress_line(delay=QUIET_SECONDS, bar_format=None) as describe:
         yield lambda what: describe(what, refresh=False)
 
 
 @contextmanager
 def show_remaining() -> Iterator[Callable[[int], None]]:
-    """Show how many changes the drain has not dealt with; the function takes the number."""
+    """Yield a function that shows on a terminal how many changes wait for the drain."""
     with _progress_line(delay=0.0, bar_format="{desc} [{elapsed}]") as describe:
         yield lambda left: describe(f"waiting for the drain: {left} to deliver", refresh=True)
 
 
 @contextmanager
 def _progress_line(*, delay: float, bar_format: str | None) -> Iterator[Callable[..., None]]:
-    """Give a function that names a step, counts it and, with `refresh`, redraws at once."""
+    """Yield a function that shows and counts a step; `refresh`: it redraws at once."""
     if not is_terminal(sys.stderr):
         yield lambda _what, **_: None
         return
@@ -87,14 +87,14 @@ _CODES = {
 
 
 def failure_code(finding: GuardFinding) -> int:
-    """Return the code of a finding because of which nothing was done."""
+    """Return the exit code for a finding that prevented all changes."""
     return _CODES[finding.cause]
 
 
 def plan_code(plan: Plan) -> int:
     """Return the exit code of `cc-sweep plan`.
 
-    That nothing was applied here before is no refusal: a plan is a plan.
+    The check that no sweep was applied yet is no refusal: a plan changes nothing.
     """
     if plan.is_refused:
         return failure_code(plan.guards[0])
@@ -103,9 +103,9 @@ def plan_code(plan: Plan) -> int:
 
 
 def apply_code(plan: Plan, *, applied: int, pending: int) -> int:
-    """Return the code of a plan that was applied.
+    """Return the exit code of `cc-sweep apply`.
 
-    `applied` of its changes are in the spool; with `pending` of these the drain has not dealt.
+    `applied` changes were written to the spool; `pending` of them wait for the drain.
     """
     if plan.guards and not applied:
         return failure_code(plan.guards[0])

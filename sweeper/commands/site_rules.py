@@ -1,4 +1,4 @@
-"""What a site's configuration and Slurm's own say about a sweep: exclusions, limits, rights."""
+"""The rules of a site for sweeps, by its and Slurm's configuration: exclusions, waits, rights."""
 
 from __future__ import annotations
 
@@ -51,8 +51,8 @@ def exclusion_rule(config: Config) -> Callable[[SlurmRun], str | None]:
 def _filters_of_known_facts(filters: JobFilters, run: SlurmRun) -> JobFilters:
     """Return the filters without those for facts that the listing does not contain.
 
-    A list of allowed names would exclude the run for good. The drain, which sees the job's whole
-    record, applies all of them before anything is reported.
+    An unknown name would be on no list of allowed names and exclude the run for good. The drain,
+    which sees the job's whole record, applies all filters before anything is reported.
     """
     is_known = {
         "clusters": bool(run.partition),  # a partition may have a cluster of its own
@@ -68,7 +68,7 @@ def _filters_of_known_facts(filters: JobFilters, run: SlurmRun) -> JobFilters:
 def slurm_questions(
     config: Config,
 ) -> tuple[Callable[[SlurmSettings], bool], Callable[[int], bool]]:
-    """Return `sees_all_jobs` and `was_reconfigured` of `SweepSources`, by Slurm's commands."""
+    """Return `sees_all_jobs` and `was_reconfigured` of `SweepSources`; they query Slurm."""
     survey = ClusterSurvey(slurm_commands(config), config.slurm.sacctmgr, ProcessRunner())
     user = (user_name(os.geteuid()), os.geteuid())
     return (
@@ -83,7 +83,7 @@ def sees_all_jobs(
     user: tuple[str, int],
     admin_level: Callable[[str], str | None],
 ) -> bool:
-    """Return whether Slurm shows an account (name and uid) all jobs; no where it does not say."""
+    """Return whether Slurm shows all jobs to a user (name and uid); False if unknown."""
     hidden = private_data_of(settings)
     if "jobs" not in hidden:
         return True
@@ -104,7 +104,7 @@ def sees_all_jobs(
 
 
 def was_reconfigured(ask: Callable[[int], bool], boot_time: int) -> bool:
-    """Return whether slurmctld's start was a reconfiguration; no where the nodes do not show it."""
+    """Return whether slurmctld's start was only a reconfiguration; False if unknown."""
     try:
         return ask(boot_time)
     except SlurmError as error:

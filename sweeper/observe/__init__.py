@@ -1,1 +1,1 @@
-"""Observing: the questions to cc-backend, Slurm and the spool, and their answers."""
+"""The queries of a sweep to cc-backend, Slurm and the spool, and their answers."""

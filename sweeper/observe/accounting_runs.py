@@ -1,4 +1,4 @@
-"""From Slurm's records to the runs of a sweep. Pure."""
+"""Convert Slurm's records to the runs of a sweep. Pure."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ def runs_by_job_id(
 ) -> dict[int, tuple[SlurmRun, ...]]:
     """Return the runs in accounting's rows by job id, oldest first.
 
-    `records` are the controller's of jobs that have a requeued run: one of scrontab has its own
-    end.
+    `records` are the controller's records of jobs with a requeued run: a run of scrontab has ended
+    by itself and gets its own end state.
     """
     by_id: defaultdict[int, list[Job]] = defaultdict(list)
     for row in rows:
@@ -37,7 +37,7 @@ def runs_by_job_id(
 
 
 def run_of_record(record: Job) -> SlurmRun:
-    """Return the run of a record; of one that has begun."""
+    """Return the run of a record; its start time is 0 if it has not started."""
     return SlurmRun(
         job_id=record.job_id,
         start_time=record.start_time or 0,

@@ -1,8 +1,8 @@
-"""Look at cc-backend, Slurm and the spool, in this order: the cost follows the drift.
+"""Observe all jobs at cc-backend, in Slurm and in the spool, in this order.
 
-A job that starts between the first two only looks missing, and its age protects it. Asked the other
-way round, a job that ends in between would look like one to be stopped. Accounting is asked about
-candidates, and for what ended since the last sweep.
+A job that starts between the first two queries only looks missing, and its age protects it. In the
+other order, a job that ends in between would look like one to be stopped. Accounting is asked only
+about jobs that Slurm does not show running, and for what ended since the last sweep.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from sweeper.values import Differences, Policy, SlurmRun, key_of_row
 
 
 def observe_all_jobs(sources: SweepSources, state: SweepState, policy: Policy) -> Observation:
-    """Look at everything. Raise for no answer; ask nothing more after a failed one."""
+    """Observe all jobs; a failed query is a finding; without both job lists nothing is seen."""
     collector = Collector(sources, state.cluster)
     rows = collector.running_rows()
     queue = collector.queue_snapshot() if rows is not None else None
@@ -69,7 +69,7 @@ def observe_all_jobs(sources: SweepSources, state: SweepState, policy: Policy) -
 def _compare(
     queue: QueueSnapshot, rows: Iterable[BackendRow]
 ) -> tuple[list[SlurmRun], list[BackendRow], dict[int, int]]:
-    """Return what runs only in Slurm, what runs only there, and what runs under those ids."""
+    """Return missing runs, orphans, and start times of running jobs that have an orphan's id."""
     running, matched = queue.running, set[int]()
     orphans: list[BackendRow] = []
     for row in rows:
@@ -106,14 +106,14 @@ def _record(queue: QueueSnapshot, job_id: int) -> SlurmRun | None:
 
 
 def _without_open(ended: list[SlurmRun], rows: Iterable[BackendRow]) -> list[SlurmRun]:
-    """Return the ended runs but those that still run at cc-backend: their rows are orphans."""
+    """Return the ended runs without those still running at cc-backend: these are orphans."""
     ids = {job.job_id for job in ended}
     open_there = {key_of_row(row) for row in rows if row.job_id in ids}
     return [job for job in ended if job.key not in open_there]
 
 
 def _is_there(job: SlurmRun, rows_by_id: Mapping[int, tuple[BackendRow, ...]] | None) -> bool:
-    """Return whether a run has a row; yes where that is not known."""
+    """Return whether cc-backend has a row of a run; True if that is not known."""
     if rows_by_id is None:
         return True
     return any(same_start(row.start_time, job.start_time) for row in rows_by_id.get(job.job_id, ()))

@@ -1,7 +1,7 @@
-"""One sweep's questions to Slurm and cc-backend.
+"""The queries of one sweep to Slurm and cc-backend.
 
-A complete answer is returned. One that is not becomes a finding of the safety checks, never a short
-list: absence is what a sweep acts on.
+A complete answer is returned. An incomplete one becomes a finding of the safety checks, never a
+short list: a sweep acts on what a list does not contain.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ MAX_ENDED = 10_000
 
 @light_dataclass
 class Observation:
-    """What was seen.
+    """What a sweep has seen.
 
     `now` is the controller's clock. `running_in_slurm` and `running_at_backend` count what runs by
     Slurm and by cc-backend, None where that was not seen. `ends_read_until` is until when the runs
@@ -64,7 +64,7 @@ class Observation:
 
 
 class Collector:
-    """Ask, and keep what was suspicious about the answers; for one sweep."""
+    """The queries of one sweep, with the findings about their answers."""
 
     def __init__(self, sources: SweepSources, known_cluster: str | None) -> None:
         self.sources = sources
@@ -77,11 +77,11 @@ class Collector:
         self._foreign_cluster: str | None = None
 
     def record_failure(self, guard: GuardFinding) -> None:
-        """Note a question without a complete answer; of those of one kind the first."""
+        """Record the finding of a failed query; only the first of each name is kept."""
         self._failed.setdefault(guard.name, guard)
 
     def running_rows(self) -> list[BackendRow] | None:
-        """Return the rows that run at cc-backend; None if they are not known."""
+        """Return cc-backend's rows of running jobs; None if the list is incomplete."""
         self.sources.on_step("cc-backend")
         rows: list[BackendRow] = []
         for cluster in self.sources.clusters:
@@ -98,7 +98,7 @@ class Collector:
         return rows
 
     def queue_snapshot(self) -> QueueSnapshot | None:
-        """Return all jobs of the controller, and note who it is; None if it does not say."""
+        """Return the controller's job list, and store its configuration; None if either fails."""
         if not self.identify_controller():
             return None
         self.sources.on_step("squeue")
@@ -111,7 +111,7 @@ class Collector:
         return snapshot
 
     def identify_controller(self) -> bool:
-        """Ask the controller who and how it is; False if it does not say."""
+        """Read and store the controller's configuration and clock; False if it does not answer."""
         self.sources.on_step("controller")
         try:
             self._settings = self.sources.slurm.config()
@@ -128,7 +128,7 @@ class Collector:
     def accounting_runs_of_rows(
         self, rows: Sequence[BackendRow]
     ) -> Mapping[int, tuple[SlurmRun, ...]] | None:
-        """Return accounting's runs of the job ids of some rows; None if it does not answer."""
+        """Return accounting's runs of the job ids of cc-backend rows; None: no answer."""
         if not rows:
             return {}
         return self.accounting_runs(
@@ -142,7 +142,7 @@ class Collector:
     ) -> Mapping[int, tuple[SlurmRun, ...]] | None:
         """Return accounting's runs of some job ids; None if it does not answer.
 
-        `starts` are runs that are known otherwise, for rows that have lost their start.
+        `starts` are runs that are known otherwise, for accounting rows without a start time.
         """
         self.sources.on_step("accounting")
         wanted = set(ids)
@@ -155,9 +155,9 @@ class Collector:
         return runs_by_job_id(own, starts, self._records_of_requeued(own))
 
     def _records_of_requeued(self, rows: Iterable[Job]) -> dict[int, Job]:
-        """Return the controller's records of jobs that have a requeued run, as far as it answers.
+        """Return the controller's records of jobs with a requeued run; {} if it does not answer.
 
-        They are needed for the words of a plan alone: the drain finds the end by itself.
+        Only the text of a plan needs them: the drain finds the end by itself.
         """
         ids = {row.job_id for row in rows if row.state == REQUEUED}
         try:
@@ -197,7 +197,7 @@ class Collector:
         return list(found.values()), self.now
 
     def backend_rows(self, keys: Sequence[RunId]) -> dict[int, tuple[BackendRow, ...]] | None:
-        """Return the rows of some runs' job ids in any state; None if they are not known."""
+        """Return cc-backend's rows of the runs' job ids, in any state; None if incomplete."""
         rows: defaultdict[int, tuple[BackendRow, ...]] = defaultdict(tuple)
         self.sources.on_step("look-up")
         for cluster in self.sources.clusters if keys else ():
@@ -210,9 +210,9 @@ class Collector:
         return dict(rows)
 
     def recheck(self, jobs: Sequence[SlurmRun]) -> list[SlurmRun]:
-        """Return runs as accounting has them when asked for their ids: a window cuts resized ones.
+        """Query ended runs again by job id and return them: a window cuts resized runs.
 
-        Nothing if it does not answer.
+        Return nothing if accounting does not answer.
         """
         if not jobs:
             return []
@@ -222,23 +222,23 @@ class Collector:
         return [run for each in runs.values() for run in each if run.key in wanted and is_over(run)]
 
     def delivered_of(self, ended: Iterable[SlurmRun], state: SweepState) -> frozenset[RunId]:
-        """Return which runs that a sweep has queued are delivered by now."""
+        """Return which ended runs were queued by an earlier sweep and are delivered now."""
         queued = state.memory.starts_queued
         return self.sources.find_delivered(run.key for run in ended if run.key in queued)
 
     @property
     def first_failure(self) -> GuardFinding | None:
-        """Return the first question without a complete answer; None if there is none."""
+        """Return the finding of the first failed query; None if there is none."""
         return next(iter(self._failed.values()), None)
 
     @property
     def start_refusal(self) -> GuardFinding | None:
-        """Return why nothing may be started, for who only starts; None if it may."""
+        """Return the finding that forbids all starts, for a backfill; None if there is none."""
         findings = check_answers(self.answer_check_input(), has_stops=False)
         return next((finding for finding in findings if finding.voids_starts), None)
 
     def answer_check_input(self) -> AnswerCheckInput:
-        """Return what was suspicious about the answers."""
+        """Return the inputs for the safety checks of the answers."""
         asked = bool(self._settings)
         boot_time = config_time(self._settings, "BOOT_TIME")
         clock = config_time(self._settings, AS_OF)

@@ -1,4 +1,4 @@
-"""Look at single jobs by their ids, and load nothing else."""
+"""Observe single jobs by their ids, without any list of all jobs."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ HISTORY_DAYS = 7
 def observe_single_jobs(
     sources: SweepSources, state: SweepState, ids: Sequence[int]
 ) -> Observation:
-    """Look at some jobs: at their rows in any state, their records, and their last week.
+    """Observe some jobs: rows at cc-backend, records, and at least a week of accounting.
 
     Raises:
         UsageError: one of them is unknown to all sides.
@@ -76,7 +76,7 @@ def observe_single_jobs(
 
 
 def _spool_entries(collector: Collector, keys: Sequence[RunId]) -> dict[RunId, SpoolEntry]:
-    """Return what the spool has; a run that waits for the grace alone has its own status."""
+    """Return the spool's entries; a run that waits only for the grace period is `CAPTURED`."""
     layout = collector.sources.layout
     found = spool_entries_of(layout, keys)
     queued = [key for key, entry in found.items() if entry.status is SpoolStatus.QUEUED]
@@ -126,7 +126,7 @@ def _check_known(
 def _over(
     records: Mapping[int, Job], accounting_runs: Mapping[int, tuple[SlurmRun, ...]]
 ) -> list[SlurmRun]:
-    """Return the runs that have ended, by accounting or where that is late by the controller."""
+    """Return the ended runs of accounting, and those that only the controller shows yet."""
     runs = {job.key: job for each in accounting_runs.values() for job in each if is_over(job)}
     for record in records.values():
         job = run_of_record(record)
@@ -139,7 +139,7 @@ def _over(
 def _compare(
     live: Mapping[int, SlurmRun], over: Iterable[SlurmRun], open_there: Sequence[BackendRow]
 ) -> tuple[list[SlurmRun], list[SlurmRun], list[BackendRow]]:
-    """Return what runs only in Slurm, what has ended and runs nowhere, what runs only there."""
+    """Return missing runs, ended runs that are not running at cc-backend, and orphans."""
     known = {job.key for job in live.values()}
     return (
         [job for job in live.values() if not _is_open(job, open_there)],

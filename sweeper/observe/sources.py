@@ -1,4 +1,4 @@
-"""Whom a sweep asks, and the finding (words and cause) where one gives no complete answer."""
+"""The sources that a sweep queries, and the finding (text and cause) for a failed query."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from sweeper.values import FailureCause, GuardFinding, GuardKind
 
 
 class SweepSlurm(Protocol):
-    """What is asked of Slurm; `slurm.client.Slurm` answers."""
+    """The queries of a sweep to Slurm; `slurm.client.Slurm` implements them."""
 
     @property
     def cluster(self) -> str:
@@ -30,10 +30,10 @@ class SweepSlurm(Protocol):
         """Return the configuration as the controller sees it."""
 
     def ping(self) -> tuple[tuple[str, str, bool], ...]:
-        """Return role, host and whether it is up of each controller."""
+        """Return role, host and whether it is up, for each controller."""
 
     def queue_snapshot(self) -> QueueSnapshot:
-        """Return all jobs of the controller in short."""
+        """Return the controller's job list, with a few fields of each job."""
 
     def jobs(self, ids: Iterable[int]) -> Mapping[int, Job | SlurmError]:
         """Return the controller's records of some jobs."""
@@ -46,7 +46,7 @@ class SweepSlurm(Protocol):
 
 
 class SweepBackend(RunLookup, Protocol):
-    """What is asked of cc-backend; `ccbackend.client.BackendClient` answers."""
+    """The queries of a sweep to cc-backend; `ccbackend.client.BackendClient` implements them."""
 
     def running_jobs(self, cluster: str) -> JobList:
         """List all running jobs of a cluster."""
@@ -54,7 +54,7 @@ class SweepBackend(RunLookup, Protocol):
 
 @light_dataclass
 class SweepSources:
-    """Whom to ask.
+    """The sources of a sweep, and functions that it calls.
 
     `clusters` are the names at cc-backend. `sees_all_jobs` judges by the configuration whether
     Slurm hides jobs from us, `was_reconfigured` whether slurmctld's start at a time was a mere

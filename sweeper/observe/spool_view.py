@@ -33,7 +33,7 @@ _STATUS_OF_DIRECTORY = {
 def spool_entries_of(
     layout: Layout, keys: Iterable[RunId], *, names_only: Container[RunId] = ()
 ) -> dict[RunId, SpoolEntry]:
-    """Return what the spool has of some runs; one of which it has nothing is absent.
+    """Return the spool's entries of some runs; runs that are not in the spool are absent.
 
     The files of those in `names_only` are not read: one in open/ counts as started.
     """
@@ -68,7 +68,7 @@ def spool_entries_of(
 
 
 def captured_runs(layout: Layout, keys: Iterable[RunId], *, now: float) -> frozenset[RunId]:
-    """Return which of some runs in todo/ wait for the end of the grace alone."""
+    """Return which of some runs in todo/ wait only for the end of the grace period."""
     return frozenset(key for key in keys if _is_captured(layout, key, now))
 
 
@@ -109,7 +109,7 @@ def delivered_runs(directory: Path, keys: Iterable[RunId]) -> frozenset[RunId]:
 
 
 def _starts_in_events(layout: Layout, ids: set[str]) -> dict[int, list[int | None]]:
-    """Return the start times that waiting events name, by job id; None where one names none."""
+    """Return the start times in waiting events by job id; None for an event without one."""
     event_starts: defaultdict[int, list[int | None]] = defaultdict(list)
     for name in layout.names(Directory.NEW):
         if ids.intersection(name.split("-", 3)[2:3]):  # version, kind, id, rest
