@@ -1,7 +1,7 @@
 """Decide what an answer of cc-backend means: one pure function over one closed table.
 
-The first row that fits counts; texts are searched case-sensitively in the answer and in its decoded
-error. Source: cc-backend v1.0.0 ... v1.5.4, sources and recorded answers.
+The first rule that fits counts; texts are searched case-sensitively, in the answer and in its
+decoded error. Source: cc-backend v1.0.0 ... v1.5.4, sources and recorded answers.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from ccbackend.version import FIRST_WITH_SHARED, QUEUEING_VERSIONS, Version
 
 
 @dataclass(frozen=True, slots=True)
-class _Row:
-    """A row of the table: it fits by call (empty: any), status, and texts (any, all, none of)."""
+class _Rule:
+    """A rule of the table: calls (empty: any), statuses, and texts (any, all, none must occur)."""
 
     reason: Reason
     statuses: tuple[int, ...]
@@ -46,84 +46,85 @@ _SUCCESS = tuple(range(200, 300))
 _INSERT = "insert into database failed"
 _TOO_LONG = ("Data too long", "Incorrect string value")  # MySQL, up to 1.4.4
 _ABSENT = ("404 page not found",)
+_SHARING_FIELDS = ('unknown field "shared"', 'unknown field "exclusive"')
 _RUNNING = "(state is: running)"
 _ONLY_RUNNING = "only running jobs can be stopped"
 _NO_ROLES = "no or unknown roles"
 
 # A text is only as long as all versions write it: what follows differs in blanks, quotes and names
 # of tables.
-_ROWS = (
+_RULES = (
     # The router alone answers these: in NATS mode (>= 1.5.0) start_job and stop_job do not exist.
     # Before the other 404s, because the job is not unknown.
-    _Row(Reason.JOB_API_ON, (405,), _J),
-    _Row(Reason.API_OFF, (404,), _S + _P + _J, any_of=("endpoint does not exist",)),
+    _Rule(Reason.JOB_API_ON, (405,), _J),
+    _Rule(Reason.API_OFF, (404,), _S + _P + _J, any_of=("endpoint does not exist",)),
     # Calls that came later: clusters 1.3.0, node states and edit_meta by tuple 1.5.0.
-    _Row(Reason.FEATURE_ABSENT, (404, 405), _E),
-    _Row(Reason.FEATURE_ABSENT, (404,), _N + _C, any_of=_ABSENT),
+    _Rule(Reason.FEATURE_ABSENT, (404, 405), _E),
+    _Rule(Reason.FEATURE_ABSENT, (404,), _N + _C, any_of=_ABSENT),
     # Expired and early tokens are refused in the words of the JWT library. Up to 1.2.2 a token of a
     # host whose clock is ahead is early (`iat`). The list of addresses guards the job API from
     # 1.4.4 on.
-    _Row(Reason.TOKEN_EXPIRED, _REFUSED, any_of=("expired",)),
-    _Row(Reason.TOKEN_EARLY, _REFUSED, any_of=("before issued", "not valid yet")),
-    _Row(Reason.ADDRESS_REFUSED, _REFUSED, any_of=("unknown ip", "ApiAllowedIPs")),
-    _Row(Reason.ROLE_REFUSED, _REFUSED, any_of=("missing role",)),
-    _Row(Reason.TOKEN_REFUSED, _REFUSED),
-    _Row(Reason.REDIRECTED, _REDIRECT),
-    _Row(Reason.WRONG_URL, (405,)),
-    # From a proxy, as all of the next row: cc-backend limits neither size nor rate.
-    _Row(Reason.METADATA_TOO_LARGE, (413,), _S),
-    _Row(Reason.BUSY, _BUSY),
+    _Rule(Reason.TOKEN_EXPIRED, _REFUSED, any_of=("expired",)),
+    _Rule(Reason.TOKEN_EARLY, _REFUSED, any_of=("before issued", "not valid yet")),
+    _Rule(Reason.ADDRESS_REFUSED, _REFUSED, any_of=("unknown ip", "ApiAllowedIPs")),
+    _Rule(Reason.ROLE_REFUSED, _REFUSED, any_of=("missing role",)),
+    _Rule(Reason.TOKEN_REFUSED, _REFUSED),
+    _Rule(Reason.REDIRECTED, _REDIRECT),
+    _Rule(Reason.WRONG_URL, (405,)),
+    # From a proxy, as all of the next rule: cc-backend limits neither size nor rate.
+    _Rule(Reason.METADATA_TOO_LARGE, (413,), _S),
+    _Rule(Reason.BUSY, _BUSY),
     # 422 up to 1.4.4, 404 from 1.5.0. Before the 404 of a wrong URL.
-    _Row(Reason.UNKNOWN_RUN, (404, 422), _P, any_of=("finding job failed",)),
-    _Row(Reason.WRONG_URL, (404,)),
-    _Row(Reason.CREATED, (201,), _S, any_of=('"id":', '"success"')),
-    _Row(Reason.QUEUED, (201,), _S, any_of=("triggered",)),
-    _Row(Reason.STOPPED, (200,), _P, any_of=('"jobState":',)),
-    _Row(Reason.DELETED, (200,), _D, any_of=("Successfully deleted",)),
-    _Row(Reason.LISTED, (200,), _L, any_of=('"jobs":',)),
-    _Row(Reason.LISTED, (200,), _C, any_of=('"clusters":',)),
+    _Rule(Reason.UNKNOWN_RUN, (404, 422), _P, any_of=("finding job failed",)),
+    _Rule(Reason.WRONG_URL, (404,)),
+    _Rule(Reason.CREATED, (201,), _S, any_of=('"id":', '"success"')),
+    _Rule(Reason.QUEUED, (201,), _S, any_of=("triggered",)),
+    _Rule(Reason.STOPPED, (200,), _P, any_of=('"jobState":',)),
+    _Rule(Reason.DELETED, (200,), _D, any_of=("Successfully deleted",)),
+    _Rule(Reason.LISTED, (200,), _L, any_of=('"jobs":',)),
+    _Rule(Reason.LISTED, (200,), _C, any_of=('"clusters":',)),
     # GraphQL reports errors with status 200: such an answer is never an empty list.
-    _Row(Reason.NO_TOKENS, (200,), _G, any_of=('"errors":',), all_of=(_NO_ROLES,)),
-    _Row(Reason.QUERY_FAILED, (200,), _G, any_of=('"errors":',)),
-    _Row(Reason.LISTED, (200,), _G, any_of=('"data":',)),
+    _Rule(Reason.NO_TOKENS, (200,), _G, any_of=('"errors":',), all_of=(_NO_ROLES,)),
+    _Rule(Reason.QUERY_FAILED, (200,), _G, any_of=('"errors":',)),
+    _Rule(Reason.LISTED, (200,), _G, any_of=('"data":',)),
     # 422 does not say which run is stored: this one, one that began less than a day before it, or
     # any later one.
-    _Row(Reason.DUPLICATE, (422,), _S, any_of=("already exists",)),
-    _Row(Reason.STOPPED_BEFORE, (422,), _P, any_of=("already been stopped",)),
-    _Row(Reason.EDITED, (200,), _E, any_of=('"jobState":',)),
+    _Rule(Reason.DUPLICATE, (422,), _S, any_of=("already exists",)),
+    _Rule(Reason.STOPPED_BEFORE, (422,), _P, any_of=("already been stopped",)),
+    _Rule(Reason.EDITED, (200,), _E, any_of=('"jobState":',)),
     # A row in the job cache (>= 1.5.0) is invisible to these two calls.
-    _Row(Reason.AFTER_FLUSH, (422,), _D + _E, any_of=("finding job failed",)),
-    _Row(Reason.BAD_REQUEST, (422,), _G, any_of=('"errors":',)),
-    _Row(Reason.WRONG_URL, (400,), any_of=("integer expected in path",)),
-    _Row(Reason.WRONG_DIALECT, (400,), _S, ('unknown field "shared"', 'unknown field "exclusive"')),
-    _Row(Reason.UNKNOWN_CLUSTER, (400,), _S, any_of=("no such cluster",)),
-    _Row(Reason.UNKNOWN_HOST, (400,), _S, ("no subcluster found", "already assigned subcluster")),
+    _Rule(Reason.AFTER_FLUSH, (422,), _D + _E, any_of=("finding job failed",)),
+    _Rule(Reason.BAD_REQUEST, (422,), _G, any_of=('"errors":',)),
+    _Rule(Reason.WRONG_URL, (400,), any_of=("integer expected in path",)),
+    _Rule(Reason.WRONG_DIALECT, (400,), _S, any_of=_SHARING_FIELDS),
+    _Rule(Reason.UNKNOWN_CLUSTER, (400,), _S, any_of=("no such cluster",)),
+    _Rule(Reason.UNKNOWN_HOST, (400,), _S, ("no subcluster found", "already assigned subcluster")),
     # Up to 1.4.2 one text says both: not running any more, or an end before the start. From 1.4.0
     # on it names the state.
-    _Row(Reason.STOPPED_BEFORE, (400,), _P, any_of=(_ONLY_RUNNING,), none_of=(_RUNNING,)),
-    _Row(Reason.END_BEFORE_START, (400,), _P, any_of=(_RUNNING, "must be larger/equal")),
-    _Row(Reason.STATE_UNKNOWN, (400,), _P, ("invalid job state", "invalid requested job state")),
-    _Row(Reason.BAD_REQUEST, (400,)),
+    _Rule(Reason.STOPPED_BEFORE, (400,), _P, any_of=(_ONLY_RUNNING,), none_of=(_RUNNING,)),
+    _Rule(Reason.END_BEFORE_START, (400,), _P, any_of=(_RUNNING, "must be larger/equal")),
+    _Rule(Reason.STATE_UNKNOWN, (400,), _P, ("invalid job state", "invalid requested job state")),
+    _Rule(Reason.BAD_REQUEST, (400,)),
     # The same start once more, while the first one is in the job cache (>= 1.5.0): it is stored.
-    _Row(Reason.STORED_BEFORE, (500,), _S, ("UNIQUE constraint", "Duplicate entry"), (_INSERT,)),
-    _Row(Reason.BAD_VALUE, (500,), _S, all_of=(_INSERT, "CHECK constraint failed")),
-    _Row(Reason.METADATA_TOO_LARGE, (500,), _S, any_of=_TOO_LONG),
+    _Rule(Reason.STORED_BEFORE, (500,), _S, ("UNIQUE constraint", "Duplicate entry"), (_INSERT,)),
+    _Rule(Reason.BAD_VALUE, (500,), _S, all_of=(_INSERT, "CHECK constraint failed")),
+    _Rule(Reason.METADATA_TOO_LARGE, (500,), _S, any_of=_TOO_LONG),
     # Tags are added after the insert: the job exists. Sent again it would be a duplicate.
-    _Row(Reason.TAGS_MISSING, (500,), _S, any_of=("adding tag to new job",)),
+    _Rule(Reason.TAGS_MISSING, (500,), _S, any_of=("adding tag to new job",)),
     # A row both in the cache and in the table blocks its stop until the next flush.
-    _Row(Reason.AFTER_FLUSH, (500,), _P, any_of=("transferring cached job failed",)),
-    _Row(Reason.BAD_VALUE, (500,), _P, any_of=("CHECK constraint",)),
-    _Row(Reason.DATABASE, (500,), _S + _P, any_of=('"error',)),
-    _Row(Reason.NOT_THE_API, (500,), _S + _P),
+    _Rule(Reason.AFTER_FLUSH, (500,), _P, any_of=("transferring cached job failed",)),
+    _Rule(Reason.BAD_VALUE, (500,), _P, any_of=("CHECK constraint",)),
+    _Rule(Reason.DATABASE, (500,), _S + _P, any_of=('"error',)),
+    _Rule(Reason.NOT_THE_API, (500,), _S + _P),
     # In 1.5 the database is changed before the archive is found missing (repository/job.go).
-    _Row(Reason.DATABASE, (500,), _E, any_of=("failed to fetch", "failed to update")),
-    _Row(Reason.EDITED_UNARCHIVED, (500,), _E, any_of=("meta.json", "meta_data")),
-    _Row(Reason.NO_TOKENS, (500,), _L, any_of=(_NO_ROLES,)),
-    _Row(Reason.BAD_REQUEST, (500,), _L, any_of=("error iterating job rows",)),
+    _Rule(Reason.DATABASE, (500,), _E, any_of=("failed to fetch", "failed to update")),
+    _Rule(Reason.EDITED_UNARCHIVED, (500,), _E, any_of=("meta.json", "meta_data")),
+    _Rule(Reason.NO_TOKENS, (500,), _L, any_of=(_NO_ROLES,)),
+    _Rule(Reason.BAD_REQUEST, (500,), _L, any_of=("error iterating job rows",)),
     # For each archived job a list by REST reads a file; a missing one fails the whole list.
-    _Row(Reason.ARCHIVE_UNREADABLE, (500,), _L),
-    _Row(Reason.UNEXPECTED, _SUCCESS, any_of=('"error',)),
-    _Row(Reason.NOT_THE_API, _SUCCESS),
+    _Rule(Reason.ARCHIVE_UNREADABLE, (500,), _L),
+    _Rule(Reason.UNEXPECTED, _SUCCESS, any_of=('"error',)),
+    _Rule(Reason.NOT_THE_API, _SUCCESS),
 )
 
 # A handler that panics answers 500 with an empty body.
@@ -174,9 +175,9 @@ def _reason(call: ApiCall, status: int, text: str, words: str) -> Reason:
     if status == _BAD_REQUEST and not is_own_error(text):
         return Reason.UNEXPECTED if is_json(text) else Reason.NOT_THE_API
     fitting = (
-        row.reason
-        for row in _ROWS
-        if row.fits(call, status, lambda part: part in text or part in words)
+        rule.reason
+        for rule in _RULES
+        if rule.fits(call, status, lambda part: part in text or part in words)
     )
     return next(fitting, Reason.UNEXPECTED)
 

@@ -137,7 +137,12 @@ def test_overlaps_name_the_first_pattern_and_a_host() -> None:
 
 
 @pytest.mark.parametrize(
-    ("pattern", "anchored"), [("^a$", True), (r"\Aa\Z", True), ("^a", False), ("a$", False)]
+    ("pattern", "anchored"),
+    [
+        *[("^a$", True), (r"\Aa\Z", True), ("^a", False), ("a$", False), ("^a|b$", False)],
+        *[("^(a|b)$", True), ("^((a|b)c|d)$", True), (r"^a\|b$", True), ("^[a|b]$", True)],
+        *[(r"^a\$", False), ("^a[$]", False), ("(^a|b)$", False), (r"^\(a|b$", False)],
+    ],
 )
 def test_an_anchored_pattern_has_anchors_at_both_ends(pattern: str, *, anchored: bool) -> None:
     """An anchor at only one end is not enough."""

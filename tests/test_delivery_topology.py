@@ -62,10 +62,10 @@ def test_a_start_does_not_wait_for_the_topology_for_ever(world: World) -> None:
 def test_a_topology_that_was_read_is_not_missing(world: World) -> None:
     """`is_missing` is true before the first read, and false after it, even without clusters."""
     topology = ServerTopology()
-    before = topology.is_missing(world.moment)
+    before = topology.must_wait(world.moment)
     topology.clusters = ()
 
-    assert (True, False) == (before, topology.is_missing(world.moment))
+    assert (True, False) == (before, topology.must_wait(world.moment))
 
 
 def lacks_host(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

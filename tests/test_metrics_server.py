@@ -192,3 +192,18 @@ def test_closing_a_publisher_twice_is_no_error() -> None:
         publisher.close()
 
     assert () == publisher.warnings()
+
+
+def test_the_end_of_a_textfile_error_is_logged(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The directory of `metrics.textfile` is missing first, and exists at the next write."""
+    caplog.set_level(logging.INFO)
+    path = tmp_path / "later" / "x.prom"
+    publisher = MetricsPublisher(lambda: FULL, textfile=path, listen=None)
+    publisher.write(path)
+    path.parent.mkdir()
+    publisher.write(path)
+    publisher.write(path)
+
+    assert 1 == caplog.text.count(f"metrics.textfile: {path} is written again")

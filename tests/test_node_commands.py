@@ -275,6 +275,15 @@ def test_a_drain_that_never_reported_node_states_is_a_warning() -> None:
     assert [] == checked(None)
 
 
+@pytest.mark.parametrize(("failures", "count"), [(4, 0), (5, 1)])
+def test_node_states_that_never_succeeded_are_a_warning(failures: int, count: int) -> None:
+    """Five rounds have failed, the last one 10 s ago; after four the check gives no result."""
+    last = NodeRound(tried=NOW - 10, failures=failures, problem="Slurm did not answer")
+    expected = (CheckStatus.WARNING, "have never been reported: Slurm did not answer")
+
+    assert [expected] * count == checked(last, drain())
+
+
 def test_node_states_that_are_off_are_not_checked() -> None:
     """`check` gives no result if the interval is 0 or the server does not accept node states."""
     assert [] == checked(accepted(9999), interval=0)

@@ -10,6 +10,7 @@ from recorded_commands import CONFIG, commands, described, expected, ids_of, job
 from recorded_slurm import RELEASES, SERIES, json_jobs, recordings
 
 from slurm.job import Job
+from slurm.lookup.result import CallBudget
 from slurm.process import CommandResult
 from slurm.release import features_of
 
@@ -196,6 +197,19 @@ def test_with_a_rate_limit_many_jobs_are_queried_in_one_list() -> None:
     recorded.asked.clear()
     slurm.jobs([1, 2])
     assert 2 == len([line for line in recorded.asked if " -j " in line])
+
+
+def test_calls_after_a_pause_are_counted() -> None:
+    """The bucket is full again after a pause of 100 s; 20 calls later it has 5 calls left."""
+    times = [0.0]
+    budget = CallBudget(lambda: times[0])
+    for _ in range(25):
+        budget.spend()
+    times[0] = 100.0
+    for _ in range(20):
+        budget.spend()
+
+    assert 5 == budget.remaining()
 
 
 def test_json_and_text_give_the_same_jobs(caplog: pytest.LogCaptureFixture) -> None:

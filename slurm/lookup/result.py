@@ -64,6 +64,7 @@ class CallBudget:
 
     def spend(self) -> None:
         """Remove a call from the bucket."""
+        self.remaining()  # the calls of the time before this one are added first
         self._calls = max(0.0, self._calls - 1)
 
 

@@ -63,7 +63,12 @@ def overlaps(patterns: Sequence[str], names: Iterable[str] = ()) -> Iterator[tup
 
 def is_anchored(pattern: str) -> bool:
     r"""Return whether a pattern begins with `^` or `\A` and ends with `$` or `\Z`."""
-    return pattern.startswith(("^", r"\A")) and pattern.endswith(("$", r"\Z"))
+    # without escapes and sets of characters, then without groups
+    plain = re.sub(r"\\[^AZ]|\[\^?\]?[^\]]*\]", "", pattern)
+    while plain != (outside := re.sub(r"\([^()]*\)", "", plain)):
+        plain = outside
+    # `^a|b$` is two patterns, each with one anchor
+    return plain.startswith(("^", r"\A")) and plain.endswith(("$", r"\Z")) and "|" not in plain
 
 
 def _piece_texts(pattern: str) -> Iterator[tuple[str, ...]]:

@@ -66,7 +66,7 @@ class RequestBuilder:
 
     def build(self, entry: PendingRun, now: Moment, *, is_trial: bool) -> SendRequest | None:
         """Return the request of a run in flight; None if it waits, is excluded or a dead letter."""
-        if self._is_in_future(entry, now):
+        if self._defer_if_in_future(entry, now):
             return None
         is_delete = entry.in_flight is RequestKind.DELETE
         if is_delete and (cause := self._store.delete_obstacle(entry.job_id)):
@@ -151,7 +151,7 @@ class RequestBuilder:
     def _must_wait_for_topology(self, entry: PendingRun, run: Run, now: Moment) -> bool:
         """Return whether a start waits for a topology, or for one newer than its first attempt."""
         if self._composer.needs_topology(run):
-            return self.names.topology.is_missing(now)
+            return self.names.topology.must_wait(now)
         if not self._composer.needs_newer_topology(run):
             return False
         entry.topology_wanted_at = entry.topology_wanted_at or now.steady
@@ -200,7 +200,7 @@ class RequestBuilder:
         self.unreadable[entry.name] = reason
         self.defer(entry, reason, seconds, now)
 
-    def _is_in_future(self, entry: PendingRun, now: Moment) -> bool:
+    def _defer_if_in_future(self, entry: PendingRun, now: Moment) -> bool:
         """Defer a run whose start or end is in the future; return whether it was deferred.
 
         The clocks differ, or ours was set back. After a minute the run is sent in any case.

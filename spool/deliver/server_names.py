@@ -51,7 +51,7 @@ class ServerTopology:
         self.read_at = float("-inf")
         self._missing_since: float | None = None
 
-    def is_missing(self, now: Moment) -> bool:
+    def must_wait(self, now: Moment) -> bool:
         """Return whether starts must wait for the topology; False after 15 minutes in any case."""
         if self.clusters is not None:
             return False

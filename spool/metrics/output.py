@@ -126,7 +126,7 @@ class MetricsPublisher:
             self._listener.join(PATIENCE_SECONDS)
 
     def write(self, path: Path) -> None:
-        """Write the file once; an error is logged when it begins or changes."""
+        """Write the file once; an error is logged when it begins, changes or ends."""
         try:
             write_textfile(path, metrics_text(self._read))
         except Exception as error:  # noqa: BLE001 - a border: one file; the thread goes on
@@ -137,7 +137,8 @@ class MetricsPublisher:
                 _log.warning("%s", problem, exc_info=None if is_expected else error)
             self._problems["textfile"] = problem
         else:
-            self._problems.pop("textfile", None)
+            if self._problems.pop("textfile", None):
+                _log.info("metrics.textfile: %s is written again", path)
 
     def _write_often(self, path: Path) -> None:
         while True:

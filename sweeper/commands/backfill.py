@@ -204,10 +204,8 @@ def _print_result(progress: BackfillProgress, *, left: int, args: argparse.Names
         print_line(
             f"{pluralize(progress.seen, 'run')} ended between --since and --until:"
             f" {progress.at_backend} already at cc-backend, {progress.in_spool} already in the"
-            ""
-            " spool,"
-            f" {progress.excluded} excluded, {progress.queued} {queued}, {left} not yet taken by"
-            " the drain"
+            f" spool, {progress.excluded} excluded, {progress.queued} {queued}, {left} not yet"
+            " taken by the drain"
         )
     if progress.failure is not None:
         # an answer about another cluster will be the same at the next attempt
