@@ -197,7 +197,7 @@ class BackendClient:
     def _amended(
         self, sent: Document, reason: Reason, before: tuple[Reason, ...]
     ) -> Document | None:
-        """Return the request changed for a new reason, or with less metadata; else None."""
+        """Return the request changed as the refusal requires; None if no change is left."""
         if reason in before and reason is not Reason.METADATA_TOO_LARGE:
             return None
         if reason is not Reason.WRONG_DIALECT:
@@ -220,7 +220,7 @@ class BackendClient:
         return unsent_reply(ApiCall.START, Reason.STORED_BEFORE, document)
 
     def _resolved(self, reply: ApiReply, *, maybe_cached: bool) -> ApiReply:
-        """Decide a duplicate by the listed runs; return the reply of the list if listing failed."""
+        """Look up the job's runs to correct a start's conflict verdict; return a failed look-up."""
         key = key_of(reply.document or {})
         listing = self.lookup(key.job_id, key.cluster)
         if listing.rows is None:

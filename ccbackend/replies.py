@@ -57,7 +57,7 @@ _make_row = partial(tuple.__new__, BackendRow)  # `BackendRow()` takes four time
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApiReply:
-    """One classified answer.
+    """The result of one API call: the classified answer, or the failure to get one.
 
     `sent` says whether the server may have seen the request; `document` is the body as last sent,
     perhaps amended; `rows` the runs of the job id where a start was settled by looking them up.

@@ -40,7 +40,7 @@ def start_logging(program: str, *, level: str = "info") -> None:
 
 
 def set_log(level: str, form: str) -> None:
-    """Set the level and the form of all further messages, with the values of section `log`."""
+    """Set the level and the format of all further messages, from `log.level` and `log.format`."""
     _Formatter.form = form
     logging.getLogger().setLevel(level.upper())
 

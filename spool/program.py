@@ -124,7 +124,7 @@ class Program:
 
 
 def add_common(parser: argparse.ArgumentParser, *, after_subcommand: bool = False) -> None:
-    """Add the common options; `after_subcommand`: an absent one keeps the value given before."""
+    """Add the common options; `after_subcommand`: no defaults, so values set before it stay."""
     absent = argparse.SUPPRESS if after_subcommand else None
     parser.add_argument(
         "-c",

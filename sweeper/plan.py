@@ -234,5 +234,5 @@ def _plan(
 
 
 def _order(change: Change) -> tuple[int, int, bool]:
-    """Return the sort key: oldest run first, then by job id, of one run ends before starts."""
+    """Return the sort key: start time, then job id; of the same run, the end before the start."""
     return change.key.start_time, change.key.job_id, isinstance(change, Start)

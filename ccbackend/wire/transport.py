@@ -65,7 +65,7 @@ def new_session(proxy: str | None = None) -> requests.Session:
 
 
 class Transport:
-    """Exchanges with one server over one connection at a time; for one thread.
+    """A sender of HTTP requests to one server over one connection at a time; for one thread.
 
     Built on `requests`: it checks the URL, chooses the proxy and its password, sets the
     certificates and makes the connection pool of urllib3. The pool then sends each request. The

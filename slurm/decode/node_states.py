@@ -88,7 +88,7 @@ class NodeListingReader:
                 self._add(line.decode("utf-8", "replace"))
 
     def finish(self) -> NodeListing:
-        """Return the listing.
+        """Return the node listing; call it after the last piece of output.
 
         Raises:
             SlurmError: the output is empty, truncated or of another format.

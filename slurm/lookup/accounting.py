@@ -110,7 +110,7 @@ class AccountingLookup:
         return [*argv, "-S", f"uts{max(since, EARLIEST_SACCT_TIME)}", "-E", f"uts{until}"]
 
     def _with_sharing(self, runs: tuple[Job, ...]) -> tuple[Job, ...]:
-        """Return the runs; conclude node sharing from the CPUs where accounting has none."""
+        """Return the runs; where accounting has no node sharing, derive it from the CPU counts."""
         if all(run.sharing is not None or not run.nodes for run in runs):
             return runs
         nodes = self.nodes.known()

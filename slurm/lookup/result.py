@@ -63,7 +63,7 @@ class CallBudget:
         return int(self._calls)
 
     def spend(self) -> None:
-        """Remove a call from the bucket."""
+        """Count one call against the limit."""
         self.remaining()  # the calls of the time before this one are added first
         self._calls = max(0.0, self._calls - 1)
 

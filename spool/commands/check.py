@@ -80,7 +80,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run_without_config(args: argparse.Namespace) -> int:
-    """Print the results of all checks; return a plugin's exit code."""
+    """Run `check`, which loads the configuration itself; return the plugin's exit code."""
     try:
         config = load(args.config)
     except ConfigError as error:

@@ -69,7 +69,7 @@ def job_filters(config: Config) -> JobFilters:
 
 
 def metadata_policy(config: Config) -> MetadataPolicy:
-    """Return which texts of a job may be sent."""
+    """Return which texts of a job may be sent, their size limits, and the patterns of secrets."""
     keys = config.metadata
     return MetadataPolicy(
         job_script=keys.job_script,

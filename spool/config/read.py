@@ -37,7 +37,7 @@ class Document:
 
 
 class _Object(dict[str, Any]):
-    """An object of the file, without its comments; `duplicates` are the keys that occur twice."""
+    """A JSON object of the configuration, without comments; `duplicates` are its repeated keys."""
 
     duplicates: tuple[str, ...] = ()
 

@@ -102,7 +102,7 @@ def _texts(piece: re.Match[str]) -> tuple[str, ...]:
 
 
 def _class_member(characters: str) -> str:
-    """Return a character of a class such as `[2-6]`: the first, which another class may share."""
+    """Return one sample character that a class such as `[2-6]` matches: its first, if it can."""
     inner = characters[1:-1].removeprefix("^")
     if characters.startswith("[^"):
         return next((c for c in "0a-" if c not in inner), "")

@@ -166,7 +166,7 @@ def _published(run: Run, context: RequestContext) -> Reaction:
 
 
 def _needs_start(run: Run, verdict: ReplyVerdict, context: RequestContext) -> Reaction:
-    """Return the reaction to a stop whose start cc-backend lacks: send it again, a few times."""
+    """Return the reaction to a stop whose start cc-backend lacks: resend the start at first."""
     noted = replace(_with_error(run, verdict, context), started=None, attempts=run.attempts + 1)
     # cc-backend accepted the start several times and does not find it: an administrator has to look
     # at its database.

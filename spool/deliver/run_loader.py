@@ -69,7 +69,7 @@ class RunLoader:
         return min((at for _, at in self._retry_at.values()), default=None)
 
     def take_due(self, now: Moment) -> list[tuple[Directory, str]]:
-        """Remove and return the files whose retry is due."""
+        """Return the unreadable files whose retry is due; remove them from the retry list."""
         due = [name for name, (_, at) in self._retry_at.items() if at <= now.steady]
         return [(self._retry_at.pop(name)[0], name) for name in due]
 
@@ -93,7 +93,7 @@ class RunLoader:
     def _set_aside(
         self, directory: Directory, name: str, reason: str, now: Moment, *, seconds: float
     ) -> None:
-        """Keep a file in its place and set its next retry."""
+        """Record an unreadable file and the time of its next retry; the file is not moved."""
         if self.unreadable.get(name) != reason:
             text = "%s/%s cannot be read and is retried: %s"
             _log.error(text, directory, escape(name), escape(reason))

@@ -227,7 +227,7 @@ class RunStore:
         return self._changes.is_due(now)
 
     def has_many_stops(self, now: Moment) -> bool:
-        """Return whether many of the runs that wait to be written have a due stop."""
+        """Return whether MANY_STOPS or more of the runs to be written have a due stop."""
         return self.schedule.due_stops(self._changes.to_persist.values(), now.steady) >= MANY_STOPS
 
     def next_time(self) -> float | None:

@@ -93,7 +93,7 @@ class UnknownNames:
         return True
 
     def take_try(self, name: str, now: float) -> None:
-        """Record that a run with a refused name is sent: the others wait for its answer."""
+        """Record that a trial run with a refused name is sent; the next is TRY_SECONDS later."""
         if name in self._try_at:
             self._try_at[name] = now + TRY_SECONDS
 

@@ -103,7 +103,7 @@ class ServerQuestions:
         return self._names.topology.is_wanted and not is_recent
 
     def take(self, query: ServerQuery, reply: ServerReply | None, now: Moment) -> None:
-        """Apply the answer to a query of the server."""
+        """Apply cc-backend's answer to a query of the drain: probe, job list or topology."""
         if reply is None:
             return
         if query.topic is Topic.PROBE:

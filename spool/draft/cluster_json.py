@@ -174,7 +174,7 @@ def _items(prefix: str, numbers: Sequence[str], suffix: str) -> Iterator[str]:
 
 
 def _ranges(numbers: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """Yield first and last of each range of sorted numbers of one width."""
+    """Yield (first, last) of each consecutive range; all numbers have equally many digits."""
     first = last = numbers[0]
     for number in [*numbers[1:], ""]:
         if number and int(number) == int(last) + 1:

@@ -41,7 +41,7 @@ class WakeUps(Protocol):
     """The queue that the loop waits on."""
 
     def put(self, item: Answered, /) -> None:
-        """Add an item."""
+        """Add an item to the queue that the drain's loop waits on."""
 
 
 def new_descriptor(watched: Iterable[tuple[bytes, int]]) -> int:

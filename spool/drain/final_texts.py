@@ -25,7 +25,7 @@ FinalWorker = Worker[tuple[Job, ...], Mapping[tuple[int, int | None], str]]
 
 
 class FinalTexts:
-    """The collector of final descriptions, used only in the loop's thread; idle without worker."""
+    """Collects the final descriptions of ended runs in the loop's thread; idle without a worker."""
 
     def __init__(
         self,

@@ -85,7 +85,7 @@ class TextCollector:
         return len(self._queue) + len(self._asked) + len(self._later)
 
     def want(self, run: Run, now: Moment) -> float:
-        """Query the texts of a new run; return until when the start waits (monotonic; 0: no)."""
+        """Queue the query for a new run's texts; return when its start's wait ends (0: no wait)."""
         if not self._wants_texts:
             return 0.0
         self._queue.append(_Wanted(run.job, run.start_time, now.steady, needs_texts=True))

@@ -38,7 +38,7 @@ class _Shape:
 
     @property
     def plain_type(self) -> type | None:
-        """The type of a value that needs no conversion; None: each value needs one."""
+        """The type, if its values are stored in JSON unchanged (int, str, bool); else None."""
         return self.kind if self.kind in _PLAIN_TYPES and not self.is_list else None
 
 

@@ -168,7 +168,7 @@ class SourceSilence:
         self.next_try = now.steady + delay
 
     def answered(self, now: Moment) -> None:
-        """Record an answer; log the end of an outage once."""
+        """Record that a Slurm daemon answered; log the end of its outage, if there was one."""
         if self.since is not None:
             seconds = now.steady - self.since.steady
             text = "%s answers again after %.0f s (failed queries: %d)"

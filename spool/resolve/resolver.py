@@ -268,7 +268,7 @@ class Resolver:
         return True
 
     def _pending(self, job_id: int, delay: float, now: Moment) -> PendingJob:
-        """Return the entry of a job id; its next query is due after `delay` seconds."""
+        """Add or update the entry of a job id, its next query due in `delay` seconds; return it."""
         job, at = self._jobs.get(job_id), now.steady + delay
         if job is None:
             job = self._jobs[job_id] = PendingJob(job_id, at, since=at, seen=now)

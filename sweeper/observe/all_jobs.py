@@ -106,7 +106,7 @@ def _record(queue: QueueSnapshot, job_id: int) -> SlurmRun | None:
 
 
 def _without_open(ended: list[SlurmRun], rows: Iterable[BackendRow]) -> list[SlurmRun]:
-    """Return the ended runs without those still running at cc-backend: these are orphans."""
+    """Return the ended runs without those that still run at cc-backend (orphans)."""
     ids = {job.job_id for job in ended}
     open_there = {key_of_row(row) for row in rows if row.job_id in ids}
     return [job for job in ended if job.key not in open_there]

@@ -92,7 +92,7 @@ def _kind_of(piece: str) -> str:
 
 
 def _warn(kind: str, message: str) -> None:
-    """Log a message once for pieces that differ only in numbers."""
+    """Log a warning, only once for each `kind`, and for at most MAX_WARNINGS kinds."""
     if kind not in _warned and len(_warned) < MAX_WARNINGS:
         _warned.add(kind)
         _log.warning("%s", message)
@@ -120,7 +120,7 @@ def _count(digits: str, piece: str) -> int:
 
 
 def _indices(name: str, count: int, detail: str) -> tuple[int, ...] | None:
-    """Return the devices that the text in parentheses names, None where it does not."""
+    """Return the device indices in a text such as "IDX:0,2-3"; None if absent or truncated."""
     # `S:` names sockets and not devices, `IDX:N/A` none at all.
     if detail.startswith(("CNT:", "S:")) or detail == "IDX:N/A":
         return None

@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 
 class FieldError(ValueError):
-    """A field that cannot be read; `field` is its name, below its parents (`time.start`)."""
+    """A field that cannot be read; the message begins with its path: "time.start: ..."."""
 
     def __init__(self, field: str, reason: object) -> None:
         super().__init__(f"{field}: {reason}")
