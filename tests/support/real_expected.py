@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,14 +47,20 @@ class Run:
 Accounting = dict[int, list[Run]]
 
 
-def accounting(lab: Lab) -> Accounting:
-    """Return the runs of all jobs according to accounting, oldest first, by job id."""
+def accounting(lab: Lab, starts: Mapping[int, int]) -> Accounting:
+    """Return the runs of all jobs according to accounting, oldest first, by job id.
+
+    A row without a start gets that of `starts`, which the controller has shown: up to 22.05 a
+    restart of slurmctld before slurmdbd has the start loses it. Without either it never started.
+    """
     asked = ("sacct", "-n", "-P", "-X", "-D", "-a", "-S", "uts1000000", "-o", FIELDS)
     found: dict[int, list[Run]] = {}
     for line in lab.run("env", "SLURM_TIME_FORMAT=%s", *asked).stdout.splitlines():
         job, submit, start, end, state, nodes = line.split("|")
-        run = Run(int(submit), int(start), int(end), state.split()[0].lower(), nodes)
-        found.setdefault(int(job), []).append(run)
+        began = int(start) if start.isdigit() else starts.get(int(job))
+        if began is not None:
+            run = Run(int(submit), began, int(end), state.split()[0].lower(), nodes)
+            found.setdefault(int(job), []).append(run)
     return found
 
 

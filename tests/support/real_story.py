@@ -199,7 +199,7 @@ def _end(story: Story) -> None:
     for name, jobs in story.jobs.items():
         for job in jobs:
             lab.jobs.wait_accounted(job, runs=_RUNS.get(name, 1))
-    story.runs = accounting(lab)
+    story.runs = accounting(lab, story.starts)
     for name in ("array", "killed", "away"):
         tasks = lab.jobs.accounted(story.one(name), "JobIDRaw")
         story.tasks[name] = sorted(int(task) for (task,) in tasks)
