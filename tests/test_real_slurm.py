@@ -197,7 +197,7 @@ def test_jobs_survive_an_outage_longer_than_min_job_age(site: RealSite, story: S
 
 
 def test_few_requests_are_made_while_the_server_is_down(site: RealSite, story: Story) -> None:
-    """During the outage there are at most 20 probes and 12 attempts of starts and stops."""
+    """During the outage there are at most 20 probes and 18 attempts of starts and stops."""
     before = story.seen[site.name, "requests before"]
     after = story.seen[site.name, "requests after"]
     paths = [exchange.path for exchange in site.server.log[before:after]]
@@ -205,7 +205,9 @@ def test_few_requests_are_made_while_the_server_is_down(site: RealSite, story: S
     tries = sum(path.startswith("/api/jobs/st") for path in paths)
 
     assert 1 <= probes <= 20, paths
-    assert tries <= 12, paths  # 2 connections for starts, 2 for stops, 3 attempts each
+    # Starts and stops have two connections each, on which two runs have to fail, with two attempts
+    # each; a probe may let one more run through.
+    assert tries <= 18, paths
 
 
 def test_an_early_stop_is_held_for_a_server_with_a_job_cache(site: RealSite, story: Story) -> None:
