@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 from slurm_lab import Lab, Settings, require_slurm
 from slurm_recorder.archive import archive_of, keep, series_of
-from slurm_recorder.job_scenarios import FATES
+from slurm_recorder.job_scenarios import JOB_SCENARIOS
 from slurm_recorder.names import Pseudonyms, prefix_of
 from slurm_recorder.recording_writer import RecordingWriter, Said, jobs_at
-from slurm_recorder.resource_scenarios import SHAPES
+from slurm_recorder.resource_scenarios import RESOURCE_SCENARIOS
 from slurm_recorder.scenario_run import ScenarioRun
 from slurm_recorder.snapshot import snapshot
 
@@ -166,7 +166,7 @@ def test_a_command_that_changes_something_is_recorded_with_its_output(tmp_path: 
 
 def test_every_recorded_situation_has_a_unique_name() -> None:
     """The name of a situation is the name of its folder in the recording."""
-    names = [each.name for each in (*SHAPES, *FATES)]
+    names = [each.name for each in (*RESOURCE_SCENARIOS, *JOB_SCENARIOS)]
 
     assert len(names) == len(set(names))
 
@@ -182,7 +182,7 @@ def lab() -> Iterator[Lab]:
 @pytest.mark.slurm
 def test_a_situation_is_recorded_on_a_real_cluster(lab: Lab, tmp_path: Path) -> None:
     """A job with untyped GPUs is stored with squeue's answers and its prolog's environment."""
-    (scenario,) = (each for each in SHAPES if each.name == "gpu-untyped")
+    (scenario,) = (each for each in RESOURCE_SCENARIOS if each.name == "gpu-untyped")
     ScenarioRun(lab, tmp_path).record(scenario, 4_200_100)
 
     folder = tmp_path / "gpu-untyped"

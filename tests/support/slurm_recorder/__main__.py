@@ -15,8 +15,8 @@ from slurm_lab import Lab, Settings
 from slurm_lab.requirements import what_is_missing
 
 from slurm_recorder.archive import keep, series_of
-from slurm_recorder.job_scenarios import FATES
-from slurm_recorder.resource_scenarios import SHAPES
+from slurm_recorder.job_scenarios import JOB_SCENARIOS
+from slurm_recorder.resource_scenarios import RESOURCE_SCENARIOS
 from slurm_recorder.scenario_run import ScenarioRun
 from slurm_recorder.snapshot import snapshot
 
@@ -38,7 +38,9 @@ def main(argv: list[str] | None = None) -> int:
         print(f"no cluster can be started here: {missing}", file=sys.stderr)
         return 1
     wanted = [
-        each for each in (*SHAPES, *FATES) if not args.scenarios or each.name in args.scenarios
+        each
+        for each in (*RESOURCE_SCENARIOS, *JOB_SCENARIOS)
+        if not args.scenarios or each.name in args.scenarios
     ]
     with tempfile.TemporaryDirectory() as directory, Lab(Settings()) as lab:
         folder = Path(directory) / "new"

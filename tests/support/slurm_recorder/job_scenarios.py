@@ -228,7 +228,7 @@ def _from_hooks(run: ScenarioRun) -> None:
     run.wait(run.sbatch("-N", "2", "-n", "4", "-J", "asked", script=script), "COMPLETED")
 
 
-FATES = [
+JOB_SCENARIOS = [
     Scenario(name="lifecycle", play=_lifecycle),
     Scenario(name="array-running-pending", play=_array),
     Scenario(name="array-pending", play=_held_array),

@@ -189,7 +189,7 @@ LIMITS = [
     _one("unlimited-time", "-n", "1", "--time=UNLIMITED", "-J", "unlim"),
     _one("special-chars", "-n", "1", "-J", WEIRD_NAME, f"--comment={WEIRD_COMMENT}"),
 ]
-SHAPES = [
+RESOURCE_SCENARIOS = [
     Scenario(name="cluster", play=_cluster),
     Scenario(name="single-core-shared", play=_two_cores),
     _sockets(blocks=False),
