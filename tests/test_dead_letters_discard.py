@@ -36,19 +36,13 @@ def layout(site: CommandSite) -> Iterator[Layout]:
         yield made
 
 
-def inside(site: CommandSite) -> dict[str, list[str]]:
-    """Return the files of each directory that has any."""
-    found = {str(directory): site.names(directory) for directory in Directory}
-    return {directory: names for directory, names in found.items() if names}
-
-
 @pytest.mark.parametrize("run", [DEAD, replace(LIVE, reported=False, reason="opted out")])
 def test_a_discarded_run_is_removed(site: CommandSite, layout: Layout, run: Run) -> None:
     """The run has ended or was excluded; no file of it is left in the spool."""
     site.put(Directory.DEAD, run)
 
     assert "is discarded" == discard(layout, run.name)
-    assert {} == inside(site)
+    assert {} == site.files()
 
 
 @pytest.mark.parametrize("contents", [b"{", b'{"version": 2}'])
@@ -61,7 +55,7 @@ def test_a_discarded_unreadable_file_is_removed(
     discard(layout, DEAD.name)
     discard(layout, "odd")
 
-    assert {} == inside(site)
+    assert {} == site.files()
 
 
 def test_an_empty_directory_can_be_discarded(site: CommandSite, layout: Layout) -> None:
@@ -69,7 +63,7 @@ def test_an_empty_directory_can_be_discarded(site: CommandSite, layout: Layout) 
     (site.spool / "dead" / "odd").mkdir()
     discard(layout, "odd")
 
-    assert {} == inside(site)
+    assert {} == site.files()
 
 
 def test_a_directory_with_contents_is_not_discarded(site: CommandSite, layout: Layout) -> None:
@@ -92,7 +86,7 @@ def test_a_discarded_running_run_becomes_excluded(site: CommandSite, layout: Lay
         mark.attempts,
         mark.last_error,
     )
-    assert {"todo": [LIVE.name]} == inside(site)
+    assert {"todo": [LIVE.name]} == site.files()
 
 
 @pytest.mark.parametrize("restarts", [False, True])

@@ -35,18 +35,12 @@ def layout(site: CommandSite) -> Iterator[Layout]:
         yield made
 
 
-def inside(site: CommandSite) -> dict[str, list[str]]:
-    """Return the files of each directory that has any."""
-    found = {str(directory): site.names(directory) for directory in Directory}
-    return {directory: names for directory, names in found.items() if names}
-
-
 def test_a_retried_run_has_no_delivery_history(site: CommandSite, layout: Layout) -> None:
     """Attempts, waiting time and error are removed; the job's times stay."""
     site.put(Directory.DEAD, DEAD)
     retry(layout, DEAD.name)
 
-    assert {"todo": [DEAD.name]} == inside(site)
+    assert {"todo": [DEAD.name]} == site.files()
     assert run_of(5, end=END) == load_run(layout, Directory.TODO, DEAD.name)
 
 
@@ -57,7 +51,7 @@ def test_a_retry_does_not_replace_a_newer_run_in_open(site: CommandSite, layout:
     words = retry(layout, DEAD.name)
 
     assert "is in open/ already; the dead letter is removed" == words
-    assert {"open": [DEAD.name]} == inside(site)
+    assert {"open": [DEAD.name]} == site.files()
     assert newer == load_run(layout, Directory.OPEN, DEAD.name)
 
 
@@ -70,7 +64,7 @@ def test_a_retry_does_not_replace_a_run_written_meanwhile(
     monkeypatch.setattr(dead_letters, "active_directory", lambda *_: None)
     retry(layout, DEAD.name)
 
-    assert {"todo": [DEAD.name]} == inside(site)
+    assert {"todo": [DEAD.name]} == site.files()
     assert newer == load_run(layout, Directory.TODO, DEAD.name)
 
 
@@ -94,7 +88,7 @@ def test_a_run_that_cannot_be_read_is_not_retried(
     with pytest.raises(UnusableFileError, match=reason):
         retry(layout, DEAD.name)
 
-    assert {"dead": [DEAD.name, f"{DEAD.name}.why"]} == inside(site)
+    assert {"dead": [DEAD.name, f"{DEAD.name}.why"]} == site.files()
 
 
 def test_a_repaired_run_is_retried(site: CommandSite, layout: Layout) -> None:
@@ -103,7 +97,7 @@ def test_a_repaired_run_is_retried(site: CommandSite, layout: Layout) -> None:
     (site.spool / "dead" / DEAD.name).write_bytes(codec.encode(DEAD))
     retry(layout, DEAD.name)
 
-    assert {"todo": [DEAD.name]} == inside(site)
+    assert {"todo": [DEAD.name]} == site.files()
 
 
 @pytest.mark.parametrize("name", [EVENT, "odd\n\x1b[0m name"])
@@ -114,7 +108,7 @@ def test_a_retried_file_goes_back_to_its_directory(
     dead_letter = site.add_dead_letter(name, b"contents")
 
     assert "is put back into new/" == retry(layout, dead_letter)
-    assert {"new": [name]} == inside(site)
+    assert {"new": [name]} == site.files()
     assert b"contents" == (site.spool / "new" / name).read_bytes()
 
 
@@ -123,7 +117,7 @@ def test_an_event_without_a_why_file_goes_back_to_new(site: CommandSite, layout:
     (site.spool / "dead" / EVENT).write_text("end\n")
     retry(layout, EVENT)
 
-    assert {"new": [EVENT]} == inside(site)
+    assert {"new": [EVENT]} == site.files()
 
 
 def test_a_file_of_unknown_origin_is_not_retried(site: CommandSite, layout: Layout) -> None:
@@ -173,9 +167,9 @@ def test_a_dry_run_changes_no_file(
     """`retry` and `discard` with `dry_run` only return what would be done."""
     site.put(Directory.DEAD, run)
     site.add_dead_letter(EVENT)
-    before = inside(site)
+    before = site.files()
     assert callable(deed)
     dry = [deed(layout, name, dry_run=True) for name in (run.name, EVENT)]
 
-    assert before == inside(site)
+    assert before == site.files()
     assert ["would be ", "would be "] == [words[:9] for words in dry]

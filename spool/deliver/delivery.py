@@ -120,7 +120,9 @@ class Delivery:
             self.workers.stops.is_waiting and self._store.has_many_stops(now)
         )
         while (worker := channel.free_worker()) is not None:
-            with_failed = not is_early and channel.may_send_failed(self._is_in_flight)
+            with_failed = not is_early and channel.may_send_failed(
+                self._store.schedule.is_in_flight
+            )
             entry = self._store.schedule.take_next(
                 now.steady, stops=channel.stops, with_failed=with_failed, with_ended=with_ended
             )
@@ -134,7 +136,3 @@ class Delivery:
                 if is_trial:
                     channel.new_run_at = now.steady + NEW_RUN_SECONDS
                     return
-
-    def _is_in_flight(self, entry: PendingRun) -> bool:
-        """Return whether the schedule still has this entry and its request is in flight."""
-        return bool(entry.in_flight) and self._store.schedule.get(*entry.key) is entry

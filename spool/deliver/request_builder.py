@@ -80,7 +80,7 @@ class RequestBuilder:
                 return self._request_or_none(entry, now, is_trial=is_trial)
         except OSError as error:  # its name cannot be written down, so the state directory is full
             # also at the end of the block: by then the run may be removed or put back
-            if entry.in_flight and self._store.schedule.get(*entry.key) is entry:
+            if self._store.schedule.is_in_flight(entry):
                 self._set_aside(entry, error.strerror or str(error), READ_AGAIN_SECONDS, now)
         return None
 

@@ -66,6 +66,10 @@ class Schedule:
         """Return one run's entry."""
         return self._lanes.get(job_id, {}).get(start_time)
 
+    def is_in_flight(self, entry: PendingRun) -> bool:
+        """Return whether an entry is still that of its run, with a request in flight."""
+        return bool(entry.in_flight) and self.get(*entry.key) is entry
+
     def add(self, entry: PendingRun, now: float) -> None:
         """Add a run, or reschedule it after a change."""
         # A changed run replaces its entry: at most one entry of a run may be sent, or a start could

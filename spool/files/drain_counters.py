@@ -11,6 +11,7 @@ from dataclasses import field
 
 from slurm.light_dataclass import light_dataclass
 from slurm.type_names import Any
+from spool.files.state_values import object_in
 
 LATENCY_BOUNDS = (
     *(0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0),
@@ -60,8 +61,7 @@ def drain_counters(value: Any) -> DrainCounters:
 
 
 def _members(value: Any) -> dict[str, Any]:
-    found = value if isinstance(value, dict) else {}
-    return {name: each for name, each in found.items() if _WORD.fullmatch(name)}
+    return {name: each for name, each in object_in(value).items() if _WORD.fullmatch(name)}
 
 
 def _numbers(value: Any) -> dict[str, int]:

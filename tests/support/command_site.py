@@ -93,6 +93,11 @@ class CommandSite:
         """Return the names of the files in a directory of the spool."""
         return sorted(path.name for path in (self.spool / directory).iterdir())
 
+    def files(self) -> dict[str, list[str]]:
+        """Return the names of the files in each directory of the spool that has any."""
+        found = {str(directory): self.names(directory) for directory in Directory}
+        return {directory: names for directory, names in found.items() if names}
+
     def everything(self) -> bytes:
         """Return the names and contents of all files below the site except the token."""
         files = [path for path in self.root.rglob("*") if path.is_file() and path != self.token]
